@@ -1,0 +1,247 @@
+"""From a resolved config to checked settings and built objects; every mistake becomes one line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from torch import nn
+
+from lrlab import checks
+from lrlab.batches import Batching, batches_per_epoch
+from lrlab.data import Splits
+from lrlab.errors import UserError, wrong
+from lrlab.horizon import INTERVALS, Horizon
+from lrlab.models import check_output
+from lrlab.trainer import MONITORS, Scheduler
+
+# What torch's schedulers need of their durations. With less, some raise late (StepLR), some train at a wrong LR
+# (LinearLR stays at its first factor), some count from the wrong end (StepLR below 0).
+_LEAST_COUNTS = {
+    **dict.fromkeys(("step_size", "T_max", "T_0", "total_iters", "total_steps", "step_size_up", "step_size_down"), 1),
+    **dict.fromkeys(("milestones", "patience", "cooldown"), 0),
+}
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The `trainer` group, checked."""
+
+    epochs: int
+    device: str
+    eval_every: int
+    monitor: str
+    clip_grad_norm: float | None
+    label_smoothing: float
+    deterministic: bool
+
+
+def trainer_settings(node: Node) -> TrainerSettings:
+    """Raises UserError naming the first setting of the `trainer` group that is missing, unknown or out of range."""
+    names = [field.name for field in fields(TrainerSettings)]
+    checks.require_names(node, "trainer", names, required=names)
+    checks.number("trainer.epochs", node["epochs"], whole=True, low=1, example=10)
+    checks.number("trainer.eval_every", node["eval_every"], whole=True, low=1, example=1)
+    checks.choice("trainer.monitor", node["monitor"], MONITORS)
+    if node["clip_grad_norm"] is not None:
+        checks.number("trainer.clip_grad_norm", node["clip_grad_norm"], above=0, example="1.0, or null for none")
+    checks.number("trainer.label_smoothing", node["label_smoothing"], low=0, high=1, example=0.1)
+    checks.flag("trainer.deterministic", node["deterministic"])
+    return TrainerSettings(**node)
+
+
+def find_device(name: Any) -> torch.device:
+    """The device that `trainer.device` means. Raises UserError where this machine has none of that name."""
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if name == "auto":
+        return torch.device("cuda" if "cuda" in here else here[-1])
+    if name not in here:
+        reason = " (this torch sees no CUDA device)" if str(name).startswith("cuda") and len(here) == 1 else ""
+        raise wrong(
+            "trainer.device", got=f"'{name}'{reason}", allowed=f"auto, {', '.join(here)}", do="trainer.device=auto"
+        )
+    return torch.device(name)
+
+
+def split_batching(node: Node) -> tuple[Batching, Node]:
+    """The checked settings of the `data` group that all data sets share, and the rest, which is the data set's own."""
+    names = {field.name for field in fields(Batching)}
+    shared = {name: value for name, value in node.items() if name in names}
+    batching = Batching(**shared)
+    checks.number("data.batch_size", batching.batch_size, whole=True, low=1, example=128)
+    checks.number("data.workers", batching.workers, whole=True, low=0, example=2)
+    checks.number("data.shift", batching.shift, whole=True, low=0, example=2)
+    checks.flag("data.flip", batching.flip)
+    checks.flag("data.drop_last", batching.drop_last)
+    for name, values in (("mean", batching.mean), ("std", batching.std)):
+        for value in values or []:
+            checks.number(f"data.{name}", value, above=0 if name == "std" else None, example="[0.5]")
+    return batching, {name: value for name, value in node.items() if name not in names}
+
+
+def check_top_level(config: Node) -> None:
+    """Raise UserError where a group is missing, or seed, resume or extend is not what it should be."""
+    for group in ("data", "model", "optimizer", "scheduler", "trainer"):
+        if not isinstance(config.get(group), dict):
+            raise wrong(
+                group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
+            )
+    checks.number("seed", config["seed"], whole=True, low=0, example=0)
+    if config["extend"] is not None:
+        checks.number("extend", config["extend"], whole=True, low=1, example=40)
+        if config["resume"] is None:
+            raise wrong(
+                "extend", got=f"{config['extend']} without resume", allowed="with resume", do="trainer.epochs=N"
+            )
+
+
+def check_splits(splits: Any, batching: Batching) -> None:
+    """Raise UserError where `splits` are none, or cannot be made into the batches that `batching` asks for."""
+    if not isinstance(splits, Splits):
+        raise wrong(
+            "data._target_",
+            got=f"something that returned {type(splits).__name__}",
+            allowed="a function that returns lrlab.data.Splits",
+            do="return Splits(train=..., val=..., num_classes=...)",
+        )
+    images, channels = len(splits.train), splits.shape[0]
+    if images == 0 or len(splits.val) == 0:
+        raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
+    for name, values in (("mean", batching.mean), ("std", batching.std)):
+        if values is not None and len(values) not in (1, channels):
+            raise wrong(
+                f"data.{name}",
+                got=f"{len(values)} values",
+                allowed=f"{channels}, one a channel, or null",
+                do=f"data.{name}=null",
+            )
+    if (batching.mean is None) != (batching.std is None):
+        raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do="set the other too")
+    if batches_per_epoch(images, batching, train=True) == 0:
+        raise wrong(
+            "data.batch_size",
+            got=f"{batching.batch_size} with drop_last, which leaves no batch of {images} images",
+            allowed=f"1 to {images}",
+            do="data.drop_last=false",
+        )
+
+
+def build_model(node: Node, splits: Splits) -> nn.Module:
+    """The model, told `num_classes` and `input_shape` if it asks for them, and tried on two blank images."""
+    offered = {"num_classes": splits.num_classes, "input_shape": splits.shape}
+    parameters = checks.check_target(node, "model", given=offered)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    given = {
+        name: value
+        for name, value in offered.items()
+        if name not in node and (name in parameters or (name == "num_classes" and takes_any))
+    }
+    model = make(node, "model", **given)
+    check_output(model, splits.shape, splits.num_classes)
+    return model
+
+
+def build_optimizer(node: Node, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer over the parameters of `model`; biases and normalization weights decay only if the node says so.
+
+    `decay_bias_and_norm: false` puts every parameter of at most one dimension into a second group, `no_decay`.
+    """
+    node = dict(node)
+    decay_all = node.pop("decay_bias_and_norm", True)
+    checks.flag("optimizer.decay_bias_and_norm", decay_all)
+    checks.check_target(node, "optimizer", given=("params",))
+    if "lr" in node:
+        checks.number("optimizer.lr", node["lr"], above=0, example=0.01)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": parameters}]
+    if not decay_all:
+        groups = [
+            {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "name": "no_decay"},
+        ]
+    factory = make(node | {"_partial_": True}, "optimizer")
+    return _attempt("optimizer", node["_target_"], factory, [group for group in groups if group["params"]])
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    """The `scheduler` group, checked: how to build one on an optimizer, what steps it and what it follows."""
+
+    build: Callable[[torch.optim.Optimizer], Scheduler]
+    interval: str
+    monitor: str
+
+
+def scheduler_settings(node: Node, horizon: Horizon) -> SchedulerSettings:
+    """Every duration in the node becomes a count of its interval; raises UserError for what is wrong in it."""
+    node = dict(node)
+    interval, monitor = node.pop("interval", "epoch"), node.pop("monitor", "val_loss")
+    checks.choice("scheduler.interval", interval, INTERVALS)
+    checks.choice("scheduler.monitor", monitor, MONITORS)
+    resolved = horizon.resolve(node, interval, "scheduler")
+    for name, least in _LEAST_COUNTS.items():
+        for count in resolved[name] if isinstance(resolved.get(name), list) else [resolved.get(name)]:
+            if isinstance(count, int) and count < least:
+                raise wrong(
+                    f"scheduler.{name}",
+                    got=f"{node[name]}, which is {count} {interval}s",
+                    allowed=f"a duration of at least {least} {interval}{'' if least == 1 else 's'}",
+                    do=f"scheduler.{name}={'[50%]' if isinstance(node[name], list) else '25%'}",
+                )
+    checks.check_target(resolved, "scheduler", given=("optimizer",))
+    factory = make(resolved | {"_partial_": True}, "scheduler")
+
+    def build(optimizer: torch.optim.Optimizer) -> Scheduler:
+        scheduler = _attempt("scheduler", node["_target_"], factory, optimizer)
+        lacking = [
+            name for name in ("step", "get_last_lr", "state_dict", "load_state_dict") if not hasattr(scheduler, name)
+        ]
+        if lacking:
+            raise wrong(
+                "scheduler._target_",
+                got=f"{node['_target_']}, whose object has no {lacking[0]}()",
+                allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
+                do="derive it from torch.optim.lr_scheduler.LRScheduler",
+            )
+        return scheduler
+
+    if interval == "step" and node["_target_"].endswith("ReduceLROnPlateau"):
+        raise wrong(
+            "scheduler.interval",
+            got="step",
+            allowed="epoch, for a scheduler that follows a metric",
+            do="interval=epoch",
+        )
+    return SchedulerSettings(build, interval, monitor)
+
+
+def make(node: Node, key: str, **given: Any) -> Any:
+    """What the node's `_target_` returns, called with the node's other keys and with `given`."""
+    return _attempt(key, node["_target_"], instantiate, node, _convert_="all", **given)
+
+
+def _attempt(key: str, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`function(...)`, with whatever it raises turned into the line of `key`."""
+    try:
+        return function(*args, **kwargs)
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, InstantiationException) and isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error
+        if "; allowed: " in checks.cause(error):  # our own schedules say it in three parts
+            raise UserError(f"{key}: {checks.cause(error).partition(': ')[2]}") from error
+        raise wrong(
+            key,
+            got=f"settings with which {name} fails ({checks.cause(error)})",
+            allowed=f"what {name} accepts",
+            do=f"change the settings under {key}",
+        ) from error

@@ -1,0 +1,148 @@
+"""Checks of settings: each raises UserError with the one line for a value that is not allowed."""
+
+import inspect
+import math
+import pkgutil
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lrlab.errors import closest, wrong
+
+_HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+
+
+def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str, inspect.Parameter]:
+    """Check a node's keys and numbers against the signature of its `_target_`, and return that signature's parameters.
+
+    `given` are the arguments that lrlab passes itself. Nodes inside the node are checked too.
+    """
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        raise wrong(
+            key, got=repr(node), allowed="a node with a _target_", do=f"choose one by name, or set {key}._target_"
+        )
+    target = _locate(node["_target_"], key)
+    try:
+        parameters = dict(inspect.signature(target).parameters)
+    except (TypeError, ValueError):  # some classes written in C have no signature
+        return {}
+    settings = {name: value for name, value in node.items() if name not in _HYDRA_KEYS}
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        require_names(settings, key, [name for name in parameters if name not in given or name in settings])
+    if not node.get("_partial_") and "_args_" not in node:
+        _require_values(parameters, key, {*settings, *given}, node["_target_"])
+    for name, value in settings.items():
+        if isinstance(value, dict) and "_target_" in value:
+            check_target(value, f"{key}.{name}")
+        elif name in parameters:
+            _check_kind(f"{key}.{name}", value, parameters[name])
+    return parameters
+
+
+def _require_values(parameters: Mapping[str, inspect.Parameter], key: str, present: Iterable[str], target: str) -> None:
+    for name, parameter in parameters.items():
+        can_be_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if can_be_named and parameter.default is parameter.empty and name not in present:
+            raise wrong(
+                f"{key}.{name}", got="nothing", allowed=f"a value, which {target} needs", do=f"+{key}.{name}=VALUE"
+            )
+
+
+def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
+    """Check numbers, flags and lists of them against the annotation of their parameter, or else its default's type."""
+    annotation, default = parameter.annotation, parameter.default
+    kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if annotation is parameter.empty:
+        kind = type(default).__name__ if isinstance(default, bool | int | float) else ""
+    words = set(re.findall(r"\w+", kind))
+    if words & {"str", "Literal", "Callable", "Any", "dict"} or not words & {"bool", "int", "float"}:
+        return
+    if value is None and (default is None or words & {"None", "Optional"}):
+        return
+    only_list = kind.rpartition(".")[2].startswith(("Iterable[", "Sequence[", "list[", "List[")) and "|" not in kind
+    if only_list and not isinstance(value, list):
+        raise wrong(key, got=repr(value), allowed="a list", do=f"{key}=[{value}]")
+    for one in value if isinstance(value, list) else [value]:
+        if words & {"int", "float"}:
+            whole = "float" not in words
+            example = default if isinstance(default, int | float) and default is not False else (10 if whole else 0.1)
+            number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
+        else:
+            flag(key, one)
+
+
+def _locate(target: str, key: str) -> Any:
+    try:
+        return pkgutil.resolve_name(target)
+    except Exception as error:
+        raise wrong(
+            f"{key}._target_",
+            got=f"{target}, which cannot be imported ({cause(error)})",
+            allowed="the full name of a class or function, in an installed package or in the current folder",
+            do=f"{key}._target_=PACKAGE.NAME",
+        ) from error
+
+
+def cause(error: BaseException) -> str:
+    """The first line of the error at the root of `error`, which other libraries may have wrapped."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}".rstrip(".")
+
+
+def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], required: Iterable[str] = ()) -> None:
+    """Every name in `node` is `allowed`, and every one that is `required` is there."""
+    for name in node:
+        if name not in allowed:
+            guess = closest(name, allowed)
+            raise wrong(
+                f"{key}.{name}",
+                got="a setting that does not exist" + (f" (did you mean {key}.{guess}?)" if guess else ""),
+                allowed=", ".join(allowed),
+                do=f"{key}.{guess}=VALUE" if guess else f"leave {key}.{name} out",
+            )
+    for name in required:
+        if name not in node:
+            raise wrong(f"{key}.{name}", got="nothing", allowed="a value", do=f"{key}.{name}=VALUE")
+
+
+def choice(key: str, value: Any, choices: Sequence[str]) -> None:
+    """`value` is one of `choices`."""
+    if value not in choices:
+        guess = closest(str(value), choices) or choices[0]
+        raise wrong(key, got=repr(value), allowed=", ".join(choices), do=f"{key}={guess}")
+
+
+def flag(key: str, value: Any) -> None:
+    """`value` is true or false."""
+    if not isinstance(value, bool):
+        raise wrong(key, got=repr(value), allowed="true or false", do=f"{key}=true")
+
+
+def number(
+    key: str,
+    value: Any,
+    *,
+    whole: bool = False,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    example: Any,
+) -> None:
+    """`value` is a number, an integer where `whole`, and in the range that is given."""
+    right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    in_range = right_type and not (
+        math.isnan(value)
+        or (low is not None and value < low)
+        or (above is not None and not above < value < math.inf)
+        or (high is not None and value > high)
+    )
+    if not in_range:
+        limits = [("> ", above), (">= ", low), ("<= ", high)]
+        text = " and ".join(f"{sign}{limit:g}" for sign, limit in limits if limit is not None)
+        raise wrong(
+            key,
+            got=repr(value),
+            allowed=f"{'an integer' if whole else 'a number'} {text}".strip(),
+            do=f"{key}={example}",
+        )

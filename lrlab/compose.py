@@ -1,0 +1,143 @@
+"""From what the user typed to a composed config; every mistake in it becomes one line that says what to do.
+
+Imports no torch, so that `--help` answers at once.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lrlab.errors import UserError, closest, wrong
+from lrlab.folders import run_name
+
+_INSIDE_PACKAGE = Path(__file__).parent / "conf"  # in a wheel; a checkout has it beside the package
+CONF = _INSIDE_PACKAGE if _INSIDE_PACKAGE.is_dir() else Path(__file__).parents[1] / "conf"
+NAME = "config"
+VERSION_BASE = "1.3"
+
+OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """The config of one run, with its `hydra` node. Raises UserError for whatever Hydra cannot compose."""
+    try:
+        return _compose(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, overrides) from error
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """`config` as plain dicts, lists and scalars, without the `hydra` node and with every `${...}` filled in."""
+    keys = [str(key) for key in config if key != "hydra"]
+    try:
+        return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True))
+    except OmegaConfBaseException as error:
+        raise wrong(
+            error.full_key or "config",
+            got=f"a reference that leads nowhere ({_first_line(error)})",
+            allowed="${key} of a setting that exists, or ${oc.env:NAME} of a variable that is set",
+            do="set it to a plain value",
+        ) from error
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> UserError:
+    """The one line for an error that Hydra raised while it composed `overrides`."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return _unknown_option(error.missing_cfg_file or "", error.options)
+    if isinstance(error, OverrideParseException):
+        return wrong(
+            "command line",
+            got=f"'{error.override}'",
+            allowed="key=value, with quotes around a value that has spaces or any of = , [ ] { }",
+            do="\"key='value'\"",
+        )
+    several = re.match(r"Ambiguous value for argument '([^']*)'", str(error))
+    if several:
+        key, _, values = several[1].partition("=")
+        return wrong(
+            key, got=f"several values, {values}", allowed="one, unless this is a sweep", do="add -m to run each of them"
+        )
+    unknown = re.match(r"Could not (?:override|append to|delete from)[^']*'([^']+)'", str(error))
+    if isinstance(error, ConfigCompositionException) and unknown:
+        return _unknown_key(unknown[1], overrides)
+    return wrong(
+        "config",
+        got=_first_line(error),
+        allowed="a config that Hydra can compose",
+        do="see python train.py --help, and https://hydra.cc for the syntax of overrides",
+    )
+
+
+def expand(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every run of a sweep over `overrides`, as Hydra's basic sweeper multiplies them out."""
+    try:
+        with _hydra():
+            base = hydra_compose(NAME, _hydra_only(overrides), return_hydra_config=True)
+            params = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            parsed = parser.parse_overrides([*params, *overrides])
+            return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, overrides) from error
+
+
+def _hydra_only(overrides: Sequence[str]) -> list[str]:
+    return [override for override in overrides if override.lstrip("+~").startswith("hydra")]
+
+
+def _hydra() -> initialize_config_dir:
+    GlobalHydra.instance().clear()
+    return initialize_config_dir(str(CONF), version_base=VERSION_BASE, job_name="train")
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    with _hydra():
+        return hydra_compose(NAME, list(overrides), return_hydra_config=True)
+
+
+def _unknown_option(path: str, options: Sequence[str]) -> UserError:
+    group, _, option = path.rpartition("/")
+    guess = closest(option, options)
+    return wrong(
+        group or "config",
+        got=f"'{option}'" + (f" (did you mean {guess}?)" if guess else ""),
+        allowed=", ".join(sorted(options)),
+        do=f"{group}={guess or sorted(options)[0]}",
+    )
+
+
+def _unknown_key(key: str, overrides: Sequence[str]) -> UserError:
+    """The message for a setting that no config has: the nearest name beside it, or of the same name elsewhere."""
+    others = [override for override in overrides if override.lstrip("+~").partition("=")[0].partition("@")[0] != key]
+    config = _compose(others)
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    hidden = ("_target_", "_partial_", "hydra")
+    siblings = [str(name) for name in node if name not in hidden] if isinstance(node, DictConfig) else []
+    elsewhere = [f"{group}.{leaf}" for group in map(str, config) if group != "hydra" and _has(config[group], leaf)]
+    guess = elsewhere[0] if elsewhere else closest(leaf, siblings)
+    full_guess = guess if guess is None or "." in guess or not parent else f"{parent}.{guess}"
+    return wrong(
+        key,
+        got="a setting that does not exist" + (f" (did you mean {full_guess}?)" if full_guess else ""),
+        allowed=", ".join(sorted(siblings)) or f"nothing under '{parent}'",
+        do=f"{full_guess}=VALUE" if full_guess else f"look at conf/{parent.replace('.', '/') or NAME}",
+    )
+
+
+def _has(node: Any, name: str) -> bool:
+    return isinstance(node, DictConfig) and name in node
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,277 @@
+"""Data sets as splits: what there is to train on and to validate on.
+
+A data set is described before it is read: sizes, shapes and classes are known when `Splits` is returned, images are
+read when they are first asked for. So a mistake in any setting is found before anything is read or downloaded.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lrlab.errors import UserError, wrong
+
+
+class MapDataset(Protocol):
+    """What training reads from: torch's map-style `Dataset`, with a length."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Any: ...
+
+
+class Images(Dataset):
+    """Images that fit in memory, all read by `load` when the first is needed.
+
+    `load` returns images (N, C, H, W) uint8 and labels (N,) int64, with N = `count`, (C, H, W) = `shape` and labels
+    below `num_classes`.
+    """
+
+    def __init__(
+        self, count: int, shape: tuple[int, int, int], num_classes: int, load: Callable[[], tuple[Tensor, Tensor]]
+    ):
+        self.count, self.shape, self.num_classes, self.load = count, shape, num_classes, load
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        images, labels = self.tensors
+        return images[index], int(labels[index])
+
+    @functools.cached_property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) uint8 and labels (N,) int64, checked."""
+        images, labels = self.load()
+        if len(images) != self.count or len(labels) != self.count:
+            raise wrong(
+                "data",
+                got=f"{len(images)} images and {len(labels)} labels",
+                allowed=f"{self.count} of each",
+                do="remove the folder's damaged files, so that they are fetched again",
+            )
+        check_labels(labels, self.num_classes)
+        return images, labels
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a data set offers: `train` and `val`, any map-style data sets of (image, label).
+
+    An image is a PIL image, a uint8 tensor (C, H, W), or a float tensor (C, H, W) that is ready for the model; all
+    have the same shape. A label is an integer in [0, num_classes).
+    """
+
+    train: MapDataset
+    val: MapDataset
+    num_classes: int
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image; reads the first one unless the data set says it in an attribute `shape`."""
+        known = getattr(self.train, "shape", None)
+        return known or tuple(as_tensor(self.train[0][0]).shape)
+
+
+def as_tensor(image: Any) -> Tensor:
+    """An image (C, H, W) from a tensor, a PIL image or an array (H, W) or (H, W, C)."""
+    if isinstance(image, Tensor):
+        return image
+    pixels = torch.from_numpy(numpy.array(image))
+    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+
+
+def check_labels(labels: Tensor, num_classes: int, indices: Sequence[int] | None = None) -> None:
+    """Raise UserError naming the first of `labels` (N,) outside [0, num_classes); `indices` are their places."""
+    outside = ((labels < 0) | (labels >= num_classes)).nonzero()
+    if len(outside):
+        place = int(outside[0])
+        raise wrong(
+            "data",
+            got=f"label {int(labels[place])} at index {indices[place] if indices else place}",
+            allowed=f"0 to {num_classes - 1} for {num_classes} classes",
+            do="correct the label, or the number of classes",
+        )
+
+
+def digits() -> Splits:
+    """scikit-learn's 1,797 handwritten digits, 8x8 grey, in a fixed stratified 80/20 split; nothing to download.
+
+    Pixels 0..16 become 0..255. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
+    """
+
+    @functools.cache
+    def load() -> tuple[list[Tensor], list[Tensor]]:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        bunch = load_digits()
+        images = torch.from_numpy((bunch.images * (255 / 16)).round().astype("uint8"))[:, None]
+        labels = torch.from_numpy(bunch.target).long()
+        train, val = train_test_split(range(len(labels)), test_size=0.2, stratify=labels, random_state=0)
+        return [images[train], images[val]], [labels[train], labels[val]]
+
+    def part(which: int, count: int) -> Images:
+        return Images(count, (1, 8, 8), 10, lambda: (load()[0][which], load()[1][which]))
+
+    return Splits(train=part(0, 1437), val=part(1, 360), num_classes=10)
+
+
+class _Known(NamedTuple):
+    """What is known of a torchvision data set without opening it."""
+
+    train: int
+    val: int
+    shape: tuple[int, int, int]
+    num_classes: int
+
+
+_TORCHVISION = {
+    "MNIST": _Known(60_000, 10_000, (1, 28, 28), 10),
+    "FashionMNIST": _Known(60_000, 10_000, (1, 28, 28), 10),
+    "KMNIST": _Known(60_000, 10_000, (1, 28, 28), 10),
+    "CIFAR10": _Known(50_000, 10_000, (3, 32, 32), 10),
+    "CIFAR100": _Known(50_000, 10_000, (3, 32, 32), 100),
+}
+
+
+def torchvision_images(name: str, root: str, download: bool = True) -> Splits:
+    """A data set of `torchvision.datasets` that fits in memory, with its own training and test split.
+
+    `name` is MNIST, FashionMNIST, KMNIST, CIFAR10 or CIFAR100; `root` is the folder that holds torchvision's files,
+    and where they are fetched to when missing. Raises UserError where they are missing and may not be fetched.
+    """
+    known = _TORCHVISION[name]
+    folder = Path(root).expanduser()
+    if not download and not folder.is_dir():
+        raise wrong(
+            "data.root",
+            got=f"{folder.absolute()}, which does not exist",
+            allowed=f"a folder that holds torchvision's {name} files",
+            do="data.root=FOLDER, or data.download=true",
+        )
+
+    def load(train: bool) -> tuple[Tensor, Tensor]:
+        import torchvision.datasets
+
+        try:
+            source = getattr(torchvision.datasets, name)(folder, train=train, download=download)
+        except (RuntimeError, OSError) as error:
+            raise wrong(
+                "data.root",
+                got=f"no usable {name} in {folder.absolute()} ({_first_line(error)})",
+                allowed="a folder with torchvision's files, or a network to fetch them from",
+                do="data.root=FOLDER, or data=digits, which needs no download",
+            ) from error
+        pixels = torch.as_tensor(source.data)
+        images = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
+        return images, torch.as_tensor(source.targets).long()
+
+    def part(train: bool) -> Images:
+        count = known.train if train else known.val
+        return Images(count, known.shape, known.num_classes, functools.partial(load, train))
+
+    return Splits(train=part(True), val=part(False), num_classes=known.num_classes)
+
+
+class ImageFiles(Dataset):
+    """Image files in folders by class, decoded as RGB when asked for; an error names the file.
+
+    `image_size` n scales the shorter side to n pixels and cuts the middle n x n out; None keeps every image as it is.
+    """
+
+    def __init__(self, folder: Path, image_size: int | None):
+        from torchvision.datasets import ImageFolder
+
+        try:
+            listing = ImageFolder(folder)
+        except FileNotFoundError as error:
+            raise wrong(
+                "data.root",
+                got=f"{folder.absolute()}: {_first_line(error)}",
+                allowed="one folder a class, each with at least one image file",
+                do="add images to that folder, or remove it",
+            ) from error
+        self.samples, self.classes, self.image_size = listing.samples, listing.classes, image_size
+        self.shape = None if image_size is None else (3, image_size, image_size)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        path, label = self.samples[index]
+        return as_tensor(self._decode(path)), label
+
+    def _decode(self, path: str) -> Any:
+        from PIL import Image, ImageOps
+
+        try:
+            with Image.open(path) as file:
+                image = file.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise wrong(
+                "data.root",
+                got=f"{path}, which does not decode ({_first_line(error)})",
+                allowed="image files that PIL can read",
+                do="replace or remove that file",
+            ) from error
+        size = self.image_size
+        return image if size is None else ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+
+
+def image_folder(root: str, image_size: int | None = None) -> Splits:
+    """Any folder `root` with `train/<class>/*` and `val/<class>/*` (or `test/<class>/*`).
+
+    Raises UserError where a folder is missing, a class is empty, or the two splits have different classes.
+    """
+    folder = Path(root).expanduser()
+    train = ImageFiles(_existing(folder, ["train"]), image_size)
+    val = ImageFiles(_existing(folder, ["val", "test"]), image_size)
+    if train.classes != val.classes:
+        only_one = sorted(set(train.classes) ^ set(val.classes))
+        raise wrong(
+            "data.root",
+            got=f"classes that are in only one of the splits: {', '.join(only_one[:5])}",
+            allowed="the same class folders for training and validation",
+            do="add what is missing",
+        )
+    return Splits(train, val, num_classes=len(train.classes))
+
+
+def _existing(root: Path, names: list[str]) -> Path:
+    """The first of the folders `names` that exists in `root`."""
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    raise wrong(
+        "data.root",
+        got=f"{root.absolute()}, which has no folder {' or '.join(names)}",
+        allowed="a folder with train/<class>/* and val/<class>/* (or test/<class>/*)",
+        do="data.root=FOLDER",
+    )
+
+
+def fake(
+    train_images: int = 512, val_images: int = 128, channels: int = 3, image_size: int = 32, num_classes: int = 10
+) -> Splits:
+    """torchvision's FakeData: noise with random labels, for smoke tests; nothing can be learned from it."""
+    from torchvision.datasets import FakeData
+
+    shape = (channels, image_size, image_size)
+    train = FakeData(train_images, shape, num_classes)
+    val = FakeData(val_images, shape, num_classes, random_offset=train_images)
+    return Splits(train, val, num_classes)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def describe_error(error: UserError) -> str:
+    """The message of an error that a loader worker raised, without the worker's traceback around it."""
+    return str(error).rsplit("UserError: ", 1)[-1].strip()

@@ -1,0 +1,72 @@
+"""A run in words: for the screen, for TensorBoard's HPARAMS tab and for the summary."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrlab.checkpoint import flatten
+from lrlab.data import Splits
+from lrlab.plan import Plan
+
+_NO_HYPERPARAMETER = {
+    *("seed", "resume", "extend", "data.root", "data.download", "data.workers"),
+    *("trainer.device", "trainer.monitor", "trainer.deterministic"),
+}
+
+
+def start_lines(
+    config: Mapping[str, Any],
+    choices: Mapping[str, str],
+    *,
+    splits: Splits,
+    plan: Plan,
+    parameters: int,
+    device: torch.device,
+    folder: Path,
+) -> list[str]:
+    """What is about to be trained, a line a subject, aligned."""
+    horizon, optimizer = plan.horizon, config["optimizer"]
+    settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
+    subjects = {
+        "data": f"{len(splits.train):,} training and {len(splits.val):,} validation images "
+        f"{'x'.join(map(str, splits.shape))}, {splits.num_classes} classes",
+        "model": f"{parameters:,} parameters",
+        "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
+        "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
+        f"{horizon.epochs} epochs x {horizon.steps_per_epoch} updates = {horizon.steps:,} updates",
+        "device": device_name(device),
+        "folder": str(folder),
+    }
+    return [f"{name:<9}  {choices[name] + ': ' if name in choices else ''}{text}" for name, text in subjects.items()]
+
+
+def hyperparameters(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+    """What the HPARAMS tab compares: the choices, and every setting that decides the result and has a value.
+
+    The seed is left out, so that runs that differ in nothing else are averaged.
+    """
+    settings = {
+        key: value if isinstance(value, bool | int | float | str) else str(value)
+        for key, value in flatten(config).items()
+        if value is not None and key not in _NO_HYPERPARAMETER and not key.rpartition(".")[2].startswith("_")
+    }
+    return {**choices, **settings}
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers the model learns."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def device_name(device: torch.device) -> str:
+    """The device as the user knows it."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def _class(node: Mapping[str, Any]) -> str:
+    return str(node["_target_"]).rpartition(".")[2]

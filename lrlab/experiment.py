@@ -1,0 +1,310 @@
+"""The shell: builds everything from a config, drives the loop, and leaves a run's files in its folder.
+
+config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,best}.pt
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils import deterministic
+
+from lrlab import build, checkpoint, checks, randomness, summary
+from lrlab.batches import Batches, Batching, batches_per_epoch
+from lrlab.compose import resolve
+from lrlab.data import Splits
+from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
+from lrlab.display import Display, result_line
+from lrlab.errors import Interrupted, wrong
+from lrlab.folders import run_name
+from lrlab.horizon import Horizon
+from lrlab.plan import Plan, side_by_side, simulate
+from lrlab.signals import Request, stop_request
+from lrlab.tracking import Tracker
+from lrlab.trainer import Diverged, Epoch, TrainState, Update, fit
+
+# What a resumed run may change: where it reads and computes, not what it computes.
+_MAY_CHANGE = ("resume", "extend", "data.root", "data.download", "data.workers", "trainer.device")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose settings are checked and whose LR is planned, before its data is read or its folder is made."""
+
+    config: dict[str, Any]  # resolved
+    trainer: build.TrainerSettings
+    scheduler: build.SchedulerSettings
+    batching: Batching
+    splits: Splits
+    plan: Plan
+    device: torch.device
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+
+def prepare(config: DictConfig) -> Prepared:
+    """Check every setting of a run and plan its LR. Raises UserError for the first mistake; leaves no trace."""
+    plain = resolve(config)
+    build.check_top_level(plain)
+    trainer = build.trainer_settings(plain["trainer"])
+    device = build.find_device(trainer.device)
+    batching, data_node = build.split_batching(plain["data"])
+    checks.check_target(data_node, "data")
+    checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
+    stand_in = nn.Linear(1, 1)
+    make_optimizer = partial(build.build_optimizer, plain["optimizer"], stand_in)
+    make_optimizer()
+    splits = build.make(data_node, "data")
+    build.check_splits(splits, batching)
+    horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
+    scheduler = build.scheduler_settings(plain["scheduler"], horizon)
+    plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
+    return Prepared(plain, trainer, scheduler, batching, splits, plan, device)
+
+
+@dataclass
+class Run:
+    """A run under way: what it computes with, and what it writes."""
+
+    folder: Path
+    prepared: Prepared
+    overrides: list[str]  # what the user typed, to compose the same config when it is resumed
+    choices: dict[str, str]  # what was chosen in each group
+    state: TrainState
+    train: Batches
+    val: Batches
+    tracker: Tracker
+    progress: summary.Progress
+    display: Display
+
+
+def run(
+    config: DictConfig, folder: Path, *, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+) -> float | None:
+    """Train the run that `config` describes, in `folder`, and return its validation loss.
+
+    With `config.resume` the run of that checkpoint goes on. Raises UserError for a mistake, Diverged where the loss
+    is no longer finite, and Interrupted where a signal stopped the run, after saving it.
+    """
+    saved = checkpoint.load(checkpoint.find(config.resume)) if config.resume else None
+    prepared = prepare(config)
+    if saved is not None:
+        _require_same_run(saved, prepared)
+        if saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs:
+            print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
+            return saved["progress"]["val_loss"]
+    with stop_request() as request:
+        this = _start(prepared, folder, saved, dict(choices or {}), list(overrides))
+        return _carry_out(this, request)
+
+
+def _start(
+    prepared: Prepared,
+    folder: Path,
+    saved: dict[str, Any] | None,
+    choices: dict[str, str],
+    overrides: list[str],
+) -> Run:
+    """Build everything that the run computes with, then open its files."""
+    randomness.seed_everything(prepared.seed)
+    _set_deterministic(prepared.trainer.deterministic)
+    horizon = prepared.plan.horizon
+    display = Display(horizon.epochs, horizon.steps_per_epoch)
+    model = build.build_model(prepared.config["model"], prepared.splits).to(prepared.device)
+    optimizer = build.build_optimizer(prepared.config["optimizer"], model)
+    state = TrainState(model, optimizer, prepared.scheduler.build(optimizer), prepared.device)
+    display.say(
+        *start_lines(
+            prepared.config,
+            choices,
+            splits=prepared.splits,
+            plan=prepared.plan,
+            parameters=count_parameters(model),
+            device=prepared.device,
+            folder=folder,
+        )
+    )
+    if saved is not None:
+        display.say(*_restore(state, saved, prepared))
+    train, val = _batches(prepared, train=True), _batches(prepared, train=False)
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(prepared.config)))
+    tracker = Tracker(
+        folder,
+        updates=horizon.steps,
+        groups=["", *(group.get("name", str(i)) for i, group in enumerate(optimizer.param_groups) if i)],
+        hparams=hyperparameters(prepared.config, choices),
+        trial=run_name(overrides, leave_out=["seed"]),
+        step=state.step,
+        state=saved["tracker"] if saved else None,
+    )
+    progress = summary.Progress(**saved["progress"]) if saved else summary.Progress()
+    return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, display)
+
+
+def _batches(prepared: Prepared, *, train: bool) -> Batches:
+    splits = prepared.splits
+    return Batches(
+        splits.train if train else splits.val,
+        prepared.batching,
+        num_classes=splits.num_classes,
+        seed=prepared.seed,
+        device=prepared.device,
+        train=train,
+    )
+
+
+def _carry_out(this: Run, request: Request) -> float | None:
+    """Train to the end, to a signal or to an error, and leave the folder in order whichever it is."""
+    try:
+        _write_summary(this, "running")
+        _save(this, checkpoint.LAST)
+        with this.display:
+            _train(this, request)
+    except Exception as error:
+        status = "diverged" if isinstance(error, Diverged) else "failed"
+        this.tracker.close("failure")
+        _write_summary(this, status, error=str(error))
+        raise
+    if this.state.epoch == this.prepared.trainer.epochs:
+        this.tracker.close("success")
+        _write_summary(this, "finished")
+        this.display.say(result_line(this.progress, this.state.step))
+    else:
+        this.tracker.close()
+        _write_summary(this, "interrupted")
+        this.display.say(
+            f"stopped by {request.name} after update {this.state.step}, saved; to go on:",
+            f"python train.py resume={shlex.quote(str(this.folder))}",
+        )
+    if request.number:
+        raise Interrupted(request.number)
+    return this.progress.val_loss
+
+
+def _train(this: Run, request: Request) -> None:
+    """The loop's body: what other frameworks do in callbacks."""
+    prepared, trainer = this.prepared, this.prepared.trainer
+    for event in fit(
+        this.state,
+        this.train,
+        this.val,
+        epochs=trainer.epochs,
+        interval=prepared.scheduler.interval,
+        monitor=prepared.scheduler.monitor,
+        eval_every=trainer.eval_every,
+        clip_grad_norm=trainer.clip_grad_norm,
+        label_smoothing=trainer.label_smoothing,
+    ):
+        this.display.show(event)
+        if isinstance(event, Update):
+            this.tracker.update(event.step, event.lrs, event.loss)
+        elif isinstance(event, Epoch):
+            metrics = _metrics(event)
+            this.tracker.epoch(event.epoch, event.step, event.lr, metrics, event.seconds)
+            if this.progress.add(event.epoch, event.seconds, metrics, trainer.monitor):
+                _save(this, checkpoint.BEST)  # before last.pt, which claims that it is there
+            _save(this, checkpoint.LAST)
+        if request.number:
+            if not isinstance(event, Epoch):
+                _save(this, checkpoint.LAST)
+            return
+
+
+def _metrics(event: Epoch) -> dict[str, float]:
+    metrics = {"train_loss": event.train.loss, "train_accuracy": event.train.accuracy}
+    if event.val is not None:
+        metrics |= {"val_loss": event.val.loss, "val_accuracy": event.val.accuracy}
+    return metrics
+
+
+def _save(this: Run, path: Path) -> None:
+    checkpoint.save(
+        this.folder / path,
+        {
+            "state": this.state.state_dict(),
+            "progress": asdict(this.progress),
+            "tracker": this.tracker.state_dict(),
+            "config": this.prepared.config,
+            "overrides": this.overrides,
+            "versions": summary.versions(),
+        },
+    )
+
+
+def _write_summary(this: Run, status: str, **facts: Any) -> None:
+    summary.write(
+        this.folder,
+        status=status,
+        progress=this.progress,
+        updates=this.state.step,
+        parameters=count_parameters(this.state.model),
+        device=device_name(this.prepared.device),
+        choices=this.choices,
+        versions=summary.versions(),
+        plan=this.prepared.plan.summary(),
+        **facts,
+    )
+
+
+def _require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
+    """Raise UserError where the config is not the one that the checkpoint was saved with."""
+    extend, before = prepared.config["extend"], saved["config"]["trainer"]["epochs"]
+    may_change = {*_MAY_CHANGE, "trainer.epochs"} if extend is not None else _MAY_CHANGE
+    checkpoint.refuse_changes(saved["config"], prepared.config, may_change)
+    if extend is not None and extend <= before:
+        raise wrong("extend", got=extend, allowed=f"more than the {before} epochs planned", do=f"extend={2 * before}")
+
+
+def _restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> list[str]:
+    """Put the saved state in place; returns what to tell the user about it.
+
+    Under a new horizon the scheduler's saved state would bring its old one back. So a fresh scheduler is stepped to
+    where training stopped, and it and the hyperparameters that it set replace the saved ones; one that follows a
+    metric has no plan and keeps its state.
+    """
+    contents, lines = saved["state"], []
+    if prepared.trainer.epochs != saved["config"]["trainer"]["epochs"]:
+        old = _old_plan(saved, prepared)
+        lines = [f"a longer run: {old.horizon.epochs} epochs were planned, now {prepared.trainer.epochs}"]
+        lines += side_by_side(old, prepared.plan)
+        if not isinstance(state.scheduler, ReduceLROnPlateau):
+            state.optimizer.step()  # without gradients: changes nothing, and torch wants it before the scheduler's
+            counts = contents["progress"]["epoch" if prepared.scheduler.interval == "epoch" else "step"]
+            for _ in range(counts):
+                state.scheduler.step()
+            groups = state.optimizer.state_dict()["param_groups"]
+            optimizer = {**contents["optimizer"], "param_groups": groups}
+            contents = {**contents, "optimizer": optimizer, "scheduler": state.scheduler.state_dict()}
+    try:
+        state.load_state_dict(contents)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise wrong(
+            "resume",
+            got=f"a checkpoint that does not fit the model or optimizer ({str(error).splitlines()[0]})",
+            allowed="one that this model and optimizer saved",
+            do="start a new run",
+        ) from error
+    return [*lines, f"resumed after update {state.step}, in epoch {state.epoch + 1} of {prepared.trainer.epochs}"]
+
+
+def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
+    """The plan that the saved run followed: the same scheduler over the old horizon."""
+    horizon = Horizon(saved["config"]["trainer"]["epochs"], prepared.plan.horizon.steps_per_epoch)
+    scheduler = build.scheduler_settings(prepared.config["scheduler"], horizon)
+    make_optimizer = partial(build.build_optimizer, prepared.config["optimizer"], nn.Linear(1, 1))
+    return simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
+
+
+def _set_deterministic(wanted: bool) -> None:
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # an aid to debugging; costs time

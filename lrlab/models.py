@@ -1,0 +1,196 @@
+"""Small image classifiers of our own, and torchvision's by name.
+
+Every model takes images (B, C, H, W) float32 of one shape and returns logits (B, num_classes). `input_shape` is
+(C, H, W); it and `num_classes` come from the data.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrlab.errors import closest, wrong
+
+
+def linear(input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """Softmax regression on the pixels."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
+
+
+def mlp(
+    input_shape: tuple[int, int, int], num_classes: int, hidden: Sequence[int] = (128,), dropout: float = 0.0
+) -> nn.Module:
+    """Fully connected layers of the widths in `hidden`, each followed by ReLU and dropout."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    width = math.prod(input_shape)
+    for units in hidden:
+        layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout)]
+        width = units
+    return nn.Sequential(*layers, nn.Linear(width, num_classes))
+
+
+def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dropout: float = 0.0) -> nn.Module:
+    """Two 3x3 convolutions (`width` and 2 `width` channels) with batch norm, ReLU and pooling, then one linear layer.
+
+    Takes any number of channels and any size from 4x4 pixels on; larger images are pooled to at most 7x7 features.
+    """
+    channels, rows, columns = input_shape
+    if min(rows, columns) < 4:
+        raise wrong("model", got=f"images of {rows}x{columns} pixels", allowed="4x4 or larger", do="model=mlp")
+    rows, columns = rows // 4, columns // 4
+    pool = max(1, min(rows, columns) // 4)
+    features = 2 * width * (rows // pool) * (columns // pool)
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(2 * width),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.AvgPool2d(pool),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(features, num_classes),
+    )
+
+
+def resnet_cifar(input_shape: tuple[int, int, int], num_classes: int, depth: int = 20) -> nn.Module:
+    """The residual network of `depth` = 6n + 2 layers for 32x32 images: three stages of n blocks, 16, 32, 64 channels.
+
+    ResNet-20 has 0.27 million parameters on CIFAR-10. Shortcuts have none (the paper's option A).
+    Source: He et al., Deep Residual Learning, 2015, arXiv:1512.03385, section 4.2.
+    """
+    if depth < 8 or depth % 6 != 2:
+        raise wrong("model.depth", got=depth, allowed="6n + 2: 8, 14, 20, 32, 44, 56, 110", do="model.depth=20")
+    stem = [nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    blocks, channels = [], 16
+    for stage_channels in (16, 32, 64):
+        for _ in range((depth - 2) // 6):
+            blocks.append(ResidualBlock(channels, stage_channels))
+            channels = stage_channels
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes)]
+    model = nn.Sequential(*stem, *blocks, *head)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    return model
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut; where channels double, the image is halved."""
+
+    def __init__(self, channels: int, out_channels: int):
+        super().__init__()
+        self.stride = out_channels // channels
+        self.grown = out_channels - channels
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, stride=self.stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        return F.relu(y + F.pad(shortcut, [0, 0, 0, 0, self.grown // 2, self.grown - self.grown // 2]))
+
+
+def torchvision_model(
+    input_shape: tuple[int, int, int], num_classes: int, name: str = "resnet18", weights: str | None = None
+) -> nn.Module:
+    """Any image classifier of `torchvision.models`, by name, with the right number of classes.
+
+    `weights` (`DEFAULT`, `IMAGENET1K_V1`, ...) starts from trained weights under a new last layer; they are fetched
+    when missing. Grey images are shown to it on all three channels.
+    """
+    import torchvision.models
+
+    names = torchvision.models.list_models(module=torchvision.models)
+    if name not in names:
+        guess = closest(name, names) or "resnet18"
+        raise wrong(
+            "model.name",
+            got=f"'{name}'",
+            allowed=f"one of torchvision's {len(names)} image classifiers (torchvision.models.list_models())",
+            do=f"model.name={guess}",
+        )
+    if weights is None:
+        model = torchvision.models.get_model(name, num_classes=num_classes, **_without_extra_heads(name))
+    else:
+        model = _with_new_head(_pretrained(name, weights), num_classes)
+    return model if input_shape[0] == 3 else nn.Sequential(OnThreeChannels(), model)
+
+
+class OnThreeChannels(nn.Module):
+    """Shows grey images (B, 1, H, W) on three channels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.expand(-1, 3, -1, -1)
+
+
+def _without_extra_heads(name: str) -> dict[str, bool]:
+    """These two return more than logits in training unless told not to; they ask how to initialize."""
+    return {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+
+
+def _pretrained(name: str, weights: str) -> nn.Module:
+    import torchvision.models
+
+    known = [*torchvision.models.get_model_weights(name).__members__, "DEFAULT"]
+    if weights not in known:
+        raise wrong(
+            "model.weights", got=f"'{weights}'", allowed=f"null, {', '.join(known)}", do="model.weights=DEFAULT"
+        )
+    try:
+        model = torchvision.models.get_model(name, weights=weights)
+    except (OSError, RuntimeError) as error:
+        raise wrong(
+            "model.weights",
+            got=f"{weights}, which could not be fetched ({error})",
+            allowed="weights in torch's cache, or a network to fetch them from",
+            do="model.weights=null",
+        ) from error
+    if hasattr(model, "aux_logits"):
+        model.aux_logits, model.AuxLogits, model.aux1, model.aux2 = False, None, None, None
+    return model
+
+
+def _with_new_head(model: nn.Module, num_classes: int) -> nn.Module:
+    """`model` with its last layer that is linear or a convolution replaced by one for `num_classes`."""
+    path, last = [
+        (path, module) for path, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
+    ][-1]
+    if isinstance(last, nn.Linear):
+        head: nn.Module = nn.Linear(last.in_features, num_classes)
+    else:
+        head = nn.Conv2d(last.in_channels, num_classes, 1)  # squeezenet
+    model.set_submodule(path, head)
+    return model
+
+
+@torch.no_grad()
+def check_output(model: nn.Module, input_shape: tuple[int, int, int], num_classes: int) -> None:
+    """Raise UserError unless `model` turns images of `input_shape` into logits (B, num_classes)."""
+    was_training = model.training
+    try:
+        logits = model.eval()(torch.zeros(2, *input_shape))
+    except Exception as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise wrong(
+            "model",
+            got=f"an error on images {input_shape}: {first_line}",
+            allowed="a model that takes the data's images (C, H, W)",
+            do="another model, or data of another size (data.image_size where the data set has it)",
+        ) from error
+    model.train(was_training)
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != (2, num_classes):
+        raise wrong(
+            "model",
+            got=f"an output {shape} for 2 images",
+            allowed=f"logits (2, {num_classes})",
+            do="let the model take `num_classes` and return one tensor",
+        )

@@ -1,0 +1,214 @@
+"""The training state and the epoch loop; no files, no TensorBoard, no config.
+
+`fit` is a generator: it hands back what happened after every update, validation batch and epoch, and what other
+frameworks do in callbacks is the body of the caller's `for`. At every yield the state is complete and savable.
+"""
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lrlab import randomness
+from lrlab.batches import Batches
+from lrlab.errors import UserError
+from lrlab.metrics import Result, Sums
+
+MONITORS = ("val_loss", "val_accuracy", "train_loss", "train_accuracy")
+
+
+class Scheduler(Protocol):
+    """All that lrlab asks of a scheduler: torch's protocol."""
+
+    def step(self) -> None: ...
+    def get_last_lr(self) -> list[float]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+class Diverged(UserError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass
+class TrainState:
+    """Everything that training changes, and so everything that resuming needs."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Scheduler
+    device: torch.device
+    epoch: int = 0  # completed epochs
+    batch: int = 0  # completed updates of the epoch under way
+    step: int = 0  # completed updates
+    lrs: tuple[float, ...] = ()  # LR of the last update, a value a parameter group
+    seconds: float = 0.0  # spent in the epoch under way
+    sums: Sums = field(init=False)  # training loss and accuracy of the epoch under way
+
+    def __post_init__(self) -> None:
+        self.sums = Sums(self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers, strings and containers of them only."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "progress": {name: getattr(self, name) for name in ("epoch", "batch", "step", "lrs", "seconds")},
+            "sums": self.sums.state_dict(),
+            "random": randomness.get_state(self.device),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`; the scheduler must have been built with the same settings."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        for name, value in state["progress"].items():
+            setattr(self, name, value)
+        self.sums.load_state_dict(state["sums"])
+        randomness.set_state(state["random"], self.device)
+        # A scheduler's state does not set the optimizer's LR, and an optimizer's state may hold another one.
+        in_force = [group["lr"] for group in self.optimizer.param_groups]
+        assert in_force == self.scheduler.get_last_lr(), (in_force, self.scheduler.get_last_lr())
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimizer step was made."""
+
+    step: int  # its index: updates completed before it
+    lrs: tuple[float, ...]  # the LR that it used, a value a parameter group
+    loss: Tensor  # () float32, mean over the batch
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """One batch of the validation split was evaluated."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training split is complete."""
+
+    epoch: int  # its index
+    step: int  # updates completed
+    lr: float  # of its last update
+    train: Result
+    val: Result | None  # None in an epoch that was not evaluated
+    seconds: float
+    images_per_second: float  # in training
+
+
+Event = Update | Evaluating | Epoch
+
+
+def fit(
+    state: TrainState,
+    train: Batches,
+    val: Batches,
+    *,
+    epochs: int,
+    interval: str = "epoch",
+    monitor: str = "val_loss",
+    eval_every: int = 1,
+    clip_grad_norm: float | None = None,
+    label_smoothing: float = 0.0,
+) -> Iterator[Event]:
+    """Train until `epochs` are complete, from wherever `state` is.
+
+    `interval` says what steps the scheduler: every "epoch" or every "step" (update). A scheduler that follows a
+    metric is told `monitor`. Validation runs every `eval_every` epochs and after the last. Gradients are clipped to
+    the total norm `clip_grad_norm`. Raises Diverged where a loss is not finite, before the optimizer uses it.
+    """
+    for epoch in range(state.epoch, epochs):
+        clock = time.perf_counter()
+        unchecked: list[Tensor] = []
+        state.model.train()
+        for images, labels in train.epoch(epoch, start=state.batch):
+            state.lrs = tuple(float(group["lr"]) for group in state.optimizer.param_groups)
+            logits = state.model(images)
+            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            loss.backward()
+            if clip_grad_norm is not None:
+                nn.utils.clip_grad_norm_(state.model.parameters(), clip_grad_norm)
+            unchecked.append(loss.detach())
+            # Reading a loss waits for the device: free on the CPU, so every update; elsewhere now and then.
+            if state.device.type == "cpu" or len(unchecked) == 50 or state.batch + 1 == len(train):
+                _require_finite(unchecked, state)
+                unchecked.clear()
+            state.optimizer.step()
+            state.optimizer.zero_grad()
+            state.sums.add(loss.detach(), logits.detach(), labels)
+            if interval == "step":
+                state.scheduler.step()  # after optimizer.step(), as torch requires
+            state.step += 1
+            state.batch += 1
+            state.seconds, clock = state.seconds + time.perf_counter() - clock, time.perf_counter()
+            yield Update(state.step - 1, state.lrs, loss.detach())
+
+        train_result = state.sums.result()
+        images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
+        val_result = None
+        if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
+            val_result = yield from evaluate(state, val)
+        if interval == "epoch":
+            advance(state.scheduler, monitor, train_result, val_result)
+        result = Epoch(
+            epoch=epoch,
+            step=state.step,
+            lr=state.lrs[0],
+            train=train_result,
+            val=val_result,
+            seconds=state.seconds + time.perf_counter() - clock,
+            images_per_second=images_per_second,
+        )
+        state.epoch, state.batch, state.seconds = epoch + 1, 0, 0.0
+        state.sums.reset()
+        yield result
+
+
+def evaluate(state: TrainState, val: Batches) -> Generator[Evaluating, None, Result]:
+    """The `Result` over the validation split, as the generator's return value; the loss is without smoothing."""
+    state.model.eval()
+    sums = Sums(state.device)
+    for images, labels in val.epoch(0):
+        with torch.no_grad():
+            logits = state.model(images)
+            sums.add(F.cross_entropy(logits, labels), logits, labels)
+        yield Evaluating()
+    result = sums.result()
+    if not math.isfinite(result.loss):
+        raise _diverged("val/loss", result.loss, state.step, state.lrs[0])
+    return result
+
+
+def advance(scheduler: Scheduler, monitor: str, train: Result, val: Result | None) -> None:
+    """scheduler.step() at the end of an epoch; ReduceLROnPlateau alone is told the metric, when there is one."""
+    if not isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step()
+        return
+    split, _, name = monitor.partition("_")
+    result = train if split == "train" else val
+    if result is not None:
+        scheduler.step(getattr(result, name))
+
+
+def _require_finite(losses: list[Tensor], state: TrainState) -> None:
+    """Raise Diverged for the first of `losses` that is not finite; they are those of the latest updates."""
+    for place, value in enumerate(torch.stack(losses).tolist()):
+        if not math.isfinite(value):
+            raise _diverged("train/loss", value, state.step + 1 - len(losses) + place, state.lrs[0])
+
+
+def _diverged(tag: str, value: float, step: int, lr: float) -> Diverged:
+    return Diverged(
+        f"{tag}: got {value} at update {step}, LR {lr:g}; allowed: a finite loss; "
+        "do: lower optimizer.lr, warm up (scheduler=warmup_cosine) or set trainer.clip_grad_norm=1"
+    )
