@@ -107,7 +107,7 @@ class Batches:
             batch_sampler=self._places,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=_leave_ctrl_c_to_the_parent,
             collate_fn=_collate,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
@@ -182,8 +182,6 @@ def _collate(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor]:
     return torch.stack([image for image, _, _ in samples]), torch.tensor([label for _, label, _ in samples])
 
 
-def _leave_signals_to_the_parent(_: int) -> None:
-    """A worker that died of Ctrl-C would take the run down before the run can save."""
+def _leave_ctrl_c_to_the_parent(_: int) -> None:
+    """Ctrl-C reaches every process of the terminal; a worker that died of it would end the run before it can save."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)

@@ -212,11 +212,17 @@ def _fixed_keys(runs: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _quote_path(argument: str) -> str:
-    """`resume=PATH` with the path in quotes: as the shell completes it, it may hold characters of Hydra's grammar."""
-    key, equals, value = argument.partition("=")
-    if key != "resume" or not equals or value[:1] in ("'", '"') or value in ("", "null"):
+    """A path in quotes: as the shell completes it, it may hold characters of Hydra's grammar, such as = and ~.
+
+    A comma is part of a run's name, but separates what is swept elsewhere.
+
+    >>> print(_quote_path("resume=outputs/scheduler=step,seed=1"), _quote_path("data.root=a,b"))
+    resume='outputs/scheduler=step,seed=1' data.root=a,b
+    """
+    key, _, value = argument.partition("=")
+    if key not in ("resume", "data.root") or value[:1] in ("'", '"', "") or value == "null":
         return argument
-    return f"resume={_quoted(value)}"
+    return argument if key == "data.root" and "," in value else f"{key}={_quoted(value)}"
 
 
 def _quoted(text: str) -> str:

@@ -169,10 +169,11 @@ def _carry_out(this: Run, request: Request) -> float | None:
         _save(this, checkpoint.LAST)
         with this.display:
             _train(this, request)
-    except Exception as error:
-        status = "diverged" if isinstance(error, Diverged) else "failed"
-        this.tracker.close("failure")
-        _write_summary(this, status, error=str(error))
+    except BaseException as error:
+        failed = isinstance(error, Exception)  # or else a second Ctrl-C
+        this.tracker.close("failure" if failed else None)
+        status = "diverged" if isinstance(error, Diverged) else "failed" if failed else "interrupted"
+        _write_summary(this, status, error=str(error) or type(error).__name__)
         raise
     if this.state.epoch == this.prepared.trainer.epochs:
         this.tracker.close("success")

@@ -67,6 +67,7 @@ class TrainState:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`; the scheduler must have been built with the same settings."""
+        self.optimizer.step()  # without gradients: changes nothing, but torch warns where it never saw one
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])

@@ -1,0 +1,63 @@
+"""What the tests share: small runs in the test's own process, and the files that a run leaves."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lrlab import compose, experiment
+
+ROOT = Path(__file__).parents[1]
+DATASETS = ROOT.parent / "shared" / "datasets"
+
+needs_datasets = pytest.mark.skipif(not DATASETS.is_dir(), reason=f"no data sets in {DATASETS}")
+
+
+@dataclass
+class Outcome:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def train(folder: Path, *overrides: str) -> dict[str, Any]:
+    """Train in `folder` what `overrides` say, without the command line, and return the summary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = compose.compose(overrides)
+    choices = dict(config.hydra.runtime.choices)
+    groups = ("data", "model", "optimizer", "scheduler")
+    experiment.run(config, folder, choices={group: choices[group] for group in groups}, overrides=list(overrides))
+    return summary(folder)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    """The rows of history.csv, without `seconds`, which no two runs share."""
+    with (folder / "history.csv").open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / f"{name}.pt", weights_only=True)["state"]["model"]
+
+
+def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every point of every scalar in the event files, as they lie there: doubled ones show."""
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
+    return {
+        tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in accumulator.Tags()["scalars"]
+    }
+
+
+def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

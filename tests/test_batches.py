@@ -1,0 +1,166 @@
+"""Batches are a pure function of (seed, epoch, index), whatever makes them."""
+
+import random
+
+import numpy
+import pytest
+import torch
+
+from lrlab import data
+from lrlab.batches import Batches, Batching, augment, batches_per_epoch
+from lrlab.errors import UserError
+
+CPU = torch.device("cpu")
+N = 23
+IMAGES = torch.arange(N * 2 * 6 * 5, dtype=torch.int64).remainder(251).to(torch.uint8).view(N, 2, 6, 5)
+LABELS = torch.arange(N) % 4
+
+
+class Plain(torch.utils.data.Dataset):
+    """The same images, one at a time; `noisy` draws from all three global generators, as a random transform may."""
+
+    def __init__(self, noisy: bool = False):
+        self.noisy = noisy
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, index: int) -> tuple:
+        image = IMAGES[index]
+        if self.noisy:
+            image = image.float() + torch.rand(()) + random.random() + numpy.random.rand()
+        return image, int(LABELS[index])
+
+
+def in_memory() -> data.Images:
+    return data.Images(N, (2, 6, 5), 4, lambda: (IMAGES, LABELS))
+
+
+def batches(dataset, *, train: bool = True, seed: int = 0, **settings) -> Batches:
+    settings = {"batch_size": 5, **settings}
+    return Batches(dataset, Batching(**settings), num_classes=4, seed=seed, device=CPU, train=train)
+
+
+def listed(source: Batches, epoch: int = 0, start: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(images.clone(), labels.clone()) for images, labels in source.epoch(epoch, start)]
+
+
+def equal(one: list, other: list) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(one, other, strict=True)
+    )
+
+
+AUGMENTED = {"shift": 2, "flip": True, "mean": [0.5, 0.4], "std": [0.2, 0.3]}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:This DataLoader will create 3 worker processes"
+)  # more than some machines have cores
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("epoch", [0, 4])
+def test_memory_and_any_number_of_workers_give_the_same_batches(workers, epoch):
+    expected = listed(batches(in_memory(), **AUGMENTED), epoch)
+    assert equal(listed(batches(Plain(), workers=workers, **AUGMENTED), epoch), expected)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_random_transforms_of_a_data_set_are_addressed_too(workers):
+    expected = listed(batches(Plain(noisy=True)), epoch=2)
+    torch.manual_seed(99)
+    again = batches(Plain(noisy=True), workers=workers)
+    listed(again, epoch=1)
+    assert equal(listed(again, epoch=2), expected)
+    assert not equal(listed(again, epoch=3), expected)
+
+
+@pytest.mark.parametrize("dataset", [in_memory(), Plain(noisy=True)], ids=["memory", "loader"])
+@pytest.mark.parametrize("start", [0, 2, 5])
+def test_an_epoch_can_be_entered_in_the_middle(dataset, start):
+    source = batches(dataset, **AUGMENTED)
+    assert equal(listed(source, epoch=1, start=start), listed(source, epoch=1)[start:])
+
+
+def test_making_batches_leaves_the_global_generators_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    listed(batches(in_memory(), **AUGMENTED))
+    listed(batches(Plain(noisy=True), workers=1))
+    listed(batches(Plain(noisy=True)))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_every_sample_is_in_an_epoch_once():
+    labels = torch.cat([labels for _, labels in listed(batches(in_memory()))])
+    images = torch.cat([images for images, _ in listed(batches(in_memory()))])
+    assert labels.bincount().tolist() == LABELS.bincount().tolist()
+    assert sorted(images.sum((1, 2, 3)).tolist()) == pytest.approx(sorted((IMAGES / 255).sum((1, 2, 3)).tolist()))
+
+
+def test_training_is_shuffled_anew_each_epoch_and_validation_never():
+    train, val = batches(in_memory()), batches(in_memory(), train=False, shift=2, flip=True)
+    assert not equal(listed(train, 0), listed(train, 1))
+    assert not equal(listed(train), listed(batches(in_memory(), seed=1)))
+    assert torch.equal(torch.cat([images for images, _ in listed(val)]), IMAGES / 255)
+
+
+@pytest.mark.parametrize(
+    ("drop_last", "train", "sizes"),
+    [(False, True, [5, 5, 5, 5, 3]), (True, True, [5, 5, 5, 5]), (True, False, [5, 5, 5, 5, 3])],
+)
+def test_only_training_drops_a_smaller_last_batch(drop_last, train, sizes):
+    source = batches(in_memory(), drop_last=drop_last, train=train)
+    assert [len(labels) for _, labels in listed(source)] == sizes
+    assert len(source) == len(sizes) == batches_per_epoch(N, source.batching, train=train)
+
+
+def test_normalization_uses_the_scale_of_zero_to_one():
+    images, _ = next(batches(in_memory(), train=False, mean=[0.5, 0.25], std=[0.2, 0.1]).epoch(0))
+    assert torch.equal(
+        images, (IMAGES[:5] / 255 - torch.tensor([0.5, 0.25]).view(2, 1, 1)) / torch.tensor([0.2, 0.1]).view(2, 1, 1)
+    )
+
+
+def test_a_shift_is_a_crop_of_the_padded_image_in_either_direction():
+    image = IMAGES[:1]
+    top_left, middle, bottom_right = (
+        augment(image, torch.tensor([[draw, draw, 0.9]]), shift=1, flip=False) for draw in (0.0, 0.5, 0.99)
+    )
+    assert torch.equal(middle, image)
+    assert torch.equal(top_left[:, :, 1:, 1:], image[:, :, :-1, :-1])
+    assert torch.equal(bottom_right[:, :, :-1, :-1], image[:, :, 1:, 1:])
+    assert not top_left[:, :, 0].any()
+
+
+def test_each_sample_is_mirrored_as_its_own_draw_says():
+    flipped = augment(IMAGES[:2], torch.tensor([[0.0, 0.0, 0.4], [0.0, 0.0, 0.6]]), shift=0, flip=True)
+    assert torch.equal(flipped[0], IMAGES[0].flip(2))
+    assert torch.equal(flipped[1], IMAGES[1])
+
+
+class Wrong(Plain):
+    def __getitem__(self, index: int) -> tuple:
+        if index == 7:
+            return IMAGES[index][:, 1:], 0
+        return IMAGES[index], 9 if index == 16 else 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_wrong_with_a_sample_is_one_line_with_its_index(workers):
+    source = batches(Wrong(), train=False, workers=workers)
+    with pytest.raises(
+        UserError, match=r"^data: got images of shapes \(2, 6, 5\) \(index 5\) and \(2, 5, 5\) \(7\); .*$"
+    ):
+        listed(source)
+    with pytest.raises(UserError, match=r"^data: got label 9 at index 16; allowed: 0 to 3 for 4 classes; .*$"):
+        listed(source, start=2)
+
+
+def test_pil_images_and_arrays_will_do():
+    from PIL import Image
+
+    grey = numpy.arange(30, dtype="uint8").reshape(6, 5)
+    assert data.as_tensor(Image.fromarray(grey)).shape == (1, 6, 5)
+    assert data.as_tensor(numpy.stack([grey] * 3, 2)).shape == (3, 6, 5)
+    assert data.as_tensor(torch.zeros(2, 6, 5)).dtype == torch.float32

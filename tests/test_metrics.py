@@ -1,0 +1,34 @@
+"""Loss and accuracy are exact means over samples, however these are cut into batches."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lrlab.metrics import Sums
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_means_do_not_depend_on_the_batches(batch_size):
+    logits = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(100) % 5
+    sums = Sums(CPU)
+    for part, target in zip(logits.split(batch_size), labels.split(batch_size), strict=True):
+        sums.add(F.cross_entropy(part, target), part, target)
+    result = sums.result()
+    assert result.loss == pytest.approx(F.cross_entropy(logits.double(), labels).item(), rel=1e-6)
+    assert result.accuracy == (logits.argmax(1) == labels).sum().item() / 100
+
+
+def test_sums_continue_from_their_state():
+    whole, first, second = Sums(CPU), Sums(CPU), Sums(CPU)
+    batches = [(torch.tensor(0.25 * i), torch.eye(4)[[i % 4]], torch.tensor([0])) for i in range(6)]
+    for batch in batches:
+        whole.add(*batch)
+    for batch in batches[:2]:
+        first.add(*batch)
+    second.load_state_dict(first.state_dict())
+    for batch in batches[2:]:
+        second.add(*batch)
+    assert second.result() == whole.result()

@@ -1,0 +1,215 @@
+"""The loop: torch's order of steps, the LR that was used, exact continuation from any yield, and a stop at NaN."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from lrlab import randomness
+from lrlab.batches import Batches, Batching
+from lrlab.data import Images
+from lrlab.metrics import Result
+from lrlab.trainer import Diverged, Epoch, Evaluating, TrainState, Update, advance, fit
+
+CPU = torch.device("cpu")
+EPOCHS, STEPS = 4, 5
+
+
+def batches(train: bool = True, count: int = 40) -> Batches:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (count, 1, 4, 4), dtype=torch.uint8, generator=generator)
+    labels = (images.float().mean((1, 2, 3)) > 127).long()
+    dataset = Images(count, (1, 4, 4), 2, lambda: (images, labels))
+    return Batches(dataset, Batching(batch_size=8, shift=1), num_classes=2, seed=0, device=CPU, train=train)
+
+
+HALVED_EACH_EPOCH = partial(lr_scheduler.ExponentialLR, gamma=0.5)
+
+
+def make_state(scheduler=HALVED_EACH_EPOCH, lr: float = 0.1) -> TrainState:
+    randomness.seed_everything(0)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    return TrainState(model, optimizer, scheduler(optimizer), CPU)
+
+
+def run(state: TrainState, **settings) -> list:
+    return list(fit(state, batches(), batches(train=False, count=20), **{"epochs": EPOCHS, **settings}))
+
+
+def updates(events: list) -> list[Update]:
+    return [event for event in events if isinstance(event, Update)]
+
+
+def epochs(events: list) -> list[Epoch]:
+    return [event for event in events if isinstance(event, Epoch)]
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_the_lr_recorded_is_the_lr_used_and_an_epoch_interval_steps_once_an_epoch():
+    events = run(make_state())
+    assert [update.lrs[0] for update in updates(events)] == [
+        0.1 * 0.5**epoch for epoch in range(EPOCHS) for _ in range(STEPS)
+    ]
+    assert [epoch.lr for epoch in epochs(events)] == [0.1 * 0.5**epoch for epoch in range(EPOCHS)]
+    assert [update.step for update in updates(events)] == list(range(EPOCHS * STEPS))
+
+
+def test_a_step_interval_steps_after_every_update():
+    events = run(make_state(partial(lr_scheduler.StepLR, step_size=3, gamma=0.5)), interval="step")
+    assert [update.lrs[0] for update in updates(events)] == [0.1 * 0.5 ** (step // 3) for step in range(EPOCHS * STEPS)]
+
+
+def test_an_update_moves_the_weights_by_the_recorded_lr():
+    state = make_state(partial(lr_scheduler.LambdaLR, lr_lambda=lambda t: (t + 1) / 7))
+    state.optimizer.param_groups[0]["momentum"] = 0
+    for event in fit(state, batches(), batches(False), epochs=1):
+        if isinstance(event, Update):
+            break
+    moved = make_state()
+    images, labels = next(batches().epoch(0))
+    torch.nn.functional.cross_entropy(moved.model(images), labels).backward()
+    with torch.no_grad():
+        for parameter in moved.model.parameters():
+            parameter.add_(parameter.grad, alpha=-event.lrs[0])
+    assert equal(state.model, moved.model)
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit():
+    first = make_state()
+    run(first)
+    torch.rand(10)
+    second = make_state()
+    run(second)
+    assert equal(first.model, second.model)
+
+
+SCHEDULERS = {
+    "exponential": (partial(lr_scheduler.ExponentialLR, gamma=0.7), "epoch"),
+    "plateau": (partial(lr_scheduler.ReduceLROnPlateau, patience=0, threshold=0.5), "epoch"),
+    "onecycle": (partial(lr_scheduler.OneCycleLR, max_lr=0.2, total_steps=EPOCHS * STEPS), "step"),
+    "lambda": (partial(lr_scheduler.LambdaLR, lr_lambda=partial(lambda t: 1 / (t + 1))), "step"),
+}
+
+
+@pytest.mark.parametrize(("scheduler", "interval"), SCHEDULERS.values(), ids=SCHEDULERS)
+@pytest.mark.parametrize("stop", [0, 1, 4, 5, 6, 8, 9, 17, 33])
+def test_training_goes_on_from_any_yield_as_if_it_had_never_stopped(scheduler, interval, stop, tmp_path):
+    whole = make_state(scheduler)
+    expected = run(whole, interval=interval)
+    first = make_state(scheduler)
+    loop = fit(first, batches(), batches(False, 20), epochs=EPOCHS, interval=interval)
+    events = [next(loop) for _ in range(stop)]
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    loop.close()
+
+    second = make_state(scheduler)
+    randomness.seed_everything(99)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    events += run(second, interval=interval)
+    assert equal(second.model, whole.model)
+    assert [(u.step, u.lrs, u.loss.item()) for u in updates(events)] == [
+        (u.step, u.lrs, u.loss.item()) for u in updates(expected)
+    ]
+    assert [(e.epoch, e.step, e.lr, e.train, e.val) for e in epochs(events)] == [
+        (e.epoch, e.step, e.lr, e.train, e.val) for e in epochs(expected)
+    ]
+
+
+def test_a_loaded_scheduler_and_optimizer_agree_on_the_lr():
+    state = make_state()
+    run(state, epochs=2)
+    contents = copy.deepcopy(state.state_dict())
+    contents["optimizer"]["param_groups"][0]["lr"] = 0.5
+    with pytest.raises(AssertionError):
+        make_state().load_state_dict(contents)
+
+
+def test_the_training_loss_of_an_epoch_is_the_mean_over_its_samples():
+    events = run(make_state(), epochs=1)
+    losses = torch.stack([update.loss for update in updates(events)]).double()
+    assert epochs(events)[0].train.loss == pytest.approx(losses.mean().item(), rel=1e-12)
+
+
+def test_validation_happens_as_often_as_asked_and_after_the_last_epoch():
+    events = run(make_state(), eval_every=3)
+    assert [epoch.val is not None for epoch in epochs(events)] == [False, False, True, True]
+    assert sum(isinstance(event, Evaluating) for event in events) == 2 * len(batches(False, 20))
+
+
+def test_validation_changes_nothing_but_what_it_measures():
+    often = make_state()
+    run(often, eval_every=1)
+    seldom = make_state()
+    run(seldom, eval_every=4)
+    assert equal(often.model, seldom.model)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "value"), [("val_loss", 3.0), ("val_accuracy", 0.25), ("train_loss", 1.0), ("train_accuracy", 0.75)]
+)
+def test_a_plateau_is_told_the_metric_that_it_monitors(monitor, value):
+    scheduler = make_state(lr_scheduler.ReduceLROnPlateau).scheduler
+    advance(scheduler, monitor, Result(1.0, 0.75), Result(3.0, 0.25))
+    assert scheduler.best == value
+
+
+def test_a_plateau_waits_for_an_epoch_that_was_validated():
+    scheduler = make_state(lr_scheduler.ReduceLROnPlateau).scheduler
+    advance(scheduler, "val_loss", Result(1.0, 0.75), None)
+    assert scheduler.last_epoch == 0
+
+
+def test_clipping_bounds_the_step():
+    free, clipped = make_state(lr=1.0), make_state(lr=1.0)  # the bound holds whatever dropout draws
+    before = [parameter.detach().clone() for parameter in clipped.model.parameters()]
+    for state, bound in ((free, None), (clipped, 0.01)):
+        next(fit(state, batches(), batches(False), epochs=1, clip_grad_norm=bound))
+    moved = [a - b for a, b in zip(clipped.model.parameters(), before, strict=True)]
+    assert torch.cat([part.flatten() for part in moved]).norm().item() == pytest.approx(0.01, rel=1e-3)
+    assert not equal(free.model, clipped.model)
+
+
+def test_smoothing_enters_the_training_loss_only():
+    plain, smooth = make_state(lr=1e-9), make_state(lr=1e-9)
+    one, other = (epochs(run(state, epochs=1, label_smoothing=s))[0] for state, s in ((plain, 0.0), (smooth, 0.2)))
+    assert one.train.loss != other.train.loss
+    assert one.val.loss == pytest.approx(other.val.loss, rel=1e-4)
+
+
+def run_until_it_diverges(state: TrainState, spoil_after: int) -> tuple[list, Diverged]:
+    """Make the first layer's weights NaN after update `spoil_after`."""
+    seen: list = []
+    try:
+        for event in fit(state, batches(), batches(False), epochs=EPOCHS):
+            seen.append(event)
+            if isinstance(event, Update) and event.step == spoil_after:
+                nn.init.constant_(state.model[1].weight, float("nan"))
+    except Diverged as error:
+        return seen, error
+    raise AssertionError("trained on with NaN")
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_optimizer_uses_it():
+    state = make_state()
+    seen, error = run_until_it_diverges(state, spoil_after=6)
+    assert str(error).startswith(
+        "train/loss: got nan at update 7, LR 0.05; allowed: a finite loss; do: lower optimizer.lr"
+    )
+    assert updates(seen)[-1].step == 6
+    assert state.step == 7
+    assert all(torch.isfinite(parameter).all() for parameter in state.model[5].parameters())
+
+
+def test_a_validation_loss_that_is_not_finite_stops_too():
+    seen, error = run_until_it_diverges(make_state(), spoil_after=STEPS - 1)
+    assert str(error).startswith("val/loss: got nan at update 5")
+    assert epochs(seen) == []
