@@ -257,7 +257,7 @@ def test_a_finished_run_is_left_as_it_is(command, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
-        ("optimizer.lr=0.2", "optimizer.lr: got 0.2, but the checkpoint was saved with 0.05; allowed: the saved value"),
+        ("optimizer.lr=0.2", "optimizer.lr: got 0.2, but the checkpoint was saved with 0.02; allowed: the saved value"),
         ("scheduler=step", "scheduler.T_max: got nothing, but the checkpoint was saved with 100%; allowed: "),
         ("model=mlp", "model._target_: got lrlab.models.mlp, but the checkpoint was saved with lrlab.models.cnn; "),
         ("data.batch_size=32", "data.batch_size: got 32, but the checkpoint was saved with 256; "),

@@ -75,7 +75,7 @@ BEFORE_ANY_DATA = {
     "scheduler.interval=batch": r"scheduler\.interval: got 'batch'; allowed: epoch, step",
     "scheduler=plateau scheduler.interval=step": r"scheduler\.interval: got step; allowed: epoch, for a scheduler that follows a metric",
     # plans
-    "scheduler=step scheduler.gamma=-0.5": r"scheduler: got a planned LR of -0\.025 at epoch 5; allowed: finite and not negative",
+    "scheduler=step scheduler.gamma=-0.5": r"scheduler: got a planned LR of -0\.01 at epoch 5; allowed: finite and not negative",
     "scheduler=exponential scheduler.gamma=1e200": r"scheduler: got a planned LR of inf at epoch 2; allowed: finite",
     "scheduler=onecycle scheduler.total_steps=50%": r"scheduler: got OneCycleLR fails after step 230 .*; allowed: .* lasts 460 steps",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%": r"scheduler: warm-up steps: got 460 of 460; allowed: 0 to 459",
