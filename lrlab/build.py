@@ -1,5 +1,6 @@
 """From a resolved config to checked settings and built objects; every mistake becomes one line."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -221,6 +222,17 @@ def scheduler_settings(node: Node, horizon: Horizon) -> SchedulerSettings:
             do="interval=epoch",
         )
     return SchedulerSettings(build, interval, monitor)
+
+
+def foreign_settings(group: str, node: Node) -> list[str]:
+    """The settings in the node that neither its `_target_` names as parameters nor lrlab reads itself.
+
+    They are another class's, left over when only `_target_` was changed.
+    """
+    named = inspect.signature(checks.locate(node["_target_"], group)).parameters
+    shared = {"data": {field.name for field in fields(Batching)}, "optimizer": {"decay_bias_and_norm"}}
+    ours = shared.get(group, {"interval", "monitor"} if group == "scheduler" else set())
+    return [name for name in node if name not in {*named, *ours} and not name.startswith("_")]
 
 
 def make(node: Node, key: str, **given: Any) -> Any:

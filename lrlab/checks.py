@@ -21,7 +21,7 @@ def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str,
         raise wrong(
             key, got=repr(node), allowed="a node with a _target_", do=f"choose one by name, or set {key}._target_"
         )
-    target = _locate(node["_target_"], key)
+    target = locate(node["_target_"], key)
     try:
         parameters = dict(inspect.signature(target).parameters)
     except (TypeError, ValueError):  # some classes written in C have no signature
@@ -71,7 +71,8 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
             flag(key, one)
 
 
-def _locate(target: str, key: str) -> Any:
+def locate(target: str, key: str) -> Any:
+    """The class or function that `target` names."""
     try:
         return pkgutil.resolve_name(target)
     except Exception as error:

@@ -47,6 +47,7 @@ def _main(arguments: list[str]) -> None:
         return
     import lrlab.experiment  # torch, which --help does without
 
+    overrides = _make_room_for_targets(overrides)
     if parsed.multirun:
         _sweep(overrides, flags)
     elif resume := _value(overrides, "resume"):
@@ -57,6 +58,23 @@ def _main(arguments: list[str]) -> None:
         folder = _reserve(config, overrides, "hydra.run.dir")
         _call_hydra([*overrides, f"hydra.run.dir={_quoted(str(folder))}"], [], overrides)
         _print_hint(folder)
+
+
+def _make_room_for_targets(overrides: list[str]) -> list[str]:
+    """`overrides`, and where one of them is `GROUP._target_=...`, deletions of what only the former target takes.
+
+    So `scheduler._target_=my_pkg.MyLR` needs no YAML. What was typed stays, to be refused where it does not fit.
+    """
+    from lrlab import build
+
+    typed = {_key(override) for override in overrides}
+    deletions = []
+    for group in ("data", "model", "optimizer", "scheduler"):
+        if f"{group}._target_" in typed and "," not in str(_value(overrides, f"{group}._target_")):
+            node = compose.resolve(compose.compose([o for o in overrides if not compose.is_sweep(o)]))[group]
+            left_over = [f"{group}.{name}" for name in build.foreign_settings(group, node)]
+            deletions += [f"~{key}" for key in left_over if key not in typed]
+    return [*overrides, *deletions]
 
 
 def _sweep(overrides: list[str], flags: list[str]) -> None:

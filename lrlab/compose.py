@@ -91,6 +91,11 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         raise explain(error, overrides) from error
 
 
+def is_sweep(override: str) -> bool:
+    """Whether an override has several values."""
+    return OverridesParser.create().parse_override(override).is_sweep_override()
+
+
 def _hydra_only(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if override.lstrip("+~").startswith("hydra")]
 

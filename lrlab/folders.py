@@ -26,7 +26,7 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = ()) -> str:
     'milestones=10,20,name=a-b-4248aba4'
     """
     skipped = _NOT_PART_OF_THE_NAME | set(leave_out)
-    pairs = [override.lstrip("+~").partition("=") for override in overrides]
+    pairs = [override.lstrip("+").partition("=") for override in overrides if not override.startswith("~")]
     kept = [(key, value) for key, _, value in pairs if key not in skipped and not key.startswith("hydra")]
     leaves = [key.rpartition(".")[2] for key, _ in kept]
     raw = ",".join(
