@@ -19,6 +19,8 @@ from lrlab import randomness
 from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error
 from lrlab.errors import UserError, wrong
 
+_SECONDS_TO_SAVE = 30
+
 
 @dataclass(frozen=True)
 class Batching:
@@ -62,6 +64,13 @@ class Batches:
         draws = self._draws(epoch)
         for part, (images, labels) in zip(parts, self._raw(epoch, parts), strict=True):
             yield self._finish(images, None if draws is None else draws[part.to(draws.device)]), labels
+
+    def close(self) -> None:
+        """End the loader's workers; without it they would hold up the end of the process."""
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()
+        self._loader = None
 
     def _draws(self, epoch: int) -> Tensor | None:
         """Uniform numbers (samples, 3) in [0, 1) that decide each sample's vertical and horizontal shift and flip."""
@@ -107,7 +116,7 @@ class Batches:
             batch_sampler=self._places,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_ctrl_c_to_the_parent,
+            worker_init_fn=_leave_signals_to_the_parent,
             collate_fn=_collate,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
@@ -182,6 +191,10 @@ def _collate(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor]:
     return torch.stack([image for image, _, _ in samples]), torch.tensor([label for _, label, _ in samples])
 
 
-def _leave_ctrl_c_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches every process of the terminal; a worker that died of it would end the run before it can save."""
+def _leave_signals_to_the_parent(_: int) -> None:
+    """A signal to the whole process group must not end a worker before the run has saved.
+
+    The run shuts its workers down itself; should it be gone, the alarm ends them.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_TO_SAVE))

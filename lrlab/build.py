@@ -1,14 +1,16 @@
 """From a resolved config to checked settings and built objects; every mistake becomes one line."""
 
-import inspect
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lrlab import checks
 from lrlab.batches import Batching, batches_per_epoch
@@ -24,6 +26,8 @@ _LEAST_COUNTS = {
     **dict.fromkeys(("step_size", "T_max", "T_0", "total_iters", "total_steps", "step_size_up", "step_size_down"), 1),
     **dict.fromkeys(("milestones", "patience", "cooldown"), 0),
 }
+
+GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
 
 Node = dict[str, Any]
 
@@ -83,6 +87,8 @@ def split_batching(node: Node) -> tuple[Batching, Node]:
     checks.flag("data.flip", batching.flip)
     checks.flag("data.drop_last", batching.drop_last)
     for name, values in (("mean", batching.mean), ("std", batching.std)):
+        if values is not None and not isinstance(values, list):
+            raise wrong(f"data.{name}", got=values, allowed="a list, one value a channel", do=f"data.{name}=[{values}]")
         for value in values or []:
             checks.number(f"data.{name}", value, above=0 if name == "std" else None, example="[0.5]")
     return batching, {name: value for name, value in node.items() if name not in names}
@@ -90,18 +96,17 @@ def split_batching(node: Node) -> tuple[Batching, Node]:
 
 def check_top_level(config: Node) -> None:
     """Raise UserError where a group is missing, or seed, resume or extend is not what it should be."""
-    for group in ("data", "model", "optimizer", "scheduler", "trainer"):
+    for group in GROUPS:
         if not isinstance(config.get(group), dict):
             raise wrong(
                 group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
             )
-    checks.number("seed", config["seed"], whole=True, low=0, example=0)
+    checks.require_names(config, "", ["seed", "resume", "extend", *GROUPS], required=("seed", "resume", "extend"))
+    checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
     if config["extend"] is not None:
         checks.number("extend", config["extend"], whole=True, low=1, example=40)
         if config["resume"] is None:
-            raise wrong(
-                "extend", got=f"{config['extend']} without resume", allowed="with resume", do="trainer.epochs=N"
-            )
+            raise wrong("extend", got=config["extend"], allowed="null, unless a run is resumed", do="trainer.epochs=N")
 
 
 def check_splits(splits: Any, batching: Batching) -> None:
@@ -113,9 +118,13 @@ def check_splits(splits: Any, batching: Batching) -> None:
             allowed="a function that returns lrlab.data.Splits",
             do="return Splits(train=..., val=..., num_classes=...)",
         )
-    images, channels = len(splits.train), splits.shape[0]
+    images = len(splits.train)
     if images == 0 or len(splits.val) == 0:
         raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
+    shape = _attempt("data", "reading the first image", lambda: splits.shape)
+    if len(shape) != 3:
+        raise wrong("data", got=f"images of shape {shape}", allowed="(C, H, W)", do="give every image a channel axis")
+    channels = shape[0]
     for name, values in (("mean", batching.mean), ("std", batching.std)):
         if values is not None and len(values) not in (1, channels):
             raise wrong(
@@ -135,9 +144,9 @@ def check_splits(splits: Any, batching: Batching) -> None:
         )
 
 
-def build_model(node: Node, splits: Splits) -> nn.Module:
+def build_model(node: Node, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """The model, told `num_classes` and `input_shape` if it asks for them, and tried on two blank images."""
-    offered = {"num_classes": splits.num_classes, "input_shape": splits.shape}
+    offered = {"num_classes": num_classes, "input_shape": shape}
     parameters = checks.check_target(node, "model", given=offered)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     given = {
@@ -146,8 +155,14 @@ def build_model(node: Node, splits: Splits) -> nn.Module:
         if name not in node and (name in parameters or (name == "num_classes" and takes_any))
     }
     model = make(node, "model", **given)
-    check_output(model, splits.shape, splits.num_classes)
+    check_output(model, shape, num_classes)
     return model
+
+
+@lru_cache
+def try_model(description: str, shape: tuple[int, int, int], num_classes: int) -> None:
+    """Build the model that the JSON text describes and try it, once a process however many runs of a sweep use it."""
+    build_model(json.loads(description), shape, num_classes)
 
 
 def build_optimizer(node: Node, model: nn.Module) -> torch.optim.Optimizer:
@@ -169,7 +184,24 @@ def build_optimizer(node: Node, model: nn.Module) -> torch.optim.Optimizer:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "name": "no_decay"},
         ]
     factory = make(node | {"_partial_": True}, "optimizer")
-    return _attempt("optimizer", node["_target_"], factory, [group for group in groups if group["params"]])
+    optimizer = _attempt("optimizer", node["_target_"], factory, [group for group in groups if group["params"]])
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise wrong(
+            "optimizer._target_",
+            got=f"{node['_target_']}, which makes a {type(optimizer).__name__}",
+            allowed="a class derived from torch.optim.Optimizer",
+            do="optimizer=sgd",
+        )
+    try:
+        optimizer.step()  # without gradients: changes nothing
+    except TypeError as error:
+        raise wrong(
+            "optimizer._target_",
+            got=f"{node['_target_']}, whose step() wants a closure",
+            allowed="an optimizer that makes one update from one gradient",
+            do="optimizer=sgd",
+        ) from error
+    return optimizer
 
 
 @dataclass(frozen=True)
@@ -212,16 +244,40 @@ def scheduler_settings(node: Node, horizon: Horizon) -> SchedulerSettings:
                 allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
                 do="derive it from torch.optim.lr_scheduler.LRScheduler",
             )
+        if isinstance(scheduler, ReduceLROnPlateau):
+            _check_plateau(scheduler, interval, monitor)
         return scheduler
 
-    if interval == "step" and node["_target_"].endswith("ReduceLROnPlateau"):
+    return SchedulerSettings(build, interval, monitor)
+
+
+def _check_plateau(scheduler: ReduceLROnPlateau, interval: str, monitor: str) -> None:
+    if interval != "epoch":
         raise wrong(
             "scheduler.interval",
-            got="step",
+            got=interval,
             allowed="epoch, for a scheduler that follows a metric",
-            do="interval=epoch",
+            do="scheduler.interval=epoch",
         )
-    return SchedulerSettings(build, interval, monitor)
+    better = "min" if monitor.endswith("loss") else "max"
+    if scheduler.mode != better:
+        raise wrong(
+            "scheduler.mode",
+            got=f"{scheduler.mode} with monitor={monitor}",
+            allowed=better,
+            do=f"scheduler.mode={better}",
+        )
+
+
+def check_rhythm(scheduler: Any, monitor: str, eval_every: int) -> None:
+    """Raise UserError where a scheduler follows a metric that is not measured every epoch, its unit of time."""
+    if isinstance(scheduler, ReduceLROnPlateau) and monitor.startswith("val") and eval_every != 1:
+        raise wrong(
+            "trainer.eval_every",
+            got=f"{eval_every} with a scheduler that follows {monitor} and counts epochs",
+            allowed="1",
+            do="trainer.eval_every=1, or scheduler.monitor=train_loss",
+        )
 
 
 def foreign_settings(group: str, node: Node) -> list[str]:
@@ -229,7 +285,7 @@ def foreign_settings(group: str, node: Node) -> list[str]:
 
     They are another class's, left over when only `_target_` was changed.
     """
-    named = inspect.signature(checks.locate(node["_target_"], group)).parameters
+    named = checks.parameters_of(checks.locate(node["_target_"], group))
     shared = {"data": {field.name for field in fields(Batching)}, "optimizer": {"decay_bias_and_norm"}}
     ours = shared.get(group, {"interval", "monitor"} if group == "scheduler" else set())
     return [name for name in node if name not in {*named, *ours} and not name.startswith("_")]
@@ -237,7 +293,15 @@ def foreign_settings(group: str, node: Node) -> list[str]:
 
 def make(node: Node, key: str, **given: Any) -> Any:
     """What the node's `_target_` returns, called with the node's other keys and with `given`."""
-    return _attempt(key, node["_target_"], instantiate, node, _convert_="all", **given)
+    return _plain_partials(_attempt(key, node["_target_"], instantiate, node, _convert_="all", **given))
+
+
+def _plain_partials(value: Any) -> Any:
+    """Hydra's partials check their target anew at each call, 40 times the cost of a schedule; once is enough."""
+    if not isinstance(value, partial):
+        return value
+    arguments = {name: _plain_partials(argument) for name, argument in value.keywords.items()}
+    return partial(value.func, *map(_plain_partials, value.args), **arguments)
 
 
 def _attempt(key: str, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -1,6 +1,7 @@
 """Checkpoints: written whole or not at all, loaded without running code, refused where they do not fit."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,25 @@ def load(path: Path) -> dict[str, Any]:
     return contents
 
 
+def require_readable(path: Path) -> None:
+    """Raise UserError unless `path`, just written, can be read: `load` takes plain contents only, `save` anything."""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        unsafe = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
+        raise wrong(
+            "checkpoint",
+            got=f"state that cannot be read back ({unsafe[1] if unsafe else type(error).__name__})",
+            allowed="tensors, numbers, strings, and lists, tuples and dicts of them",
+            do="convert it in the state_dict() of your scheduler, optimizer or model",
+        ) from error
+
+
 def refuse_changes(saved: Mapping[str, Any], got: Mapping[str, Any], may_change: Iterable[str]) -> None:
     """Raise UserError that names the first setting, outside `may_change`, in which two resolved configs differ."""
     before, now = flatten(saved), flatten(got)
     free = set(may_change)
-    for key in sorted(before.keys() | now.keys()):
+    for key in sorted(before.keys() | now.keys(), key=lambda key: (not key.endswith("_target_"), key)):
         if key in free or before.get(key) == now.get(key):
             continue
         do = "extend=EPOCHS to train longer" if key == "trainer.epochs" else "leave it out, or start a new run"

@@ -21,10 +21,8 @@ def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str,
         raise wrong(
             key, got=repr(node), allowed="a node with a _target_", do=f"choose one by name, or set {key}._target_"
         )
-    target = locate(node["_target_"], key)
-    try:
-        parameters = dict(inspect.signature(target).parameters)
-    except (TypeError, ValueError):  # some classes written in C have no signature
+    parameters = parameters_of(locate(node["_target_"], key))
+    if not parameters:
         return {}
     settings = {name: value for name, value in node.items() if name not in _HYDRA_KEYS}
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -71,6 +69,14 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
             flag(key, one)
 
 
+def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a class or function; none where it does not tell, as some written in C."""
+    try:
+        return dict(inspect.signature(target).parameters)
+    except (TypeError, ValueError):
+        return {}
+
+
 def locate(target: str, key: str) -> Any:
     """The class or function that `target` names."""
     try:
@@ -97,14 +103,15 @@ def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], req
         if name not in allowed:
             guess = closest(name, allowed)
             raise wrong(
-                f"{key}.{name}",
+                f"{key}.{name}".lstrip("."),
                 got="a setting that does not exist" + (f" (did you mean {key}.{guess}?)" if guess else ""),
                 allowed=", ".join(allowed),
                 do=f"{key}.{guess}=VALUE" if guess else f"leave {key}.{name} out",
             )
     for name in required:
         if name not in node:
-            raise wrong(f"{key}.{name}", got="nothing", allowed="a value", do=f"{key}.{name}=VALUE")
+            path = f"{key}.{name}".lstrip(".")
+            raise wrong(path, got="nothing", allowed="a value", do=f"{path}=VALUE, or no ~{path}")
 
 
 def choice(key: str, value: Any, choices: Sequence[str]) -> None:

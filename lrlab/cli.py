@@ -6,9 +6,11 @@ Nothing is written before every run is known to be sound, and every mistake is o
 import argparse
 import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -22,6 +24,7 @@ from lrlab import compose, folders
 from lrlab.errors import Interrupted, UserError, wrong
 
 log = logging.getLogger(__name__)
+GROUPS = ("data", "model", "optimizer", "scheduler")
 
 
 def main() -> None:
@@ -40,24 +43,36 @@ def main() -> None:
 
 
 def _main(arguments: list[str]) -> None:
-    parsed = get_args_parser().parse_intermixed_args([_quote_path(argument) for argument in arguments])
+    targets, others = _take_resume(arguments)
+    parser = get_args_parser()
+    parser.error = _refuse_flag  # type: ignore[method-assign]  # argparse would print its usage and exit with 2
+    parsed = parser.parse_intermixed_args([_quote_path(argument) for argument in others])
     overrides, flags = _take_config_dir(parsed), _flags(parsed)
-    if flags and not parsed.multirun:  # --help, --cfg and the like: nothing runs
+    if flags:  # --help, --cfg and the like: nothing runs
         _call_hydra(overrides, flags, overrides)
         return
-    import lrlab.experiment  # torch, which --help does without
-
     overrides = _make_room_for_targets(overrides)
-    if parsed.multirun:
-        _sweep(overrides, flags)
-    elif resume := _value(overrides, "resume"):
-        _resume(overrides, resume)
+    if targets and parsed.multirun:
+        raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
+    if targets:
+        _resume(overrides, targets[-1])
+    elif parsed.multirun:
+        _sweep(overrides)
     else:
-        config = compose.compose(overrides)
-        lrlab.experiment.prepare(config)
-        folder = _reserve(config, overrides, "hydra.run.dir")
-        _call_hydra([*overrides, f"hydra.run.dir={_quoted(str(folder))}"], [], overrides)
-        _print_hint(folder)
+        _run(overrides)
+
+
+def _take_resume(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What `resume=PATH` says, exactly as it was typed or completed by the shell, and all other arguments."""
+    targets = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
+    if "" in targets:
+        raise wrong("resume", got="nothing", allowed="a run's folder, or one of its checkpoints/*.pt", do="resume=PATH")
+    others = [argument for argument in arguments if not argument.startswith("resume=")]
+    return [target.strip("'\"") for target in targets if target != "null"], others
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    raise wrong("command line", got=message, allowed="KEY=VALUE, -m, --config-dir, --cfg, --help", do="see --help")
 
 
 def _make_room_for_targets(overrides: list[str]) -> list[str]:
@@ -68,63 +83,80 @@ def _make_room_for_targets(overrides: list[str]) -> list[str]:
     from lrlab import build
 
     typed = {_key(override) for override in overrides}
+    single = compose.without_sweeps(overrides)
+    fixed = {_key(override) for override in single}
     deletions = []
-    for group in ("data", "model", "optimizer", "scheduler"):
-        if f"{group}._target_" in typed and "," not in str(_value(overrides, f"{group}._target_")):
-            node = compose.resolve(compose.compose([o for o in overrides if not compose.is_sweep(o)]))[group]
+    for group in GROUPS:
+        if f"{group}._target_" in fixed and (group in fixed or group not in typed):
+            node = compose.resolve(compose.compose(single))[group]
             left_over = [f"{group}.{name}" for name in build.foreign_settings(group, node)]
             deletions += [f"~{key}" for key in left_over if key not in typed]
     return [*overrides, *deletions]
 
 
-def _sweep(overrides: list[str], flags: list[str]) -> None:
-    """Check every run of a sweep, then start it; afterwards say where to look."""
-    import lrlab.experiment
+def _run(overrides: list[str]) -> None:
+    """Check one run, reserve its folder, carry it out."""
+    from lrlab import experiment
 
-    if _value(overrides, "resume"):
-        raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
-    runs = compose.expand(overrides)
+    config = compose.compose(overrides)
+    experiment.prepare(config)
+    folder = _reserve(config, overrides, "run")
+    _call_hydra([*overrides, f"hydra.run.dir={_quoted(str(folder))}"], [], overrides)
+    _print_hint(folder)
+
+
+def _sweep(overrides: list[str]) -> None:
+    """Check every run of a sweep, reserve its folder, carry all of them out; afterwards say where to look."""
+    # Only Hydra's basic sweeper can say in advance what it will run.
+    runs = compose.expand(overrides) if _value(overrides, "hydra/sweeper") is None else [overrides]
     fixed = _fixed_keys(runs)
-    names = [folders.run_name(run, leave_out=fixed) for run in runs]
-    for run, name in zip(runs, names, strict=True):
-        if names.count(name) > 1:
-            raise wrong("command line", got=f"two runs named {name}", allowed="each run once", do="remove the double")
-        lrlab.experiment.prepare(compose.compose(run))
-    folder = _reserve(compose.compose(runs[0]), overrides, "hydra.sweep.dir")
+    base = compose.compose(compose.without_sweeps(overrides))
+    if _value(overrides, "hydra/sweeper") is None:
+        _check_sweep(runs, fixed, _folder(base, "sweep"))
+    folder = _reserve(base, overrides, "sweep")
     excluded = ",".join(map(_quoted, fixed))
     settings = [
         f"hydra.sweep.dir={_quoted(str(folder))}",
         f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]",
     ]
+    varying = [key for override in runs[0] if (key := _key(override)) not in fixed]
+    colour_by = "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
     try:
-        _call_hydra([*overrides, *settings], flags, overrides)
+        _call_hydra([*overrides, *settings], ["--multirun"], overrides)
     except UserError as error:
-        raise UserError(
-            f"{folder}: not every run finished; each folder's summary.json says how its run ended"
-        ) from error
+        raise UserError(f"{folder}: not every run finished; each folder's summary.json says how it ended") from error
     finally:
-        varying = [key for override in runs[0] if (key := _key(override)) not in fixed]
-        _print_hint(
-            folder, colour_by="scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
-        )
+        _print_hint(folder, colour_by)
+
+
+def _check_sweep(runs: Sequence[Sequence[str]], fixed: Sequence[str], folder: Path) -> None:
+    """Raise UserError for the first mistake in any run, and where two would share a folder."""
+    from lrlab import experiment
+
+    names = [folders.run_name(run, leave_out=fixed) for run in runs]
+    for run, name in zip(runs, names, strict=True):
+        if names.count(name) > 1:
+            raise wrong("command line", got=f"two runs named {name}", allowed="each run once", do="remove the double")
+        _refuse_used(folder / name)
+        experiment.prepare(compose.compose(run))
 
 
 def _resume(overrides: list[str], target: str) -> None:
-    """Continue a run with what was typed then, what is typed now on top, in its own folder."""
-    from lrlab import checkpoint
+    """Continue a run with the config that its checkpoint holds, and what is typed now on top, in its own folder."""
+    from lrlab import checkpoint, experiment
 
-    path = checkpoint.find(target)
+    path = checkpoint.find(target).resolve()
     if path.parent.name != "checkpoints":
-        raise wrong("resume", got=f"{path}", allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
-    folder = path.parent.parent
-    extend = _value(overrides, "extend")
-    if extend is not None:
-        overrides = [*overrides, f"trainer.epochs={extend}"]
-    typed_now = {_key(override) for override in overrides}
-    typed_then = [old for old in checkpoint.load(path)["overrides"] if _key(old) not in typed_now]
-    overrides = [*typed_then, *(new for new in overrides if _key(new) != "resume"), f"resume={_quoted(str(path))}"]
-    compose.compose(overrides)
-    _call_hydra([*overrides, f"hydra.run.dir={_quoted(str(folder))}"], [], overrides)
+        raise wrong("resume", got=path, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
+    folder, contents = _shortest(path.parent.parent), checkpoint.load(path)
+    epochs = [f"trainer.epochs={extend}"] if (extend := _value(overrides, "extend")) else []
+    typed = [override for override in overrides if not _key(override).startswith("hydra")]
+    as_it_was = {**contents["config"], "resume": str(path), "extend": None}
+    config = compose.change(as_it_was, [*typed, *epochs])
+    handler = logging.FileHandler(folder / "train.log", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    _guarded(lambda: experiment.run(config, folder, choices=contents["choices"], overrides=contents["overrides"]))
     _print_hint(folder)
 
 
@@ -143,19 +175,25 @@ def job(config: DictConfig) -> float | None:
 
     settings = HydraConfig.get()
     folder = _shortest(Path(settings.runtime.output_dir))
-    searchpath = [override for override in settings.overrides.hydra if override.startswith("hydra.searchpath")]
-    typed = [override for override in settings.overrides.task if _key(override) not in ("resume", "extend")]
-    groups = ("data", "model", "optimizer", "scheduler")
-    choices = {group: str(settings.runtime.choices.get(group)) for group in groups}
+    choices = {group: str(settings.runtime.choices.get(group)) for group in GROUPS}
+    typed = [override for override in settings.overrides.task if not override.startswith("~")]
     try:
-        return experiment.run(config, folder, choices=choices, overrides=[*typed, *searchpath])
+        return _guarded(lambda: experiment.run(config, folder, choices=choices, overrides=typed))
     except UserError as error:
-        log.error("error: %s", error)
         folders.discard_unused(folder)
         if settings.mode == RunMode.MULTIRUN:
             _report(error)
             raise  # Hydra goes on with the sweep's other runs
         raise SystemExit(_report(error)) from error
+
+
+def _guarded(run: Callable[[], float | None]) -> float | None:
+    """`run()`, with whatever ends it in the run's log."""
+    try:
+        return run()
+    except UserError as error:
+        log.error("error: %s", error)
+        raise
     except Exception:
         log.exception("this is a bug in lrlab or in code that it was given")
         raise
@@ -190,57 +228,61 @@ def _take_config_dir(parsed: argparse.Namespace) -> list[str]:
 
 
 def _flags(parsed: argparse.Namespace) -> list[str]:
-    """The options of Hydra's command line that are passed on to it."""
+    """The options of Hydra's command line with which nothing runs, to pass on to it."""
+    for name in ("config_name", "experimental_rerun"):
+        if getattr(parsed, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise wrong(
+                flag, got=getattr(parsed, name), allowed="--config-dir", do="put your YAML into a group of yours"
+            )
     flags = [
-        flag
-        for flag, given in (
-            ("--help", parsed.help),
-            ("--hydra-help", parsed.hydra_help),
-            ("--shell-completion", parsed.shell_completion),
-            ("--resolve", parsed.resolve),
-            ("--multirun", parsed.multirun),
-        )
-        if given
+        f"--{name.replace('_', '-')}" for name in ("help", "hydra_help", "shell_completion") if getattr(parsed, name)
     ]
-    for name in ("cfg", "package", "info"):
+    for name in ("cfg", "info"):
         if value := getattr(parsed, name):
             flags += [f"--{name}", value]
+    if parsed.cfg:
+        flags += ["--resolve"] if parsed.resolve else []
+        flags += ["--package", parsed.package] if parsed.package else []
     return flags
 
 
-def _reserve(config: DictConfig, overrides: Sequence[str], key: str) -> Path:
-    """The folder that the config's `key` names: made now and ours alone, unless the user named it."""
+def _folder(config: DictConfig, kind: str) -> Path:
+    """Where the config puts a `run` or a `sweep`."""
     HydraConfig.instance().set_config(config)
-    folder = Path(config.hydra.run.dir if key == "hydra.run.dir" else config.hydra.sweep.dir)
-    if _value(overrides, key) is None:
+    return Path(config.hydra[kind].dir)
+
+
+def _reserve(config: DictConfig, overrides: Sequence[str], kind: str) -> Path:
+    """The folder of a `run` or a `sweep`: made now and ours alone, unless the user named it."""
+    folder = _folder(config, kind)
+    if _value(overrides, f"hydra.{kind}.dir") is None:
         return folders.reserve(folder)
-    if key == "hydra.run.dir" and (folder / "config.yaml").exists():
-        raise wrong(key, got=f"{folder}, which holds a run", allowed="a folder without one", do=f"resume={folder}")
+    _refuse_used(folder)
     return folder
 
 
+def _refuse_used(folder: Path) -> None:
+    if (folder / "config.yaml").exists():
+        raise wrong("folder", got=f"{folder}, which holds a run", allowed="a folder without one", do=f"resume={folder}")
+
+
 def _fixed_keys(runs: Sequence[Sequence[str]]) -> list[str]:
-    """The keys that have the same value in all runs; none where nothing varies, so that the name says something."""
+    """The keys that have the same value in all runs; where nothing varies, those that say where, not what."""
     values: dict[str, set[str]] = {}
     for run in runs:
         for override in run:
             values.setdefault(_key(override), set()).add(override)
     fixed = [key for key, several in values.items() if len(several) == 1]
-    return fixed if len(fixed) < len(values) else []
+    return fixed if len(fixed) < len(values) else list(folders.MACHINE)
 
 
 def _quote_path(argument: str) -> str:
-    """A path in quotes: as the shell completes it, it may hold characters of Hydra's grammar, such as = and ~.
-
-    A comma is part of a run's name, but separates what is swept elsewhere.
-
-    >>> print(_quote_path("resume=outputs/scheduler=step,seed=1"), _quote_path("data.root=a,b"))
-    resume='outputs/scheduler=step,seed=1' data.root=a,b
-    """
+    """`data.root=PATH` in quotes: as the shell completes it, it may hold characters of Hydra's grammar, = and ~ say."""
     key, _, value = argument.partition("=")
-    if key not in ("resume", "data.root") or value[:1] in ("'", '"', "") or value == "null":
+    if key != "data.root" or value[:1] in ("'", '"', "") or "," in value:
         return argument
-    return argument if key == "data.root" and "," in value else f"{key}={_quoted(value)}"
+    return f"{key}={_quoted(value)}"
 
 
 def _quoted(text: str) -> str:
@@ -249,8 +291,8 @@ def _quoted(text: str) -> str:
     >>> print(_quoted("it's"))
     'it\'s'
     """
-    escaped = text.replace("'", r"\'")
-    return f"'{escaped}'"
+    escaped = re.sub(r"(\\*)(\'|$)", lambda match: match[1] * 2 + match[2].replace("'", r"\'"), text)
+    return "'" + escaped.replace("${", r"\${") + "'"
 
 
 def _key(override: str) -> str:

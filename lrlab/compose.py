@@ -4,7 +4,7 @@ Imports no torch, so that `--help` answers at once.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,6 +25,8 @@ _INSIDE_PACKAGE = Path(__file__).parent / "conf"  # in a wheel; a checkout has i
 CONF = _INSIDE_PACKAGE if _INSIDE_PACKAGE.is_dir() else Path(__file__).parents[1] / "conf"
 NAME = "config"
 VERSION_BASE = "1.3"
+
+_ABSENT = object()
 
 OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
 
@@ -48,6 +51,21 @@ def resolve(config: DictConfig) -> dict[str, Any]:
             allowed="${key} of a setting that exists, or ${oc.env:NAME} of a variable that is set",
             do="set it to a plain value",
         ) from error
+
+
+def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
+    """The resolved config `saved` of an earlier run with `overrides` on top: options of groups, or settings it has."""
+    config = OmegaConf.create(dict(saved))
+    for override in parse(overrides):
+        key = override.key_or_group
+        if key in config and isinstance(config[key], DictConfig) and isinstance(override.value(), str):
+            OmegaConf.update(config, key, resolve(compose([str(override.input_line)]))[key], merge=False)
+        elif override.is_delete() or OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
+            siblings = list(OmegaConf.select(config, key.rpartition(".")[0]) or {})
+            raise wrong(key, got="a setting that the run does not have", allowed=", ".join(siblings), do="leave it out")
+        else:
+            OmegaConf.update(config, key, override.value(), merge=False)
+    return config
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> UserError:
@@ -86,14 +104,27 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
             params = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
             parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
             parsed = parser.parse_overrides([*params, *overrides])
-            return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+            runs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
+    if not runs:
+        raise wrong("command line", got="a sweep without values", allowed="at least one", do="name the values, a,b,c")
+    return runs
 
 
-def is_sweep(override: str) -> bool:
-    """Whether an override has several values."""
-    return OverridesParser.create().parse_override(override).is_sweep_override()
+def without_sweeps(overrides: Sequence[str]) -> list[str]:
+    """The overrides that have one value."""
+    return [
+        text for text, override in zip(overrides, parse(overrides), strict=True) if not override.is_sweep_override()
+    ]
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """The overrides as Hydra's grammar understands them. Raises UserError for the first that it does not."""
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise explain(error, overrides) from error
 
 
 def _hydra_only(overrides: Sequence[str]) -> list[str]:
@@ -123,8 +154,13 @@ def _unknown_option(path: str, options: Sequence[str]) -> UserError:
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> UserError:
     """The message for a setting that no config has: the nearest name beside it, or of the same name elsewhere."""
-    others = [override for override in overrides if override.lstrip("+~").partition("=")[0].partition("@")[0] != key]
-    config = _compose(others)
+    chosen = [
+        override for override in overrides if re.match(r"(?!hydra)\w+=", override) and not override.startswith(key)
+    ]
+    try:
+        config = _compose(chosen)
+    except (HydraException, OmegaConfBaseException):  # a second mistake
+        config = _compose([])
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     hidden = ("_target_", "_partial_", "hydra")

@@ -107,7 +107,7 @@ def tensorboard_hint(folder: Path, *, colour_by: str = "") -> list[str]:
     cards = [{"plugin": "scalars", "tag": tag} for tag in ("lr", "val/loss")]
     query = {"smoothing": "0", "pinnedCards": json.dumps(cards, separators=(",", ":"))}
     if colour_by:
-        query["runColorGroup"] = rf"regex:{colour_by}=(\w+)"
+        query["runColorGroup"] = f"regex:{colour_by}=([^,]+)"
     link = f"http://localhost:6006/?{urllib.parse.urlencode(query)}#timeseries"
     return [
         f"tensorboard --logdir {shlex.quote(str(folder))} --samples_per_plugin scalars=1000000",

@@ -3,6 +3,8 @@
 config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,best}.pt
 """
 
+import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,16 +24,16 @@ from lrlab.compose import resolve
 from lrlab.data import Splits
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
 from lrlab.display import Display, result_line
-from lrlab.errors import Interrupted, wrong
-from lrlab.folders import run_name
+from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.folders import MACHINE, held, run_name
 from lrlab.horizon import Horizon
 from lrlab.plan import Plan, side_by_side, simulate
 from lrlab.signals import Request, stop_request
-from lrlab.tracking import Tracker
-from lrlab.trainer import Diverged, Epoch, TrainState, Update, fit
+from lrlab.tracking import Tracker, refuse_second_run
+from lrlab.trainer import Diverged, Epoch, TrainState, Update, fit, require_finite_weights
 
 # What a resumed run may change: where it reads and computes, not what it computes.
-_MAY_CHANGE = ("resume", "extend", "data.root", "data.download", "data.workers", "trainer.device")
+_MAY_CHANGE = ("resume", "extend", *MACHINE)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,14 @@ class Prepared:
     @property
     def seed(self) -> int:
         return self.config["seed"]
+
+    def facts(self) -> dict[str, Any]:
+        """What a resumed run must find as it was, beside its settings: the size of the data and the planned LR."""
+        splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}
+        return {
+            "data": {**splits, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
+            "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.summary().get("sha256")},
+        }
 
 
 def prepare(config: DictConfig) -> Prepared:
@@ -68,6 +78,8 @@ def prepare(config: DictConfig) -> Prepared:
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = build.scheduler_settings(plain["scheduler"], horizon)
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
+    build.check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
+    build.try_model(json.dumps(plain["model"]), splits.shape, splits.num_classes)
     return Prepared(plain, trainer, scheduler, batching, splits, plan, device)
 
 
@@ -95,14 +107,16 @@ def run(
     With `config.resume` the run of that checkpoint goes on. Raises UserError for a mistake, Diverged where the loss
     is no longer finite, and Interrupted where a signal stopped the run, after saving it.
     """
-    saved = checkpoint.load(checkpoint.find(config.resume)) if config.resume else None
-    prepared = prepare(config)
-    if saved is not None:
-        _require_same_run(saved, prepared)
-        if saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs:
-            print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
-            return saved["progress"]["val_loss"]
-    with stop_request() as request:
+    with held(folder), stop_request() as request:
+        saved = checkpoint.load(Path(config.resume)) if config.resume else None
+        prepared = prepare(config)
+        if saved is not None:
+            _require_same_run(saved, prepared)
+            if saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs:
+                print(
+                    f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on"
+                )
+                return saved["progress"]["val_loss"]
         this = _start(prepared, folder, saved, dict(choices or {}), list(overrides))
         return _carry_out(this, request)
 
@@ -115,11 +129,14 @@ def _start(
     overrides: list[str],
 ) -> Run:
     """Build everything that the run computes with, then open its files."""
+    if saved is None:
+        refuse_second_run(folder)
     randomness.seed_everything(prepared.seed)
-    _set_deterministic(prepared.trainer.deterministic)
+    _set_deterministic(prepared.trainer.deterministic, prepared.device)
     horizon = prepared.plan.horizon
     display = Display(horizon.epochs, horizon.steps_per_epoch)
-    model = build.build_model(prepared.config["model"], prepared.splits).to(prepared.device)
+    model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
+    model.to(prepared.device)
     optimizer = build.build_optimizer(prepared.config["optimizer"], model)
     state = TrainState(model, optimizer, prepared.scheduler.build(optimizer), prepared.device)
     display.say(
@@ -136,16 +153,18 @@ def _start(
     if saved is not None:
         display.say(*_restore(state, saved, prepared))
     train, val = _batches(prepared, train=True), _batches(prepared, train=False)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(prepared.config)))
+    if saved is not None and Path(prepared.config["resume"]).name != checkpoint.LAST.name:
+        checkpoint.save(folder / checkpoint.LAST, saved)  # what last.pt says must not outlive the cut of the logs
     tracker = Tracker(
         folder,
         updates=horizon.steps,
         groups=["", *(group.get("name", str(i)) for i, group in enumerate(optimizer.param_groups) if i)],
-        hparams=hyperparameters(prepared.config, choices),
-        trial=run_name(overrides, leave_out=["seed"]),
+        hyperparameters=hyperparameters(prepared.config, choices),
+        trial=run_name(overrides, leave_out=["seed", *(key for key in MACHINE if key != "data.root")]),
         step=state.step,
         state=saved["tracker"] if saved else None,
     )
+    summary.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.config)))
     progress = summary.Progress(**saved["progress"]) if saved else summary.Progress()
     return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, display)
 
@@ -167,6 +186,7 @@ def _carry_out(this: Run, request: Request) -> float | None:
     try:
         _write_summary(this, "running")
         _save(this, checkpoint.LAST)
+        checkpoint.require_readable(this.folder / checkpoint.LAST)
         with this.display:
             _train(this, request)
     except BaseException as error:
@@ -174,7 +194,12 @@ def _carry_out(this: Run, request: Request) -> float | None:
         this.tracker.close("failure" if failed else None)
         status = "diverged" if isinstance(error, Diverged) else "failed" if failed else "interrupted"
         _write_summary(this, status, error=str(error) or type(error).__name__)
+        if isinstance(error, RuntimeError) and "deterministic" in str(error):
+            raise _no_deterministic_way(error) from error
         raise
+    finally:
+        this.train.close()
+        this.val.close()
     if this.state.epoch == this.prepared.trainer.epochs:
         this.tracker.close("success")
         _write_summary(this, "finished")
@@ -216,6 +241,7 @@ def _train(this: Run, request: Request) -> None:
             _save(this, checkpoint.LAST)
         if request.number:
             if not isinstance(event, Epoch):
+                require_finite_weights(this.state)
                 _save(this, checkpoint.LAST)
             return
 
@@ -236,6 +262,8 @@ def _save(this: Run, path: Path) -> None:
             "tracker": this.tracker.state_dict(),
             "config": this.prepared.config,
             "overrides": this.overrides,
+            "choices": this.choices,
+            "facts": this.prepared.facts(),
             "versions": summary.versions(),
         },
     )
@@ -261,6 +289,7 @@ def _require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     extend, before = prepared.config["extend"], saved["config"]["trainer"]["epochs"]
     may_change = {*_MAY_CHANGE, "trainer.epochs"} if extend is not None else _MAY_CHANGE
     checkpoint.refuse_changes(saved["config"], prepared.config, may_change)
+    checkpoint.refuse_changes(saved["facts"], prepared.facts(), ["plan.sha256"] if extend is not None else [])
     if extend is not None and extend <= before:
         raise wrong("extend", got=extend, allowed=f"more than the {before} epochs planned", do=f"extend={2 * before}")
 
@@ -269,15 +298,18 @@ def _restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> li
     """Put the saved state in place; returns what to tell the user about it.
 
     Under a new horizon the scheduler's saved state would bring its old one back. So a fresh scheduler is stepped to
-    where training stopped, and it and the hyperparameters that it set replace the saved ones; one that follows a
-    metric has no plan and keeps its state.
+    where training stopped, and it and the hyperparameters that it set replace the saved ones. One that follows a
+    metric keeps its state, but for the durations.
     """
     contents, lines = saved["state"], []
     if prepared.trainer.epochs != saved["config"]["trainer"]["epochs"]:
         old = _old_plan(saved, prepared)
         lines = [f"a longer run: {old.horizon.epochs} epochs were planned, now {prepared.trainer.epochs}"]
-        lines += side_by_side(old, prepared.plan)
-        if not isinstance(state.scheduler, ReduceLROnPlateau):
+        lines += side_by_side(old, prepared.plan, joint=contents["progress"]["epoch"])
+        if isinstance(state.scheduler, ReduceLROnPlateau):
+            planned = {name: getattr(state.scheduler, name) for name in ("patience", "cooldown")}
+            contents = {**contents, "scheduler": {**contents["scheduler"], **planned}}
+        else:
             state.optimizer.step()  # without gradients: changes nothing, and torch wants it before the scheduler's
             counts = contents["progress"]["epoch" if prepared.scheduler.interval == "epoch" else "step"]
             for _ in range(counts):
@@ -305,7 +337,17 @@ def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
     return simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
 
 
-def _set_deterministic(wanted: bool) -> None:
-    torch.use_deterministic_algorithms(wanted)
+def _set_deterministic(wanted: bool, device: torch.device) -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
+    torch.use_deterministic_algorithms(wanted, warn_only=device.type == "mps")  # MPS has no such max-pooling
     torch.backends.cudnn.benchmark = not wanted
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # an aid to debugging; costs time
+
+
+def _no_deterministic_way(error: RuntimeError) -> UserError:
+    return wrong(
+        "trainer.deterministic",
+        got=f"true, for an operation that this device has no deterministic way to compute ({str(error).split('.')[0]})",
+        allowed="false, with this model on this device",
+        do="trainer.deterministic=false",
+    )

@@ -1,22 +1,26 @@
 """Names and folders of runs: readable, safe in every file system, and never shared by two runs."""
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-LONGEST_NAME = 120
-_NOT_PART_OF_THE_NAME = {"resume", "extend", "data.root", "data.workers", "data.download", "trainer.device"}
+from lrlab.errors import wrong
+
+LONGEST_NAME = 95  # so that no folder's name is over 120, with the date before it and a number behind it
+MACHINE = ("data.root", "data.workers", "data.download", "trainer.device")  # where a run reads and computes, not what
 _UNSAFE = re.compile(r"[^A-Za-z0-9=,._+-]")
 _SYNTAX = re.compile(r"[\[\]'\"]")
 
 
-def run_name(overrides: Iterable[str], leave_out: Iterable[str] = ()) -> str:
+def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> str:
     """The name of a run, built from what the user overrode.
 
     Dotted keys are named by their last part (`optimizer.lr=0.1` is `lr=0.1`) unless two overrides share it. Where
-    characters had to be replaced or cut, a hash of the whole keeps different overrides apart. Keys that say where
-    the run computes or reads, not what, are left out, as are those in `leave_out`.
+    characters had to be replaced or cut, a hash of the whole keeps different overrides apart. Keys in `leave_out`
+    are no part of the name.
 
     >>> run_name(["scheduler=cosine", "seed=1", "data.root=/somewhere"])
     'scheduler=cosine,seed=1'
@@ -25,7 +29,7 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = ()) -> str:
     >>> run_name(["scheduler.milestones=[10,20]", "model.name=a/b"])
     'milestones=10,20,name=a-b-4248aba4'
     """
-    skipped = _NOT_PART_OF_THE_NAME | set(leave_out)
+    skipped = {"resume", "extend", *leave_out}
     pairs = [override.lstrip("+").partition("=") for override in overrides if not override.startswith("~")]
     kept = [(key, value) for key, _, value in pairs if key not in skipped and not key.startswith("hydra")]
     leaves = [key.rpartition(".")[2] for key, _ in kept]
@@ -54,6 +58,33 @@ def reserve(folder: Path) -> Path:
         except FileExistsError:
             number += 1
             candidate = folder.with_name(f"{folder.name}-{number}")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold `folder` against other processes, until the end of the block or of this process, however it ends.
+
+    Raises UserError where another one holds it. Does nothing on systems without flock.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise wrong(
+                "folder",
+                got=f"{folder}, in which another process is training",
+                allowed="one process at a time",
+                do="wait for it, or stop it",
+            ) from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def discard_unused(folder: Path) -> None:

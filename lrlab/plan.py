@@ -90,16 +90,20 @@ def _require_usable(optimizer: torch.optim.Optimizer, count: int, interval: str)
             )
 
 
-def side_by_side(old: Plan, new: Plan, rows: int = 12) -> list[str]:
-    """Lines of a table with the LR of both plans at the start of up to about `rows` epochs, the joint among them."""
-    joint, last = old.horizon.epochs, new.horizon.epochs - 1
-    epochs = sorted({round(i * last / (rows - 1)) for i in range(rows)} | {joint - 1, joint})
+def side_by_side(old: Plan, new: Plan, joint: int, rows: int = 12) -> list[str]:
+    """Lines of a table with the LR of both plans at the start of up to about `rows` epochs.
+
+    Training goes on in epoch `joint`, which is among them.
+    """
+    last = new.horizon.epochs - 1
+    epochs = sorted({round(i * last / (rows - 1)) for i in range(rows)} | {max(joint - 1, 0), joint})
     lines = [f"{'epoch':>7}  {'LR planned before':>17}  {'LR planned now':>14}"]
     for epoch in epochs:
-        before = old.at(epoch * old.horizon.steps_per_epoch) if epoch < joint else None
+        was_planned = epoch < old.horizon.epochs
+        before = old.at(epoch * old.horizon.steps_per_epoch) if was_planned else None
         now = new.at(epoch * new.horizon.steps_per_epoch)
         mark = "  <- training goes on here" if epoch == joint else ""
-        lines.append(f"{epoch + 1:>7}  {_shown(before, epoch < joint):>17}  {_shown(now, True):>14}{mark}")
+        lines.append(f"{epoch + 1:>7}  {_shown(before, was_planned):>17}  {_shown(now, True):>14}{mark}")
     return lines
 
 

@@ -64,8 +64,13 @@ def _version(package: str) -> str:
 
 
 def write(folder: Path, *, status: str, progress: Progress, **facts: Any) -> None:
-    """Write `summary.json` into `folder`, whole or not at all; `facts` are anything JSON can say."""
-    temporary = folder / f"{FILE}.tmp"
+    """Write `summary.json` into `folder`; `facts` are anything JSON can say."""
     text = json.dumps({"status": status, **asdict(progress), **facts}, indent=2, allow_nan=False)
-    temporary.write_text(text + "\n")
-    os.replace(temporary, folder / FILE)
+    write_whole(folder / FILE, text + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` to `path` so that it holds the old text or the new one, never a part."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -39,7 +39,7 @@ class Tracker:
         *,
         updates: int,
         groups: Sequence[str] = ("",),
-        hparams: Mapping[str, Any] | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
         trial: str = "",
         step: int = 0,
         state: Mapping[str, Any] | None = None,
@@ -50,7 +50,7 @@ class Tracker:
         self._pending: list[tuple[int, Tensor | None, list[tuple[int, str, float]]]] = []
         self._flushed = time.monotonic()
         if state is None:
-            _refuse_second_run(folder)
+            refuse_second_run(folder)
         else:
             cut_back(folder, state["lengths"])
             for curve, progress in zip(self.curves, state["curves"], strict=True):
@@ -66,8 +66,8 @@ class Tracker:
         self._write(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
         if state is None:
             self._rows.writerow(HISTORY)
-            if hparams is not None:
-                self._summary(0, hparams_pb(dict(hparams), trial_id=trial))
+            if hyperparameters is not None:
+                self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
 
     def update(self, step: int, lrs: Sequence[float], loss: Tensor) -> None:
         """Record update `step`: the LR that each group used and the loss (), which stays on its device for now."""
@@ -153,7 +153,7 @@ class Curve:
     """Decides which points of one LR curve are kept: every `stride`-th, and those around every corner between them.
 
     A corner is where the LR starts or stops changing, turns, or jumps, so staircases and spikes stay exact however
-    long the run is. At most four corners are kept between two evenly spaced points.
+    long the run is. Of an LR that changes at every update, at most four corners are kept between two even points.
     """
 
     def __init__(self, tag: str, stride: int):
@@ -166,11 +166,12 @@ class Curve:
         if self.stride == 1:
             return [(step, lr)]
         points = []
-        if len(self.recent) == 2 and self.corners < 4:
+        if len(self.recent) == 2:
             (_, first, _), (middle_step, middle, recorded) = self.recent
-            if not recorded and _is_corner(first, middle, lr):
+            beside_a_flat = (first == middle) != (middle == lr)
+            if not recorded and (beside_a_flat or (self.corners < 4 and _is_corner(first, middle, lr))):
                 points.append((middle_step, middle))
-                self.corners += 1
+                self.corners += not beside_a_flat
         if even:
             points.append((step, lr))
             self.corners = 0
@@ -191,7 +192,19 @@ def log_files(folder: Path) -> list[Path]:
 
 
 def cut_back(folder: Path, lengths: Mapping[str, int]) -> None:
-    """Cut the log files in `folder` back to `lengths` (name: bytes), and remove those that are not in it."""
+    """Cut the log files in `folder` back to `lengths` (name: bytes), and remove those that are not in it.
+
+    Raises UserError, and changes nothing, where one of them is missing or shorter.
+    """
+    sizes = {path.name: path.stat().st_size for path in log_files(folder)}
+    for name, length in lengths.items():
+        if sizes.get(name, -1) < length:
+            raise wrong(
+                "resume",
+                got=f"{folder / name}, which is " + ("missing" if name not in sizes else f"{sizes[name]} bytes long"),
+                allowed=f"at least the {length} bytes that the checkpoint knows",
+                do="put the file back, or start a new run",
+            )
     for path in log_files(folder):
         if path.name in lengths:
             os.truncate(path, lengths[path.name])
@@ -207,10 +220,11 @@ def _unused(path: Path) -> Path:
     return candidate
 
 
-def _refuse_second_run(folder: Path) -> None:
+def refuse_second_run(folder: Path) -> None:
+    """Raise UserError where `folder` holds the files of a run."""
     if log_files(folder):
         raise wrong(
-            "hydra.run.dir",
+            "folder",
             got=f"{folder}, which holds a run already",
             allowed="a folder without one",
             do=f"resume={folder} to continue it, or another folder",

@@ -76,8 +76,13 @@ class TrainState:
         self.sums.load_state_dict(state["sums"])
         randomness.set_state(state["random"], self.device)
         # A scheduler's state does not set the optimizer's LR, and an optimizer's state may hold another one.
-        in_force = [group["lr"] for group in self.optimizer.param_groups]
-        assert in_force == self.scheduler.get_last_lr(), (in_force, self.scheduler.get_last_lr())
+        in_force = [float(group["lr"]) for group in self.optimizer.param_groups]
+        planned = [float(lr) for lr in self.scheduler.get_last_lr()]
+        if in_force != planned:
+            raise UserError(
+                f"resume: got a checkpoint whose optimizer has LR {in_force} and whose scheduler {planned}; "
+                "allowed: equal ones; do: save the LR that get_last_lr() returns in the scheduler's state_dict()"
+            )
 
 
 @dataclass(frozen=True)
@@ -126,11 +131,12 @@ def fit(
 
     `interval` says what steps the scheduler: every "epoch" or every "step" (update). A scheduler that follows a
     metric is told `monitor`. Validation runs every `eval_every` epochs and after the last. Gradients are clipped to
-    the total norm `clip_grad_norm`. Raises Diverged where a loss is not finite, before the optimizer uses it.
+    the total norm `clip_grad_norm`. Raises Diverged where a loss or, at the end of an epoch, a weight is not finite:
+    on the CPU before the optimizer uses that loss, elsewhere within 50 updates and before the epoch's yield.
     """
     for epoch in range(state.epoch, epochs):
         clock = time.perf_counter()
-        unchecked: list[Tensor] = []
+        unchecked: list[tuple[int, float, Tensor]] = []
         state.model.train()
         for images, labels in train.epoch(epoch, start=state.batch):
             state.lrs = tuple(float(group["lr"]) for group in state.optimizer.param_groups)
@@ -139,10 +145,10 @@ def fit(
             loss.backward()
             if clip_grad_norm is not None:
                 nn.utils.clip_grad_norm_(state.model.parameters(), clip_grad_norm)
-            unchecked.append(loss.detach())
+            unchecked.append((state.step, state.lrs[0], loss.detach()))
             # Reading a loss waits for the device: free on the CPU, so every update; elsewhere now and then.
             if state.device.type == "cpu" or len(unchecked) == 50 or state.batch + 1 == len(train):
-                _require_finite(unchecked, state)
+                _require_finite_losses(unchecked)
                 unchecked.clear()
             state.optimizer.step()
             state.optimizer.zero_grad()
@@ -154,6 +160,7 @@ def fit(
             state.seconds, clock = state.seconds + time.perf_counter() - clock, time.perf_counter()
             yield Update(state.step - 1, state.lrs, loss.detach())
 
+        require_finite_weights(state)
         train_result = state.sums.result()
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
         val_result = None
@@ -201,15 +208,23 @@ def advance(scheduler: Scheduler, monitor: str, train: Result, val: Result | Non
         scheduler.step(getattr(result, name))
 
 
-def _require_finite(losses: list[Tensor], state: TrainState) -> None:
-    """Raise Diverged for the first of `losses` that is not finite; they are those of the latest updates."""
-    for place, value in enumerate(torch.stack(losses).tolist()):
+def require_finite_weights(state: TrainState) -> None:
+    """Raise Diverged where a parameter is not finite, so that it is never saved."""
+    for name, parameter in state.model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise _diverged(f"weights of {name}", "a value that is not finite", state.step, state.lrs[0])
+
+
+def _require_finite_losses(losses: list[tuple[int, float, Tensor]]) -> None:
+    """Raise Diverged for the first of `losses` (update, LR, loss) that is not finite."""
+    values = torch.stack([loss for _, _, loss in losses]).tolist()
+    for (step, lr, _), value in zip(losses, values, strict=True):
         if not math.isfinite(value):
-            raise _diverged("train/loss", value, state.step + 1 - len(losses) + place, state.lrs[0])
+            raise _diverged("train/loss", value, step, lr)
 
 
-def _diverged(tag: str, value: float, step: int, lr: float) -> Diverged:
+def _diverged(tag: str, value: object, step: int, lr: float) -> Diverged:
     return Diverged(
-        f"{tag}: got {value} at update {step}, LR {lr:g}; allowed: a finite loss; "
+        f"{tag}: got {value} at update {step}, LR {lr:g}; allowed: finite numbers; "
         "do: lower optimizer.lr, warm up (scheduler=warmup_cosine) or set trainer.clip_grad_norm=1"
     )

@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 import yaml
 from support import history, points, same_weights, summary, train, weights
+from test_data import folder_of_images
 
 from lrlab import checkpoint, compose, experiment, randomness
 from lrlab.batches import Batches, Batching
 from lrlab.data import digits
+from lrlab.folders import held
 from lrlab.models import cnn
 from lrlab.summary import Progress
 
@@ -140,8 +142,6 @@ def test_a_run_does_not_overwrite_another(tmp_path):
         train(tmp_path, "trainer.epochs=1")
 
 
-# --- going on ---------------------------------------------------------------------------------------------------
-
 SCHEDULERS = ["step", "onecycle", "plateau", "warmup_cosine", "cosine_bounce", "cyclic"]
 
 
@@ -258,7 +258,10 @@ def test_a_finished_run_is_left_as_it_is(command, tmp_path):
     ("typed", "line"),
     [
         ("optimizer.lr=0.2", "optimizer.lr: got 0.2, but the checkpoint was saved with 0.02; allowed: the saved value"),
-        ("scheduler=step", "scheduler.T_max: got nothing, but the checkpoint was saved with 100%; allowed: "),
+        (
+            "scheduler=step",
+            "scheduler._target_: got torch.optim.lr_scheduler.StepLR, but the checkpoint was saved with torch.optim.",
+        ),
         ("model=mlp", "model._target_: got lrlab.models.mlp, but the checkpoint was saved with lrlab.models.cnn; "),
         ("data.batch_size=32", "data.batch_size: got 32, but the checkpoint was saved with 256; "),
         ("seed=3", "seed: got 3, but the checkpoint was saved with 0; "),
@@ -297,6 +300,84 @@ def test_a_longer_run_follows_the_new_plan_which_is_shown_first(command, tmp_pat
         assert [float(row["lr"]) for row in rows] == [plans[i >= 4].at(step) for i, step in enumerate(steps)]
     assert summary(folder)["plan"]["epochs"] == 7
     assert command(f"resume={folder}").out.startswith("nothing to do: all 7 epochs")
+
+
+def test_a_run_goes_on_whatever_has_become_of_the_config_files(command, tmp_path, monkeypatch):
+    with pytest.MonkeyPatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, 6)
+        command("scheduler=step", *SHORT)
+    folder = next((tmp_path / "outputs" / "runs").iterdir())
+    monkeypatch.setattr(compose, "CONF", tmp_path / "nowhere")
+    assert command(f"resume={folder}", "trainer.device=cpu").code == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    train(tmp_path / "whole", "scheduler=step", *SHORT, "trainer.device=cpu")
+    assert history(folder) == history(tmp_path / "whole")
+
+
+def test_a_path_is_taken_as_it_is_typed(command, tmp_path, monkeypatch):
+    odd = tmp_path / "a b,c=d[e]'f{g}\\"
+    train(odd, *SHORT)
+    assert command(f"resume={odd}").out.startswith("nothing to do")
+    monkeypatch.chdir(odd / "checkpoints")
+    assert command("resume=best.pt", "extend=5").code == 0
+
+
+def test_a_second_process_in_the_same_folder_is_refused(command, tmp_path):
+    train(tmp_path / "run", *SHORT)
+    with held(tmp_path / "run"):
+        refused = command(f"resume={tmp_path / 'run'}", "extend=9")
+    assert refused.code == 1
+    assert "in which another process is training" in refused.err
+
+
+def test_data_that_changed_is_refused(command, tmp_path):
+    images = folder_of_images(tmp_path / "images")
+    arguments = ("data=imagefolder", f"data.root={images}", "data.workers=0", "data.batch_size=2", "trainer.epochs=4")
+    with pytest.MonkeyPatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, 3)
+        command(*arguments, "scheduler=onecycle")
+    shutil.copy(images / "train" / "red" / "0.png", images / "train" / "red" / "9.png")
+    refused = command(f"resume={next((tmp_path / 'outputs' / 'runs').iterdir())}")
+    assert refused.code == 1
+    assert refused.err.startswith("lrlab: error: data.train: got 7, but the checkpoint was saved with 6; ")
+
+
+def test_state_that_could_not_be_read_back_is_refused_before_training(command, tmp_path):
+    (tmp_path / "my_curve.py").write_text(
+        "import numpy, torch\n"
+        "class Curve(torch.optim.lr_scheduler.LambdaLR):\n"
+        "    def __init__(self, optimizer):\n"
+        "        self.curve = numpy.linspace(1, 0, 1000)\n"
+        "        super().__init__(optimizer, lambda t: self.curve[t])\n"
+    )
+    outcome = command("scheduler._target_=my_curve.Curve", *SHORT)
+    assert outcome.code == 1
+    assert outcome.err.startswith("lrlab: error: checkpoint: got state that cannot be read back (numpy")
+    assert "epoch 1/" not in outcome.out
+
+
+def test_a_plateau_counts_in_the_longer_run_as_the_longer_run_asks(command, tmp_path):
+    command("scheduler=plateau", "scheduler.patience=50%", *SHORT)
+    folder = next((tmp_path / "outputs" / "runs").iterdir())
+    command(f"resume={folder}", "extend=8")
+    assert checkpoint.load(folder / checkpoint.LAST)["state"]["scheduler"]["patience"] == 4
+
+
+def test_a_refused_sweep_touches_nothing_of_the_one_that_was_there(command, tmp_path):
+    sweep = ("-m", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'study'}", *SHORT)
+    assert command(*sweep).code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "study").rglob("*") if path.is_file()}
+    refused = command(*sweep, "optimizer.lr=0.5")
+    assert refused.code == 1
+    assert "seed=0, which holds a run; allowed: a folder without one" in refused.err
+    assert {path: path.read_bytes() for path in (tmp_path / "study").rglob("*") if path.is_file()} == before
+
+
+def test_a_sweep_over_devices_names_them(command, tmp_path):
+    assert command("-m", "trainer.device=cpu,auto", *SHORT).code == 0
+    sweep = next((tmp_path / "outputs" / "sweeps").iterdir())
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == ["device=auto", "device=cpu"]
 
 
 def test_going_back_to_the_best_epoch_drops_what_came_after(command, tmp_path):

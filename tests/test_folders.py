@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lrlab import folders
+from lrlab.errors import UserError
 
 SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=,._+-")
 
@@ -19,15 +20,16 @@ SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=,._+-
         (["optimizer.lr=0.1", "+trainer.foo=1"], "lr=0.1,foo=1"),
         (["optimizer.lr=0.1", "head.lr=0.2"], "optimizer.lr=0.1,head.lr=0.2"),
         (["scheduler.milestones=[10,20]"], "milestones=10,20"),
-        (["trainer.device=cuda", "data.root=/a/b", "resume=x", "hydra.run.dir=x"], "default"),
+        (["trainer.device=cuda", "data.root=/a/b", "resume=x", "hydra.run.dir=x", "~scheduler.T_max"], "default"),
     ],
 )
 def test_names_say_what_was_overridden(overrides, name):
     assert folders.run_name(overrides) == name
 
 
-def test_keys_that_all_runs_share_can_be_left_out():
+def test_keys_that_all_runs_share_can_be_left_out_and_then_only_they():
     assert folders.run_name(["trainer.epochs=3", "seed=1"], leave_out=["trainer.epochs"]) == "seed=1"
+    assert folders.run_name(["trainer.device=cpu", "seed=1"], leave_out=[]) == "device=cpu,seed=1"
 
 
 NASTY = [
@@ -46,7 +48,7 @@ NASTY = [
 def test_names_are_safe_short_and_stay_in_their_folder(override):
     name = folders.run_name([override])
     assert set(name) <= SAFE
-    assert 0 < len(name) <= 120
+    assert 0 < len(name) <= 95
     assert (Path("/runs") / name).resolve().parent == Path("/runs")
 
 
@@ -72,3 +74,12 @@ def test_only_a_folder_with_nothing_but_a_log_is_discarded(tmp_path):
     folders.discard_unused(unused)
     assert used.is_dir()
     assert not unused.exists()
+
+
+def test_a_folder_is_held_by_one_at_a_time_and_free_afterwards(tmp_path):
+    with folders.held(tmp_path):
+        again = folders.held(tmp_path)
+        with pytest.raises(UserError, match="in which another process is training; allowed: one process at a time"):
+            again.__enter__()
+    with folders.held(tmp_path):
+        pass

@@ -14,7 +14,7 @@ LAYERS = [
     {"cli", "__main__"},
 ]
 # What a room may import of its own layer besides; layer 3 is one shell.
-SIDEWAYS = {"horizon": {"errors"}, "batches": {"data", "randomness"}}
+SIDEWAYS = {"horizon": {"errors"}, "folders": {"errors"}, "batches": {"data", "randomness"}}
 HYDRA = {"hydra", "omegaconf"}
 HEAVY = {"matplotlib": set(), "tensorboard": {"tracking"}, "rich": {"display"}, "hydra": LAYERS[3] | LAYERS[4]}
 

@@ -91,7 +91,26 @@ BEFORE_ANY_DATA = {
     "-m seed=0,1 resume=x": r"resume: got a sweep \(-m\); allowed: one run at a time",
     "resume=/nowhere": r"resume: got /nowhere, which does not exist; allowed: a run's folder, ",
     "resume=.": r"resume: got \., a folder without checkpoints/last\.pt; allowed: ",
-    "extend=3": r"extend: got 3 without resume; ",
+    "extend=3": r"extend: got 3; allowed: null, unless a run is resumed; do: trainer\.epochs=N",
+    # two mistakes, and mistakes in what is around the settings
+    "lr=0.1 epochs=5": r"lr: got a setting that does not exist \(did you mean optimizer\.lr\?\)",
+    "scheduler.gama=1 scheduler=step lr=3": r"scheduler\.gama: .*|lr: .*",
+    "~seed": r"seed: got nothing; allowed: a value; do: seed=VALUE",
+    "+sede=3": r"sede: got a setting that does not exist",
+    "seed=99999999999999999999999": r"seed: got 9{23}; allowed: an integer >= 0 and <= ",
+    "data.mean=0.5": r"data\.mean: got 0\.5; allowed: a list, one value a channel; do: data\.mean=\[0\.5\]",
+    "data=fake data.train_images=0": r"data: got a split without images; allowed: at least one image in each",
+    "data=fake data.image_size=-1": r"data: got settings with which reading the first image fails \(RuntimeError: ",
+    "optimizer._target_=torch.optim.LBFGS": r"optimizer\._target_: got torch\.optim\.LBFGS, whose step\(\) wants a closure",
+    "optimizer._target_=my.NoOptimizer": r"optimizer\._target_: got my\.NoOptimizer, which cannot be imported",
+    "scheduler._target_=torch.optim": r"scheduler: got settings with which torch\.optim fails|scheduler\._target_: ",
+    "scheduler._target_=torch.nn.Linear a'=b": r"command line: got ",
+    "scheduler=plateau trainer.eval_every=5": r"trainer\.eval_every: got 5 with a scheduler that follows val_loss .*; allowed: 1; ",
+    "scheduler=plateau scheduler.monitor=val_accuracy": r"scheduler\.mode: got min with monitor=val_accuracy; allowed: max; ",
+    "-m model=torchvision model.name=resnet18,resnet19 data=fake": r"model\.name: got 'resnet19'",
+    "resume=": r"resume: got nothing; allowed: a run's folder, ",
+    "--epochs=5": r"command line: got .*--epochs=5.*; allowed: KEY=VALUE, -m, ",
+    "--config-name nope": r"--config-name: got nope; allowed: --config-dir; ",
     "a'=b": r"command line: got \"?'?a'=b.*; allowed: key=value",
 }
 
@@ -130,7 +149,7 @@ def test_a_model_that_does_not_fit_leaves_nothing_either(command, tmp_path, type
     assert outcome.code == 1
     assert re.match(r"lrlab: error: " + MODELS[typed], outcome.err)
     assert outcome.err.count("\n") == 1
-    assert list((tmp_path / "outputs" / "runs").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def image_run(command, root: Path, *more: str):
@@ -176,7 +195,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
     folder = next((tmp_path / "outputs" / "runs").iterdir())
     assert outcome.code == 1
     assert re.match(
-        r"lrlab: error: train/loss: got nan at update \d+, LR 1e\+30; allowed: a finite loss; do: ", outcome.err
+        r"lrlab: error: train/loss: got nan at update \d+, LR 1e\+30; allowed: finite numbers; do: ", outcome.err
     )
     assert '"status": "diverged"' in (folder / "summary.json").read_text()
     kept = checkpoint.load(folder / "checkpoints" / "last.pt")["state"]["model"]

@@ -107,6 +107,7 @@ def drawn(kept: dict[int, float], steps: int) -> list[float]:
 
 CURVES = {
     "stairs": [0.5 ** (t // 300) for t in range(3000)],
+    "small stairs": [0.99 ** (t // 20) for t in range(3000)],
     "two-step spike": [1.0 if t in (1234, 1235) else 0.1 for t in range(3000)],
     "triangles": [abs(t % 500 - 250) / 250 for t in range(3000)],
     "restarts": [1 - (t % 700) / 700 for t in range(3000)],
@@ -119,7 +120,7 @@ CURVES = {
 def test_a_thinned_curve_still_shows_every_change(lrs, stride):
     points = kept(lrs, stride)
     assert drawn(points, len(lrs)) == pytest.approx(lrs, abs=1e-9)
-    assert len(points) <= len(lrs) / stride + 50
+    assert len(points) <= len(lrs) / stride + 2 * 150
 
 
 @pytest.mark.parametrize("noise", [torch.rand(5000, generator=torch.Generator().manual_seed(0)).tolist()])
@@ -150,7 +151,7 @@ def test_thinning_goes_on_where_it_stopped():
 
 def test_hyperparameters_lie_in_the_runs_own_file_with_their_types(tmp_path):
     tracker = Tracker(
-        tmp_path, updates=1, hparams={"lr": 0.1, "scheduler": "step", "nesterov": True}, trial="scheduler=step"
+        tmp_path, updates=1, hyperparameters={"lr": 0.1, "scheduler": "step", "nesterov": True}, trial="scheduler=step"
     )
     tracker.close("success")
     accumulator = EventAccumulator(str(tmp_path)).Reload()
@@ -170,3 +171,21 @@ def test_a_folder_that_holds_a_run_is_refused(tmp_path):
     Tracker(tmp_path, updates=1).close()
     with pytest.raises(UserError, match="which holds a run already; allowed: a folder without one; do: resume="):
         Tracker(tmp_path, updates=1)
+
+
+@pytest.mark.parametrize("damage", ["missing", "shorter"])
+def test_a_log_that_lost_what_the_checkpoint_knows_is_named_and_left(tmp_path, damage):
+    tracker = Tracker(tmp_path, updates=10)
+    record(tracker, range(10))
+    state = tracker.state_dict()
+    tracker.close()
+    path = tmp_path / "history.csv"
+    text = path.read_text()
+    path.unlink()
+    if damage == "shorter":
+        path.write_text(text[:50])
+    with pytest.raises(
+        UserError, match=r"resume: got .*history\.csv, which is (missing|50 bytes long); allowed: at least"
+    ):
+        Tracker(tmp_path, updates=10, state=state)
+    assert path.exists() == (damage == "shorter")

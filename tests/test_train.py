@@ -18,9 +18,16 @@ from lrlab.display import tensorboard_hint
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def start(*arguments: str, script: str | None = None) -> subprocess.Popen:
+def start(*arguments: str, script: str | None = None, new_session: bool = False) -> subprocess.Popen:
     command = [sys.executable, *(["-m", "lrlab"] if script is None else [script]), *arguments]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=new_session,
+    )
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str, str]:
@@ -57,6 +64,20 @@ def test_a_real_signal_saves_and_the_path_that_is_printed_resumes(tmp_path):
     done = summary(folder)["updates"]
     assert 0 < done < 400 * 23
     assert len(points(folder)["lr"]) == done
+
+
+def test_a_signal_to_the_whole_process_group_saves_although_it_reaches_the_loader_workers(tmp_path):
+    process = start("data=fake", "data.workers=2", "data.train_images=4000", "trainer.epochs=50", new_session=True)
+    while process.poll() is None and not list(tmp_path.glob("outputs/runs/*/history.csv")):
+        time.sleep(0.1)
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGTERM)
+    code, out, err = finish(process)
+    assert (code, err) == (143, "")
+    assert summary(next(tmp_path.glob("outputs/runs/*")))["status"] == "interrupted"
+    assert "to go on:" in out
+    with pytest.raises(ProcessLookupError):  # no worker is left
+        os.killpg(process.pid, 0)
 
 
 def test_help_says_what_can_be_chosen_and_needs_no_torch():

@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler
 from lrlab import randomness
 from lrlab.batches import Batches, Batching
 from lrlab.data import Images
+from lrlab.errors import UserError
 from lrlab.metrics import Result
 from lrlab.trainer import Diverged, Epoch, Evaluating, TrainState, Update, advance, fit
 
@@ -129,14 +130,19 @@ def test_a_loaded_scheduler_and_optimizer_agree_on_the_lr():
     run(state, epochs=2)
     contents = copy.deepcopy(state.state_dict())
     contents["optimizer"]["param_groups"][0]["lr"] = 0.5
-    with pytest.raises(AssertionError):
+    with pytest.raises(
+        UserError, match=r"optimizer has LR \[0\.5\] and whose scheduler \[0\.025\]; allowed: equal ones"
+    ):
         make_state().load_state_dict(contents)
 
 
 def test_the_training_loss_of_an_epoch_is_the_mean_over_its_samples():
-    events = run(make_state(), epochs=1)
+    events = list(fit(make_state(), batches(count=35), batches(False), epochs=1))
     losses = torch.stack([update.loss for update in updates(events)]).double()
-    assert epochs(events)[0].train.loss == pytest.approx(losses.mean().item(), rel=1e-12)
+    sizes = torch.tensor([8, 8, 8, 8, 3])
+    mean = epochs(events)[0].train.loss
+    assert mean == pytest.approx((losses * sizes).sum().item() / 35, rel=1e-12)
+    assert mean != pytest.approx(losses.mean().item(), rel=1e-3)
 
 
 def test_validation_happens_as_often_as_asked_and_after_the_last_epoch():
@@ -185,31 +191,45 @@ def test_smoothing_enters_the_training_loss_only():
     assert one.val.loss == pytest.approx(other.val.loss, rel=1e-4)
 
 
-def run_until_it_diverges(state: TrainState, spoil_after: int) -> tuple[list, Diverged]:
-    """Make the first layer's weights NaN after update `spoil_after`."""
+def run_until_it_diverges(state: TrainState, spoil_after: int, spoil) -> tuple[list, Diverged]:
+    """Call `spoil(model)` after update `spoil_after`."""
     seen: list = []
     try:
-        for event in fit(state, batches(), batches(False), epochs=EPOCHS):
+        for event in fit(state, batches(), batches(False), epochs=EPOCHS, eval_every=2):
             seen.append(event)
             if isinstance(event, Update) and event.step == spoil_after:
-                nn.init.constant_(state.model[1].weight, float("nan"))
+                spoil(state.model)
     except Diverged as error:
         return seen, error
     raise AssertionError("trained on with NaN")
 
 
+def nan_weight(model: nn.Module) -> None:
+    nn.init.constant_(model[1].weight, float("nan"))
+
+
+def nan_statistics(model: nn.Module) -> None:
+    model[2].running_mean.fill_(float("nan"))
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_optimizer_uses_it():
     state = make_state()
-    seen, error = run_until_it_diverges(state, spoil_after=6)
+    seen, error = run_until_it_diverges(state, 6, nan_weight)
     assert str(error).startswith(
-        "train/loss: got nan at update 7, LR 0.05; allowed: a finite loss; do: lower optimizer.lr"
+        "train/loss: got nan at update 7, LR 0.05; allowed: finite numbers; do: lower optimizer.lr"
     )
     assert updates(seen)[-1].step == 6
     assert state.step == 7
     assert all(torch.isfinite(parameter).all() for parameter in state.model[5].parameters())
 
 
-def test_a_validation_loss_that_is_not_finite_stops_too():
-    seen, error = run_until_it_diverges(make_state(), spoil_after=STEPS - 1)
-    assert str(error).startswith("val/loss: got nan at update 5")
+def test_weights_that_are_not_finite_are_found_before_the_epoch_can_be_saved():
+    seen, error = run_until_it_diverges(make_state(), STEPS - 1, nan_weight)
+    assert str(error).startswith("weights of 1.weight: got a value that is not finite at update 5, LR 0.1")
     assert epochs(seen) == []
+
+
+def test_a_validation_loss_that_is_not_finite_stops_too():
+    seen, error = run_until_it_diverges(make_state(), 2 * STEPS - 1, nan_statistics)
+    assert str(error).startswith("val/loss: got nan at update 10")
+    assert len(epochs(seen)) == 1
