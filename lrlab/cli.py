@@ -96,10 +96,10 @@ def _make_room_for_targets(overrides: list[str]) -> list[str]:
 
 def _run(overrides: list[str]) -> None:
     """Check one run, reserve its folder, carry it out."""
-    from lrlab import experiment
+    from lrlab.prepare import prepare
 
     config = compose.compose(overrides)
-    experiment.prepare(config)
+    prepare(config)
     folder = _reserve(config, overrides, "run")
     _call_hydra([*overrides, f"hydra.run.dir={_quoted(str(folder))}"], [], overrides)
     _print_hint(folder)
@@ -131,14 +131,14 @@ def _sweep(overrides: list[str]) -> None:
 
 def _check_sweep(runs: Sequence[Sequence[str]], fixed: Sequence[str], folder: Path) -> None:
     """Raise UserError for the first mistake in any run, and where two would share a folder."""
-    from lrlab import experiment
+    from lrlab.prepare import prepare
 
     names = [folders.run_name(run, leave_out=fixed) for run in runs]
     for run, name in zip(runs, names, strict=True):
         if names.count(name) > 1:
             raise wrong("command line", got=f"two runs named {name}", allowed="each run once", do="remove the double")
         _refuse_used(folder / name)
-        experiment.prepare(compose.compose(run))
+        prepare(compose.compose(run))
 
 
 def _resume(overrides: list[str], target: str) -> None:

@@ -3,84 +3,28 @@
 config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,best}.pt
 """
 
-import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils import deterministic
 
-from lrlab import build, checkpoint, checks, randomness, summary
-from lrlab.batches import Batches, Batching, batches_per_epoch
-from lrlab.compose import resolve
-from lrlab.data import Splits
+from lrlab import build, checkpoint, randomness, summary
+from lrlab.batches import Batches
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
 from lrlab.display import Display, result_line
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.folders import MACHINE, held, run_name
-from lrlab.horizon import Horizon
-from lrlab.plan import Plan, side_by_side, simulate
+from lrlab.prepare import Prepared, prepare
+from lrlab.resume import require_same_run, restore
 from lrlab.signals import Request, stop_request
 from lrlab.tracking import Tracker, refuse_second_run
 from lrlab.trainer import Diverged, Epoch, TrainState, Update, fit, require_finite_weights
-
-# What a resumed run may change: where it reads and computes, not what it computes.
-_MAY_CHANGE = ("resume", "extend", *MACHINE)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run whose settings are checked and whose LR is planned, before its data is read or its folder is made."""
-
-    config: dict[str, Any]  # resolved
-    trainer: build.TrainerSettings
-    scheduler: build.SchedulerSettings
-    batching: Batching
-    splits: Splits
-    plan: Plan
-    device: torch.device
-
-    @property
-    def seed(self) -> int:
-        return self.config["seed"]
-
-    def facts(self) -> dict[str, Any]:
-        """What a resumed run must find as it was, beside its settings: the size of the data and the planned LR."""
-        splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}
-        return {
-            "data": {**splits, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
-            "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.summary().get("sha256")},
-        }
-
-
-def prepare(config: DictConfig) -> Prepared:
-    """Check every setting of a run and plan its LR. Raises UserError for the first mistake; leaves no trace."""
-    plain = resolve(config)
-    build.check_top_level(plain)
-    trainer = build.trainer_settings(plain["trainer"])
-    device = build.find_device(trainer.device)
-    batching, data_node = build.split_batching(plain["data"])
-    checks.check_target(data_node, "data")
-    checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
-    stand_in = nn.Linear(1, 1)
-    make_optimizer = partial(build.build_optimizer, plain["optimizer"], stand_in)
-    make_optimizer()
-    splits = build.make(data_node, "data")
-    build.check_splits(splits, batching)
-    horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
-    scheduler = build.scheduler_settings(plain["scheduler"], horizon)
-    plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
-    build.check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
-    build.try_model(json.dumps(plain["model"]), splits.shape, splits.num_classes)
-    return Prepared(plain, trainer, scheduler, batching, splits, plan, device)
 
 
 @dataclass
@@ -108,10 +52,10 @@ def run(
     is no longer finite, and Interrupted where a signal stopped the run, after saving it.
     """
     with held(folder), stop_request() as request:
-        saved = checkpoint.load(Path(config.resume)) if config.resume else None
+        saved = checkpoint.load(checkpoint.find(config.resume)) if config.resume else None
         prepared = prepare(config)
         if saved is not None:
-            _require_same_run(saved, prepared)
+            require_same_run(saved, prepared)
             if saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs:
                 print(
                     f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on"
@@ -151,9 +95,9 @@ def _start(
         )
     )
     if saved is not None:
-        display.say(*_restore(state, saved, prepared))
+        display.say(*restore(state, saved, prepared))
     train, val = _batches(prepared, train=True), _batches(prepared, train=False)
-    if saved is not None and Path(prepared.config["resume"]).name != checkpoint.LAST.name:
+    if saved is not None and checkpoint.find(prepared.config["resume"]).name != checkpoint.LAST.name:
         checkpoint.save(folder / checkpoint.LAST, saved)  # what last.pt says must not outlive the cut of the logs
     tracker = Tracker(
         folder,
@@ -282,59 +226,6 @@ def _write_summary(this: Run, status: str, **facts: Any) -> None:
         plan=this.prepared.plan.summary(),
         **facts,
     )
-
-
-def _require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
-    """Raise UserError where the config is not the one that the checkpoint was saved with."""
-    extend, before = prepared.config["extend"], saved["config"]["trainer"]["epochs"]
-    may_change = {*_MAY_CHANGE, "trainer.epochs"} if extend is not None else _MAY_CHANGE
-    checkpoint.refuse_changes(saved["config"], prepared.config, may_change)
-    checkpoint.refuse_changes(saved["facts"], prepared.facts(), ["plan.sha256"] if extend is not None else [])
-    if extend is not None and extend <= before:
-        raise wrong("extend", got=extend, allowed=f"more than the {before} epochs planned", do=f"extend={2 * before}")
-
-
-def _restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> list[str]:
-    """Put the saved state in place; returns what to tell the user about it.
-
-    Under a new horizon the scheduler's saved state would bring its old one back. So a fresh scheduler is stepped to
-    where training stopped, and it and the hyperparameters that it set replace the saved ones. One that follows a
-    metric keeps its state, but for the durations.
-    """
-    contents, lines = saved["state"], []
-    if prepared.trainer.epochs != saved["config"]["trainer"]["epochs"]:
-        old = _old_plan(saved, prepared)
-        lines = [f"a longer run: {old.horizon.epochs} epochs were planned, now {prepared.trainer.epochs}"]
-        lines += side_by_side(old, prepared.plan, joint=contents["progress"]["epoch"])
-        if isinstance(state.scheduler, ReduceLROnPlateau):
-            planned = {name: getattr(state.scheduler, name) for name in ("patience", "cooldown")}
-            contents = {**contents, "scheduler": {**contents["scheduler"], **planned}}
-        else:
-            state.optimizer.step()  # without gradients: changes nothing, and torch wants it before the scheduler's
-            counts = contents["progress"]["epoch" if prepared.scheduler.interval == "epoch" else "step"]
-            for _ in range(counts):
-                state.scheduler.step()
-            groups = state.optimizer.state_dict()["param_groups"]
-            optimizer = {**contents["optimizer"], "param_groups": groups}
-            contents = {**contents, "optimizer": optimizer, "scheduler": state.scheduler.state_dict()}
-    try:
-        state.load_state_dict(contents)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise wrong(
-            "resume",
-            got=f"a checkpoint that does not fit the model or optimizer ({str(error).splitlines()[0]})",
-            allowed="one that this model and optimizer saved",
-            do="start a new run",
-        ) from error
-    return [*lines, f"resumed after update {state.step}, in epoch {state.epoch + 1} of {prepared.trainer.epochs}"]
-
-
-def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
-    """The plan that the saved run followed: the same scheduler over the old horizon."""
-    horizon = Horizon(saved["config"]["trainer"]["epochs"], prepared.plan.horizon.steps_per_epoch)
-    scheduler = build.scheduler_settings(prepared.config["scheduler"], horizon)
-    make_optimizer = partial(build.build_optimizer, prepared.config["optimizer"], nn.Linear(1, 1))
-    return simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
 
 
 def _set_deterministic(wanted: bool, device: torch.device) -> None:

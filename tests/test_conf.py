@@ -9,9 +9,10 @@ import torch
 import yaml
 from support import history, points, train
 
-from lrlab import build, cli, compose, experiment
+from lrlab import build, cli, compose
 from lrlab.checks import check_target
 from lrlab.horizon import Horizon
+from lrlab.prepare import prepare
 
 GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
 FILES = sorted(path for group in GROUPS for path in (compose.CONF / group).glob("*.yaml"))
@@ -120,7 +121,7 @@ def test_durations_in_every_unit_work_in_every_scheduler(scheduler, interval):
         overrides += [f"scheduler.{name}={length}" for name in durations]
         overrides += [f"scheduler.milestones=[{length},8ep]"] if "milestones" in node else []
         overrides += [f"scheduler.lr_lambda.steps={length}"] if "lr_lambda" in node else []
-        plan = experiment.prepare(compose.compose(overrides)).plan
+        plan = prepare(compose.compose(overrides)).plan
         if length == "2ep":
             first = plan
         assert plan == first

@@ -22,6 +22,7 @@ from lrlab.batches import Batches, Batching
 from lrlab.data import digits
 from lrlab.folders import held
 from lrlab.models import cnn
+from lrlab.prepare import prepare
 from lrlab.summary import Progress
 
 SHORT = ("trainer.epochs=4", "data.batch_size=256", "model.dropout=0.2")
@@ -294,7 +295,7 @@ def test_a_longer_run_follows_the_new_plan_which_is_shown_first(command, tmp_pat
     rows = history(folder)
     assert [row["epoch"] for row in rows] == list("0123456")
     overrides = [f"scheduler={scheduler}", *SHORT[1:]]
-    plans = [experiment.prepare(compose.compose([*overrides, f"trainer.epochs={n}"])).plan for n in (4, 7)]
+    plans = [prepare(compose.compose([*overrides, f"trainer.epochs={n}"])).plan for n in (4, 7)]
     if scheduler != "plateau":
         steps = [int(row["step"]) - 1 for row in rows]
         assert [float(row["lr"]) for row in rows] == [plans[i >= 4].at(step) for i, step in enumerate(steps)]
@@ -318,7 +319,7 @@ def test_a_run_goes_on_whatever_has_become_of_the_config_files(command, tmp_path
 def test_a_path_is_taken_as_it_is_typed(command, tmp_path, monkeypatch):
     odd = tmp_path / "a b,c=d[e]'f{g}\\"
     train(odd, *SHORT)
-    assert command(f"resume={odd}").out.startswith("nothing to do")
+    assert "nothing to do" in command(f"resume={odd}").out
     monkeypatch.chdir(odd / "checkpoints")
     assert command("resume=best.pt", "extend=5").code == 0
 

@@ -10,7 +10,7 @@ LAYERS = [
     {"__init__", "errors", "schedules", "horizon", "folders"},  # the standard library
     {"randomness", "data", "batches", "models", "metrics", "checkpoint", "tracking", "plan", "summary", "signals"},
     {"trainer"},
-    {"compose", "checks", "build", "describe", "display", "experiment"},
+    {"compose", "checks", "build", "prepare", "resume", "describe", "display", "experiment"},
     {"cli", "__main__"},
 ]
 # What a room may import of its own layer besides; layer 3 is one shell.

@@ -1,0 +1,64 @@
+"""A run before it starts: every setting checked and the LR planned, with nothing read or written."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from lrlab import build, checks
+from lrlab.batches import Batching, batches_per_epoch
+from lrlab.compose import resolve
+from lrlab.data import Splits
+from lrlab.horizon import Horizon
+from lrlab.plan import Plan, simulate
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose settings are checked and whose LR is planned, before its data is read or its folder is made."""
+
+    config: dict[str, Any]  # resolved
+    trainer: build.TrainerSettings
+    scheduler: build.SchedulerSettings
+    batching: Batching
+    splits: Splits
+    plan: Plan
+    device: torch.device
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    def facts(self) -> dict[str, Any]:
+        """What a resumed run must find as it was, beside its settings: the size of the data and the planned LR."""
+        splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}
+        return {
+            "data": {**splits, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
+            "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.summary().get("sha256")},
+        }
+
+
+def prepare(config: DictConfig) -> Prepared:
+    """Check every setting of a run and plan its LR. Raises UserError for the first mistake; leaves no trace."""
+    plain = resolve(config)
+    build.check_top_level(plain)
+    trainer = build.trainer_settings(plain["trainer"])
+    device = build.find_device(trainer.device)
+    batching, data_node = build.split_batching(plain["data"])
+    checks.check_target(data_node, "data")
+    checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
+    stand_in = nn.Linear(1, 1)
+    make_optimizer = partial(build.build_optimizer, plain["optimizer"], stand_in)
+    make_optimizer()
+    splits = build.make(data_node, "data")
+    build.check_splits(splits, batching)
+    horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
+    scheduler = build.scheduler_settings(plain["scheduler"], horizon)
+    plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
+    build.check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
+    build.try_model(json.dumps(plain["model"]), splits.shape, splits.num_classes)
+    return Prepared(plain, trainer, scheduler, batching, splits, plan, device)
