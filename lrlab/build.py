@@ -1,4 +1,4 @@
-"""From a resolved config to checked settings and built objects; every mistake becomes one line."""
+"""Objects from the nodes of a resolved config; every mistake becomes one line."""
 
 import json
 from collections.abc import Callable
@@ -7,15 +7,13 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lrlab import checks
-from lrlab.batches import Batching, batches_per_epoch
-from lrlab.data import Splits
-from lrlab.errors import UserError, wrong
+from lrlab.batches import Batching
+from lrlab.errors import wrong
 from lrlab.horizon import INTERVALS, Horizon
 from lrlab.models import check_output
 from lrlab.trainer import MONITORS, Scheduler
@@ -27,121 +25,7 @@ _LEAST_COUNTS = {
     **dict.fromkeys(("milestones", "patience", "cooldown"), 0),
 }
 
-GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
-
 Node = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TrainerSettings:
-    """The `trainer` group, checked."""
-
-    epochs: int
-    device: str
-    eval_every: int
-    monitor: str
-    clip_grad_norm: float | None
-    label_smoothing: float
-    deterministic: bool
-
-
-def trainer_settings(node: Node) -> TrainerSettings:
-    """Raises UserError naming the first setting of the `trainer` group that is missing, unknown or out of range."""
-    names = [field.name for field in fields(TrainerSettings)]
-    checks.require_names(node, "trainer", names, required=names)
-    checks.number("trainer.epochs", node["epochs"], whole=True, low=1, example=10)
-    checks.number("trainer.eval_every", node["eval_every"], whole=True, low=1, example=1)
-    checks.choice("trainer.monitor", node["monitor"], MONITORS)
-    if node["clip_grad_norm"] is not None:
-        checks.number("trainer.clip_grad_norm", node["clip_grad_norm"], above=0, example="1.0, or null for none")
-    checks.number("trainer.label_smoothing", node["label_smoothing"], low=0, high=1, example=0.1)
-    checks.flag("trainer.deterministic", node["deterministic"])
-    return TrainerSettings(**node)
-
-
-def find_device(name: Any) -> torch.device:
-    """The device that `trainer.device` means. Raises UserError where this machine has none of that name."""
-    here = ["cpu"]
-    if torch.cuda.is_available():
-        here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        here.append("mps")
-    if name == "auto":
-        return torch.device("cuda" if "cuda" in here else here[-1])
-    if name not in here:
-        reason = " (this torch sees no CUDA device)" if str(name).startswith("cuda") and len(here) == 1 else ""
-        raise wrong(
-            "trainer.device", got=f"'{name}'{reason}", allowed=f"auto, {', '.join(here)}", do="trainer.device=auto"
-        )
-    return torch.device(name)
-
-
-def split_batching(node: Node) -> tuple[Batching, Node]:
-    """The checked settings of the `data` group that all data sets share, and the rest, which is the data set's own."""
-    names = {field.name for field in fields(Batching)}
-    shared = {name: value for name, value in node.items() if name in names}
-    batching = Batching(**shared)
-    checks.number("data.batch_size", batching.batch_size, whole=True, low=1, example=128)
-    checks.number("data.workers", batching.workers, whole=True, low=0, example=2)
-    checks.number("data.shift", batching.shift, whole=True, low=0, example=2)
-    checks.flag("data.flip", batching.flip)
-    checks.flag("data.drop_last", batching.drop_last)
-    for name, values in (("mean", batching.mean), ("std", batching.std)):
-        if values is not None and not isinstance(values, list):
-            raise wrong(f"data.{name}", got=values, allowed="a list, one value a channel", do=f"data.{name}=[{values}]")
-        for value in values or []:
-            checks.number(f"data.{name}", value, above=0 if name == "std" else None, example="[0.5]")
-    return batching, {name: value for name, value in node.items() if name not in names}
-
-
-def check_top_level(config: Node) -> None:
-    """Raise UserError where a group is missing, or seed, resume or extend is not what it should be."""
-    for group in GROUPS:
-        if not isinstance(config.get(group), dict):
-            raise wrong(
-                group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
-            )
-    checks.require_names(config, "", ["seed", "resume", "extend", *GROUPS], required=("seed", "resume", "extend"))
-    checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
-    if config["extend"] is not None:
-        checks.number("extend", config["extend"], whole=True, low=1, example=40)
-        if config["resume"] is None:
-            raise wrong("extend", got=config["extend"], allowed="null, unless a run is resumed", do="trainer.epochs=N")
-
-
-def check_splits(splits: Any, batching: Batching) -> None:
-    """Raise UserError where `splits` are none, or cannot be made into the batches that `batching` asks for."""
-    if not isinstance(splits, Splits):
-        raise wrong(
-            "data._target_",
-            got=f"something that returned {type(splits).__name__}",
-            allowed="a function that returns lrlab.data.Splits",
-            do="return Splits(train=..., val=..., num_classes=...)",
-        )
-    images = len(splits.train)
-    if images == 0 or len(splits.val) == 0:
-        raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
-    shape = _attempt("data", "reading the first image", lambda: splits.shape)
-    if len(shape) != 3:
-        raise wrong("data", got=f"images of shape {shape}", allowed="(C, H, W)", do="give every image a channel axis")
-    channels = shape[0]
-    for name, values in (("mean", batching.mean), ("std", batching.std)):
-        if values is not None and len(values) not in (1, channels):
-            raise wrong(
-                f"data.{name}",
-                got=f"{len(values)} values",
-                allowed=f"{channels}, one a channel, or null",
-                do=f"data.{name}=null",
-            )
-    if (batching.mean is None) != (batching.std is None):
-        raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do="set the other too")
-    if batches_per_epoch(images, batching, train=True) == 0:
-        raise wrong(
-            "data.batch_size",
-            got=f"{batching.batch_size} with drop_last, which leaves no batch of {images} images",
-            allowed=f"1 to {images}",
-            do="data.drop_last=false",
-        )
 
 
 def build_model(node: Node, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -184,7 +68,7 @@ def build_optimizer(node: Node, model: nn.Module) -> torch.optim.Optimizer:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "name": "no_decay"},
         ]
     factory = make(node | {"_partial_": True}, "optimizer")
-    optimizer = _attempt("optimizer", node["_target_"], factory, [group for group in groups if group["params"]])
+    optimizer = checks.attempt("optimizer", node["_target_"], factory, [group for group in groups if group["params"]])
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise wrong(
             "optimizer._target_",
@@ -233,7 +117,7 @@ def scheduler_settings(node: Node, horizon: Horizon) -> SchedulerSettings:
     factory = make(resolved | {"_partial_": True}, "scheduler")
 
     def build(optimizer: torch.optim.Optimizer) -> Scheduler:
-        scheduler = _attempt("scheduler", node["_target_"], factory, optimizer)
+        scheduler = checks.attempt("scheduler", node["_target_"], factory, optimizer)
         lacking = [
             name for name in ("step", "get_last_lr", "state_dict", "load_state_dict") if not hasattr(scheduler, name)
         ]
@@ -293,7 +177,7 @@ def foreign_settings(group: str, node: Node) -> list[str]:
 
 def make(node: Node, key: str, **given: Any) -> Any:
     """What the node's `_target_` returns, called with the node's other keys and with `given`."""
-    return _plain_partials(_attempt(key, node["_target_"], instantiate, node, _convert_="all", **given))
+    return _plain_partials(checks.attempt(key, node["_target_"], instantiate, node, _convert_="all", **given))
 
 
 def _plain_partials(value: Any) -> Any:
@@ -302,22 +186,3 @@ def _plain_partials(value: Any) -> Any:
         return value
     arguments = {name: _plain_partials(argument) for name, argument in value.keywords.items()}
     return partial(value.func, *map(_plain_partials, value.args), **arguments)
-
-
-def _attempt(key: str, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`function(...)`, with whatever it raises turned into the line of `key`."""
-    try:
-        return function(*args, **kwargs)
-    except UserError:
-        raise
-    except Exception as error:
-        if isinstance(error, InstantiationException) and isinstance(error.__cause__, UserError):
-            raise error.__cause__ from error
-        if "; allowed: " in checks.cause(error):  # our own schedules say it in three parts
-            raise UserError(f"{key}: {checks.cause(error).partition(': ')[2]}") from error
-        raise wrong(
-            key,
-            got=f"settings with which {name} fails ({checks.cause(error)})",
-            allowed=f"what {name} accepts",
-            do=f"change the settings under {key}",
-        ) from error

@@ -4,10 +4,12 @@ import inspect
 import math
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from lrlab.errors import closest, wrong
+from hydra.errors import InstantiationException
+
+from lrlab.errors import UserError, closest, wrong
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -87,6 +89,25 @@ def locate(target: str, key: str) -> Any:
             got=f"{target}, which cannot be imported ({cause(error)})",
             allowed="the full name of a class or function, in an installed package or in the current folder",
             do=f"{key}._target_=PACKAGE.NAME",
+        ) from error
+
+
+def attempt(key: str, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`function(...)`, with whatever it raises turned into the line of `key`."""
+    try:
+        return function(*args, **kwargs)
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, InstantiationException) and isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error
+        if "; allowed: " in cause(error):  # our own schedules say it in three parts
+            raise UserError(f"{key}: {cause(error).partition(': ')[2]}") from error
+        raise wrong(
+            key,
+            got=f"settings with which {name} fails ({cause(error)})",
+            allowed=f"what {name} accepts",
+            do=f"change the settings under {key}",
         ) from error
 
 

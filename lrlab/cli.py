@@ -3,17 +3,13 @@
 Nothing is written before every run is known to be sound, and every mistake is one line and exit code 1.
 """
 
-import argparse
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -21,6 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lrlab import compose, folders
+from lrlab.arguments import key_of, quoted, read, value_of
 from lrlab.errors import Interrupted, UserError, wrong
 
 log = logging.getLogger(__name__)
@@ -42,37 +39,20 @@ def main() -> None:
         sys.exit(130)
 
 
-def _main(arguments: list[str]) -> None:
-    targets, others = _take_resume(arguments)
-    parser = get_args_parser()
-    parser.error = _refuse_flag  # type: ignore[method-assign]  # argparse would print its usage and exit with 2
-    parsed = parser.parse_intermixed_args([_quote_path(argument) for argument in others])
-    overrides, flags = _take_config_dir(parsed), _flags(parsed)
-    if flags:  # --help, --cfg and the like: nothing runs
-        _call_hydra(overrides, flags, overrides)
+def _main(typed: list[str]) -> None:
+    arguments = read(typed)
+    if arguments.flags:
+        _call_hydra(arguments.overrides, arguments.flags, arguments.overrides)
         return
-    overrides = _make_room_for_targets(overrides)
-    if targets and parsed.multirun:
+    overrides = _make_room_for_targets(arguments.overrides)
+    if arguments.resume and arguments.multirun:
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
-    if targets:
-        _resume(overrides, targets[-1])
-    elif parsed.multirun:
+    if arguments.resume:
+        _resume(overrides, arguments.resume)
+    elif arguments.multirun:
         _sweep(overrides)
     else:
         _run(overrides)
-
-
-def _take_resume(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What `resume=PATH` says, exactly as it was typed or completed by the shell, and all other arguments."""
-    targets = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
-    if "" in targets:
-        raise wrong("resume", got="nothing", allowed="a run's folder, or one of its checkpoints/*.pt", do="resume=PATH")
-    others = [argument for argument in arguments if not argument.startswith("resume=")]
-    return [target.strip("'\"") for target in targets if target != "null"], others
-
-
-def _refuse_flag(message: str) -> NoReturn:
-    raise wrong("command line", got=message, allowed="KEY=VALUE, -m, --config-dir, --cfg, --help", do="see --help")
 
 
 def _make_room_for_targets(overrides: list[str]) -> list[str]:
@@ -82,9 +62,9 @@ def _make_room_for_targets(overrides: list[str]) -> list[str]:
     """
     from lrlab import build
 
-    typed = {_key(override) for override in overrides}
+    typed = {key_of(override) for override in overrides}
     single = compose.without_sweeps(overrides)
-    fixed = {_key(override) for override in single}
+    fixed = {key_of(override) for override in single}
     deletions = []
     for group in GROUPS:
         if f"{group}._target_" in fixed and (group in fixed or group not in typed):
@@ -101,25 +81,25 @@ def _run(overrides: list[str]) -> None:
     config = compose.compose(overrides)
     prepare(config)
     folder = _reserve(config, overrides, "run")
-    _call_hydra([*overrides, f"hydra.run.dir={_quoted(str(folder))}"], [], overrides)
+    _call_hydra([*overrides, f"hydra.run.dir={quoted(str(folder))}"], [], overrides)
     _print_hint(folder)
 
 
 def _sweep(overrides: list[str]) -> None:
     """Check every run of a sweep, reserve its folder, carry all of them out; afterwards say where to look."""
     # Only Hydra's basic sweeper can say in advance what it will run.
-    runs = compose.expand(overrides) if _value(overrides, "hydra/sweeper") is None else [overrides]
+    runs = compose.expand(overrides) if value_of(overrides, "hydra/sweeper") is None else [overrides]
     fixed = _fixed_keys(runs)
     base = compose.compose(compose.without_sweeps(overrides))
-    if _value(overrides, "hydra/sweeper") is None:
+    if value_of(overrides, "hydra/sweeper") is None:
         _check_sweep(runs, fixed, _folder(base, "sweep"))
     folder = _reserve(base, overrides, "sweep")
-    excluded = ",".join(map(_quoted, fixed))
+    excluded = ",".join(map(quoted, fixed))
     settings = [
-        f"hydra.sweep.dir={_quoted(str(folder))}",
+        f"hydra.sweep.dir={quoted(str(folder))}",
         f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]",
     ]
-    varying = [key for override in runs[0] if (key := _key(override)) not in fixed]
+    varying = [key for override in runs[0] if (key := key_of(override)) not in fixed]
     colour_by = "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
     try:
         _call_hydra([*overrides, *settings], ["--multirun"], overrides)
@@ -149,8 +129,8 @@ def _resume(overrides: list[str], target: str) -> None:
     if path.parent.name != "checkpoints":
         raise wrong("resume", got=path, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
     folder, contents = _shortest(path.parent.parent), checkpoint.load(path)
-    epochs = [f"trainer.epochs={extend}"] if (extend := _value(overrides, "extend")) else []
-    typed = [override for override in overrides if not _key(override).startswith("hydra")]
+    epochs = [f"trainer.epochs={extend}"] if (extend := value_of(overrides, "extend")) else []
+    typed = [override for override in overrides if not key_of(override).startswith("hydra")]
     as_it_was = {**contents["config"], "resume": str(path), "extend": None}
     config = compose.change(as_it_was, [*typed, *epochs])
     handler = logging.FileHandler(folder / "train.log", delay=True)
@@ -208,45 +188,6 @@ def _report(error: UserError) -> int:
     return 1
 
 
-def _take_config_dir(parsed: argparse.Namespace) -> list[str]:
-    """The overrides, with `--config-dir` as one of them, so that resuming a run finds the same folder."""
-    if parsed.config_path:
-        raise wrong(
-            "--config-path", got=parsed.config_path, allowed="--config-dir", do=f"--config-dir {parsed.config_path}"
-        )
-    if not parsed.config_dir:
-        return parsed.overrides
-    folder = Path(parsed.config_dir).absolute()
-    if not folder.is_dir():
-        raise wrong(
-            "--config-dir",
-            got=f"{folder}, which is no folder",
-            allowed="a folder with GROUP/OPTION.yaml files in it",
-            do="make it, or correct its path",
-        )
-    return [*parsed.overrides, f"hydra.searchpath=[{_quoted(f'file://{folder}')}]"]
-
-
-def _flags(parsed: argparse.Namespace) -> list[str]:
-    """The options of Hydra's command line with which nothing runs, to pass on to it."""
-    for name in ("config_name", "experimental_rerun"):
-        if getattr(parsed, name):
-            flag = f"--{name.replace('_', '-')}"
-            raise wrong(
-                flag, got=getattr(parsed, name), allowed="--config-dir", do="put your YAML into a group of yours"
-            )
-    flags = [
-        f"--{name.replace('_', '-')}" for name in ("help", "hydra_help", "shell_completion") if getattr(parsed, name)
-    ]
-    for name in ("cfg", "info"):
-        if value := getattr(parsed, name):
-            flags += [f"--{name}", value]
-    if parsed.cfg:
-        flags += ["--resolve"] if parsed.resolve else []
-        flags += ["--package", parsed.package] if parsed.package else []
-    return flags
-
-
 def _folder(config: DictConfig, kind: str) -> Path:
     """Where the config puts a `run` or a `sweep`."""
     HydraConfig.instance().set_config(config)
@@ -256,7 +197,7 @@ def _folder(config: DictConfig, kind: str) -> Path:
 def _reserve(config: DictConfig, overrides: Sequence[str], kind: str) -> Path:
     """The folder of a `run` or a `sweep`: made now and ours alone, unless the user named it."""
     folder = _folder(config, kind)
-    if _value(overrides, f"hydra.{kind}.dir") is None:
+    if value_of(overrides, f"hydra.{kind}.dir") is None:
         return folders.reserve(folder)
     _refuse_used(folder)
     return folder
@@ -272,42 +213,9 @@ def _fixed_keys(runs: Sequence[Sequence[str]]) -> list[str]:
     values: dict[str, set[str]] = {}
     for run in runs:
         for override in run:
-            values.setdefault(_key(override), set()).add(override)
+            values.setdefault(key_of(override), set()).add(override)
     fixed = [key for key, several in values.items() if len(several) == 1]
     return fixed if len(fixed) < len(values) else list(folders.MACHINE)
-
-
-def _quote_path(argument: str) -> str:
-    """`data.root=PATH` in quotes: as the shell completes it, it may hold characters of Hydra's grammar, = and ~ say."""
-    key, _, value = argument.partition("=")
-    if key != "data.root" or value[:1] in ("'", '"', "") or "," in value:
-        return argument
-    return f"{key}={_quoted(value)}"
-
-
-def _quoted(text: str) -> str:
-    r"""`text` as a quoted string of Hydra's grammar.
-
-    >>> print(_quoted("it's"))
-    'it\'s'
-    """
-    escaped = re.sub(r"(\\*)(\'|$)", lambda match: match[1] * 2 + match[2].replace("'", r"\'"), text)
-    return "'" + escaped.replace("${", r"\${") + "'"
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
-
-
-def _value(overrides: Sequence[str], key: str) -> str | None:
-    """The value that was typed for `key`, without quotes; None where it was not, or was null."""
-    for override in reversed(overrides):
-        if _key(override) == key:
-            value = override.partition("=")[2]
-            if value[:1] == value[-1:] and value[:1] in ("'", '"'):
-                value = value[1:-1].replace(r"\'", "'")
-            return None if value in ("", "null") else value
-    return None
 
 
 def _shortest(path: Path) -> Path:

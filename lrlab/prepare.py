@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from lrlab import build, checks
+from lrlab import build, checks, settings
 from lrlab.batches import Batching, batches_per_epoch
 from lrlab.compose import resolve
 from lrlab.data import Splits
@@ -22,7 +22,7 @@ class Prepared:
     """A run whose settings are checked and whose LR is planned, before its data is read or its folder is made."""
 
     config: dict[str, Any]  # resolved
-    trainer: build.TrainerSettings
+    trainer: settings.TrainerSettings
     scheduler: build.SchedulerSettings
     batching: Batching
     splits: Splits
@@ -45,17 +45,17 @@ class Prepared:
 def prepare(config: DictConfig) -> Prepared:
     """Check every setting of a run and plan its LR. Raises UserError for the first mistake; leaves no trace."""
     plain = resolve(config)
-    build.check_top_level(plain)
-    trainer = build.trainer_settings(plain["trainer"])
-    device = build.find_device(trainer.device)
-    batching, data_node = build.split_batching(plain["data"])
+    settings.check_top_level(plain)
+    trainer = settings.trainer_settings(plain["trainer"])
+    device = settings.find_device(trainer.device)
+    batching, data_node = settings.split_batching(plain["data"])
     checks.check_target(data_node, "data")
     checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
     stand_in = nn.Linear(1, 1)
     make_optimizer = partial(build.build_optimizer, plain["optimizer"], stand_in)
     make_optimizer()
     splits = build.make(data_node, "data")
-    build.check_splits(splits, batching)
+    settings.check_splits(splits, batching)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = build.scheduler_settings(plain["scheduler"], horizon)
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)

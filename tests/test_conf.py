@@ -9,7 +9,7 @@ import torch
 import yaml
 from support import history, points, train
 
-from lrlab import build, cli, compose
+from lrlab import build, compose
 from lrlab.checks import check_target
 from lrlab.horizon import Horizon
 from lrlab.prepare import prepare
@@ -45,7 +45,7 @@ class TestFile:
         arguments = re.fullmatch(r"#   python train\.py (.+)", head[1])[1].split()
         if path.parent.name != "trainer":
             assert f"{path.parent.name}={path.stem}" in arguments
-        compose.resolve(compose.compose([cli._quote_path(argument) for argument in arguments]))
+        compose.resolve(compose.compose([arguments._quote_path(argument) for argument in arguments]))
 
     def test_every_setting_has_a_comment_and_is_one_that_its_target_takes(self, path):
         for line in path.read_text().splitlines():

@@ -10,8 +10,8 @@ LAYERS = [
     {"__init__", "errors", "schedules", "horizon", "folders"},  # the standard library
     {"randomness", "data", "batches", "models", "metrics", "checkpoint", "tracking", "plan", "summary", "signals"},
     {"trainer"},
-    {"compose", "checks", "build", "prepare", "resume", "describe", "display", "experiment"},
-    {"cli", "__main__"},
+    {"compose", "checks", "settings", "build", "prepare", "resume", "describe", "display", "experiment"},
+    {"arguments", "cli", "__main__"},
 ]
 # What a room may import of its own layer besides; layer 3 is one shell.
 SIDEWAYS = {"horizon": {"errors"}, "folders": {"errors"}, "batches": {"data", "randomness"}}

@@ -1,0 +1,118 @@
+"""The command line as it was typed: what goes to Hydra's grammar, what lrlab reads itself, what is refused."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+
+from lrlab.errors import wrong
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A command line, taken apart."""
+
+    overrides: list[str]
+    flags: list[str]  # Hydra's, with which nothing runs: --help, --cfg and the like
+    multirun: bool
+    resume: str | None  # a path, exactly as it was typed
+
+
+def read(arguments: Sequence[str]) -> Arguments:
+    """Take a command line apart; options and overrides may stand in any order."""
+    resume, others = _take_resume(arguments)
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # argparse would print its usage and exit with 2
+    parsed = parser.parse_intermixed_args([_quote_path(argument) for argument in others])
+    return Arguments(_take_config_dir(parsed), _flags(parsed), parsed.multirun, resume)
+
+
+def _quote_path(argument: str) -> str:
+    """`data.root=PATH` in quotes: as the shell completes it, it may hold characters of Hydra's grammar, = and ~ say."""
+    key, _, value = argument.partition("=")
+    if key != "data.root" or value[:1] in ("'", '"', "") or "," in value:
+        return argument
+    return f"{key}={quoted(value)}"
+
+
+def quoted(text: str) -> str:
+    r"""`text` as a quoted string of Hydra's grammar.
+
+    >>> print(quoted("it's"))
+    'it\'s'
+    """
+    escaped = re.sub(r"(\\*)(\'|$)", lambda match: match[1] * 2 + match[2].replace("'", r"\'"), text)
+    return "'" + escaped.replace("${", r"\${") + "'"
+
+
+def key_of(override: str) -> str:
+    """The key that an override sets, adds or deletes."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def value_of(overrides: Sequence[str], key: str) -> str | None:
+    """The value that was typed for `key`, without quotes; None where it was not, or was null."""
+    typed = [override.partition("=")[2] for override in overrides if key_of(override) == key]
+    return _unquoted(typed[-1]) if typed and typed[-1] not in ("", "null") else None
+
+
+def _unquoted(text: str) -> str:
+    if len(text) > 1 and text[0] == text[-1] and text[0] in ("'", '"'):
+        return text[1:-1].replace(rf"\{text[0]}", text[0])
+    return text
+
+
+def _take_resume(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """What `resume=PATH` says, exactly as it was typed or completed by the shell, and all other arguments."""
+    targets = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
+    if "" in targets:
+        raise wrong("resume", got="nothing", allowed="a run's folder, or one of its checkpoints/*.pt", do="resume=PATH")
+    others = [argument for argument in arguments if not argument.startswith("resume=")]
+    return (_unquoted(targets[-1]) if targets and targets[-1] != "null" else None), others
+
+
+def _refuse(message: str) -> NoReturn:
+    raise wrong("command line", got=message, allowed="KEY=VALUE, -m, --config-dir, --cfg, --help", do="see --help")
+
+
+def _take_config_dir(parsed: argparse.Namespace) -> list[str]:
+    """The overrides, with `--config-dir` as one of them: whatever composes the config then finds the folder."""
+    if parsed.config_path:
+        raise wrong(
+            "--config-path", got=parsed.config_path, allowed="--config-dir", do=f"--config-dir {parsed.config_path}"
+        )
+    if not parsed.config_dir:
+        return parsed.overrides
+    folder = Path(parsed.config_dir).absolute()
+    if not folder.is_dir():
+        raise wrong(
+            "--config-dir",
+            got=f"{folder}, which is no folder",
+            allowed="a folder with GROUP/OPTION.yaml files in it",
+            do="make it, or correct its path",
+        )
+    return [*parsed.overrides, f"hydra.searchpath=[{quoted(f'file://{folder}')}]"]
+
+
+def _flags(parsed: argparse.Namespace) -> list[str]:
+    """The options of Hydra's command line with which nothing runs, to pass on to it."""
+    for name in ("config_name", "experimental_rerun"):
+        if getattr(parsed, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise wrong(
+                flag, got=getattr(parsed, name), allowed="--config-dir", do="put your YAML into a group of yours"
+            )
+    flags = [
+        f"--{name.replace('_', '-')}" for name in ("help", "hydra_help", "shell_completion") if getattr(parsed, name)
+    ]
+    for name in ("cfg", "info"):
+        if value := getattr(parsed, name):
+            flags += [f"--{name}", value]
+    if parsed.cfg:
+        flags += ["--resolve"] if parsed.resolve else []
+        flags += ["--package", parsed.package] if parsed.package else []
+    return flags

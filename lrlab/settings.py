@@ -1,0 +1,128 @@
+"""Settings that lrlab reads itself, checked: the top level, the trainer, and how batches are made."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from lrlab import checks
+from lrlab.batches import Batching, batches_per_epoch
+from lrlab.data import Splits
+from lrlab.errors import wrong
+from lrlab.trainer import MONITORS
+
+GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The `trainer` group, checked."""
+
+    epochs: int
+    device: str
+    eval_every: int
+    monitor: str
+    clip_grad_norm: float | None
+    label_smoothing: float
+    deterministic: bool
+
+
+def trainer_settings(node: Node) -> TrainerSettings:
+    """Raises UserError naming the first setting of the `trainer` group that is missing, unknown or out of range."""
+    names = [field.name for field in fields(TrainerSettings)]
+    checks.require_names(node, "trainer", names, required=names)
+    checks.number("trainer.epochs", node["epochs"], whole=True, low=1, example=10)
+    checks.number("trainer.eval_every", node["eval_every"], whole=True, low=1, example=1)
+    checks.choice("trainer.monitor", node["monitor"], MONITORS)
+    if node["clip_grad_norm"] is not None:
+        checks.number("trainer.clip_grad_norm", node["clip_grad_norm"], above=0, example="1.0, or null for none")
+    checks.number("trainer.label_smoothing", node["label_smoothing"], low=0, high=1, example=0.1)
+    checks.flag("trainer.deterministic", node["deterministic"])
+    return TrainerSettings(**node)
+
+
+def find_device(name: Any) -> torch.device:
+    """The device that `trainer.device` means. Raises UserError where this machine has none of that name."""
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if name == "auto":
+        return torch.device("cuda" if "cuda" in here else here[-1])
+    if name not in here:
+        reason = " (this torch sees no CUDA device)" if str(name).startswith("cuda") and len(here) == 1 else ""
+        raise wrong(
+            "trainer.device", got=f"'{name}'{reason}", allowed=f"auto, {', '.join(here)}", do="trainer.device=auto"
+        )
+    return torch.device(name)
+
+
+def split_batching(node: Node) -> tuple[Batching, Node]:
+    """The checked settings of the `data` group that all data sets share, and the rest, which is the data set's own."""
+    names = {field.name for field in fields(Batching)}
+    shared = {name: value for name, value in node.items() if name in names}
+    batching = Batching(**shared)
+    checks.number("data.batch_size", batching.batch_size, whole=True, low=1, example=128)
+    checks.number("data.workers", batching.workers, whole=True, low=0, example=2)
+    checks.number("data.shift", batching.shift, whole=True, low=0, example=2)
+    checks.flag("data.flip", batching.flip)
+    checks.flag("data.drop_last", batching.drop_last)
+    for name, values in (("mean", batching.mean), ("std", batching.std)):
+        if values is not None and not isinstance(values, list):
+            raise wrong(f"data.{name}", got=values, allowed="a list, one value a channel", do=f"data.{name}=[{values}]")
+        for value in values or []:
+            checks.number(f"data.{name}", value, above=0 if name == "std" else None, example="[0.5]")
+    return batching, {name: value for name, value in node.items() if name not in names}
+
+
+def check_top_level(config: Node) -> None:
+    """Raise UserError where a group is missing, or seed, resume or extend is not what it should be."""
+    for group in GROUPS:
+        if not isinstance(config.get(group), dict):
+            raise wrong(
+                group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
+            )
+    checks.require_names(config, "", ["seed", "resume", "extend", *GROUPS], required=("seed", "resume", "extend"))
+    checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
+    if config["extend"] is not None:
+        checks.number("extend", config["extend"], whole=True, low=1, example=40)
+        if config["resume"] is None:
+            raise wrong("extend", got=config["extend"], allowed="null, unless a run is resumed", do="trainer.epochs=N")
+
+
+def check_splits(splits: Any, batching: Batching) -> None:
+    """Raise UserError where `splits` are none, or cannot be made into the batches that `batching` asks for."""
+    if not isinstance(splits, Splits):
+        raise wrong(
+            "data._target_",
+            got=f"something that returned {type(splits).__name__}",
+            allowed="a function that returns lrlab.data.Splits",
+            do="return Splits(train=..., val=..., num_classes=...)",
+        )
+    images = len(splits.train)
+    if images == 0 or len(splits.val) == 0:
+        raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
+    shape = checks.attempt("data", "reading the first image", lambda: splits.shape)
+    if len(shape) != 3:
+        raise wrong("data", got=f"images of shape {shape}", allowed="(C, H, W)", do="give every image a channel axis")
+    channels = shape[0]
+    for name, values in (("mean", batching.mean), ("std", batching.std)):
+        if values is not None and len(values) not in (1, channels):
+            raise wrong(
+                f"data.{name}",
+                got=f"{len(values)} values",
+                allowed=f"{channels}, one a channel, or null",
+                do=f"data.{name}=null",
+            )
+    if (batching.mean is None) != (batching.std is None):
+        raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do="set the other too")
+    if batches_per_epoch(images, batching, train=True) == 0:
+        raise wrong(
+            "data.batch_size",
+            got=f"{batching.batch_size} with drop_last, which leaves no batch of {images} images",
+            allowed=f"1 to {images}",
+            do="data.drop_last=false",
+        )
