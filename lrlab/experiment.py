@@ -108,7 +108,7 @@ def _start(
         step=state.step,
         state=saved["tracker"] if saved else None,
     )
-    summary.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.config)))
+    summary.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.saved_config)))
     progress = summary.Progress(**saved["progress"]) if saved else summary.Progress()
     return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, display)
 
@@ -204,7 +204,7 @@ def _save(this: Run, path: Path) -> None:
             "state": this.state.state_dict(),
             "progress": asdict(this.progress),
             "tracker": this.tracker.state_dict(),
-            "config": this.prepared.config,
+            "config": this.prepared.saved_config,
             "overrides": this.overrides,
             "choices": this.choices,
             "facts": this.prepared.facts(),

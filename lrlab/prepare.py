@@ -33,6 +33,11 @@ class Prepared:
     def seed(self) -> int:
         return self.config["seed"]
 
+    @property
+    def saved_config(self) -> dict[str, Any]:
+        """The config of the run itself, without how this process came to carry it out."""
+        return {**self.config, "resume": None, "extend": None}
+
     def facts(self) -> dict[str, Any]:
         """What a resumed run must find as it was, beside its settings: the size of the data and the planned LR."""
         splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}

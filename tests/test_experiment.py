@@ -151,6 +151,7 @@ def assert_same_run(folder: Path, whole: Path) -> None:
     assert same_weights(weights(folder, "best"), weights(whole, "best"))
     assert history(folder) == history(whole)
     assert points(folder) == points(whole)
+    assert (folder / "config.yaml").read_text() == (whole / "config.yaml").read_text()
     ours, theirs = summary(folder), summary(whole)
     assert {name: ours[name] for name in ours if name != "seconds"} == {n: theirs[n] for n in theirs if n != "seconds"}
 
