@@ -164,15 +164,14 @@ def check_rhythm(scheduler: Any, monitor: str, eval_every: int) -> None:
         )
 
 
-def foreign_settings(group: str, node: Node) -> list[str]:
-    """The settings in the node that neither its `_target_` names as parameters nor lrlab reads itself.
-
-    They are another class's, left over when only `_target_` was changed.
-    """
-    named = checks.parameters_of(checks.locate(node["_target_"], group))
-    shared = {"data": {field.name for field in fields(Batching)}, "optimizer": {"decay_bias_and_norm"}}
-    ours = shared.get(group, {"interval", "monitor"} if group == "scheduler" else set())
-    return [name for name in node if name not in {*named, *ours} and not name.startswith("_")]
+def known_settings(group: str, node: Node) -> set[str]:
+    """The settings that the node's `_target_` names as parameters, and those that lrlab reads itself."""
+    ours = {
+        "data": {field.name for field in fields(Batching)},
+        "optimizer": {"decay_bias_and_norm"},
+        "scheduler": {"interval", "monitor"},
+    }
+    return {*checks.parameters_of(checks.locate(node["_target_"], group)), *ours.get(group, set())}
 
 
 def make(node: Node, key: str, **given: Any) -> Any:

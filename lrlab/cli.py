@@ -3,6 +3,7 @@
 Nothing is written before every run is known to be sound, and every mistake is one line and exit code 1.
 """
 
+import json
 import logging
 import os
 import sys
@@ -44,7 +45,7 @@ def _main(typed: list[str]) -> None:
     if arguments.flags:
         _call_hydra(arguments.overrides, arguments.flags, arguments.overrides)
         return
-    overrides = _make_room_for_targets(arguments.overrides)
+    overrides = _fit_to_targets(arguments.overrides)
     if arguments.resume and arguments.multirun:
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
     if arguments.resume:
@@ -55,23 +56,34 @@ def _main(typed: list[str]) -> None:
         _run(overrides)
 
 
-def _make_room_for_targets(overrides: list[str]) -> list[str]:
-    """`overrides`, and where one of them is `GROUP._target_=...`, deletions of what only the former target takes.
+def _fit_to_targets(overrides: list[str]) -> list[str]:
+    """`overrides`, such that what a class takes can be typed although its YAML does not list it, or there is none.
 
-    So `scheduler._target_=my_pkg.MyLR` needs no YAML. What was typed stays, to be refused where it does not fit.
+    A setting that the class names, or that lrlab reads beside it, is added where it is missing (`data.flip=true`).
+    Where `GROUP._target_=...` was typed, what only the former class takes is deleted unless it was typed too, so
+    that `scheduler._target_=my_pkg.MyLR` needs no YAML.
     """
     from lrlab import build
 
-    typed = {key_of(override) for override in overrides}
     single = compose.without_sweeps(overrides)
-    fixed = {key_of(override) for override in single}
-    deletions = []
-    for group in GROUPS:
-        if f"{group}._target_" in fixed and (group in fixed or group not in typed):
-            node = compose.resolve(compose.compose(single))[group]
-            left_over = [f"{group}.{name}" for name in build.foreign_settings(group, node)]
-            deletions += [f"~{key}" for key in left_over if key not in typed]
-    return [*overrides, *deletions]
+    swept = {key_of(override) for override in overrides} - {key_of(override) for override in single}
+    typed = {key_of(override): override for override in overrides}
+    groups = [group for group in GROUPS if group not in swept and any(key.startswith(f"{group}.") for key in typed)]
+    if not groups:
+        return overrides
+    base = [o for o in single if "." not in key_of(o) or "_target_" in key_of(o) or o.startswith("hydra")]
+    config = compose.resolve(compose.compose([override for override in base if not override.startswith("~")]))
+    fitted = list(overrides)
+    for group in groups:
+        known = build.known_settings(group, config[group])
+        for key, override in typed.items():
+            name = key.removeprefix(f"{group}.")
+            if f"{group}.{name}" == key and name in known and name not in config[group] and override[0] not in "+~":
+                fitted[fitted.index(override)] = f"++{override}"
+        if f"{group}._target_" in typed:
+            left_over = [name for name in config[group] if name not in known and not name.startswith("_")]
+            fitted += [f"~{group}.{name}" for name in left_over if f"{group}.{name}" not in typed]
+    return fitted
 
 
 def _run(overrides: list[str]) -> None:
@@ -101,12 +113,27 @@ def _sweep(overrides: list[str]) -> None:
     ]
     varying = [key for override in runs[0] if (key := key_of(override)) not in fixed]
     colour_by = "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
+    names = [folders.run_name(run, leave_out=fixed) for run in runs]
     try:
         _call_hydra([*overrides, *settings], ["--multirun"], overrides)
     except UserError as error:
-        raise UserError(f"{folder}: not every run finished; each folder's summary.json says how it ended") from error
+        raise UserError(f"{folder}: {_not_finished(folder, names)}; each folder's summary.json says more") from error
+    except Interrupted:
+        print(f"of this sweep, {_not_finished(folder, names)}")
+        raise
     finally:
         _print_hint(folder, colour_by)
+
+
+def _not_finished(folder: Path, names: Sequence[str]) -> str:
+    """Which of a sweep's runs did not finish, and how they ended."""
+    ended = []
+    for name in names:
+        file = folder / name / "summary.json"
+        status = json.loads(file.read_text())["status"] if file.exists() else "not run"
+        if status != "finished":
+            ended.append(f"{name} {status}")
+    return ", ".join(ended)
 
 
 def _check_sweep(runs: Sequence[Sequence[str]], fixed: Sequence[str], folder: Path) -> None:
@@ -156,6 +183,9 @@ def job(config: DictConfig) -> float | None:
     settings = HydraConfig.get()
     folder = _shortest(Path(settings.runtime.output_dir))
     choices = {group: str(settings.runtime.choices.get(group)) for group in GROUPS}
+    for group in GROUPS:
+        if target := value_of(settings.overrides.task, f"{group}._target_"):
+            choices[group] = target
     typed = [override for override in settings.overrides.task if not override.startswith("~")]
     try:
         return _guarded(lambda: experiment.run(config, folder, choices=choices, overrides=typed))

@@ -77,7 +77,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
             "command line",
             got=f"'{error.override}'",
             allowed="key=value, with quotes around a value that has spaces or any of = , [ ] { }",
-            do="\"key='value'\"",
+            do="\"key='value'\"" if "=" in str(error.override) else "write it with =, as in scheduler=cosine",
         )
     several = re.match(r"Ambiguous value for argument '([^']*)'", str(error))
     if several:
@@ -147,8 +147,9 @@ def _unknown_option(path: str, options: Sequence[str]) -> UserError:
     return wrong(
         group or "config",
         got=f"'{option}'" + (f" (did you mean {guess}?)" if guess else ""),
-        allowed=", ".join(sorted(options)),
-        do=f"{group}={guess or sorted(options)[0]}",
+        allowed=", ".join(sorted(options))
+        + (", and all of torchvision's as model=torchvision model.name=NAME" if group == "model" else ""),
+        do=f"{group}={guess}" if guess else f"{group}={sorted(options)[0]}, or --config-dir FOLDER where yours lies",
     )
 
 
@@ -172,8 +173,17 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> UserError:
         key,
         got="a setting that does not exist" + (f" (did you mean {full_guess}?)" if full_guess else ""),
         allowed=", ".join(sorted(siblings)) or f"nothing under '{parent}'",
-        do=f"{full_guess}=VALUE" if full_guess else f"look at conf/{parent.replace('.', '/') or NAME}",
+        do=f"{full_guess}=VALUE" if full_guess else _who_has(parent, leaf),
     )
+
+
+def _who_has(group: str, name: str) -> str:
+    """Which options of `group` have the setting `name`."""
+    setting = re.compile(rf"^{re.escape(name)}:", re.MULTILINE)
+    options = [path.stem for path in sorted((CONF / group).glob("*.yaml")) if setting.search(path.read_text())]
+    if options:
+        return f"choose {group}={' or '.join(options)}, which has it"
+    return "python train.py --help shows all settings"
 
 
 def _has(node: Any, name: str) -> bool:

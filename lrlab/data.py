@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -207,9 +208,11 @@ class ImageFiles(Dataset):
         path, label = self.samples[index]
         return as_tensor(self._decode(path)), label
 
-    def _decode(self, path: str) -> Any:
-        from PIL import Image, ImageOps
+    def first_of_each_class(self) -> list[str]:
+        """The path of one image of every class."""
+        return list({label: path for path, label in reversed(self.samples)}.values())
 
+    def _decode(self, path: str) -> Any:
         try:
             with Image.open(path) as file:
                 image = file.convert("RGB")
@@ -240,7 +243,28 @@ def image_folder(root: str, image_size: int | None = None) -> Splits:
             allowed="the same class folders for training and validation",
             do="add what is missing",
         )
+    if image_size is None:
+        _require_one_size(train.first_of_each_class() + val.first_of_each_class())
     return Splits(train, val, num_classes=len(train.classes))
+
+
+def _require_one_size(paths: list[str]) -> None:
+    """Raise UserError where the headers of the image files tell of different sizes."""
+    sizes = {}
+    for path in paths:
+        try:
+            with Image.open(path) as file:
+                sizes[file.size] = path
+        except OSError:
+            continue  # said with its path when it is decoded
+    if len(sizes) > 1:
+        two = [f"{path} is {width}x{height}" for (width, height), path in list(sizes.items())[:2]]
+        raise wrong(
+            "data.image_size",
+            got=f"null for images of different sizes ({', '.join(two)})",
+            allowed="a number of pixels to bring them to",
+            do="data.image_size=64",
+        )
 
 
 def _existing(root: Path, names: list[str]) -> Path:

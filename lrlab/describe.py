@@ -36,11 +36,19 @@ def start_lines(
         "model": f"{parameters:,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
         "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
-        f"{horizon.epochs} epochs x {horizon.steps_per_epoch} updates = {horizon.steps:,} updates",
+        f"{horizon.epochs} x {horizon.steps_per_epoch} updates = {horizon.steps:,} in all{_durations(config, plan)}",
         "device": device_name(device),
         "folder": str(folder),
     }
     return [f"{name:<9}  {choices[name] + ': ' if name in choices else ''}{text}" for name, text in subjects.items()]
+
+
+def _durations(config: Mapping[str, Any], plan: Plan) -> str:
+    """The durations of the scheduler as they were rounded to its interval."""
+    written = flatten(config["scheduler"])
+    counted = flatten(plan.horizon.resolve(config["scheduler"], plan.interval, "scheduler"))
+    changed = [name for name in written if written[name] != counted[name]]
+    return "".join(f"; {name} {written[name]} = {counted[name]} {plan.interval}s" for name in changed)
 
 
 def hyperparameters(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:

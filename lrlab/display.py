@@ -89,11 +89,14 @@ def _duration(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s"
 
 
-def result_line(progress: Progress, updates: int) -> str:
+def result_line(progress: Progress, updates: int, monitor: str) -> str:
     """The outcome of a finished run; its last epoch is always validated."""
-    best = "" if progress.best_epoch is None else f" (best epoch: {progress.best_epoch + 1}, checkpoints/best.pt)"
+    best = ""
+    if progress.best_epoch is not None and progress.best_monitored is not None:
+        shown = f"{progress.best_monitored:.2%}" if monitor.endswith("accuracy") else f"{progress.best_monitored:.4f}"
+        best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {progress.best_epoch + 1} (best.pt)"
     return (
-        f"finished: val loss {progress.val_loss:.4f}, val accuracy {progress.val_accuracy:.2%}{best}, "
+        f"finished: val loss {progress.val_loss:.4f}, val accuracy {progress.val_accuracy:.2%}{best}; "
         f"{updates:,} updates in {_duration(progress.seconds)}"
     )
 

@@ -34,5 +34,5 @@ def closest(word: str, options: Iterable[str]) -> str | None:
     >>> closest("cosin", ["step", "cosine", "cosine_bounce"])
     'cosine'
     """
-    matches = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(word, list(options), n=1, cutoff=0.65)
     return matches[0] if matches else None

@@ -147,7 +147,7 @@ def _carry_out(this: Run, request: Request) -> float | None:
     if this.state.epoch == this.prepared.trainer.epochs:
         this.tracker.close("success")
         _write_summary(this, "finished")
-        this.display.say(result_line(this.progress, this.state.step))
+        this.display.say(result_line(this.progress, this.state.step, this.prepared.trainer.monitor))
     else:
         this.tracker.close()
         _write_summary(this, "interrupted")

@@ -32,11 +32,12 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
     skipped = {"resume", "extend", *leave_out}
     pairs = [override.lstrip("+").partition("=") for override in overrides if not override.startswith("~")]
     kept = [(key, value) for key, _, value in pairs if key not in skipped and not key.startswith("hydra")]
+    kept = [(key.removesuffix("._target_"), value) for key, value in kept]
     leaves = [key.rpartition(".")[2] for key, _ in kept]
     raw = ",".join(
         f"{leaf if leaves.count(leaf) == 1 else key}={value}" for leaf, (key, value) in zip(leaves, kept, strict=True)
     )
-    readable = _SYNTAX.sub("", raw)
+    readable = _SYNTAX.sub("", raw).replace("%", "pct")
     name = _UNSAFE.sub("-", readable)
     if name != readable or len(name) > LONGEST_NAME:
         digest = hashlib.sha256(raw.encode()).hexdigest()[:8]

@@ -79,12 +79,13 @@ def simulate(
 
 
 def _require_usable(optimizer: torch.optim.Optimizer, count: int, interval: str) -> None:
+    place = f"in epoch {count + 1}" if interval == "epoch" else f"at update {count}"
     for group in optimizer.param_groups:
         value = float(group["lr"])
         if not math.isfinite(value) or value < 0:
             raise wrong(
                 "scheduler",
-                got=f"a planned LR of {value:g} at {interval} {count}",
+                got=f"a planned LR of {value:g} {place}",
                 allowed="finite and not negative",
                 do="change the scheduler's settings (gamma, factor, end value, ...)",
             )

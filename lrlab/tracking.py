@@ -61,9 +61,9 @@ class Tracker:
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
         self._history = (folder / "history.csv").open("a", newline="")
         self._rows = csv.writer(self._history, lineterminator="\n")
-        # Tells a TensorBoard that is already open to forget what it read from `step` on. It only heeds the second
-        # such mark of a run, so a new run begins with one too.
-        self._write(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
+        # Tells a TensorBoard that is already open to forget what it read beyond `step`, at which the latest epoch's
+        # means stand. It only heeds the second such mark of a run, so a new run begins with one too.
+        self._write(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
         if state is None:
             self._rows.writerow(HISTORY)
             if hyperparameters is not None:

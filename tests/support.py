@@ -52,11 +52,14 @@ def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
 
 
 def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every point of every scalar in the event files, as they lie there: doubled ones show."""
-    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
-    return {
-        tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in accumulator.Tags()["scalars"]
-    }
+    """Every point of every scalar in the event files: doubled ones show, and TensorBoard must not drop any."""
+    found = []
+    for purge in (False, True):
+        sizes = {"scalars": 0}
+        events = EventAccumulator(str(folder), size_guidance=sizes, purge_orphaned_data=purge).Reload()
+        found.append({tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]})
+    assert found[0] == found[1]
+    return found[0]
 
 
 def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

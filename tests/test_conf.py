@@ -9,7 +9,7 @@ import torch
 import yaml
 from support import history, points, train
 
-from lrlab import build, compose
+from lrlab import arguments, build, compose
 from lrlab.checks import check_target
 from lrlab.horizon import Horizon
 from lrlab.prepare import prepare
@@ -42,10 +42,10 @@ class TestFile:
     def test_the_head_says_what_it_is_and_gives_a_command_that_composes(self, path):
         head = [line for line in path.read_text().splitlines() if line.startswith("#")]
         assert len(head[0]) > 20
-        arguments = re.fullmatch(r"#   python train\.py (.+)", head[1])[1].split()
+        typed = re.fullmatch(r"#   python train\.py (.+)", head[1])[1].split()
         if path.parent.name != "trainer":
-            assert f"{path.parent.name}={path.stem}" in arguments
-        compose.resolve(compose.compose([arguments._quote_path(argument) for argument in arguments]))
+            assert f"{path.parent.name}={path.stem}" in typed
+        compose.resolve(compose.compose([arguments._quote_path(argument) for argument in typed]))
 
     def test_every_setting_has_a_comment_and_is_one_that_its_target_takes(self, path):
         for line in path.read_text().splitlines():

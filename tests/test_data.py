@@ -109,6 +109,14 @@ def test_a_class_without_images_is_named(tmp_path):
         data.image_folder(str(tmp_path))
 
 
+def test_images_of_different_sizes_are_named_before_any_is_read(tmp_path):
+    folder_of_images(tmp_path)
+    Image.new("RGB", (7, 9)).save(tmp_path / "val" / "red" / "0.png")
+    with pytest.raises(UserError, match=r"data\.image_size: got null .*12x10.*7x9.*; do: data\.image_size=64"):
+        data.image_folder(str(tmp_path))
+    assert data.image_folder(str(tmp_path), image_size=8).shape == (3, 8, 8)
+
+
 def test_classes_that_only_one_split_has_are_named(tmp_path):
     folder_of_images(tmp_path)
     (tmp_path / "val" / "red").rename(tmp_path / "val" / "rose")

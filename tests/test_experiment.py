@@ -164,39 +164,37 @@ def processes():
     return context
 
 
-def carry_out(processes, folder: Path, *overrides: str, seconds: float | None = None) -> float:
-    """Train in a process of its own and kill it after `seconds`; returns how long it took."""
-    started = time.monotonic()
+def carry_out(processes, folder: Path, *overrides: str, kill_after: tuple[int, float] | None = None) -> None:
+    """Train in a process of its own; kill it (rows of history, seconds) after its start and then some."""
     child = processes.Process(target=train, args=(folder, *overrides))
     child.start()
-    child.join(seconds)
-    if child.is_alive():
-        os.kill(child.pid, signal.SIGKILL)
-        child.join()
-    else:
-        assert child.exitcode == 0
-    return time.monotonic() - started
+    if kill_after is not None:
+        rows, seconds = kill_after
+        while child.is_alive() and not ((folder / "history.csv").exists() and len(history(folder)) >= rows):
+            time.sleep(0.005)
+        time.sleep(seconds)
+        if child.is_alive():
+            os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL)
 
 
 @pytest.mark.parametrize("scheduler", ["warmup_cosine", "plateau"])
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(processes, tmp_path, scheduler):
     overrides = (f"scheduler={scheduler}", "trainer.epochs=12", "model.dropout=0.2", "data.batch_size=32")
-    carry_out(processes, tmp_path / "first", "trainer.epochs=1")  # starts the server
-    seconds = carry_out(processes, tmp_path / "whole", *overrides)
+    carry_out(processes, tmp_path / "whole", *overrides)
     moments, killed_in_training = random.Random(scheduler), 0
     for attempt in range(5):
         folder = tmp_path / f"killed {attempt}"
         resume: list[str] = []
-        for _ in range(2):
-            carry_out(processes, folder, *overrides, *resume, seconds=moments.uniform(0.1, 0.7) * seconds)
-            if (folder / checkpoint.LAST).exists():
-                resume = [f"resume='{folder}'"]
-                killed_in_training += checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["epoch"] < 12
-            else:  # killed before there was anything to go on from
-                shutil.rmtree(folder, ignore_errors=True)
+        for rows in sorted(moments.sample(range(12), 2)):
+            carry_out(processes, folder, *overrides, *resume, kill_after=(rows, moments.uniform(0, 0.15)))
+            assert (folder / checkpoint.LAST).exists()
+            resume = [f"resume='{folder}'"]
+            killed_in_training += checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["epoch"] < 12
         carry_out(processes, folder, *overrides, *resume)
         assert_same_run(folder, tmp_path / "whole")
-    assert killed_in_training >= 5, "the kills came too early or too late to prove anything"
+    assert killed_in_training >= 5, "the kills came too late to prove anything"
 
 
 class StopAt:

@@ -20,6 +20,7 @@ SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=,._+-
         (["optimizer.lr=0.1", "+trainer.foo=1"], "lr=0.1,foo=1"),
         (["optimizer.lr=0.1", "head.lr=0.2"], "optimizer.lr=0.1,head.lr=0.2"),
         (["scheduler.milestones=[10,20]"], "milestones=10,20"),
+        (["scheduler.step_size=12.5%"], "step_size=12.5pct"),
         (["trainer.device=cuda", "data.root=/a/b", "resume=x", "hydra.run.dir=x", "~scheduler.T_max"], "default"),
     ],
 )

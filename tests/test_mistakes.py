@@ -14,6 +14,10 @@ from lrlab import checkpoint
 BEFORE_ANY_DATA = {
     # names
     "scheduler=cosin": r"scheduler: got 'cosin' \(did you mean cosine\?\); allowed: constant, cosine, .*; do: scheduler=cosine$",
+    "scheduler=cosine scheduler.gamma=0.3": r"scheduler\.gamma: .*; do: choose scheduler=cyclic or exponential or multistep or step",
+    "scheduler cosine": r"command line: got 'scheduler'; .*; do: write it with =, as in scheduler=cosine",
+    "scheduler=mine": r"scheduler: got 'mine'; allowed: constant, .*; do: .* --config-dir FOLDER",
+    "model=resnet18": r"model: .*and all of torchvision's as model=torchvision model\.name=NAME",
     "scheduler=": r"scheduler: got ''; allowed: constant, ",
     "model=resnet21": r"model: got 'resnet21' \(did you mean resnet20\?\); allowed: cnn, ",
     "scheduler=step scheduler.gama=0.9": r"scheduler\.gama: got a setting that .* \(did you mean scheduler\.gamma\?\); allowed: gamma, ",
@@ -25,7 +29,7 @@ BEFORE_ANY_DATA = {
     "+trainer.epoch=3": r"trainer\.epoch: .* \(did you mean trainer\.epochs\?\); allowed: ",
     "+model.widht=3": r"model\.widht: .* \(did you mean model\.width\?\); allowed: ",
     "~scheduler": r"scheduler: got nothing; allowed: an option of conf/scheduler; ",
-    "scheduler._target_=my_pkg.MyLR": r"scheduler\._target_: got my_pkg\.MyLR, which cannot be imported \(.*my_pkg.*\); ",
+    "scheduler._target_=no_pkg.MyLR": r"scheduler\._target_: got no_pkg\.MyLR, which cannot be imported \(.*no_pkg.*\); ",
     "scheduler._target_=torch.optim.NoLR": r"scheduler\._target_: got torch\.optim\.NoLR, which cannot be imported",
     "scheduler._target_=torch.nn.Identity": r"scheduler\._target_: got torch\.nn\.Identity, whose object has no step\(\); ",
     "data._target_=torch.zeros": r"data: got settings with which torch\.zeros fails|data\..*",
@@ -75,8 +79,8 @@ BEFORE_ANY_DATA = {
     "scheduler.interval=batch": r"scheduler\.interval: got 'batch'; allowed: epoch, step",
     "scheduler=plateau scheduler.interval=step": r"scheduler\.interval: got step; allowed: epoch, for a scheduler that follows a metric",
     # plans
-    "scheduler=step scheduler.gamma=-0.5": r"scheduler: got a planned LR of -0\.01 at epoch 5; allowed: finite and not negative",
-    "scheduler=exponential scheduler.gamma=1e200": r"scheduler: got a planned LR of inf at epoch 2; allowed: finite",
+    "scheduler=step scheduler.gamma=-0.5": r"scheduler: got a planned LR of -0\.01 in epoch 6; allowed: finite and not negative",
+    "scheduler=exponential scheduler.gamma=1e200": r"scheduler: got a planned LR of inf in epoch 3; allowed: finite",
     "scheduler=onecycle scheduler.total_steps=50%": r"scheduler: got OneCycleLR fails after step 230 .*; allowed: .* lasts 460 steps",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%": r"scheduler: warm-up steps: got 460 of 460; allowed: 0 to 459",
     "scheduler=warmup_cosine scheduler.lr_lambda.then.floor=2": r"scheduler: floor: got 2; allowed: 0 to 1",
@@ -94,7 +98,7 @@ BEFORE_ANY_DATA = {
     "extend=3": r"extend: got 3; allowed: null, unless a run is resumed; do: trainer\.epochs=N",
     # two mistakes, and mistakes in what is around the settings
     "lr=0.1 epochs=5": r"lr: got a setting that does not exist \(did you mean optimizer\.lr\?\)",
-    "scheduler.gama=1 scheduler=step lr=3": r"scheduler\.gama: .*|lr: .*",
+    "scheduler.gama=1 scheduler=step lr=3": r"(?:scheduler\.gama|lr): got a setting that does not exist",
     "~seed": r"seed: got nothing; allowed: a value; do: seed=VALUE",
     "+sede=3": r"sede: got a setting that does not exist",
     "seed=99999999999999999999999": r"seed: got 9{23}; allowed: an integer >= 0 and <= ",
@@ -207,7 +211,7 @@ def test_a_sweep_goes_on_when_one_run_diverges(command, tmp_path):
     sweep = next((tmp_path / "outputs" / "sweeps").iterdir())
     assert outcome.code == 1
     assert "lrlab: error: train/loss: got nan at update" in outcome.err
-    assert "not every run finished" in outcome.err.splitlines()[-1]
+    assert "lr=1e+30 diverged" in outcome.err.splitlines()[-1]
     assert '"status": "diverged"' in (sweep / "lr=1e+30" / "summary.json").read_text()
     assert '"status": "finished"' in (sweep / "lr=0.05" / "summary.json").read_text()
 

@@ -68,10 +68,18 @@ def test_a_scheduler_plugs_in_with_one_yaml_and_its_durations_work(command, tmp_
 
 
 def test_a_scheduler_plugs_in_on_the_command_line(command, tmp_path):
-    outcome = command("scheduler._target_=my_pkg.MyLR", "+scheduler.wait=23st", "trainer.epochs=2")
+    outcome = command("scheduler._target_=my_pkg.MyLR", "scheduler.wait=23st", "trainer.epochs=2")
     assert (outcome.code, outcome.err) == (0, "")
     assert [float(row["lr"]) for row in history(only_run(tmp_path))] == [0.02, 0.01]
-    assert only_run(tmp_path).name.endswith("_target_=my_pkg.MyLR,wait=23st,epochs=2")
+    assert summary(only_run(tmp_path))["choices"]["scheduler"] == "my_pkg.MyLR"
+    assert "scheduler  my_pkg.MyLR: MyLR, stepped every epoch" in outcome.out
+    assert only_run(tmp_path).name.endswith("_scheduler=my_pkg.MyLR,wait=23st,epochs=2")
+
+
+def test_what_every_data_set_takes_need_not_be_in_its_yaml(command, tmp_path):
+    outcome = command("--config-dir", "my_conf", "data=mine", "data.flip=true", "data.workers=1", "trainer.epochs=1")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "flip: true" in (only_run(tmp_path) / "config.yaml").read_text()
 
 
 def test_what_was_typed_for_another_class_is_refused(command):
@@ -85,7 +93,7 @@ def test_everything_else_plugs_in_the_same_two_ways(command, tmp_path, group):
     by_yaml = command("--config-dir", "my_conf", f"{group}=mine", "trainer.epochs=2")
     assert (by_yaml.code, by_yaml.err) == (0, "")
     target = YAML[group].split()[1]
-    more = ["+data.images=24"] if group == "data" else []
+    more = ["data.images=24"] if group == "data" else []
     by_target = command(f"{group}._target_={target}", *more, "trainer.epochs=2")
     assert (by_target.code, by_target.err) == (0, "")
     assert {summary(run)["status"] for run in (tmp_path / "outputs" / "runs").iterdir()} == {"finished"}
