@@ -10,7 +10,7 @@ import torch
 
 from lrlab.errors import wrong
 
-FORMAT = 1
+FORMAT = 2
 LAST, BEST = Path("checkpoints/last.pt"), Path("checkpoints/best.pt")
 
 

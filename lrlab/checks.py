@@ -32,11 +32,23 @@ def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str,
     if not node.get("_partial_") and "_args_" not in node:
         _require_values(parameters, key, {*settings, *given}, node["_target_"])
     for name, value in settings.items():
-        if isinstance(value, dict) and "_target_" in value:
-            check_target(value, f"{key}.{name}")
-        elif name in parameters:
+        inner = _nodes_in(value, f"{key}.{name}")
+        for path, node_inside in inner:
+            check_target(node_inside, path)
+        if not inner and name in parameters:
             _check_kind(f"{key}.{name}", value, parameters[name])
     return parameters
+
+
+def _nodes_in(value: Any, key: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The nodes with a `_target_` that `value` is or holds, each with its path."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            return [(key, value)]
+        return [found for name, part in value.items() for found in _nodes_in(part, f"{key}.{name}")]
+    if isinstance(value, list):
+        return [found for index, part in enumerate(value) for found in _nodes_in(part, f"{key}.{index}")]
+    return []
 
 
 def _require_values(parameters: Mapping[str, inspect.Parameter], key: str, present: Iterable[str], target: str) -> None:
@@ -62,13 +74,17 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
     only_list = kind.rpartition(".")[2].startswith(("Iterable[", "Sequence[", "list[", "List[")) and "|" not in kind
     if only_list and not isinstance(value, list):
         raise wrong(key, got=repr(value), allowed="a list", do=f"{key}=[{value}]")
-    for one in value if isinstance(value, list) else [value]:
+    for one in _flat(value) if kind.count("Sequence[") > 1 else value if isinstance(value, list) else [value]:
         if words & {"int", "float"}:
             whole = "float" not in words
             example = default if isinstance(default, int | float) and default is not False else (10 if whole else 0.1)
             number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
         else:
             flag(key, one)
+
+
+def _flat(value: Any) -> list[Any]:
+    return [part for one in value for part in _flat(one)] if isinstance(value, list) else [value]
 
 
 def parameters_of(target: Any) -> dict[str, inspect.Parameter]:

@@ -3,6 +3,7 @@
 Nothing is written before every run is known to be sound, and every mistake is one line and exit code 1.
 """
 
+import functools
 import json
 import logging
 import os
@@ -27,10 +28,15 @@ GROUPS = ("data", "model", "optimizer", "scheduler")
 
 def main() -> None:
     """Run `train.py`'s command line; exits with 0, 1 for an error, 130 or 143 for a signal."""
+    enter(_main)
+
+
+def enter(command: Callable[[list[str]], None]) -> None:
+    """Run `command` with what was typed; whatever the user did wrong is one line and exit code 1."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and leaving
     sys.path.append(os.getcwd())  # a user's own classes may lie in the current folder
     try:
-        _main(sys.argv[1:])
+        command(sys.argv[1:])
     except UserError as error:
         _report(error)
         sys.exit(1)
@@ -45,7 +51,7 @@ def _main(typed: list[str]) -> None:
     if arguments.flags:
         _call_hydra(arguments.overrides, arguments.flags, arguments.overrides)
         return
-    overrides = _fit_to_targets(arguments.overrides)
+    overrides = fit_to_targets(arguments.overrides)
     if arguments.resume and arguments.multirun:
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
     if arguments.resume:
@@ -56,33 +62,44 @@ def _main(typed: list[str]) -> None:
         _run(overrides)
 
 
-def _fit_to_targets(overrides: list[str]) -> list[str]:
+def fit_to_targets(overrides: list[str]) -> list[str]:
     """`overrides`, such that what a class takes can be typed although its YAML does not list it, or there is none.
 
-    A setting that the class names, or that lrlab reads beside it, is added where it is missing (`data.flip=true`).
-    Where `GROUP._target_=...` was typed, what only the former class takes is deleted unless it was typed too, so
-    that `scheduler._target_=my_pkg.MyLR` needs no YAML.
+    A setting that a node's `_target_` names, or that lrlab reads beside it, is added where it is missing
+    (`data.flip=true`, `optimizer.groups.head.lr_scale=10`). Where `KEY._target_=...` was typed, what only the former
+    target takes is deleted unless it was typed too, so that `scheduler._target_=my_pkg.MyLR` needs no YAML.
     """
     from lrlab import build
 
     single = compose.without_sweeps(overrides)
     swept = {key_of(override) for override in overrides} - {key_of(override) for override in single}
     typed = {key_of(override): override for override in overrides}
-    groups = [group for group in GROUPS if group not in swept and any(key.startswith(f"{group}.") for key in typed)]
-    if not groups:
+    nodes = {parent for key in typed if (parent := key.rpartition(".")[0]) and parent.partition(".")[0] in GROUPS}
+    nodes = {node for node in nodes if node.partition(".")[0] not in swept}
+    if not nodes:
         return overrides
     base = [o for o in single if "." not in key_of(o) or "_target_" in key_of(o) or o.startswith("hydra")]
     config = compose.resolve(compose.compose([override for override in base if not override.startswith("~")]))
     fitted = list(overrides)
-    for group in groups:
-        known = build.known_settings(group, config[group])
-        for key, override in typed.items():
-            name = key.removeprefix(f"{group}.")
-            if f"{group}.{name}" == key and name in known and name not in config[group] and override[0] not in "+~":
-                fitted[fitted.index(override)] = f"++{override}"
-        if f"{group}._target_" in typed:
-            left_over = [name for name in config[group] if name not in known and not name.startswith("_")]
-            fitted += [f"~{group}.{name}" for name in left_over if f"{group}.{name}" not in typed]
+    for path in sorted(nodes):
+        group, *inner = path.split(".")
+        if group == "optimizer" and inner[:1] in (["groups"], ["schedule"]):
+            new = [key for key in typed if key.rpartition(".")[0] == path]
+        else:
+            node = functools.reduce(
+                lambda at, name: at.get(name) if isinstance(at, dict) else None, inner, config[group]
+            )
+            if not isinstance(node, dict) or "_target_" not in node:
+                continue
+            known = build.known_settings(group if not inner else "", node)
+            new = [key for key in typed if key.rpartition(".")[0] == path]
+            new = [key for key in new if (name := key.rpartition(".")[2]) in known and name not in node]
+            if f"{path}._target_" in typed:
+                left_over = [name for name in node if name not in known and not name.startswith("_")]
+                fitted += [f"~{path}.{name}" for name in left_over if f"{path}.{name}" not in typed]
+        for key in new:
+            if typed[key][0] not in "+~":
+                fitted[fitted.index(typed[key])] = f"++{typed[key]}"
     return fitted
 
 
@@ -101,7 +118,7 @@ def _sweep(overrides: list[str]) -> None:
     """Check every run of a sweep, reserve its folder, carry all of them out; afterwards say where to look."""
     # Only Hydra's basic sweeper can say in advance what it will run.
     runs = compose.expand(overrides) if value_of(overrides, "hydra/sweeper") is None else [overrides]
-    fixed = _fixed_keys(runs)
+    fixed = folders.fixed_keys(runs)
     base = compose.compose(compose.without_sweeps(overrides))
     if value_of(overrides, "hydra/sweeper") is None:
         _check_sweep(runs, fixed, _folder(base, "sweep"))
@@ -236,16 +253,6 @@ def _reserve(config: DictConfig, overrides: Sequence[str], kind: str) -> Path:
 def _refuse_used(folder: Path) -> None:
     if (folder / "config.yaml").exists():
         raise wrong("folder", got=f"{folder}, which holds a run", allowed="a folder without one", do=f"resume={folder}")
-
-
-def _fixed_keys(runs: Sequence[Sequence[str]]) -> list[str]:
-    """The keys that have the same value in all runs; where nothing varies, those that say where, not what."""
-    values: dict[str, set[str]] = {}
-    for run in runs:
-        for override in run:
-            values.setdefault(key_of(override), set()).add(override)
-    fixed = [key for key, several in values.items() if len(several) == 1]
-    return fixed if len(fixed) < len(values) else list(folders.MACHINE)
 
 
 def _shortest(path: Path) -> Path:

@@ -63,7 +63,7 @@ class Display:
         shown: dict[str, Any] = {}
         if time.monotonic() - self._loss_shown > _SECONDS_BETWEEN_LOSSES:
             self._loss_shown = time.monotonic()
-            shown = {"loss": f"  loss {update.loss.item():.4f}  lr {update.lrs[0]:.4g}"}
+            shown = {"loss": f"  loss {update.loss.item():.4f}  lr {update.applied['lr']:.4g}"}
         epoch = update.step // self.steps_per_epoch + 1
         self.bar.update(self._task, completed=update.step + 1, description=f"epoch {epoch}/{self.epochs}", **shown)
 

@@ -15,11 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils import deterministic
 
 from lrlab import build, checkpoint, randomness, summary
+from lrlab.audit import Audit
 from lrlab.batches import Batches
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
 from lrlab.display import Display, result_line
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.folders import MACHINE, held, run_name
+from lrlab.hyperparameters import read
 from lrlab.prepare import Prepared, prepare
 from lrlab.resume import require_same_run, restore
 from lrlab.signals import Request, stop_request
@@ -40,6 +42,7 @@ class Run:
     val: Batches
     tracker: Tracker
     progress: summary.Progress
+    audit: Audit
     display: Display
 
 
@@ -81,7 +84,7 @@ def _start(
     display = Display(horizon.epochs, horizon.steps_per_epoch)
     model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
     model.to(prepared.device)
-    optimizer = build.build_optimizer(prepared.config["optimizer"], model)
+    optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters())
     state = TrainState(model, optimizer, prepared.scheduler.build(optimizer), prepared.device)
     display.say(
         *start_lines(
@@ -92,7 +95,8 @@ def _start(
             parameters=count_parameters(model),
             device=prepared.device,
             folder=folder,
-        )
+        ),
+        *(f"warning: {warning}" for warning in prepared.warnings),
     )
     if saved is not None:
         display.say(*restore(state, saved, prepared))
@@ -102,7 +106,7 @@ def _start(
     tracker = Tracker(
         folder,
         updates=horizon.steps,
-        groups=["", *(group.get("name", str(i)) for i, group in enumerate(optimizer.param_groups) if i)],
+        driven=_driven(prepared, optimizer),
         hyperparameters=hyperparameters(prepared.config, choices),
         trial=run_name(overrides, leave_out=["seed", *(key for key in MACHINE if key != "data.root")]),
         step=state.step,
@@ -110,7 +114,16 @@ def _start(
     )
     summary.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.saved_config)))
     progress = summary.Progress(**saved["progress"]) if saved else summary.Progress()
-    return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, display)
+    audit = Audit(prepared.plan)
+    if saved is not None:
+        audit.load_state_dict(saved["audit"])
+    return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, audit, display)
+
+
+def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:
+    """The hyperparameters to record; where a metric drives the LR, no plan says which ones change."""
+    scheduled = prepared.config["optimizer"].get("schedule") or {}
+    return prepared.plan.driven() or [name for name in read(optimizer) if name.startswith("lr") or name in scheduled]
 
 
 def _batches(prepared: Prepared, *, train: bool) -> Batches:
@@ -176,7 +189,9 @@ def _train(this: Run, request: Request) -> None:
     ):
         this.display.show(event)
         if isinstance(event, Update):
-            this.tracker.update(event.step, event.lrs, event.loss)
+            this.tracker.update(event.step, event.applied, event.loss)
+            if warning := this.audit.check(event.step, event.applied):
+                this.display.say(warning)
         elif isinstance(event, Epoch):
             metrics = _metrics(event)
             this.tracker.epoch(event.epoch, event.step, event.lr, metrics, event.seconds)
@@ -203,6 +218,7 @@ def _save(this: Run, path: Path) -> None:
         {
             "state": this.state.state_dict(),
             "progress": asdict(this.progress),
+            "audit": this.audit.state_dict(),
             "tracker": this.tracker.state_dict(),
             "config": this.prepared.saved_config,
             "overrides": this.overrides,
@@ -224,6 +240,8 @@ def _write_summary(this: Run, status: str, **facts: Any) -> None:
         choices=this.choices,
         versions=summary.versions(),
         plan=this.prepared.plan.summary(),
+        warnings=this.prepared.warnings,
+        audit=this.audit.summary(this.prepared.scheduler.monitor),
         **facts,
     )
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,3 +93,13 @@ def discard_unused(folder: Path) -> None:
     if [path.name for path in folder.iterdir()] == ["train.log"]:
         (folder / "train.log").unlink()
         folder.rmdir()
+
+
+def fixed_keys(runs: Sequence[Sequence[str]]) -> list[str]:
+    """The keys that have the same value in all runs; where nothing varies, those that say where, not what."""
+    values: dict[str, set[str]] = {}
+    for run in runs:
+        for override in run:
+            values.setdefault(override.lstrip("+~").partition("=")[0], set()).add(override)
+    fixed = [key for key, several in values.items() if len(several) == 1]
+    return fixed if len(fixed) < len(values) else list(MACHINE)

@@ -5,6 +5,7 @@ Every model takes images (B, C, H, W) float32 of one shape and returns logits (B
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -16,7 +17,7 @@ from lrlab.errors import closest, wrong
 
 def linear(input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """Softmax regression on the pixels."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
+    return _with_head([nn.Flatten()], nn.Linear(math.prod(input_shape), num_classes))
 
 
 def mlp(
@@ -28,7 +29,7 @@ def mlp(
     for units in hidden:
         layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout)]
         width = units
-    return nn.Sequential(*layers, nn.Linear(width, num_classes))
+    return _with_head(layers, nn.Linear(width, num_classes))
 
 
 def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dropout: float = 0.0) -> nn.Module:
@@ -42,7 +43,7 @@ def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dr
     rows, columns = rows // 4, columns // 4
     pool = max(1, min(rows, columns) // 4)
     features = 2 * width * (rows // pool) * (columns // pool)
-    return nn.Sequential(
+    backbone = [
         nn.Conv2d(channels, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(),
@@ -54,8 +55,8 @@ def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dr
         nn.AvgPool2d(pool),
         nn.Flatten(),
         nn.Dropout(dropout),
-        nn.Linear(features, num_classes),
-    )
+    ]
+    return _with_head(backbone, nn.Linear(features, num_classes))
 
 
 def resnet_cifar(input_shape: tuple[int, int, int], num_classes: int, depth: int = 20) -> nn.Module:
@@ -72,12 +73,17 @@ def resnet_cifar(input_shape: tuple[int, int, int], num_classes: int, depth: int
         for _ in range((depth - 2) // 6):
             blocks.append(ResidualBlock(channels, stage_channels))
             channels = stage_channels
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes)]
-    model = nn.Sequential(*stem, *blocks, *head)
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = _with_head([*stem, *blocks, *pool], nn.Linear(64, num_classes))
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
     return model
+
+
+def _with_head(backbone: Sequence[nn.Module], head: nn.Linear) -> nn.Module:
+    """The layers in order, under names that parameter groups can go by: `backbone.*` and `head`."""
+    return nn.Sequential(OrderedDict(backbone=nn.Sequential(*backbone), head=head))
 
 
 class ResidualBlock(nn.Module):

@@ -1,49 +1,83 @@
-"""The learning rates that a run will use, known before it starts by stepping its scheduler without training."""
+"""The hyperparameters that a run will use, known before it starts by stepping its scheduler without training."""
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lrlab.errors import wrong
+from lrlab.errors import UserError, wrong
 from lrlab.horizon import Horizon
+from lrlab.hyperparameters import follows_metric, read
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The base LR of every count of `interval`; `lrs` is None where a metric decides it during training."""
+    """The value of each hyperparameter at every count of `interval`.
+
+    `curves` maps `lr`, `lr/GROUP`, `momentum` and `weight_decay` to their values; it is None where a metric decides
+    during training.
+    """
 
     horizon: Horizon
     interval: str
-    lrs: tuple[float, ...] | None
+    curves: Mapping[str, tuple[float, ...]] | None
 
-    def at(self, step: int) -> float | None:
-        """The LR of update `step`, 0 <= step < horizon.steps."""
-        if self.lrs is None:
-            return None
-        return self.lrs[step if self.interval == "step" else step // self.horizon.steps_per_epoch]
+    @property
+    def lrs(self) -> tuple[float, ...] | None:
+        """The base LR of every count of the interval."""
+        return None if self.curves is None else self.curves["lr"]
+
+    def count(self, step: int) -> int:
+        """The count of the interval in which update `step` is."""
+        return step if self.interval == "step" else step // self.horizon.steps_per_epoch
+
+    def at(self, step: int, name: str = "lr") -> float | None:
+        """The LR, or another hyperparameter, of update `step`, 0 <= step < horizon.steps."""
+        return None if self.curves is None else self.curves[name][self.count(step)]
+
+    def per_update(self, name: str = "lr") -> list[float]:
+        """The value of every update; empty where a metric decides."""
+        repeats = 1 if self.interval == "step" else self.horizon.steps_per_epoch
+        return [value for value in (self.curves or {}).get(name, ()) for _ in range(repeats)]
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """A hash of each curve: equal for equal values at every update, whatever the interval."""
+        return {name: self._hash(values) for name, values in (self.curves or {}).items()}
+
+    def _hash(self, values: tuple[float, ...]) -> str:
+        repeats = 1 if self.interval == "step" else self.horizon.steps_per_epoch
+        runs = [f"{value!r}x{repeats * sum(1 for _ in same)}" for value, same in groupby(values)]
+        return hashlib.sha256(" ".join(runs).encode()).hexdigest()
+
+    def fingerprint(self) -> str | None:
+        """One hash for all curves together."""
+        return None if self.curves is None else hashlib.sha256(repr(self.hashes).encode()).hexdigest()
+
+    def driven(self) -> list[str]:
+        """The hyperparameters that are worth recording: every LR, and what else changes during the run."""
+        curves = self.curves or {}
+        return [name for name, values in curves.items() if name.startswith("lr") or min(values) != max(values)]
 
     def summary(self, points: int = 100) -> dict[str, Any]:
-        """The horizon, the LR at up to about `points` updates, evenly spread, and a hash of all of them."""
+        """The horizon and, for what is driven, values at up to about `points` updates and a hash of all of them."""
         result: dict[str, Any] = {
             "epochs": self.horizon.epochs,
             "steps_per_epoch": self.horizon.steps_per_epoch,
             "updates": self.horizon.steps,
             "interval": self.interval,
         }
-        if self.lrs is None:
+        if self.curves is None:
             return result | {"lr": None, "note": "the LR follows a metric, so it is not known in advance"}
         steps = self.horizon.steps
         sampled = sorted({round(i * (steps - 1) / points) for i in range(points + 1)})
-        curve = ",".join(map(repr, self.lrs))
-        return result | {
-            "lr": {str(step): self.at(step) for step in sampled},
-            "sha256": hashlib.sha256(f"{self.interval}:{curve}".encode()).hexdigest(),
-        }
+        curves = {name: {str(step): self.at(step, name) for step in sampled} for name in self.driven()}
+        return result | curves | {"sha256": {name: self.hashes[name] for name in curves}}
 
 
 def simulate(
@@ -52,40 +86,41 @@ def simulate(
     horizon: Horizon,
     interval: str,
 ) -> Plan:
-    """Step a fresh scheduler through the whole horizon and record the LR that each count of `interval` would use.
+    """Step a fresh scheduler through the whole horizon and record what each count of `interval` would use.
 
-    Raises UserError where the LR is negative or not finite, or the scheduler fails before the end.
+    Raises UserError where a value is negative or not finite, or the scheduler fails before the end.
     """
     optimizer = make_optimizer()
     scheduler = make_scheduler(optimizer)
-    if isinstance(scheduler, ReduceLROnPlateau):
+    if follows_metric(scheduler):
         return Plan(horizon, interval, None)
     optimizer.step()  # torch warns where a scheduler steps before its optimizer
-    lrs = []
+    rows: list[dict[str, float]] = []
     for count in range(horizon.total(interval)):
-        lr = float(optimizer.param_groups[0]["lr"])
-        _require_usable(optimizer, count, interval)
-        lrs.append(lr)
+        rows.append(read(optimizer))
+        _require_usable(rows[-1], count, interval)
         try:
             scheduler.step()
         except Exception as error:
+            if "; allowed: " in str(error):  # our own schedules say it in three parts
+                raise UserError(f"scheduler: {error}") from error
             raise wrong(
                 "scheduler",
                 got=f"{type(scheduler).__name__} fails after {interval} {count} ({type(error).__name__}: {error})",
                 allowed=f"a scheduler that lasts {horizon.total(interval)} {interval}s",
                 do="make its durations fit the run, for example in percent",
             ) from error
-    return Plan(horizon, interval, tuple(lrs))
+    return Plan(horizon, interval, {name: tuple(row[name] for row in rows) for name in rows[0]})
 
 
-def _require_usable(optimizer: torch.optim.Optimizer, count: int, interval: str) -> None:
-    place = f"in epoch {count + 1}" if interval == "epoch" else f"at update {count}"
-    for group in optimizer.param_groups:
-        value = float(group["lr"])
-        if not math.isfinite(value) or value < 0:
+def _require_usable(values: Mapping[str, float], count: int, interval: str) -> None:
+    for name, value in values.items():
+        if not 0 <= value < math.inf:
+            what = name.replace("lr", "LR", 1).replace("weight_decay", "weight decay")
             raise wrong(
                 "scheduler",
-                got=f"a planned LR of {value:g} {place}",
+                got=f"a planned {what} of {value:g} {'in epoch' if interval == 'epoch' else 'at update'} "
+                f"{count + (interval == 'epoch')}",
                 allowed="finite and not negative",
                 do="change the scheduler's settings (gamma, factor, end value, ...)",
             )

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import nn
 
-from lrlab import build, checks, settings
+from lrlab import build, checks, lint, scheduling, settings
 from lrlab.batches import Batching, batches_per_epoch
 from lrlab.compose import resolve
 from lrlab.data import Splits
+from lrlab.groups import read_groups, stand_ins
 from lrlab.horizon import Horizon
 from lrlab.plan import Plan, simulate
 
@@ -23,11 +23,12 @@ class Prepared:
 
     config: dict[str, Any]  # resolved
     trainer: settings.TrainerSettings
-    scheduler: build.SchedulerSettings
+    scheduler: scheduling.SchedulerSettings
     batching: Batching
     splits: Splits
     plan: Plan
     device: torch.device
+    warnings: list[str]  # about the plan
 
     @property
     def seed(self) -> int:
@@ -43,7 +44,7 @@ class Prepared:
         splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}
         return {
             "data": {**splits, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
-            "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.summary().get("sha256")},
+            "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
         }
 
 
@@ -56,14 +57,36 @@ def prepare(config: DictConfig) -> Prepared:
     batching, data_node = settings.split_batching(plain["data"])
     checks.check_target(data_node, "data")
     checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
-    stand_in = nn.Linear(1, 1)
-    make_optimizer = partial(build.build_optimizer, plain["optimizer"], stand_in)
-    make_optimizer()
+    build.build_optimizer(plain["optimizer"], stand_ins(read_groups(plain["optimizer"].get("groups", {}))))
     splits = build.make(data_node, "data")
     settings.check_splits(splits, batching)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
-    scheduler = build.scheduler_settings(plain["scheduler"], horizon)
+    scheduler = scheduling.scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"))
+    parameters = build.try_model(json.dumps(plain["model"]), splits.shape, splits.num_classes)
+    make_optimizer = partial(build.build_optimizer, plain["optimizer"], parameters)
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
-    build.check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
-    build.try_model(json.dumps(plain["model"]), splits.shape, splits.num_classes)
-    return Prepared(plain, trainer, scheduler, batching, splits, plan, device)
+    scheduling.check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
+    warnings = lint.warnings(plan, plain["scheduler"], plain["optimizer"])
+    return Prepared(plain, trainer, scheduler, batching, splits, plan, device, warnings)
+
+
+def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[Plan, list[str]]:
+    """The plan of the run that `config` describes, and warnings about it, without its model and without reading data.
+
+    `steps_per_epoch` is taken from the known size of the data set if it is not given. Raises UserError as `prepare`.
+    """
+    plain = resolve(config)
+    settings.check_top_level(plain)
+    trainer = settings.trainer_settings(plain["trainer"])
+    if steps_per_epoch is None:
+        batching, node = settings.split_batching(plain["data"])
+        checks.check_target(node, "data")
+        unread = {"download": True} if "download" in node else {}  # nothing is fetched before it is read
+        splits = build.make({**node, **unread}, "data")
+        steps_per_epoch = batches_per_epoch(len(splits.train), batching, train=True)
+    horizon = Horizon(trainer.epochs, steps_per_epoch)
+    optimizer = plain["optimizer"]
+    make_optimizer = partial(build.build_optimizer, optimizer, stand_ins(read_groups(optimizer.get("groups", {}))))
+    scheduler = scheduling.scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"))
+    plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
+    return plan, lint.warnings(plan, plain["scheduler"], optimizer)

@@ -1,16 +1,15 @@
 """Going on with a run: whether it is still the same run, and its state back in place."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
-
-from lrlab import build, checkpoint
+from lrlab import build, checkpoint, scheduling
 from lrlab.errors import wrong
 from lrlab.folders import MACHINE
 from lrlab.horizon import Horizon
+from lrlab.hyperparameters import HyperparameterScheduler, follows_metric
 from lrlab.plan import Plan, side_by_side, simulate
 from lrlab.prepare import Prepared
 from lrlab.trainer import TrainState
@@ -41,9 +40,8 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
         old = _old_plan(saved, prepared)
         lines = [f"a longer run: {old.horizon.epochs} epochs were planned, now {prepared.trainer.epochs}"]
         lines += side_by_side(old, prepared.plan, joint=contents["progress"]["epoch"])
-        if isinstance(state.scheduler, ReduceLROnPlateau):
-            planned = {name: getattr(state.scheduler, name) for name in ("patience", "cooldown")}
-            contents = {**contents, "scheduler": {**contents["scheduler"], **planned}}
+        if follows_metric(state.scheduler):
+            contents = {**contents, "scheduler": _new_durations(contents["scheduler"], state.scheduler)}
         else:
             state.optimizer.step()  # without gradients: changes nothing, and torch wants it before the scheduler's
             counts = contents["progress"]["epoch" if prepared.scheduler.interval == "epoch" else "step"]
@@ -64,9 +62,18 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     return [*lines, f"resumed after update {state.step}, in epoch {state.epoch + 1} of {prepared.trainer.epochs}"]
 
 
+def _new_durations(saved: dict[str, Any], scheduler: Any) -> dict[str, Any]:
+    """The saved state of a scheduler that follows a metric, with the durations of the one that was built anew."""
+    if isinstance(scheduler, HyperparameterScheduler):
+        return {**saved, "scheduler": _new_durations(saved["scheduler"], scheduler.scheduler)}
+    return {**saved, **{name: getattr(scheduler, name) for name in ("patience", "cooldown") if name in saved}}
+
+
 def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
     """The plan that the saved run followed: the same scheduler over the old horizon."""
     horizon = Horizon(saved["config"]["trainer"]["epochs"], prepared.plan.horizon.steps_per_epoch)
-    scheduler = build.scheduler_settings(prepared.config["scheduler"], horizon)
-    make_optimizer = partial(build.build_optimizer, prepared.config["optimizer"], nn.Linear(1, 1))
+    optimizer, splits = prepared.config["optimizer"], prepared.splits
+    scheduler = scheduling.scheduler_settings(prepared.config["scheduler"], horizon, optimizer.get("schedule"))
+    parameters = build.try_model(json.dumps(prepared.config["model"]), splits.shape, splits.num_classes)
+    make_optimizer = partial(build.build_optimizer, optimizer, parameters)
     return simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)

@@ -31,14 +31,17 @@ _FLUSH_UPDATES, _FLUSH_SECONDS = 1_000, 10.0
 
 
 class Tracker:
-    """Writes a run's events and history into `folder`; `state` is what `state_dict` returned at the checkpoint."""
+    """Writes a run's events and history into `folder`; `state` is what `state_dict` returned at the checkpoint.
+
+    `driven` names the hyperparameters to record at every update: `lr`, `lr/GROUP`, `momentum`, `weight_decay`.
+    """
 
     def __init__(
         self,
         folder: Path,
         *,
         updates: int,
-        groups: Sequence[str] = ("",),
+        driven: Sequence[str] = ("lr",),
         hyperparameters: Mapping[str, Any] | None = None,
         trial: str = "",
         step: int = 0,
@@ -46,7 +49,7 @@ class Tracker:
     ):
         self.folder = folder
         self.stride, self.last_update = max(1, math.ceil(updates / MOST_POINTS)), updates - 1
-        self.curves = [Curve("lr" if not name else f"lr/{name}", self.stride) for name in groups]
+        self.curves = [Curve(name, self.stride) for name in driven]
         self._pending: list[tuple[int, Tensor | None, list[tuple[int, str, float]]]] = []
         self._flushed = time.monotonic()
         if state is None:
@@ -69,13 +72,11 @@ class Tracker:
             if hyperparameters is not None:
                 self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
 
-    def update(self, step: int, lrs: Sequence[float], loss: Tensor) -> None:
-        """Record update `step`: the LR that each group used and the loss (), which stays on its device for now."""
+    def update(self, step: int, applied: Mapping[str, float], loss: Tensor) -> None:
+        """Record update `step`: what is driven of what it used, and the loss (), which stays on its device for now."""
         even = step % self.stride == 0 or step == self.last_update
         points = [
-            (at, curve.tag, kept)
-            for curve, lr in zip(self.curves, lrs, strict=True)
-            for at, kept in curve.add(step, lr, even)
+            (at, curve.tag, kept) for curve in self.curves for at, kept in curve.add(step, applied[curve.tag], even)
         ]
         kept_loss = loss if even else None
         if points or kept_loss is not None:

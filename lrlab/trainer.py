@@ -8,28 +8,19 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lrlab import randomness
+from lrlab import hyperparameters, randomness
 from lrlab.batches import Batches
 from lrlab.errors import UserError
+from lrlab.hyperparameters import Scheduler, follows_metric
 from lrlab.metrics import Result, Sums
 
 MONITORS = ("val_loss", "val_accuracy", "train_loss", "train_accuracy")
-
-
-class Scheduler(Protocol):
-    """All that lrlab asks of a scheduler: torch's protocol."""
-
-    def step(self) -> None: ...
-    def get_last_lr(self) -> list[float]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 class Diverged(UserError):
@@ -47,7 +38,7 @@ class TrainState:
     epoch: int = 0  # completed epochs
     batch: int = 0  # completed updates of the epoch under way
     step: int = 0  # completed updates
-    lrs: tuple[float, ...] = ()  # LR of the last update, a value a parameter group
+    applied: dict[str, float] = field(default_factory=dict)  # hyperparameters that the last update used
     seconds: float = 0.0  # spent in the epoch under way
     sums: Sums = field(init=False)  # training loss and accuracy of the epoch under way
 
@@ -60,7 +51,7 @@ class TrainState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "progress": {name: getattr(self, name) for name in ("epoch", "batch", "step", "lrs", "seconds")},
+            "progress": {name: getattr(self, name) for name in ("epoch", "batch", "step", "applied", "seconds")},
             "sums": self.sums.state_dict(),
             "random": randomness.get_state(self.device),
         }
@@ -90,7 +81,7 @@ class Update:
     """One optimizer step was made."""
 
     step: int  # its index: updates completed before it
-    lrs: tuple[float, ...]  # the LR that it used, a value a parameter group
+    applied: dict[str, float]  # what it used: lr, lr/GROUP, momentum, weight_decay, as `hyperparameters.read` says
     loss: Tensor  # () float32, mean over the batch
 
 
@@ -139,13 +130,13 @@ def fit(
         unchecked: list[tuple[int, float, Tensor]] = []
         state.model.train()
         for images, labels in train.epoch(epoch, start=state.batch):
-            state.lrs = tuple(float(group["lr"]) for group in state.optimizer.param_groups)
+            state.applied = hyperparameters.read(state.optimizer)
             logits = state.model(images)
             loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
             loss.backward()
             if clip_grad_norm is not None:
                 nn.utils.clip_grad_norm_(state.model.parameters(), clip_grad_norm)
-            unchecked.append((state.step, state.lrs[0], loss.detach()))
+            unchecked.append((state.step, state.applied["lr"], loss.detach()))
             # Reading a loss waits for the device: free on the CPU, so every update; elsewhere now and then.
             if state.device.type == "cpu" or len(unchecked) == 50 or state.batch + 1 == len(train):
                 _require_finite_losses(unchecked)
@@ -158,7 +149,7 @@ def fit(
             state.step += 1
             state.batch += 1
             state.seconds, clock = state.seconds + time.perf_counter() - clock, time.perf_counter()
-            yield Update(state.step - 1, state.lrs, loss.detach())
+            yield Update(state.step - 1, state.applied, loss.detach())
 
         require_finite_weights(state)
         train_result = state.sums.result()
@@ -171,7 +162,7 @@ def fit(
         result = Epoch(
             epoch=epoch,
             step=state.step,
-            lr=state.lrs[0],
+            lr=state.applied["lr"],
             train=train_result,
             val=val_result,
             seconds=state.seconds + time.perf_counter() - clock,
@@ -193,26 +184,29 @@ def evaluate(state: TrainState, val: Batches) -> Generator[Evaluating, None, Res
         yield Evaluating()
     result = sums.result()
     if not math.isfinite(result.loss):
-        raise _diverged("val/loss", result.loss, state.step, state.lrs[0])
+        raise _diverged("val/loss", result.loss, state.step, state.applied["lr"])
     return result
 
 
 def advance(scheduler: Scheduler, monitor: str, train: Result, val: Result | None) -> None:
-    """scheduler.step() at the end of an epoch; ReduceLROnPlateau alone is told the metric, when there is one."""
-    if not isinstance(scheduler, ReduceLROnPlateau):
+    """scheduler.step() at the end of an epoch; one that follows a metric is told it, when there is one.
+
+    The metric is finite, or Diverged was raised, and not negative.
+    """
+    if not follows_metric(scheduler):
         scheduler.step()
         return
     split, _, name = monitor.partition("_")
     result = train if split == "train" else val
     if result is not None:
-        scheduler.step(getattr(result, name))
+        scheduler.step(getattr(result, name))  # type: ignore[call-arg]
 
 
 def require_finite_weights(state: TrainState) -> None:
     """Raise Diverged where a parameter is not finite, so that it is never saved."""
     for name, parameter in state.model.named_parameters():
         if not torch.isfinite(parameter).all():
-            raise _diverged(f"weights of {name}", "a value that is not finite", state.step, state.lrs[0])
+            raise _diverged(f"weights of {name}", "a value that is not finite", state.step, state.applied["lr"])
 
 
 def _require_finite_losses(losses: list[tuple[int, float, Tensor]]) -> None:

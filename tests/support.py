@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,17 @@ def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class StopAt:
+    """A progress display that sends this process a signal at an update, as Ctrl-C or a batch system would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, step: int):
+        original = experiment.Display.show
+
+        def show(display, event):
+            original(display, event)
+            if getattr(event, "step", None) == step and isinstance(event, experiment.Update):
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(experiment.Display, "show", show)

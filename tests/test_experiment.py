@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from support import history, points, same_weights, summary, train, weights
+from support import StopAt, history, points, same_weights, summary, train, weights
 from test_data import folder_of_images
 
 from lrlab import checkpoint, compose, experiment, randomness
@@ -195,20 +195,6 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(processes, tm
         carry_out(processes, folder, *overrides, *resume)
         assert_same_run(folder, tmp_path / "whole")
     assert killed_in_training >= 5, "the kills came too late to prove anything"
-
-
-class StopAt:
-    """A progress display that sends this process a signal at an update, as Ctrl-C or a batch system would."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, step: int):
-        original = experiment.Display.show
-
-        def show(display, event):
-            original(display, event)
-            if getattr(event, "step", None) == step and isinstance(event, experiment.Update):
-                os.kill(os.getpid(), number)
-
-        monkeypatch.setattr(experiment.Display, "show", show)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

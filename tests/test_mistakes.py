@@ -13,12 +13,12 @@ from lrlab import checkpoint
 # What is typed, and what the line must say.
 BEFORE_ANY_DATA = {
     # names
-    "scheduler=cosin": r"scheduler: got 'cosin' \(did you mean cosine\?\); allowed: constant, cosine, .*; do: scheduler=cosine$",
-    "scheduler=cosine scheduler.gamma=0.3": r"scheduler\.gamma: .*; do: choose scheduler=cyclic or exponential or multistep or step",
+    "scheduler=cosin": r"scheduler: got 'cosin' \(did you mean cosine\?\); allowed: chained, constant, cosine, .*; do: scheduler=cosine$",
+    "scheduler=cosine scheduler.gamma=0.3": r"scheduler\.gamma: .*; do: choose scheduler=cyclic or .*exponential or multistep or step",
     "scheduler cosine": r"command line: got 'scheduler'; .*; do: write it with =, as in scheduler=cosine",
-    "scheduler=mine": r"scheduler: got 'mine'; allowed: constant, .*; do: .* --config-dir FOLDER",
+    "scheduler=mine": r"scheduler: got 'mine'; allowed: chained, constant, .*; do: .* --config-dir FOLDER",
     "model=resnet18": r"model: .*and all of torchvision's as model=torchvision model\.name=NAME",
-    "scheduler=": r"scheduler: got ''; allowed: constant, ",
+    "scheduler=": r"scheduler: got ''; allowed: chained, constant, ",
     "model=resnet21": r"model: got 'resnet21' \(did you mean resnet20\?\); allowed: cnn, ",
     "scheduler=step scheduler.gama=0.9": r"scheduler\.gama: got a setting that .* \(did you mean scheduler\.gamma\?\); allowed: gamma, ",
     "scheduler=step +scheduler.gama=0.9": r"scheduler\.gama: .* \(did you mean scheduler\.gamma\?\); allowed: step_size, gamma, ",

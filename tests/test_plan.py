@@ -78,8 +78,8 @@ def test_the_summary_samples_the_first_and_the_last_update():
 
 
 def test_two_plans_stand_side_by_side_with_the_joint_marked():
-    old = Plan(Horizon(4, 5), "epoch", (0.4, 0.3, 0.2, 0.1))
-    new = Plan(Horizon(8, 5), "epoch", (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1))
+    old = Plan(Horizon(4, 5), "epoch", {"lr": (0.4, 0.3, 0.2, 0.1)})
+    new = Plan(Horizon(8, 5), "epoch", {"lr": (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)})
     lines = side_by_side(old, new, joint=4)
     assert len(lines) == 9
     assert lines[4].split() == ["4", "0.1", "0.5"]

@@ -16,7 +16,7 @@ METRICS = {"train_loss": 1.5, "train_accuracy": 0.25, "val_loss": 1.25, "val_acc
 
 def record(tracker: Tracker, steps: range, epoch_length: int = 5) -> None:
     for step in steps:
-        tracker.update(step, [0.1 / (step + 1)], torch.tensor(1.0 / (step + 1)))
+        tracker.update(step, {"lr": 0.1 / (step + 1)}, torch.tensor(1.0 / (step + 1)))
         if (step + 1) % epoch_length == 0:
             tracker.epoch(step // epoch_length, step + 1, 0.1 / (step + 1), METRICS, 0.1)
 
@@ -70,15 +70,15 @@ def test_an_event_file_that_the_checkpoint_does_not_know_is_removed(tmp_path):
     first.close()
     for _ in range(3):
         again = Tracker(tmp_path, updates=10, state=state)
-        again.update(0, [0.1], torch.tensor(1.0))
+        again.update(0, {"lr": 0.1}, torch.tensor(1.0))
         again.close()
     assert len(points(tmp_path)["lr"]) == 1
     assert len(list(tmp_path.glob("events*"))) == 2
 
 
 def test_further_parameter_groups_have_their_own_curve(tmp_path):
-    tracker = Tracker(tmp_path, updates=1, groups=["", "no_decay"])
-    tracker.update(0, [0.5, 0.25], torch.tensor(1.0))
+    tracker = Tracker(tmp_path, updates=1, driven=["lr", "lr/no_decay"])
+    tracker.update(0, {"lr": 0.5, "lr/no_decay": 0.25, "momentum": 0.9}, torch.tensor(1.0))
     tracker.close()
     found = points(tmp_path)
     assert (found["lr"], found["lr/no_decay"]) == ([(0, 0.5)], [(0, 0.25)])
@@ -132,7 +132,7 @@ def test_a_long_run_is_thinned_evenly(tmp_path):
     updates = 3 * MOST_POINTS
     tracker = Tracker(tmp_path, updates=updates)
     for step in range(updates):
-        tracker.update(step, [0.1 if step < 20_000 else 0.01], torch.tensor(1.0))
+        tracker.update(step, {"lr": 0.1 if step < 20_000 else 0.01}, torch.tensor(1.0))
     tracker.close()
     found = points(tmp_path)
     assert [step for step, _ in found["train/loss"]] == [*range(0, updates, 3), updates - 1]

@@ -57,7 +57,7 @@ def equal(one: nn.Module, other: nn.Module) -> bool:
 
 def test_the_lr_recorded_is_the_lr_used_and_an_epoch_interval_steps_once_an_epoch():
     events = run(make_state())
-    assert [update.lrs[0] for update in updates(events)] == [
+    assert [update.applied["lr"] for update in updates(events)] == [
         0.1 * 0.5**epoch for epoch in range(EPOCHS) for _ in range(STEPS)
     ]
     assert [epoch.lr for epoch in epochs(events)] == [0.1 * 0.5**epoch for epoch in range(EPOCHS)]
@@ -66,7 +66,7 @@ def test_the_lr_recorded_is_the_lr_used_and_an_epoch_interval_steps_once_an_epoc
 
 def test_a_step_interval_steps_after_every_update():
     events = run(make_state(partial(lr_scheduler.StepLR, step_size=3, gamma=0.5)), interval="step")
-    assert [update.lrs[0] for update in updates(events)] == [0.1 * 0.5 ** (step // 3) for step in range(EPOCHS * STEPS)]
+    assert [update.applied["lr"] for update in updates(events)] == [0.1 * 0.5 ** (step // 3) for step in range(EPOCHS * STEPS)]
 
 
 def test_an_update_moves_the_weights_by_the_recorded_lr():
@@ -80,7 +80,7 @@ def test_an_update_moves_the_weights_by_the_recorded_lr():
     torch.nn.functional.cross_entropy(moved.model(images), labels).backward()
     with torch.no_grad():
         for parameter in moved.model.parameters():
-            parameter.add_(parameter.grad, alpha=-event.lrs[0])
+            parameter.add_(parameter.grad, alpha=-event.applied["lr"])
     assert equal(state.model, moved.model)
 
 
@@ -117,8 +117,8 @@ def test_training_goes_on_from_any_yield_as_if_it_had_never_stopped(scheduler, i
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     events += run(second, interval=interval)
     assert equal(second.model, whole.model)
-    assert [(u.step, u.lrs, u.loss.item()) for u in updates(events)] == [
-        (u.step, u.lrs, u.loss.item()) for u in updates(expected)
+    assert [(u.step, u.applied, u.loss.item()) for u in updates(events)] == [
+        (u.step, u.applied, u.loss.item()) for u in updates(expected)
     ]
     assert [(e.epoch, e.step, e.lr, e.train, e.val) for e in epochs(events)] == [
         (e.epoch, e.step, e.lr, e.train, e.val) for e in epochs(expected)

@@ -1,0 +1,110 @@
+"""What a run changes while it trains: the LR of every parameter group, momentum and weight decay.
+
+`read` is the one way to look at them; planning, recording and auditing all go through it.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from torch.optim import Optimizer
+
+
+class Scheduler(Protocol):
+    """All that lrlab asks of a scheduler: torch's protocol. One that follows a metric takes it as step(metrics)."""
+
+    def step(self) -> None: ...
+    def get_last_lr(self) -> list[float]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+def read(optimizer: Optimizer) -> dict[str, float]:
+    """The values in force: `lr` of the first group, `lr/NAME` of named and further ones, `momentum`, `weight_decay`.
+
+    Momentum is Adam's beta1 where there are betas, as for torch's CyclicLR; it and weight decay are the first group's.
+    """
+    groups = optimizer.param_groups
+    first = groups[0]
+    values = {"lr": float(first["lr"])}
+    for index, group in enumerate(groups):
+        if index or "name" in group:
+            values[f"lr/{group.get('name', index)}"] = float(group["lr"])
+    if "momentum" in first:
+        values["momentum"] = float(first["momentum"])
+    elif "betas" in first:
+        values["momentum"] = float(first["betas"][0])
+    if "weight_decay" in first:
+        values["weight_decay"] = float(first["weight_decay"])
+    return values
+
+
+def follows_metric(scheduler: Any) -> bool:
+    """Whether the scheduler's step() is told a metric, as ReduceLROnPlateau's is."""
+    inner = scheduler.scheduler if isinstance(scheduler, HyperparameterScheduler) else scheduler
+    return "metrics" in inspect.signature(inner.step).parameters
+
+
+class HyperparameterScheduler:
+    """A scheduler and, on its clock, what it does not drive: LR scales and delays of groups, momentum, weight decay.
+
+    Group i has `scales[i]` times the LR that `scheduler` gives it, and 0 until `delays[i]` steps are done: its
+    parameters rest, though momentum and Adam's averages take notice of their gradients. `curves` maps `momentum` and
+    `weight_decay` to schedules t -> factor of the value that each group was built with.
+    """
+
+    def __init__(
+        self,
+        scheduler: Any,
+        optimizer: Optimizer,
+        *,
+        scales: Sequence[float],
+        delays: Sequence[int],
+        curves: Mapping[str, Callable[[int], float]],
+    ):
+        self.scheduler, self.optimizer = scheduler, optimizer
+        self.scales, self.delays, self.curves = scales, delays, curves
+        self.count = 0
+        self._bases = [{name: _get(group, name) for name in curves} for group in optimizer.param_groups]
+        self._apply()
+
+    def step(self, *metrics: float) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_last_lr(), strict=True):
+            group["lr"] = lr  # torch's schedulers compute the next LR from the one that they left there
+        self.scheduler.step(*metrics)
+        self.count += 1
+        self._apply()
+
+    def _apply(self) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
+            group["lr"] = lr
+        for name, curve in self.curves.items():
+            factor = curve(self.count)
+            for group, bases in zip(self.optimizer.param_groups, self._bases, strict=True):
+                _set(group, name, bases[name] * factor)
+
+    def get_last_lr(self) -> list[float]:
+        """The LR in force, a value a parameter group."""
+        lrs = self.scheduler.get_last_lr()
+        return [
+            float(lr) * scale if self.count >= delay else 0.0
+            for lr, scale, delay in zip(lrs, self.scales, self.delays, strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scheduler": self.scheduler.state_dict(), "count": self.count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.scheduler.load_state_dict(state_dict["scheduler"])
+        self.count = state_dict["count"]
+
+
+def _get(group: Mapping[str, Any], name: str) -> float:
+    return float(group["betas"][0] if name == "momentum" and "betas" in group else group[name])
+
+
+def _set(group: dict[str, Any], name: str, value: float) -> None:
+    if name == "momentum" and "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group[name] = value

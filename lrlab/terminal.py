@@ -1,0 +1,113 @@
+"""Curves drawn with characters, for terminals of any width."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+BARS = "▁▂▃▄▅▆▇█"
+# The bit of each dot of a Braille character (U+2800), by row and column.
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A staircase: `values[i]` from `edges[i]` to `edges[i + 1]`."""
+
+    name: str
+    edges: Sequence[float]
+    values: Sequence[float]
+
+
+def plot(
+    lines: Sequence[Line],
+    *,
+    width: int = 80,
+    height: int = 16,
+    log: bool = False,
+    letters: bool = True,
+    xlabel: str = "",
+) -> list[list[tuple[str, int]]]:
+    """Rows of text that draw `lines` on shared axes; each row is a list of (text, index of its line, or -1).
+
+    Several lines are drawn with the `letters` a, b, c, ... unless the caller colours them; a single one with dots.
+    With `log` the vertical axis is logarithmic, and zeros lie at its bottom.
+    """
+    level, ticks = _scale([value for line in lines for value in line.values], log)
+    left, right = min(line.edges[0] for line in lines), max(line.edges[-1] for line in lines)
+    margin = max(len(text) for _, text in ticks) + 1
+    columns = width - margin - 1
+    owners = [[-1] * columns for _ in range(height)]
+    dots = [[0] * columns for _ in range(height)]
+    for index, line in enumerate(lines):
+        for x, y in _raster(line, (left, right), (2 * columns, 4 * height), level):
+            row, column = height - 1 - y // 4, x // 2
+            if owners[row][column] != index:
+                owners[row][column], dots[row][column] = index, 0
+            dots[row][column] |= _DOTS[3 - y % 4][x % 2]
+    labels = {round((height - 1) * (1 - level(value))): text for value, text in ticks}
+    rows = []
+    for row in range(height):
+        text = [(f"{labels.get(row, ''):>{margin - 1}} ┤" if row in labels else " " * margin + "│", -1)]
+        for owner, dot in zip(owners[row], dots[row], strict=True):
+            mark = " " if owner < 0 else chr(0x2800 + dot) if len(lines) == 1 or not letters else chr(97 + owner % 26)
+            text.append((mark, owner))
+        rows.append(text)
+    rows.append([(" " * margin + "└" + "─" * columns, -1)])
+    last = f"{right:g}"
+    ends = f"{left:g}".ljust(columns - len(last)) + last
+    middle = (columns - len(xlabel)) // 2
+    rows.append([(" " * (margin + 1) + ends[:middle] + xlabel + ends[middle + len(xlabel) :], -1)])
+    return rows
+
+
+def sparkline(line: Line, width: int = 24) -> str:
+    """The line in one row of text, from 0 to its own highest value."""
+    highest = max(line.values) or 1.0
+    step = (line.edges[-1] - line.edges[0]) / width
+    shown, at = [], 0
+    for column in range(width):
+        x = line.edges[0] + (column + 0.5) * step
+        while line.edges[at + 1] <= x and at + 1 < len(line.values):
+            at += 1
+        shown.append(BARS[min(7, int(8 * line.values[at] / highest))] if line.values[at] > 0 else " ")
+    return "".join(shown)
+
+
+def _raster(
+    line: Line, limits: tuple[float, float], size: tuple[int, int], level: Callable[[float], float]
+) -> list[tuple[int, int]]:
+    """The dots (x, y) of a staircase, y upwards, with vertical strokes between one stair and the next."""
+    (left, right), (columns, rows) = limits, size
+    found: list[tuple[int, int]] = []
+    at, before = 0, None
+    for x in range(columns):
+        start = left + (right - left) * x / columns
+        end = left + (right - left) * (x + 1) / columns
+        if start > line.edges[-1] or (start == line.edges[-1] and x):
+            break
+        seen = []
+        while at < len(line.values) and line.edges[at] < end:
+            seen.append(min(rows - 1, int(level(line.values[at]) * rows)))
+            at += 1
+        at = max(at - 1, 0)  # the last stair goes on in the next column
+        here = [*seen, before] if before is not None else seen
+        found += [(x, y) for y in range(min(here), max(here) + 1)]
+        before = seen[-1]
+    return found
+
+
+def _scale(values: Sequence[float], log: bool) -> tuple[Callable[[float], float], list[tuple[float, str]]]:
+    """Where a value stands between the bottom (0) and the top (1) of the axis, and values to label with their text."""
+    highest = max(values)
+    if not log or highest <= 0:
+        highest = highest or 1.0
+        return (lambda value: value / highest), [(share * highest, f"{share * highest:.3g}") for share in (0, 0.5, 1)]
+    lowest = max(min(value for value in values if value > 0), highest * 1e-8)
+    low, high = math.floor(math.log10(lowest)), math.log10(highest)
+    span = max(high - low, 1e-9)
+
+    def level(value: float) -> float:
+        return max(0.0, (math.log10(value) - low) / span) if value > 0 else 0.0
+
+    powers = range(low, math.floor(high) + 1)
+    return level, [(10.0**power, f"1e{power}") for power in powers if 10.0**power <= highest * (1 + 1e-9)]
