@@ -1,0 +1,77 @@
+"""The learning-rate range test: train while the LR grows by the same factor each update, and watch the loss."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lrlab.batches import Batches
+from lrlab.errors import UserError
+
+_DIVERGED = 4.0  # times the lowest smoothed loss, as in fastai
+_DECADES = 0.25  # standard deviation of the smoothing, in powers of ten of the LR
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The LR at which the smoothed loss falls fastest, and where it is lowest and where it was given up."""
+
+    lr: float
+    lowest: float  # LR of the lowest smoothed loss
+    last: float  # the highest LR that was tried
+
+
+def range_test(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Batches,
+    *,
+    start: float,
+    end: float,
+    updates: int,
+    clip_grad_norm: float | None = None,
+    label_smoothing: float = 0.0,
+) -> Iterator[tuple[float, float]]:
+    """Yield (LR, loss of the batch before its update) while the LR grows from `start` to `end` in `updates` updates.
+
+    Ends early where the loss is not finite, or its running mean is four times the lowest it has been. Groups keep
+    their LR scales. `model` and `optimizer` are trained: give it copies.
+
+    Source: Smith, Cyclical Learning Rates, 2015, arXiv:1506.01186, section 3.3.
+    """
+    model.train()
+    batches = itertools.chain.from_iterable(train.epoch(epoch) for epoch in itertools.count())
+    mean, weight, lowest = 0.0, 0.0, math.inf
+    for update in range(updates):
+        lr = start * (end / start) ** (update / (updates - 1))
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group.get("lr_scale", 1.0)
+        images, labels = next(batches)
+        loss = F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
+        value = loss.item()
+        if not math.isfinite(value):
+            return
+        yield lr, value
+        mean, weight = 0.9 * mean + 0.1 * value, 0.9 * weight + 0.1
+        lowest = min(lowest, mean / weight)
+        if mean / weight > _DIVERGED * lowest:
+            return
+        optimizer.zero_grad()
+        loss.backward()
+        if clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
+        optimizer.step()
+
+
+def smooth(points: Sequence[tuple[float, float]]) -> list[float]:
+    """The losses averaged over neighbours in the logarithm of the LR, with Gaussian weights on both sides."""
+    logs = [math.log10(lr) for lr, _ in points]
+    smoothed = []
+    for center in logs:
+        weights = [math.exp(-0.5 * ((at - center) / _DECADES) ** 2) for at in logs]
+        smoothed.append(sum(w * loss for w, (_, loss) in zip(weights, points, strict=True)) / sum(weights))
+    return smoothed
