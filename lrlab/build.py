@@ -80,14 +80,14 @@ def build_optimizer(node: Node, parameters: Parameters) -> torch.optim.Optimizer
     return optimizer
 
 
-def known_settings(group: str, node: Node) -> set[str]:
-    """The settings that the node's `_target_` names as parameters, and those that lrlab reads itself."""
+def known_settings(path: str, node: Node) -> set[str]:
+    """The settings that the `_target_` of the node at `path` names as parameters, and those that lrlab reads itself."""
     ours = {
         "data": {field.name for field in fields(Batching)},
         "optimizer": {"decay_bias_and_norm", "groups", "schedule"},
         "scheduler": {"interval", "monitor"},
     }
-    return {*checks.parameters_of(checks.locate(node["_target_"], group)), *ours.get(group, set())}
+    return {*checks.parameters_of(checks.locate(node["_target_"], path)), *ours.get(path, set())}
 
 
 def make(node: Node, key: str, **given: Any) -> Any:

@@ -3,7 +3,6 @@
 Nothing is written before every run is known to be sound, and every mistake is one line and exit code 1.
 """
 
-import functools
 import json
 import logging
 import os
@@ -21,9 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from lrlab import compose, folders
 from lrlab.arguments import key_of, quoted, read, value_of
 from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.fitting import GROUPS, fit_to_targets
 
 log = logging.getLogger(__name__)
-GROUPS = ("data", "model", "optimizer", "scheduler")
 
 
 def main() -> None:
@@ -60,47 +59,6 @@ def _main(typed: list[str]) -> None:
         _sweep(overrides)
     else:
         _run(overrides)
-
-
-def fit_to_targets(overrides: list[str]) -> list[str]:
-    """`overrides`, such that what a class takes can be typed although its YAML does not list it, or there is none.
-
-    A setting that a node's `_target_` names, or that lrlab reads beside it, is added where it is missing
-    (`data.flip=true`, `optimizer.groups.head.lr_scale=10`). Where `KEY._target_=...` was typed, what only the former
-    target takes is deleted unless it was typed too, so that `scheduler._target_=my_pkg.MyLR` needs no YAML.
-    """
-    from lrlab import build
-
-    single = compose.without_sweeps(overrides)
-    swept = {key_of(override) for override in overrides} - {key_of(override) for override in single}
-    typed = {key_of(override): override for override in overrides}
-    nodes = {parent for key in typed if (parent := key.rpartition(".")[0]) and parent.partition(".")[0] in GROUPS}
-    nodes = {node for node in nodes if node.partition(".")[0] not in swept}
-    if not nodes:
-        return overrides
-    base = [o for o in single if "." not in key_of(o) or "_target_" in key_of(o) or o.startswith("hydra")]
-    config = compose.resolve(compose.compose([override for override in base if not override.startswith("~")]))
-    fitted = list(overrides)
-    for path in sorted(nodes):
-        group, *inner = path.split(".")
-        if group == "optimizer" and inner[:1] in (["groups"], ["schedule"]):
-            new = [key for key in typed if key.rpartition(".")[0] == path]
-        else:
-            node = functools.reduce(
-                lambda at, name: at.get(name) if isinstance(at, dict) else None, inner, config[group]
-            )
-            if not isinstance(node, dict) or "_target_" not in node:
-                continue
-            known = build.known_settings(group if not inner else "", node)
-            new = [key for key in typed if key.rpartition(".")[0] == path]
-            new = [key for key in new if (name := key.rpartition(".")[2]) in known and name not in node]
-            if f"{path}._target_" in typed:
-                left_over = [name for name in node if name not in known and not name.startswith("_")]
-                fitted += [f"~{path}.{name}" for name in left_over if f"{path}.{name}" not in typed]
-        for key in new:
-            if typed[key][0] not in "+~":
-                fitted[fitted.index(typed[key])] = f"++{typed[key]}"
-    return fitted
 
 
 def _run(overrides: list[str]) -> None:

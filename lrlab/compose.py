@@ -15,7 +15,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -114,15 +113,10 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def options(group: str, overrides: Sequence[str] = ()) -> list[str]:
-    """The names that can be chosen in `group`, the user's own (`hydra.searchpath`) among them."""
-    try:
-        with _hydra():
-            hydra_compose(NAME, _hydra_only(overrides), return_hydra_config=True)
-            loader = GlobalHydra.instance().config_loader()
-            loader.load_configuration(NAME, _hydra_only(overrides), RunMode.RUN)
-            return sorted(loader.get_group_options(group))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, overrides) from error
+    """The names that can be chosen in `group`, those in the user's folders (`--config-dir`) among them."""
+    searched = compose(_hydra_only(overrides)).hydra.searchpath
+    folders = [CONF, *(Path(str(path).removeprefix("file://")) for path in searched)]
+    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
 def without_sweeps(overrides: Sequence[str]) -> list[str]:

@@ -51,25 +51,46 @@ def _together(lines: Sequence[Line], xlabel: str, ylabel: str, log: bool) -> Any
 
 def _small_multiples(lines: Sequence[Line], notes: Sequence[str], xlabel: str, ylabel: str, log: bool) -> Any:
     count = len(lines) + len(notes)
-    columns = min(6, math.ceil(math.sqrt(count)))
+    keys = {name.partition("=")[0] for name in [*(line.name for line in lines), *notes]}
+    prefix = f"{keys.pop()}=" if len(keys) == 1 else ""
+    columns = min(7, math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
     figure = _figure(2.1 * columns + 0.4, 1.45 * rows + 0.5)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
     for panel, line in zip(panels, lines, strict=False):
         panel.stairs(line.values, line.edges, baseline=None, color=COLOURS[0], linewidth=1.4)
-        panel.set_title(line.name, fontsize=8.5, pad=3)
+        panel.set_title(line.name.removeprefix(prefix), fontsize=8.5, pad=3)
     for panel, name in zip(panels[len(lines) :], notes, strict=False):
-        panel.set_title(name, fontsize=8.5, pad=3)
+        panel.set_title(name.removeprefix(prefix), fontsize=8.5, pad=3)
         panel.text(0.5, 0.5, "follows a metric", transform=panel.transAxes, ha="center", va="center", fontsize=8)
     for index, panel in enumerate(panels):
         panel.set_visible(index < count)
-        panel.tick_params(labelsize=7.5, labelbottom=index + columns >= count)
+        panel.tick_params(labelsize=7.5, labelbottom=count - columns <= index < count)
         panel.grid(alpha=0.3, linewidth=0.5)
         panel.spines[["top", "right"]].set_visible(False)
     _finish(panels[0], lines, log)
     figure.supxlabel(xlabel, fontsize=10)
     figure.supylabel(ylabel, fontsize=10)
     return figure
+
+
+def draw_range_tests(
+    tests: Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]], path: Path, *, suggestion: float
+) -> None:
+    """Draw range tests (LRs, losses, smoothed losses), one a seed, and the LR that they suggest."""
+    figure = _figure(7.2, 4.2)
+    axes = figure.add_subplot()
+    for index, (lrs, losses, smoothed) in enumerate(tests):
+        colour = COLOURS[index % len(COLOURS)]
+        axes.plot(lrs, losses, ".", color=colour, markersize=2, alpha=0.35)
+        axes.plot(lrs, smoothed, color=colour, linewidth=1.5)
+    axes.axvline(suggestion, color="black", linewidth=1, linestyle="--", label=f"optimizer.lr={suggestion:g}")
+    highest = max(smoothed[0] for _, _, smoothed in tests)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss of a batch", ylim=(0, 1.6 * highest))
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=150)
 
 
 def _finish(axes: Any, lines: Sequence[Line], log: bool) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 from lrlab import checks, compose, folders
 from lrlab.arguments import read, value_of
-from lrlab.cli import enter, fit_to_targets
+from lrlab.cli import enter
 from lrlab.errors import UserError, wrong
+from lrlab.fitting import fit_to_targets
 from lrlab.plan import Plan
 from lrlab.summary import write_whole
 from lrlab.terminal import Line, plot, sparkline

@@ -10,17 +10,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from lrlab.batches import Batches
-from lrlab.errors import UserError
 
 _DIVERGED = 4.0  # times the lowest smoothed loss, as in fastai
 _DECADES = 0.25  # standard deviation of the smoothing, in powers of ten of the LR
+_SHARE = 0.9  # of the fall of the smoothed loss
+_LEAST_FALL = 0.05  # share of the first loss by which it must fall to say anything
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The LR at which the smoothed loss falls fastest, and where it is lowest and where it was given up."""
+    """What one range test says."""
 
-    lr: float
+    lr: float  # at which the smoothed loss has made `_SHARE` of its fall
     lowest: float  # LR of the lowest smoothed loss
     last: float  # the highest LR that was tried
 
@@ -75,3 +76,20 @@ def smooth(points: Sequence[tuple[float, float]]) -> list[float]:
         weights = [math.exp(-0.5 * ((at - center) / _DECADES) ** 2) for at in logs]
         smoothed.append(sum(w * loss for w, (_, loss) in zip(weights, points, strict=True)) / sum(weights))
     return smoothed
+
+
+def suggest(points: Sequence[tuple[float, float]]) -> Suggestion | None:
+    """The LR, on the way up, at which the smoothed loss has made nine tenths of its fall; None where it hardly fell.
+
+    Lower than the LR of the lowest loss, which is near divergence; higher than that of the steepest fall, which
+    depends on a derivative of noise.
+    """
+    if len(points) < 10:
+        return None
+    losses = smooth(points)
+    lowest = min(range(len(losses)), key=losses.__getitem__)
+    fall = losses[0] - losses[lowest]
+    if fall < _LEAST_FALL * losses[0]:
+        return None
+    reached = next(index for index, loss in enumerate(losses) if loss <= losses[0] - _SHARE * fall)
+    return Suggestion(lr=points[reached][0], lowest=points[lowest][0], last=points[-1][0])

@@ -44,7 +44,7 @@ def plot(
             if owners[row][column] != index:
                 owners[row][column], dots[row][column] = index, 0
             dots[row][column] |= _DOTS[3 - y % 4][x % 2]
-    labels = {round((height - 1) * (1 - level(value))): text for value, text in ticks}
+    labels = {height - 1 - _row(value, level, 4 * height) // 4: text for value, text in ticks}
     rows = []
     for row in range(height):
         text = [(f"{labels.get(row, ''):>{margin - 1}} ┤" if row in labels else " " * margin + "│", -1)]
@@ -87,13 +87,18 @@ def _raster(
             break
         seen = []
         while at < len(line.values) and line.edges[at] < end:
-            seen.append(min(rows - 1, int(level(line.values[at]) * rows)))
+            seen.append(_row(line.values[at], level, rows))
             at += 1
         at = max(at - 1, 0)  # the last stair goes on in the next column
         here = [*seen, before] if before is not None else seen
         found += [(x, y) for y in range(min(here), max(here) + 1)]
         before = seen[-1]
     return found
+
+
+def _row(value: float, level: Callable[[float], float], rows: int) -> int:
+    """The row of a value, counted from the bottom."""
+    return min(rows - 1, int(level(value) * rows))
 
 
 def _scale(values: Sequence[float], log: bool) -> tuple[Callable[[float], float], list[tuple[float, str]]]:

@@ -80,7 +80,10 @@ OURS = {
     "chained_constant_exponential": partial(
         product,
         total=END,
-        schedules=[partial(piecewise_constant, milestones=[20], values=[0.1, 1.0]), partial(exponential, rate=0.95, steps=1)],
+        schedules=[
+            partial(piecewise_constant, milestones=[20], values=[0.1, 1.0]),
+            partial(exponential, rate=0.95, steps=1),
+        ],
     ),
     "timm_cosine_warmup_prefix": from_zero(partial(cosine, floor=1e-4), start=0.001),
     "timm_cosine_cycles": partial(warm_restarts, total=105, period=15, growth=2.0, peak_decay=0.5, floor=0.001),
@@ -171,7 +174,9 @@ def test_where_others_rise_after_the_end_ours_is_held(name):
     late = {int(t): lr for t, lr in {**GOLDEN[name]["values"], **GOLDEN[name]["extra_values"]}.items() if int(t) > 100}
     end = OURS[name](100)
     assert all(OURS[name](t) == end for t in late)
-    assert any(lr != pytest.approx(0.1 * end) for lr in late.values() if isinstance(lr, float)) or name == "one_cycle_cos"
+    assert (
+        any(lr != pytest.approx(0.1 * end) for lr in late.values() if isinstance(lr, float)) or name == "one_cycle_cos"
+    )
 
 
 @pytest.mark.parametrize("name", NOT_SHARED)

@@ -73,12 +73,18 @@ def test_stand_ins_are_taken_by_their_groups():
     [
         ([], r"optimizer\.groups: got \[\]; allowed: a mapping of names"),
         ({"head": 0.1}, r"optimizer\.groups\.head: got 0\.1; allowed: a mapping of params, lr_scale, delay"),
-        ({"head": {"lr": 0.1}}, r"optimizer\.groups\.head\.lr: got a setting that does not exist; allowed: params, lr_scale"),
+        (
+            {"head": {"lr": 0.1}},
+            r"optimizer\.groups\.head\.lr: got a setting that does not exist; allowed: params, lr_scale",
+        ),
         ({"head": {"lr_scale": -1}}, r"optimizer\.groups\.head\.lr_scale: got -1; allowed: a number >= 0"),
         ({"head": {"weight_decay": "x"}}, r"optimizer\.groups\.head\.weight_decay: got 'x'"),
         ({"head": {"delay": 1.5}}, r"optimizer\.groups\.head\.delay: got 1\.5; allowed: an integer >= 0; do: .*=2ep"),
         ({"head": {"params": []}}, r"optimizer\.groups\.head\.params: got \[\]; allowed: patterns of parameter names"),
-        ({"heat": {}}, r"heat: got heat heat\.\*, which no .* \(did you mean head\?\); .* begin with backbone, head; do: "),
+        (
+            {"heat": {}},
+            r"heat: got heat heat\.\*, which no .* \(did you mean head\?\); .* begin with backbone, head; do: ",
+        ),
         ({"a": {"params": "*"}, "b": {"params": "head.*"}}, r"groups: got a and b, which both take head\.weight"),
     ],
 )

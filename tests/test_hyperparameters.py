@@ -22,7 +22,10 @@ SCHEDULERS = {
 }
 
 
-def optimizer(groups=1, make=partial(torch.optim.SGD, momentum=0.9, weight_decay=0.1)):
+SGD = partial(torch.optim.SGD, momentum=0.9, weight_decay=0.1)
+
+
+def optimizer(groups=1, make=SGD):
     parameters = [{"params": [torch.zeros(1, requires_grad=True)]} for _ in range(groups)]
     return make(parameters, lr=0.1)
 
@@ -57,7 +60,7 @@ def test_a_scaled_first_group_does_not_disturb_schedulers_that_compute_from_the_
     assert [row["lr"] for row in stepped(scheduler, 15)] == [0.5 * lr * (t >= 2) for t, lr in enumerate(alone)]
 
 
-@pytest.mark.parametrize("make", [partial(torch.optim.SGD, momentum=0.9, weight_decay=0.1), torch.optim.AdamW])
+@pytest.mark.parametrize("make", [SGD, torch.optim.AdamW])
 def test_momentum_and_weight_decay_are_multiplied_by_their_schedules(make):
     made = optimizer(groups=2, make=make)
     made.param_groups[1]["weight_decay"] = 0.0
@@ -77,9 +80,7 @@ def test_it_goes_on_from_its_state(name):
     def build():
         made = optimizer(groups=2)
         curves = {"weight_decay": partial(schedules.cosine, total=20)}
-        return HyperparameterScheduler(
-            SCHEDULERS[name](made), made, scales=[1.0, 0.1], delays=[0, 7], curves=curves
-        )
+        return HyperparameterScheduler(SCHEDULERS[name](made), made, scales=[1.0, 0.1], delays=[0, 7], curves=curves)
 
     whole = stepped(build(), 15)
     first, second = build(), build()

@@ -12,15 +12,21 @@ LAYERS = [
         *("randomness", "data", "batches", "models", "metrics", "checkpoint", "tracking", "summary", "signals"),
         *("hyperparameters", "plan", "audit", "chains", "greedy", "figures"),
     },
-    {"trainer"},
+    {"trainer", "range_test"},
     {
         *("compose", "checks", "settings", "groups", "build", "scheduling", "lint"),
         *("prepare", "resume", "describe", "display", "experiment"),
     },
-    {"arguments", "cli", "preview", "__main__"},
+    {"arguments", "fitting", "cli", "preview", "find_lr", "__main__"},
 ]
 # What a room may import of its own layer besides; layer 3 is one shell.
-SIDEWAYS = {"horizon": {"errors"}, "folders": {"errors"}, "batches": {"data", "randomness"}, "plan": {"hyperparameters"}, "audit": {"plan"}}
+SIDEWAYS = {
+    "horizon": {"errors"},
+    "folders": {"errors"},
+    "batches": {"data", "randomness"},
+    "plan": {"hyperparameters"},
+    "audit": {"plan"},
+}
 HYDRA = {"hydra", "omegaconf"}
 HEAVY = {
     "matplotlib": {"figures"},

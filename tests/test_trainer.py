@@ -66,7 +66,9 @@ def test_the_lr_recorded_is_the_lr_used_and_an_epoch_interval_steps_once_an_epoc
 
 def test_a_step_interval_steps_after_every_update():
     events = run(make_state(partial(lr_scheduler.StepLR, step_size=3, gamma=0.5)), interval="step")
-    assert [update.applied["lr"] for update in updates(events)] == [0.1 * 0.5 ** (step // 3) for step in range(EPOCHS * STEPS)]
+    assert [update.applied["lr"] for update in updates(events)] == [
+        0.1 * 0.5 ** (step // 3) for step in range(EPOCHS * STEPS)
+    ]
 
 
 def test_an_update_moves_the_weights_by_the_recorded_lr():

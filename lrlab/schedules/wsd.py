@@ -85,12 +85,14 @@ def wsd(
     floor: float = 0.0,
     exponent: float | None = None,
     rate: float | None = None,
+    start: float | None = None,
 ) -> float:
     """A straight warm-up, the base LR, and over the last `decay` counts a decay of the given `shape` to `floor`.
 
     f(t) = (t + 1) / (warmup + 1)  for t < warmup;  1;  d((t - total + decay) / decay)  for the last `decay`
 
-    `fall` in this module lists the shapes. Both lengths are counted inside `total`; timm's WSD counts warm-up and
+    `fall` in this module lists the shapes. With `start`, a fraction, the warm-up is start + (1 - start) t / warmup,
+    as in `warmup`: 0 is Hugging Face's. Both lengths are counted inside `total`; timm's WSD counts warm-up and
     decay outside or inside by its flags. It is `warmup` of a `cooldown` of `constant`, and other warm-ups, or
     a cooldown of another schedule, are made in the same way.
 
@@ -99,9 +101,8 @@ def wsd(
     >>> [round(wsd(t, total=100, warmup=9, decay=20), 4) for t in (0, 9, 80, 85, 100)]
     [0.1, 1.0, 1.0, 0.5, 0.0]
     """
-    return wsd_s(
-        t, total=total, warmup=warmup, decay=decay, ends=(), shape=shape, floor=floor, exponent=exponent, rate=rate
-    )
+    shapes = {"shape": shape, "floor": floor, "exponent": exponent, "rate": rate}
+    return wsd_s(t, total=total, warmup=warmup, decay=decay, ends=(), start=start, **shapes)  # type: ignore[arg-type]
 
 
 def wsd_s(
@@ -115,6 +116,7 @@ def wsd_s(
     floor: float = 0.1,
     exponent: float | None = None,
     rate: float | None = None,
+    start: float | None = None,
 ) -> float:
     """`wsd` several times over, without another warm-up: it decays before each of `ends` and before `total`.
 
@@ -135,8 +137,10 @@ def wsd_s(
             allowed="at least 1, in stretches that are as long",
             do="a shorter decay or warmup, or a longer run",
         )
+    if start is not None and not 0 <= start <= 1:
+        raise wrong("start", got=start, allowed="0 to 1, or null", do="start=0.1")
     if t < warmup:
-        left, ramp = 0.0, (t + 1) / (warmup + 1)
+        left, ramp = 0.0, (t + 1) / (warmup + 1) if start is None else start + (1 - start) * (t / warmup)
     else:
         end = next((end for end in edges[1:] if t < end), total)
         left, ramp = max(0.0, (t - end + decay) / decay), 1.0

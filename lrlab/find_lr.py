@@ -1,0 +1,211 @@
+"""A learning rate to start from: `python -m lrlab.find_lr optimizer=adam model=resnet20`.
+
+Takes what `train.py` takes. For each of several seeds, a new model is trained on while the LR grows, until the loss
+explodes. Nothing is left but a folder with a figure, the losses and a summary.
+"""
+
+import csv
+import io
+import json
+import math
+import shlex
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lrlab import checks, compose, folders
+from lrlab.arguments import read, value_of
+from lrlab.cli import enter
+from lrlab.errors import wrong
+from lrlab.fitting import fit_to_targets
+from lrlab.range_test import Suggestion, range_test, smooth, suggest
+
+HELP = """lrlab.find_lr: a learning rate to start from, found by a range test.
+
+python -m lrlab.find_lr                                  for the default data, model and optimizer
+python -m lrlab.find_lr optimizer=adam model=mlp         whatever train.py takes
+
+find_lr.start=1e-6     the first LR
+find_lr.end=10         the last LR, unless the loss explodes before
+find_lr.updates=400    from the first to the last
+find_lr.seeds=5        range tests, of seed, seed+1, ...; their median is the suggestion
+"""
+_DISAGREE = 3.0  # times the lowest suggestion
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `find_lr.NAME=...` on the command line says."""
+
+    start: float = 1e-6
+    end: float = 10.0
+    updates: int = 400
+    seeds: int = 5
+
+
+def main() -> None:
+    """The command line of the LR finder."""
+    enter(_main)
+
+
+def _main(typed: list[str]) -> None:
+    if {"--help", "-h"} & set(typed):
+        print(HELP)
+        return
+    ours = [argument for argument in typed if argument.lstrip("+").startswith("find_lr.")]
+    settings = read_settings(ours)
+    arguments = read([argument for argument in typed if argument not in ours])
+    if arguments.flags or arguments.resume or arguments.multirun:
+        got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
+        raise wrong("command line", got=got, allowed="KEY=VALUE", do="see --help")
+    overrides = fit_to_targets(arguments.overrides)
+    tests = _run(overrides, settings)
+    found = [suggestion for _, _, suggestion in tests if suggestion is not None]
+    if not found:
+        raise wrong(
+            "find_lr",
+            got=f"a loss that hardly falls at any LR from {settings.start:g} to {settings.end:g}",
+            allowed="a model and data from which something can be learned",
+            do="find_lr.updates=2000, or other ends",
+        )
+    lr = _rounded(statistics.median_low([suggestion.lr for suggestion in found]))
+    folder = folders.reserve(Path("outputs/find_lr") / f"{_now()}_{folders.run_name(arguments.overrides)}")
+    _write(folder, tests, lr, settings, arguments.overrides)
+    for line in conclusion(lr, found, len(tests), settings, arguments.overrides):
+        print(line)
+    print(f"figure: {folder / 'figure.png'}")
+
+
+def read_settings(typed: Sequence[str]) -> Settings:
+    """Raises UserError for the first of the `find_lr.NAME=VALUE` that is not allowed."""
+    given: dict[str, Any] = {}
+    for argument in typed:
+        key = argument.lstrip("+").partition("=")[0]
+        text = value_of([argument.lstrip("+")], key)
+        given[key.removeprefix("find_lr.")] = _number(text or "")
+    checks.require_names(given, "find_lr", [field.name for field in fields(Settings)])
+    settings = Settings(**given)
+    checks.number("find_lr.start", settings.start, above=0, example=1e-6)
+    checks.number("find_lr.end", settings.end, above=settings.start, example=10)
+    checks.number("find_lr.updates", settings.updates, whole=True, low=20, example=400)
+    checks.number("find_lr.seeds", settings.seeds, whole=True, low=1, example=5)
+    return settings
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
+
+
+Test = tuple[int, list[tuple[float, float]], Suggestion | None]
+
+
+def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
+    """A range test for each seed, each on a model, an optimizer and an order of the data of its own."""
+    from lrlab import build, randomness
+    from lrlab.batches import Batches
+    from lrlab.prepare import prepare
+
+    prepared = prepare(compose.compose(overrides))
+    config, splits, trainer = prepared.config, prepared.splits, prepared.trainer
+    tests: list[Test] = []
+    for seed in range(prepared.seed, prepared.seed + settings.seeds):
+        randomness.seed_everything(seed)
+        model = build.build_model(config["model"], splits.shape, splits.num_classes).to(prepared.device)
+        optimizer = build.build_optimizer(config["optimizer"], model.named_parameters())
+        train = Batches(
+            splits.train,
+            prepared.batching,
+            num_classes=splits.num_classes,
+            seed=seed,
+            device=prepared.device,
+            train=True,
+        )
+        tested = range_test(
+            model,
+            optimizer,
+            train,
+            start=settings.start,
+            end=settings.end,
+            updates=settings.updates,
+            clip_grad_norm=trainer.clip_grad_norm,
+            label_smoothing=trainer.label_smoothing,
+        )
+        try:
+            points = list(tested)
+        finally:
+            train.close()
+        suggestion = suggest(points)
+        tests.append((seed, points, suggestion))
+        print(_line(seed, points, suggestion), flush=True)
+    return tests
+
+
+def _line(seed: int, points: Sequence[tuple[float, float]], suggestion: Suggestion | None) -> str:
+    if suggestion is None:
+        return f"seed {seed}: the loss hardly falls"
+    return (
+        f"seed {seed}: {suggestion.lr:.2g}  (loss lowest at {suggestion.lowest:.2g}, "
+        f"{len(points)} updates, last LR {suggestion.last:.2g})"
+    )
+
+
+def conclusion(
+    lr: float, found: Sequence[Suggestion], tests: int, settings: Settings, overrides: Sequence[str]
+) -> list[str]:
+    """What to tell the user: the LR with its spread, what to type, and what makes it doubtful."""
+    low, high = min(one.lr for one in found), max(one.lr for one in found)
+    others = [override for override in overrides if not override.startswith("optimizer.lr=")]
+    lines = [
+        f"optimizer.lr={lr:g}  (median of {len(found)} of {tests} seeds, {low:.2g} to {high:.2g})",
+        shlex.join(["python", "train.py", *others, f"optimizer.lr={lr:g}"]),
+    ]
+    if high > _DISAGREE * low:
+        lines.append(f"warning: the seeds disagree by a factor of {high / low:.1f}; find_lr.updates=2000 is less noisy")
+    if any(one.lowest >= 0.9 * settings.end for one in found):
+        lines.append(f"warning: the loss was still falling at the last LR; find_lr.end={10 * settings.end:g}")
+    if low <= 2 * settings.start:
+        lines.append(f"warning: the loss fell from the first LR on; find_lr.start={settings.start / 100:g}")
+    return lines
+
+
+def _rounded(value: float) -> float:
+    """`value` with two significant digits."""
+    return float(f"{value:.2g}") if math.isfinite(value) else value
+
+
+def _write(folder: Path, tests: Sequence[Test], lr: float, settings: Settings, overrides: Sequence[str]) -> None:
+    from lrlab import figures, summary
+
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerow(["seed", "update", "lr", "loss"])
+    for seed, points, _ in tests:
+        writer.writerows([seed, update, at, loss] for update, (at, loss) in enumerate(points))
+    summary.write_whole(folder / "losses.csv", rows.getvalue())
+    facts = {
+        "lr": lr,
+        "seeds": {seed: suggestion and asdict(suggestion) for seed, _, suggestion in tests},
+        "settings": asdict(settings),
+        "overrides": list(overrides),
+        "versions": summary.versions(),
+    }
+    summary.write_whole(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
+    drawn = [
+        ([at for at, _ in points], [loss for _, loss in points], smooth(points)) for _, points, _ in tests if points
+    ]
+    figures.draw_range_tests(drawn, folder / "figure.png", suggestion=lr)
+
+
+def _now() -> str:
+    from datetime import datetime
+
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+if __name__ == "__main__":
+    main()

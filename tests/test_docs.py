@@ -1,0 +1,49 @@
+"""What the documentation says of other libraries is so: each line of its table composes, and gives their values."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+from lrlab import compose
+from lrlab.fitting import fit_to_targets
+from lrlab.prepare import plan_only
+
+DOCS = (ROOT / "docs" / "schedules.md").read_text()
+GOLDEN = {
+    entry["name"]: entry
+    for entry in json.loads((Path(__file__).parent / "golden_schedules.json").read_text())["schedules"]
+}
+# What another library calls it, its first override, and the golden entry that it is checked against.
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in DOCS.partition("## From other libraries")[2].splitlines()
+    if line.startswith("|") and "`scheduler=" in line
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_an_override_gives_the_curve_of_the_library_that_it_is_named_with(row):
+    typed = shlex.split(re.match(r"`([^`]*)`", row[1])[1].replace("λ", "scheduler.lr_lambda"))
+    metric = typed[0] in ("scheduler=plateau", "scheduler=greedy")
+    typed += ["optimizer.lr=0.1", "trainer.epochs=100", *([] if metric else ["scheduler.interval=epoch"])]
+    plan, _ = plan_only(compose.compose(fit_to_targets(typed)), steps_per_epoch=1)
+    if not row[2]:
+        return
+    values = {
+        int(t): lr
+        for t, lr in {**GOLDEN[row[2]]["values"], **GOLDEN[row[2]].get("extra_values", {})}.items()
+        if int(t) < 100
+    }
+    assert len(values) >= 7
+    assert {t: plan.at(t) for t in values} == pytest.approx(values, rel=1e-12, abs=1e-17)
+
+
+def test_the_table_covers_the_frameworks_that_users_come_from():
+    there = " ".join(row[0] for row in ROWS)
+    assert all(name in there for name in ("HF ", "timm ", "Keras ", "Composer ", "optax ", "torchtitan "))
+    assert sum(bool(row[2]) for row in ROWS) >= 30
+    assert {row[2] for row in ROWS if row[2]} <= set(GOLDEN)
