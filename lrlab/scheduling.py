@@ -87,9 +87,9 @@ def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[s
         settings = {"_target_": f"lrlab.schedules.{entry}"} if isinstance(entry, str) else entry
         if not isinstance(settings, dict) or "_target_" not in settings:
             raise wrong(key, got=repr(entry), allowed="a schedule's name, or a node with a _target_", do=example)
-        resolved = horizon.resolve({"total": "100%", **settings, "_partial_": True}, interval, key)
-        checks.check_target(resolved, key)
-        curves[name] = make(resolved, key)
+        resolved = horizon.resolve({"total": "100%", **settings}, interval, key)
+        checks.check_target({**resolved, "_partial_": False}, key, given=("t",))
+        curves[name] = make({**resolved, "_partial_": True}, key)
     return curves
 
 
@@ -113,9 +113,16 @@ def _with_hyperparameters(
     if not curves and not any("lr_scale" in group for group in groups):
         return scheduler
     scales = [group.get("lr_scale", 1.0) for group in groups]
-    delays = [horizon.resolve(group.get("delay", 0), interval, "optimizer.groups.NAME.delay") for group in groups]
+    delays = [_delay(group, horizon, interval) for group in groups]
     build = partial(HyperparameterScheduler, scheduler, optimizer, scales=scales, delays=delays, curves=curves)
     return checks.attempt("optimizer.schedule", "it", build)
+
+
+def _delay(group: Mapping[str, Any], horizon: Horizon, interval: str) -> int:
+    """The delay of a parameter group in counts of the interval."""
+    delay = group.get("delay", 0)
+    key = f"optimizer.groups.{str(group.get('name', '')).removesuffix('_no_decay')}.delay"
+    return horizon.count(delay, interval, key) if isinstance(delay, str) else delay
 
 
 def _check_metric(scheduler: Any, interval: str, monitor: str) -> None:

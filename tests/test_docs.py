@@ -47,3 +47,16 @@ def test_the_table_covers_the_frameworks_that_users_come_from():
     assert all(name in there for name in ("HF ", "timm ", "Keras ", "Composer ", "optax ", "torchtitan "))
     assert sum(bool(row[2]) for row in ROWS) >= 30
     assert {row[2] for row in ROWS if row[2]} <= set(GOLDEN)
+
+
+def test_the_readme_names_every_scheduler_and_every_command_in_it_composes():
+    readme = (ROOT / "README.md").read_text()
+    table = readme.partition("## Choosing a schedule")[2].partition("No idea?")[0]
+    assert set(re.findall(r"`(\w+)`", table)) >= set(compose.options("scheduler"))
+    commands = re.findall(r"^    (?:\$ )?python train\.py (?!resume)(.+)$", readme, re.MULTILINE)
+    assert len(commands) > 5
+    for typed in commands:
+        overrides = [word for word in shlex.split(typed.partition("  #")[0]) if word != "-m"]
+        if "--config-dir" not in overrides and "my_pkg" not in typed:
+            for run in compose.expand(fit_to_targets(overrides)):
+                compose.resolve(compose.compose(run))

@@ -4,6 +4,7 @@ import inspect
 import itertools
 import math
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from lrlab import schedules
 from lrlab.schedules import constant, cosine, inverse_sqrt, linear, warmup
 from lrlab.schedules.combine import RAMPS
-from lrlab.schedules.wsd import ALL_SHAPES, fall
+from lrlab.schedules.stable import ALL_SHAPES, fall
 
 settings.register_profile("lrlab", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("lrlab")
@@ -478,6 +479,10 @@ MISTAKES = [
 def test_mistakes_are_named_at_the_first_call(schedule, message):
     with pytest.raises(ValueError, match=message):
         schedule(0)
+
+
+def test_no_file_of_the_package_hides_a_function_of_its_name():
+    assert not {path.stem for path in Path(schedules.__file__).parent.glob("*.py")} & {*schedules.__all__}
 
 
 @pytest.mark.parametrize("name", schedules.__all__)

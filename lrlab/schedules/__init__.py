@@ -9,7 +9,7 @@ horizon that is left, so that composition is function composition.
     steps       staircases and knots
     inverse     powers of the time that has passed, which need no horizon
     cycles      up and down: triangles, restarts, one cycle, Chebyshev steps
-    wsd         warm-up, stable, decay
+    stable      warm-up, stable, decay
     combine     schedules made of schedules: warmup, cooldown, sequence, product, ...
 
 Lengths (`total`, `steps`, `period`, `milestones`, ...) are counts of the interval; `floor` and all other levels are
@@ -43,8 +43,8 @@ from lrlab.schedules.decays import (
     tanh,
 )
 from lrlab.schedules.inverse import inverse_sqrt, inverse_time, noam, power
+from lrlab.schedules.stable import wsd, wsd_s
 from lrlab.schedules.steps import multistep, piecewise_constant, piecewise_linear, step
-from lrlab.schedules.wsd import wsd, wsd_s
 
 __all__ = [
     "ceiling",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lrlab.schedules.cycles import cycle
 from lrlab.schedules.law import Schedule, held, wrong
-from lrlab.schedules.wsd import fall
+from lrlab.schedules.stable import fall
 
 RAMPS = {
     "linear": lambda p: p,
