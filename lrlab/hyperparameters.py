@@ -20,13 +20,14 @@ class Scheduler(Protocol):
 
 
 def read(optimizer: Optimizer) -> dict[str, float]:
-    """The values in force: `lr` of the first group, `lr/NAME` of named and further ones, `momentum`, `weight_decay`.
+    """The values in force: `lr`, `lr/NAME` of named and further groups, `momentum`, `weight_decay`.
 
-    Momentum is Adam's beta1 where there are betas, as for torch's CyclicLR; it and weight decay are the first group's.
+    `lr` is the scheduler's own curve: the first group's LR, before a scale or a delay of that group. Momentum is
+    Adam's beta1 where there are betas, as for torch's CyclicLR; it and weight decay are the first group's.
     """
     groups = optimizer.param_groups
     first = groups[0]
-    values = {"lr": float(first["lr"])}
+    values = {"lr": float(first.get("unscaled_lr", first["lr"]))}
     for index, group in enumerate(groups):
         if index or "name" in group:
             values[f"lr/{group.get('name', index)}"] = float(group["lr"])
@@ -76,8 +77,9 @@ class HyperparameterScheduler:
         self._apply()
 
     def _apply(self) -> None:
-        for group, lr in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
-            group["lr"] = lr
+        unscaled = self.scheduler.get_last_lr()
+        for group, lr, given in zip(self.optimizer.param_groups, self.get_last_lr(), unscaled, strict=True):
+            group["lr"], group["unscaled_lr"] = lr, float(given)
         for name, curve in self.curves.items():
             factor = curve(self.count)
             for group, bases in zip(self.optimizer.param_groups, self._bases, strict=True):

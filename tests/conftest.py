@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from support import Outcome
 
 from lrlab import cli
 
 torch.set_num_threads(1)
+# The same examples everywhere, and no deadline: the first one may pay for an import.
+settings.register_profile("lrlab", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("lrlab")
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import StopAt, history, points, summary, train, weights
+from support import StopAt, points, summary, train, weights
 from torch.optim import lr_scheduler
 
 from lrlab import hyperparameters, models, randomness, schedules
 from lrlab.hyperparameters import HyperparameterScheduler, follows_metric, read
+from lrlab.preview import plan_curves
 
 SCHEDULERS = {
     "StepLR": partial(lr_scheduler.StepLR, step_size=3, gamma=0.5),
@@ -56,8 +57,11 @@ def test_a_groups_lr_is_its_scale_of_the_schedulers_and_zero_until_its_delay(nam
 def test_a_scaled_first_group_does_not_disturb_schedulers_that_compute_from_the_last_lr(name):
     alone = [row["lr"] for row in stepped(SCHEDULERS[name](optimizer()), 15)]
     scaled = optimizer()
+    scaled.param_groups[0]["name"] = "head"
     scheduler = HyperparameterScheduler(SCHEDULERS[name](scaled), scaled, scales=[0.5], delays=[2], curves={})
-    assert [row["lr"] for row in stepped(scheduler, 15)] == [0.5 * lr * (t >= 2) for t, lr in enumerate(alone)]
+    rows = stepped(scheduler, 15)
+    assert [row["lr/head"] for row in rows] == [0.5 * lr * (t >= 2) for t, lr in enumerate(alone)]
+    assert [row["lr"] for row in rows] == alone
 
 
 @pytest.mark.parametrize("make", [SGD, torch.optim.AdamW])
@@ -117,13 +121,17 @@ def test_groups_train_at_their_own_lr_and_the_curve_is_recorded_and_audited(comm
     assert done.code == 0, done.err
     [folder] = (tmp_path / "outputs" / "runs").iterdir()
     recorded = {tag: dict(values) for tag, values in points(folder).items()}
-    # The head is the first group: scaled, but not delayed. Its half is a quarter of the backbone's.
     head, backbone = recorded["lr/head"], recorded["lr/backbone"]
     first = 6
     assert all(backbone[step] == 0.0 for step in range(first))
     assert all(backbone[step] == pytest.approx(head[step] / 4) for step in range(first, 18))
+    assert all(head[step] == pytest.approx(2 * lr) for step, lr in recorded["lr"].items())
     audit = summary(folder)["audit"]
     assert audit.get("equal", "exempt" in audit)
+    if "equal" in audit:
+        [curve] = plan_curves([f"scheduler={scheduler}", "trainer.epochs=3", *GROUPED], 6)
+        assert curve.plan.hashes["lr/head"] == summary(folder)["plan"]["sha256"]["lr/head"]
+        assert curve.plan.hashes["lr"] == summary(folder)["plan"]["sha256"]["lr"]
 
 
 def test_a_delayed_group_rests_until_its_time(tmp_path):
@@ -135,7 +143,9 @@ def test_a_delayed_group_rests_until_its_time(tmp_path):
     untrained = models.linear((1, 8, 8), 10).state_dict()
     assert torch.equal(weights(tmp_path / "resting")["head.weight"], untrained["head.weight"])
     assert not torch.equal(weights(tmp_path / "free")["head.weight"], untrained["head.weight"])
-    assert [row["lr"] for row in history(tmp_path / "resting")] == ["0.0"]
+    recorded = points(tmp_path / "resting")
+    assert {lr for _, lr in recorded["lr/head"]} == {0.0}
+    assert min(lr for _, lr in recorded["lr"]) > 0
 
 
 def test_weight_decay_and_cycled_momentum_are_recorded_planned_audited_and_resumed(command, tmp_path):

@@ -8,16 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lrlab import schedules
 from lrlab.schedules import constant, cosine, inverse_sqrt, linear, warmup
 from lrlab.schedules.combine import RAMPS
 from lrlab.schedules.stable import ALL_SHAPES, fall
-
-settings.register_profile("lrlab", deadline=None, max_examples=60, derandomize=True)
-settings.load_profile("lrlab")
 
 SHARE = st.floats(0.0, 1.0)
 ABOVE_ZERO = st.floats(0.01, 1.0)
