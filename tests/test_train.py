@@ -85,7 +85,7 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
     code, out, _ = finish(process)
     assert code == 0
     for word in (
-        "scheduler: constant, cosine, cosine_bounce",
+        "scheduler: chained, constant, cosine, cosine_bounce",
         "python train.py -m",
         "resume=",
         "25%",

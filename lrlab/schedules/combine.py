@@ -253,7 +253,7 @@ def noise(t: float, *, total: float, of: Schedule, amount: float, seed: int = 0)
 
 def _uniform(seed: int, t: float) -> float:
     """A number in [0, 1) for each (seed, t): the output function of SplitMix64 (Steele, Lea and Flood, 2014), twice."""
-    return _mix(_mix(seed) + hash(t)) / 2**64
+    return (_mix(_mix(seed) + hash(t)) >> 11) / 2**53
 
 
 def _mix(number: int) -> int:
