@@ -56,7 +56,8 @@ def _main(typed: list[str]) -> None:
         return
     ours = [argument for argument in typed if argument.lstrip("+").startswith("find_lr.")]
     settings = read_settings(ours)
-    arguments = read([argument for argument in typed if argument not in ours])
+    theirs = [argument for argument in typed if argument not in ours]
+    arguments = read(theirs)
     if arguments.flags or arguments.resume or arguments.multirun:
         got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
         raise wrong("command line", got=got, allowed="KEY=VALUE", do="see --help")
@@ -72,8 +73,8 @@ def _main(typed: list[str]) -> None:
         )
     lr = _rounded(statistics.median_low([suggestion.lr for suggestion in found]))
     folder = folders.reserve(Path("outputs/find_lr") / f"{_now()}_{folders.run_name(arguments.overrides)}")
-    _write(folder, tests, lr, settings, arguments.overrides)
-    for line in conclusion(lr, found, len(tests), settings, arguments.overrides):
+    _write(folder, tests, lr, settings, theirs)
+    for line in conclusion(lr, found, len(tests), settings, theirs):
         print(line)
     print(f"figure: {folder / 'figure.png'}")
 
