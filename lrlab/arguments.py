@@ -22,6 +22,18 @@ class Arguments:
     resume: str | None  # a path, exactly as it was typed
 
 
+def split_off(arguments: Sequence[str], prefix: str) -> tuple[dict[str, str | None], list[str]]:
+    """The values typed for `prefix.NAME=...`, by NAME (None for nothing or null), and all other arguments.
+
+    >>> split_off(["scheduler=step", "preview.file='a b.png'", "+preview.x="], "preview")
+    ({'file': 'a b.png', 'x': None}, ['scheduler=step'])
+    """
+    ours = [argument for argument in arguments if argument.lstrip("+").startswith(f"{prefix}.")]
+    keys = [key_of(argument) for argument in ours]
+    values = {key.removeprefix(f"{prefix}."): value_of(ours, key) for key in keys}
+    return values, [argument for argument in arguments if argument not in ours]
+
+
 def read(arguments: Sequence[str]) -> Arguments:
     """Take a command line apart; options and overrides may stand in any order."""
     resume, others = _take_resume(arguments)

@@ -10,13 +10,13 @@ import json
 import math
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lrlab import checks, compose, folders
-from lrlab.arguments import read, value_of
+from lrlab.arguments import read, split_off
 from lrlab.cli import enter
 from lrlab.errors import wrong
 from lrlab.fitting import fit_to_targets
@@ -54,10 +54,8 @@ def _main(typed: list[str]) -> None:
     if {"--help", "-h"} & set(typed):
         print(HELP)
         return
-    ours = [argument for argument in typed if argument.lstrip("+").startswith("find_lr.")]
-    settings = read_settings(ours)
-    theirs = [argument for argument in typed if argument not in ours]
-    arguments = read(theirs)
+    ours, theirs = split_off(typed, "find_lr")
+    settings, arguments = read_settings(ours), read(theirs)
     if arguments.flags or arguments.resume or arguments.multirun:
         got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
         raise wrong("command line", got=got, allowed="KEY=VALUE", do="see --help")
@@ -79,15 +77,10 @@ def _main(typed: list[str]) -> None:
     print(f"figure: {folder / 'figure.png'}")
 
 
-def read_settings(typed: Sequence[str]) -> Settings:
+def read_settings(typed: Mapping[str, str | None]) -> Settings:
     """Raises UserError for the first of the `find_lr.NAME=VALUE` that is not allowed."""
-    given: dict[str, Any] = {}
-    for argument in typed:
-        key = argument.lstrip("+").partition("=")[0]
-        text = value_of([argument.lstrip("+")], key)
-        given[key.removeprefix("find_lr.")] = _number(text or "")
-    checks.require_names(given, "find_lr", [field.name for field in fields(Settings)])
-    settings = Settings(**given)
+    checks.require_names(typed, "find_lr", [field.name for field in fields(Settings)])
+    settings = Settings(**{name: _number(text or "") for name, text in typed.items()})
     checks.number("find_lr.start", settings.start, above=0, example=1e-6)
     checks.number("find_lr.end", settings.end, above=settings.start, example=10)
     checks.number("find_lr.updates", settings.updates, whole=True, low=20, example=400)

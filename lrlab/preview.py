@@ -6,13 +6,13 @@ Takes what `train.py` takes; commas mean several curves, as in a sweep. No data 
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lrlab import checks, compose, folders
-from lrlab.arguments import read, value_of
+from lrlab.arguments import read, split_off
 from lrlab.cli import enter
 from lrlab.errors import UserError, wrong
 from lrlab.fitting import fit_to_targets
@@ -69,9 +69,8 @@ def _main(typed: list[str]) -> None:
     if {"--help", "-h"} & set(typed):
         print(HELP)
         return
-    ours = [argument for argument in typed if argument.lstrip("+").startswith("preview.")]
-    settings = read_settings(ours)
-    arguments = read([argument for argument in typed if argument not in ours])
+    ours, others = split_off(typed, "preview")
+    settings, arguments = read_settings(ours), read(others)
     if arguments.flags or arguments.resume:
         raise wrong("command line", got=arguments.flags or "resume=", allowed="KEY=VALUE", do="see --help")
     curves = plan_curves(arguments.overrides, settings.steps_per_epoch)
@@ -87,15 +86,10 @@ def _main(typed: list[str]) -> None:
         print(f"wrote {settings.file}")
 
 
-def read_settings(typed: Sequence[str]) -> Settings:
+def read_settings(typed: Mapping[str, str | None]) -> Settings:
     """Raises UserError for the first of the `preview.NAME=VALUE` that is not allowed."""
-    given: dict[str, Any] = {}
-    for argument in typed:
-        key, _, text = argument.lstrip("+").partition("=")
-        given[key.removeprefix("preview.")] = value_of([argument.lstrip("+")], key) if text else None
-    names = [field.name for field in fields(Settings)]
-    checks.require_names(given, "preview", names)
-    given = {name: value for name, value in given.items() if value is not None}
+    checks.require_names(typed, "preview", [field.name for field in fields(Settings)])
+    given: dict[str, Any] = {name: value for name, value in typed.items() if value is not None}
     if "log" in given:
         given["log"] = {"true": True, "false": False}.get(given["log"].lower(), given["log"])
         checks.flag("preview.log", given["log"])

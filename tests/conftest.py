@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,16 +32,22 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Run `python train.py ARGUMENTS` in this process."""
+def enter(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Run a command's `main` with ARGUMENTS in this process."""
 
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    def run(main: Callable[[], None], *arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["lrlab", *arguments])
         code = 0
         try:
-            cli.main()
+            main()
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
         return Outcome(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def command(enter: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Run `python train.py ARGUMENTS` in this process."""
+    return partial(enter, cli.main)

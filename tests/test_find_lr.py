@@ -4,28 +4,18 @@ import csv
 import json
 import re
 import statistics
-import sys
+from functools import partial
 
 import pytest
-from support import Outcome, train
+from support import train
 
 from lrlab import find_lr
 
 
 @pytest.fixture
-def find(capsys, monkeypatch):
+def find(enter):
     """Run `python -m lrlab.find_lr ARGUMENTS` in this process."""
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["find_lr", *arguments])
-        code = 0
-        try:
-            find_lr.main()
-        except SystemExit as leaving:
-            code = leaving.code if isinstance(leaving.code, int) else 1
-        return Outcome(code, *capsys.readouterr())
-
-    return run
+    return partial(enter, find_lr.main)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

@@ -4,12 +4,12 @@ import csv
 import struct
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import torch
-from support import Outcome
 
 from lrlab import compose, preview
 
@@ -22,19 +22,9 @@ BY_HAND = {
 
 
 @pytest.fixture
-def show(capsys, monkeypatch):
+def show(enter):
     """Run `python -m lrlab.preview ARGUMENTS` in this process."""
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["preview", *arguments])
-        code = 0
-        try:
-            preview.main()
-        except SystemExit as leaving:
-            code = leaving.code if isinstance(leaving.code, int) else 1
-        return Outcome(code, *capsys.readouterr())
-
-    return run
+    return partial(enter, preview.main)
 
 
 def rows(path: str) -> list[dict[str, str]]:
