@@ -22,15 +22,15 @@ class Arguments:
     resume: str | None  # a path, exactly as it was typed
 
 
-def split_off(arguments: Sequence[str], prefix: str) -> tuple[dict[str, str | None], list[str]]:
-    """The values typed for `prefix.NAME=...`, by NAME (None for nothing or null), and all other arguments.
+def split_off(arguments: Sequence[str], prefix: str) -> tuple[dict[str, str], list[str]]:
+    """The values typed for `prefix.NAME=...`, by NAME and without quotes, and all other arguments.
 
     >>> split_off(["scheduler=step", "preview.file='a b.png'", "+preview.x="], "preview")
-    ({'file': 'a b.png', 'x': None}, ['scheduler=step'])
+    ({'file': 'a b.png', 'x': ''}, ['scheduler=step'])
     """
     ours = [argument for argument in arguments if argument.lstrip("+").startswith(f"{prefix}.")]
-    keys = [key_of(argument) for argument in ours]
-    values = {key.removeprefix(f"{prefix}."): value_of(ours, key) for key in keys}
+    pairs = [argument.lstrip("+").partition("=") for argument in ours]
+    values = {key.removeprefix(f"{prefix}."): _unquoted(value) for key, _, value in pairs}
     return values, [argument for argument in arguments if argument not in ours]
 
 

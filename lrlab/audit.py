@@ -22,16 +22,16 @@ class Audit:
 
     def check(self, step: int, applied: Mapping[str, float]) -> str | None:
         """Compare update `step`; returns the line to tell the user at the first difference of the run."""
-        if self.plan.curves is None:
+        if not self.plan.curves:
             return None
         self.updates += 1
         count = self.plan.count(step)
         if self._expected[0] != count:
             self._expected = (count, {name: values[count] for name, values in self.plan.curves.items()})
         planned = self._expected[1]
-        if planned == applied:
-            return None
-        return self._record(step, planned, applied)
+        if self.plan.lrs is None:
+            applied = {name: value for name, value in applied.items() if name in planned}
+        return None if planned == applied else self._record(step, planned, applied)
 
     def _record(self, step: int, planned: Mapping[str, float], applied: Mapping[str, float]) -> str | None:
         self.differing += 1
@@ -59,8 +59,13 @@ class Audit:
         for name, value in state.items():
             setattr(self, name, value)
 
-    def summary(self, monitor: str) -> dict[str, Any]:
-        """What `summary.json` says; a scheduler that follows a metric (`monitor`) has nothing to be compared with."""
-        if self.plan.curves is None:
-            return {"exempt": f"the LR follows {monitor}"}
-        return {"equal": self.differing == 0, **self.state_dict()}
+    def summary(self, monitor: str, updates: int) -> dict[str, Any]:
+        """What `summary.json` says after `updates` updates; an LR that follows a metric (`monitor`) has no plan.
+
+        `equal` is None as long as there is nothing to say, or an update was not compared.
+        """
+        exempt = {"exempt": f"the LR follows {monitor}"} if self.plan.lrs is None else {}
+        if not self.plan.curves:
+            return exempt
+        complete = self.updates == updates > 0
+        return exempt | {"equal": self.differing == 0 if complete else None, **self.state_dict()}

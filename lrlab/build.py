@@ -17,7 +17,7 @@ from lrlab.groups import read_groups, split
 from lrlab.models import check_output
 
 Node = dict[str, Any]
-Parameters = Iterable[tuple[str, Tensor]]  # with their names in the model
+Parameters = Iterable[tuple[str, Tensor]] | None  # with their names in the model; None: of no model yet
 
 
 def build_model(node: Node, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -57,9 +57,10 @@ def build_optimizer(node: Node, parameters: Parameters) -> torch.optim.Optimizer
     checks.check_target(node, "optimizer", given=("params",))
     if "lr" in node:
         checks.number("optimizer.lr", node["lr"], above=0, example=0.01)
-    trained = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
+    if parameters is not None:
+        parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     factory = make(node | {"_partial_": True}, "optimizer")
-    groups = split(trained, named, decay_bias_and_norm=decay_all)
+    groups = split(parameters, named, decay_bias_and_norm=decay_all)
     optimizer = checks.attempt("optimizer", node["_target_"], factory, groups)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise wrong(

@@ -3,6 +3,7 @@
 Nothing is written before every run is known to be sound, and every mistake is one line and exit code 1.
 """
 
+import io
 import json
 import logging
 import os
@@ -34,10 +35,19 @@ def enter(command: Callable[[list[str]], None]) -> None:
     """Run `command` with what was typed; whatever the user did wrong is one line and exit code 1."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and leaving
     sys.path.append(os.getcwd())  # a user's own classes may lie in the current folder
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
     try:
         command(sys.argv[1:])
     except UserError as error:
         _report(error)
+        sys.exit(1)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is None:
+            raise
+        got = f"{error.filename}, which cannot be used ({error.strerror})"
+        _report(wrong("file", got=got, allowed="a place that this user may write to", do="choose another folder"))
         sys.exit(1)
     except Interrupted as stop:
         sys.exit(128 + stop.signal_number)

@@ -121,9 +121,8 @@ def _start(
 
 
 def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:
-    """The hyperparameters to record; where a metric drives the LR, no plan says which ones change."""
-    scheduled = prepared.config["optimizer"].get("schedule") or {}
-    return prepared.plan.driven() or [name for name in read(optimizer) if name.startswith("lr") or name in scheduled]
+    """The hyperparameters to record: what is planned to change, and every LR, planned or not."""
+    return list(dict.fromkeys([*(name for name in read(optimizer) if name.startswith("lr")), *prepared.plan.driven()]))
 
 
 def _batches(prepared: Prepared, *, train: bool) -> Batches:
@@ -241,7 +240,7 @@ def _write_summary(this: Run, status: str, **facts: Any) -> None:
         versions=summary.versions(),
         plan=this.prepared.plan.summary(),
         warnings=this.prepared.warnings,
-        audit=this.audit.summary(this.prepared.scheduler.monitor),
+        audit=this.audit.summary(this.prepared.scheduler.monitor, this.state.step),
         **facts,
     )
 

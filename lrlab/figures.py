@@ -13,13 +13,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MOST_TOGETHER = 8  # more curves than this are drawn as small multiples
 
 
-def draw(lines: Sequence[Line], path: Path, *, xlabel: str, ylabel: str, log: bool, notes: Sequence[str] = ()) -> None:
+def draw(
+    lines: Sequence[Line], path: Path, *, xlabel: str, ylabel: str, log: bool, without: Sequence[tuple[str, str]] = ()
+) -> None:
     """Draw staircases to `path` (.png, .svg or .pdf): on one pair of axes, or more than eight as small multiples.
 
-    `notes` are names of curves that have no values; they get an empty panel among small multiples.
+    `without` are names of curves that have no values and why; they get an empty panel among small multiples.
     """
-    if len(lines) + len(notes) > MOST_TOGETHER:
-        figure = _small_multiples(lines, notes, xlabel, ylabel, log)
+    if len(lines) + len(without) > MOST_TOGETHER:
+        figure = _small_multiples(lines, without, (xlabel, ylabel), log)
     else:
         figure = _together(lines, xlabel, ylabel, log)
     figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -49,9 +51,11 @@ def _together(lines: Sequence[Line], xlabel: str, ylabel: str, log: bool) -> Any
     return figure
 
 
-def _small_multiples(lines: Sequence[Line], notes: Sequence[str], xlabel: str, ylabel: str, log: bool) -> Any:
-    count = len(lines) + len(notes)
-    keys = {name.partition("=")[0] for name in [*(line.name for line in lines), *notes]}
+def _small_multiples(
+    lines: Sequence[Line], without: Sequence[tuple[str, str]], labels: tuple[str, str], log: bool
+) -> Any:
+    count = len(lines) + len(without)
+    keys = {name.partition("=")[0] for name in [*(line.name for line in lines), *(name for name, _ in without)]}
     prefix = f"{keys.pop()}=" if len(keys) == 1 else ""
     columns = min(7, math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
@@ -60,17 +64,17 @@ def _small_multiples(lines: Sequence[Line], notes: Sequence[str], xlabel: str, y
     for panel, line in zip(panels, lines, strict=False):
         panel.stairs(line.values, line.edges, baseline=None, color=COLOURS[0], linewidth=1.4)
         panel.set_title(line.name.removeprefix(prefix), fontsize=8.5, pad=3)
-    for panel, name in zip(panels[len(lines) :], notes, strict=False):
+    for panel, (name, reason) in zip(panels[len(lines) :], without, strict=False):
         panel.set_title(name.removeprefix(prefix), fontsize=8.5, pad=3)
-        panel.text(0.5, 0.5, "follows a metric", transform=panel.transAxes, ha="center", va="center", fontsize=8)
+        panel.text(0.5, 0.5, reason, transform=panel.transAxes, ha="center", va="center", fontsize=8)
     for index, panel in enumerate(panels):
         panel.set_visible(index < count)
         panel.tick_params(labelsize=7.5, labelbottom=count - columns <= index < count)
         panel.grid(alpha=0.3, linewidth=0.5)
         panel.spines[["top", "right"]].set_visible(False)
     _finish(panels[0], lines, log)
-    figure.supxlabel(xlabel, fontsize=10)
-    figure.supylabel(ylabel, fontsize=10)
+    figure.supxlabel(labels[0], fontsize=10)
+    figure.supylabel(labels[1], fontsize=10)
     return figure
 
 

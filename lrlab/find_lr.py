@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lrlab import checks, compose, folders
-from lrlab.arguments import read, split_off
+from lrlab.arguments import key_of, read, split_off
 from lrlab.cli import enter
 from lrlab.errors import wrong
 from lrlab.fitting import fit_to_targets
@@ -32,6 +32,7 @@ find_lr.end=10         the last LR, unless the loss explodes before
 find_lr.updates=400    from the first to the last
 find_lr.seeds=5        range tests, of seed, seed+1, ...; their median is the suggestion
 """
+OUTPUTS = Path("outputs/find_lr")
 _DISAGREE = 3.0  # times the lowest suggestion
 
 
@@ -60,6 +61,7 @@ def _main(typed: list[str]) -> None:
         got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
         raise wrong("command line", got=got, allowed="KEY=VALUE", do="see --help")
     overrides = fit_to_targets(arguments.overrides)
+    folders.require_writable(OUTPUTS)
     tests = _run(overrides, settings)
     found = [suggestion for _, _, suggestion in tests if suggestion is not None]
     if not found:
@@ -70,17 +72,17 @@ def _main(typed: list[str]) -> None:
             do="find_lr.updates=2000, or other ends",
         )
     lr = _rounded(statistics.median_low([suggestion.lr for suggestion in found]))
-    folder = folders.reserve(Path("outputs/find_lr") / f"{_now()}_{folders.run_name(arguments.overrides)}")
+    folder = folders.reserve(OUTPUTS / f"{_now()}_{folders.run_name(arguments.overrides)}")
     _write(folder, tests, lr, settings, theirs)
     for line in conclusion(lr, found, len(tests), settings, theirs):
         print(line)
     print(f"figure: {folder / 'figure.png'}")
 
 
-def read_settings(typed: Mapping[str, str | None]) -> Settings:
+def read_settings(typed: Mapping[str, str]) -> Settings:
     """Raises UserError for the first of the `find_lr.NAME=VALUE` that is not allowed."""
     checks.require_names(typed, "find_lr", [field.name for field in fields(Settings)])
-    settings = Settings(**{name: _number(text or "") for name, text in typed.items()})
+    settings = Settings(**{name: _number(text) for name, text in typed.items()})
     checks.number("find_lr.start", settings.start, above=0, example=1e-6)
     checks.number("find_lr.end", settings.end, above=settings.start, example=10)
     checks.number("find_lr.updates", settings.updates, whole=True, low=20, example=400)
@@ -153,7 +155,7 @@ def conclusion(
 ) -> list[str]:
     """What to tell the user: the LR with its spread, what to type, and what makes it doubtful."""
     low, high = min(one.lr for one in found), max(one.lr for one in found)
-    others = [override for override in overrides if not override.startswith("optimizer.lr=")]
+    others = [override for override in overrides if key_of(override) != "optimizer.lr"]
     lines = [
         f"optimizer.lr={lr:g}  (median of {len(found)} of {tests} seeds, {low:.2g} to {high:.2g})",
         shlex.join(["python", "train.py", *others, f"optimizer.lr={lr:g}"]),

@@ -22,12 +22,14 @@ def fit_to_targets(overrides: list[str]) -> list[str]:
     swept = {key_of(override) for override in overrides} - {key_of(override) for override in single}
     typed = {key_of(override): override for override in overrides if override[0] not in "+~"}
     keys = [key for key in typed if "." in key and key.partition(".")[0] in {*GROUPS} - swept]
-    if not keys:
-        return overrides
-    base = [o for o in single if "." not in key_of(o) or "_target_" in key_of(o) or o.startswith("hydra")]
-    config = compose.resolve(compose.compose([override for override in base if not override.startswith("~")]))
-    replaced = {key for key in keys if _is_node(typed[key]) and isinstance(_at(config, key), Mapping)}
-    added = {key for key in keys if key not in replaced and _is_missing(config, key)}
+    added = {key for key in typed if key in _FREE or key.startswith(tuple(f"{free}." for free in _FREE))}
+    replaced, left_over = set(), []
+    if keys:
+        base = [o for o in single if "." not in key_of(o) or "_target_" in key_of(o) or o.startswith("hydra")]
+        config = compose.resolve(compose.compose([override for override in base if not override.startswith("~")]))
+        replaced = {key for key in keys if _is_node(typed[key]) and "_target_" in (_at(config, key) or {})}
+        added |= {key for key in keys if key not in replaced and _is_missing(config, key)}
+        left_over = [f"~{key}" for key in _left_over(config, keys) if key not in typed]
     fitted = []
     for override in overrides:
         key = key_of(override)
@@ -35,7 +37,7 @@ def fit_to_targets(overrides: list[str]) -> list[str]:
             fitted += [f"~{key}", f"+{override}"]
         else:
             fitted.append(f"++{override}" if typed.get(key) == override and key in added else override)
-    return fitted + [f"~{key}" for key in _left_over(config, keys) if key not in typed]
+    return fitted + left_over
 
 
 def _is_node(override: str) -> bool:
@@ -54,8 +56,6 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
 def _is_missing(config: Mapping[str, Any], key: str) -> bool:
     """Whether the config lacks a setting that its node takes."""
     path, _, name = key.rpartition(".")
-    if key.startswith(_FREE) and key not in _FREE:
-        return True
     node = _at(config, path)
     return isinstance(node, Mapping) and "_target_" in node and name not in node and name in _known(path, node)
 

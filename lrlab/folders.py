@@ -103,3 +103,15 @@ def fixed_keys(runs: Sequence[Sequence[str]]) -> list[str]:
             values.setdefault(override.lstrip("+~").partition("=")[0], set()).add(override)
     fixed = [key for key, several in values.items() if len(several) == 1]
     return fixed if len(fixed) < len(values) else list(MACHINE)
+
+
+def require_writable(folder: Path) -> None:
+    """Raise UserError where `folder`, which may not exist yet, could not be made or written to."""
+    existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise wrong(
+            "folder",
+            got=f"{folder}, but {existing} is no folder that this user may write to",
+            allowed="a place to write to",
+            do="start from another folder",
+        )

@@ -16,7 +16,7 @@ class GreedyLR:
     After more than `patience` steps of improvement in a row the LR rises to lr / factor, at most `max_lr`; after more
     than `patience` steps without, it falls to lr * factor, at least `min_lr`. During `warmup` steps after a rise, and
     `cooldown` steps after a fall, nothing is counted. The metric is averaged over the last `window` steps. After
-    `reset_after` falls that were asked for at `min_lr` everything starts anew at the base LR; None: never.
+    `reset_after` falls that ended at `min_lr` everything starts anew at the base LR; None: never.
 
     An improvement is a change of more than `threshold` in the direction of `mode` against the best value so far: in
     the metric's unit (abs), or in shares of the best value's size (rel), whatever its sign. NaN is no improvement, and
@@ -24,8 +24,9 @@ class GreedyLR:
 
     Raises UserError for settings that are out of range, and for a base LR outside of [min_lr, max_lr].
 
-    Source: Subramanian et al., 2025, arXiv:2512.14527. The settings are those of Hugging Face's GreedyLR, but that
-    `window=1` is its smooth=False and `reset_after` its reset_start, and that sign and NaN are handled.
+    Source: arXiv:2512.14527 (2025). It steps as Hugging Face's GreedyLR does, with `window=1` for smooth=False and
+    `reset_after` for reset_start; the defaults differ (there: min_lr 0.001, reset_start 500), a smallest change
+    `eps` is left out, and the sign of metrics and NaN are handled.
     """
 
     def __init__(
@@ -51,6 +52,9 @@ class GreedyLR:
             ("threshold_mode", threshold_mode, "abs, rel", threshold_mode in ("abs", "rel")),
             ("factor", factor, "between 0 and 1", 0 < factor < 1),
             ("threshold", threshold, "a number from 0", 0 <= threshold < math.inf),
+            ("patience", patience, "at least 0", patience >= 0),
+            ("cooldown", cooldown, "at least 0", cooldown >= 0),
+            ("warmup", warmup, "at least 0", warmup >= 0),
             ("window", window, "at least 1", window >= 1),
             ("reset_after", reset_after, "at least 1, or null", reset_after is None or reset_after >= 1),
             ("min_lr", min_lr, f"0 to the base LR, {lowest:g}", 0 <= min_lr <= lowest),
@@ -98,18 +102,16 @@ class GreedyLR:
 
     def _fall(self) -> None:
         self.bad, self.waiting = 0, self.cooldown
-        if max(self._last_lr) <= self.min_lr:
-            self.stuck += 1
-            if self.stuck == self.reset_after:
-                self._start_anew()
-        else:
-            self._set([max(lr * self.factor, self.min_lr) for lr in self._last_lr])
+        self._set([max(lr * self.factor, self.min_lr) for lr in self._last_lr])
+        self.stuck += max(self._last_lr) <= self.min_lr
+        if self.stuck and self.stuck == self.reset_after:
+            self._start_anew()
 
     def _improves(self, value: float) -> bool:
         if math.isnan(value):
             return False
-        if self.best is None:
-            return True
+        if self.best is None or math.isinf(self.best):
+            return self.best is None or math.isfinite(value)
         margin = self.threshold * (abs(self.best) if self.threshold_mode == "rel" else 1.0)
         return value < self.best - margin if self.mode == "min" else value > self.best + margin
 

@@ -58,29 +58,16 @@ def _read(name: str, settings: Any) -> Group:
 
 
 def split(
-    parameters: Iterable[tuple[str, Tensor]], groups: list[Group], *, decay_bias_and_norm: bool
+    parameters: Iterable[tuple[str, Tensor]] | None, groups: list[Group], *, decay_bias_and_norm: bool
 ) -> list[dict[str, Any]]:
     """torch's parameter groups for named `parameters`: those of `groups`, and the rest, which has no name.
 
     With `decay_bias_and_norm` false each one is split again: parameters of at most one dimension have no weight
     decay, in a group `no_decay` or `NAME_no_decay`. Empty groups are left out. The first group is one whose LR is the
-    scheduler's own, where there is one. Raises UserError where a group takes no parameter, or two take the same.
+    scheduler's own, where there is one. `parameters` None stands for those of a model that no one has yet: every
+    group gets a matrix and a vector. Raises UserError where a group takes no parameter, or two take the same.
     """
-    parameters = list(parameters)
-    members: dict[str | None, list[Tensor]] = {None: [], **{group.name: [] for group in groups}}
-    for name, parameter in parameters:
-        takers = [group.name for group in groups if group.takes(name)]
-        if len(takers) > 1:
-            raise wrong(
-                "optimizer.groups",
-                got=f"{' and '.join(takers)}, which both take {name}",
-                allowed="each parameter in one group",
-                do=f"narrow the patterns, optimizer.groups.{takers[1]}.params=[...]",
-            )
-        members[takers[0] if takers else None].append(parameter)
-    for group in groups:
-        if not members[group.name]:
-            raise _nothing_taken(group, [name for name, _ in parameters])
+    members = _stand_ins(groups) if parameters is None else _members(list(parameters), groups)
     made = []
     for settings in [Group("", ()), *groups]:
         own = members[settings.name or None]
@@ -96,12 +83,39 @@ def split(
     return sorted(made, key=lambda group: ("lr_scale" in group, "name" in group))
 
 
+def _members(parameters: list[tuple[str, Tensor]], groups: list[Group]) -> dict[str | None, list[Tensor]]:
+    """The parameters of each group by its name; None is the rest."""
+    members: dict[str | None, list[Tensor]] = {None: [], **{group.name: [] for group in groups}}
+    for name, parameter in parameters:
+        takers = [group.name for group in groups if group.takes(name)]
+        if len(takers) > 1:
+            raise wrong(
+                "optimizer.groups",
+                got=f"{' and '.join(takers)}, which both take {name}",
+                allowed="each parameter in one group",
+                do=f"narrow the patterns, optimizer.groups.{takers[1]}.params=[...]",
+            )
+        members[takers[0] if takers else None].append(parameter)
+    for group in groups:
+        if not members[group.name]:
+            raise _nothing_taken(group, [name for name, _ in parameters])
+    return members
+
+
+def _stand_ins(groups: list[Group]) -> dict[str | None, list[Tensor]]:
+    return {
+        name: [torch.zeros(size, requires_grad=True) for size in ((1, 1), (1,))]
+        for name in [None, *(group.name for group in groups)]
+    }
+
+
 def _as_torchs(settings: Group, suffix: str, parameters: list[Tensor], weight_decay: float | None) -> dict[str, Any]:
     group: dict[str, Any] = {"params": parameters}
     if name := "_".join(filter(None, (settings.name, suffix))):
         group["name"] = name
     if weight_decay is not None:
         group["weight_decay"] = weight_decay
+        group["own_weight_decay"] = suffix != "no_decay"  # to be recorded; where nothing decays there is nothing to see
     if settings.lr_scale != 1 or settings.delay != 0:
         group |= {"lr_scale": settings.lr_scale, "delay": settings.delay}
     return group
@@ -117,12 +131,3 @@ def _nothing_taken(group: Group, names: list[str]) -> Exception:
         allowed=f"names or patterns of parameters, which begin with {', '.join(parts)}",
         do=f"optimizer.groups.{group.name}.params=[{guess or parts[0]}.*]",
     )
-
-
-def stand_ins(groups: list[Group]) -> list[tuple[str, Tensor]]:
-    """Named parameters of a model that no one has yet: a matrix and a vector for each group, and for the rest."""
-    names = ["", *(group.patterns[-1].replace("*", "_").replace("?", "_") for group in groups)]
-    sizes = ((1, 1), (1,))
-    return [
-        (name if name else f"lrlab-{size}", torch.zeros(size, requires_grad=True)) for name in names for size in sizes
-    ]

@@ -14,6 +14,16 @@ from lrlab.errors import wrong
 INTERVALS = ("epoch", "step")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ep|st|%)?")
 _MEANT_AS_DURATION = re.compile(r"[-+.]?\d")
+# Settings of torch's schedulers and of lrlab's schedules that are levels or factors, and those that are lengths.
+_LEVELS = {
+    *("gamma", "factor", "floor", "value", "values", "rate", "amount", "peak_decay", "start", "pct_start", "growth"),
+    *("start_factor", "end_factor", "eta_min", "base_lr", "max_lr", "min_lr", "power", "exponent", "k_decay", "offset"),
+    *("div_factor", "final_div_factor", "threshold", "ratio", "beta2", "lower", "upper", "low", "high", "lr"),
+}
+_LENGTHS = {
+    *("steps", "total", "warmup", "decay", "period", "milestones", "ends", "up", "down", "step_size", "upper_bound"),
+    *("timescale", "width", "center"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,29 @@ class Horizon:
             )
         return counts
 
+    def _check_kind(self, name: str, value: Any, interval: str, key: str) -> None:
+        """Raise UserError where a level is written as a duration, or a length is not whole."""
+        parts = value if isinstance(value, list) else [value]
+        levels, lengths = parts if name in _LEVELS else [], parts if name in _LENGTHS else []
+        if name == "knots":
+            pairs = [part for part in parts if isinstance(part, list) and len(part) == 2]
+            levels, lengths = [level for _, level in pairs], [time for time, _ in pairs]
+        for level in levels:
+            if isinstance(level, str) and _DURATION.fullmatch(level):
+                number = float(level[:-1]) / 100 if level.endswith("%") else 0.5
+                raise wrong(
+                    key, got=f"'{level}', a duration", allowed="a number", do=f"{number:g} in place of '{level}'"
+                )
+        for length in lengths:
+            if isinstance(length, float):
+                example = f"{length:.0%}" if 0 < length < 1 else f"{length:.0f}"
+                raise wrong(
+                    key,
+                    got=length,
+                    allowed=f"a whole number of {interval}s, or 5ep, 500st, 25%",
+                    do=f"{example} in place of {length}",
+                )
+
     def _unit(self, unit: str | None, interval: str) -> Fraction:
         """One `unit` in counts of `interval`."""
         if unit is None:
@@ -76,12 +109,16 @@ class Horizon:
     def resolve(self, node: Any, interval: str, key: str) -> Any:
         """A copy of the plain config `node` (dicts, lists, scalars) in which every duration is a count of `interval`.
 
-        A string that starts like a number is meant as a duration and must be one.
+        A string that starts like a number is meant as a duration and must be one. In the nodes of torch's schedulers
+        and of lrlab's schedules, levels such as `gamma` are no durations, and lengths are whole.
 
         >>> Horizon(20, 50).resolve({"step_size": "25%", "milestones": ["5ep", 8], "mode": "min"}, "epoch", "scheduler")
         {'step_size': 5, 'milestones': [5, 8], 'mode': 'min'}
         """
         if isinstance(node, dict):
+            if str(node.get("_target_", "")).startswith(("lrlab.", "torch.")):
+                for name, value in node.items():
+                    self._check_kind(name, value, interval, f"{key}.{name}")
             return {name: self.resolve(value, interval, f"{key}.{name}") for name, value in node.items()}
         if isinstance(node, list):
             return [self.resolve(value, interval, key) for value in node]

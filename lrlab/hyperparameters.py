@@ -23,7 +23,8 @@ def read(optimizer: Optimizer) -> dict[str, float]:
     """The values in force: `lr`, `lr/NAME` of named and further groups, `momentum`, `weight_decay`.
 
     `lr` is the scheduler's own curve: the first group's LR, before a scale or a delay of that group. Momentum is
-    Adam's beta1 where there are betas, as for torch's CyclicLR; it and weight decay are the first group's.
+    Adam's beta1 where there are betas, as for torch's CyclicLR, and is the same in all groups. A group with a weight
+    decay of its own has it as `weight_decay/NAME`.
     """
     groups = optimizer.param_groups
     first = groups[0]
@@ -35,8 +36,11 @@ def read(optimizer: Optimizer) -> dict[str, float]:
         values["momentum"] = float(first["momentum"])
     elif "betas" in first:
         values["momentum"] = float(first["betas"][0])
-    if "weight_decay" in first:
-        values["weight_decay"] = float(first["weight_decay"])
+    for group in groups:
+        if "own_weight_decay" not in group and "weight_decay" in group:
+            values.setdefault("weight_decay", float(group["weight_decay"]))
+        elif group.get("own_weight_decay"):
+            values[f"weight_decay/{group['name']}"] = float(group["weight_decay"])
     return values
 
 
@@ -73,6 +77,10 @@ class HyperparameterScheduler:
         for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_last_lr(), strict=True):
             group["lr"] = lr  # torch's schedulers compute the next LR from the one that they left there
         self.scheduler.step(*metrics)
+        self.advance()
+
+    def advance(self) -> None:
+        """Go on by one step in all that `scheduler` does not drive."""
         self.count += 1
         self._apply()
 
@@ -99,6 +107,7 @@ class HyperparameterScheduler:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.scheduler.load_state_dict(state_dict["scheduler"])
         self.count = state_dict["count"]
+        self._apply()  # the curves may be another run's, longer than the one that the optimizer's state is from
 
 
 def _get(group: Mapping[str, Any], name: str) -> float:

@@ -19,65 +19,70 @@ from lrlab.hyperparameters import follows_metric, read
 class Plan:
     """The value of each hyperparameter at every count of `interval`.
 
-    `curves` maps `lr`, `lr/GROUP`, `momentum` and `weight_decay` to their values; it is None where a metric decides
-    during training.
+    `curves` maps `lr`, `lr/GROUP`, `momentum` and `weight_decay` to their values. Where the LR follows a metric it
+    has no LR, and only what is scheduled beside it.
     """
 
     horizon: Horizon
     interval: str
-    curves: Mapping[str, tuple[float, ...]] | None
+    curves: Mapping[str, tuple[float, ...]]
 
     @property
     def lrs(self) -> tuple[float, ...] | None:
-        """The base LR of every count of the interval."""
-        return None if self.curves is None else self.curves["lr"]
+        """The LR of every count of the interval; None where a metric decides it during training."""
+        return self.curves.get("lr")
+
+    @property
+    def updates_per_count(self) -> int:
+        return 1 if self.interval == "step" else self.horizon.steps_per_epoch
 
     def count(self, step: int) -> int:
         """The count of the interval in which update `step` is."""
-        return step if self.interval == "step" else step // self.horizon.steps_per_epoch
+        return step // self.updates_per_count
 
     def at(self, step: int, name: str = "lr") -> float | None:
         """The LR, or another hyperparameter, of update `step`, 0 <= step < horizon.steps."""
-        return None if self.curves is None else self.curves[name][self.count(step)]
+        return self.curves[name][self.count(step)] if name in self.curves else None
 
     def per_update(self, name: str = "lr") -> list[float]:
         """The value of every update; empty where a metric decides."""
-        repeats = 1 if self.interval == "step" else self.horizon.steps_per_epoch
-        return [value for value in (self.curves or {}).get(name, ()) for _ in range(repeats)]
+        return [value for value in self.curves.get(name, ()) for _ in range(self.updates_per_count)]
 
     @cached_property
     def hashes(self) -> dict[str, str]:
         """A hash of each curve: equal for equal values at every update, whatever the interval."""
-        return {name: self._hash(values) for name, values in (self.curves or {}).items()}
+        return {name: self._hash(values) for name, values in self.curves.items()}
 
     def _hash(self, values: tuple[float, ...]) -> str:
-        repeats = 1 if self.interval == "step" else self.horizon.steps_per_epoch
-        runs = [f"{value!r}x{repeats * sum(1 for _ in same)}" for value, same in groupby(values)]
+        # + 0.0 makes a zero of either sign the same; groupby joins equal neighbours
+        runs = [f"{value + 0.0!r}x{self.updates_per_count * sum(1 for _ in same)}" for value, same in groupby(values)]
         return hashlib.sha256(" ".join(runs).encode()).hexdigest()
 
-    def fingerprint(self) -> str | None:
+    def fingerprint(self) -> str:
         """One hash for all curves together."""
-        return None if self.curves is None else hashlib.sha256(repr(self.hashes).encode()).hexdigest()
+        return hashlib.sha256(repr(self.hashes).encode()).hexdigest()
 
     def driven(self) -> list[str]:
         """The hyperparameters that are worth recording: every LR, and what else changes during the run."""
-        curves = self.curves or {}
+        curves = self.curves
         return [name for name, values in curves.items() if name.startswith("lr") or min(values) != max(values)]
 
     def summary(self, points: int = 100) -> dict[str, Any]:
         """The horizon and, for what is driven, values at up to about `points` updates and a hash of all of them."""
-        result: dict[str, Any] = {
-            "epochs": self.horizon.epochs,
-            "steps_per_epoch": self.horizon.steps_per_epoch,
-            "updates": self.horizon.steps,
-            "interval": self.interval,
-        }
-        if self.curves is None:
-            return result | {"lr": None, "note": "the LR follows a metric, so it is not known in advance"}
         steps = self.horizon.steps
         sampled = sorted({round(i * (steps - 1) / points) for i in range(points + 1)})
         curves = {name: {str(step): self.at(step, name) for step in sampled} for name in self.driven()}
-        return result | curves | {"sha256": {name: self.hashes[name] for name in curves}}
+        result = {
+            "epochs": self.horizon.epochs,
+            "steps_per_epoch": self.horizon.steps_per_epoch,
+            "updates": steps,
+            "interval": self.interval,
+            **curves,
+            "sha256": {name: self.hashes[name] for name in curves},
+        }
+        if self.lrs is None:
+            result |= {"lr": None, "note": "the LR follows a metric, so it is not known in advance"}
+        return result
 
 
 def simulate(
@@ -88,19 +93,23 @@ def simulate(
 ) -> Plan:
     """Step a fresh scheduler through the whole horizon and record what each count of `interval` would use.
 
-    Raises UserError where a value is negative or not finite, or the scheduler fails before the end.
+    Raises UserError where a value cannot be trained with, or the scheduler fails before the end.
     """
     optimizer = make_optimizer()
     scheduler = make_scheduler(optimizer)
+    step, names = scheduler.step, list(read(optimizer))
     if follows_metric(scheduler):
-        return Plan(horizon, interval, None)
+        step = getattr(scheduler, "advance", lambda: None)
+        names = [name for name in names if not name.startswith("lr")] if hasattr(scheduler, "advance") else []
     optimizer.step()  # torch warns where a scheduler steps before its optimizer
-    rows: list[dict[str, float]] = []
-    for count in range(horizon.total(interval)):
-        rows.append(read(optimizer))
-        _require_usable(rows[-1], count, interval)
+    curves: dict[str, list[float]] = {name: [] for name in names}
+    for count in range(horizon.total(interval) if names else 0):
+        values = read(optimizer)
+        _require_usable(values, count, interval)
+        for name in names:
+            curves[name].append(values[name])
         try:
-            scheduler.step()
+            step()
         except Exception as error:
             if "; allowed: " in str(error):  # our own schedules say it in three parts
                 raise UserError(f"scheduler: {error}") from error
@@ -110,18 +119,18 @@ def simulate(
                 allowed=f"a scheduler that lasts {horizon.total(interval)} {interval}s",
                 do="make its durations fit the run, for example in percent",
             ) from error
-    return Plan(horizon, interval, {name: tuple(row[name] for row in rows) for name in rows[0]})
+    return Plan(horizon, interval, {name: tuple(values) for name, values in curves.items()})
 
 
 def _require_usable(values: Mapping[str, float], count: int, interval: str) -> None:
     for name, value in values.items():
-        if not 0 <= value < math.inf:
+        if not 0 <= value < (1 if name == "momentum" else math.inf):
             what = name.replace("lr", "LR", 1).replace("weight_decay", "weight decay")
             raise wrong(
                 "scheduler",
                 got=f"a planned {what} of {value:g} {'in epoch' if interval == 'epoch' else 'at update'} "
                 f"{count + (interval == 'epoch')}",
-                allowed="finite and not negative",
+                allowed="0 to 1, 1 excluded" if name == "momentum" else "finite and not negative",
                 do="change the scheduler's settings (gamma, factor, end value, ...)",
             )
 

@@ -12,7 +12,6 @@ from lrlab import build, checks, lint, scheduling, settings
 from lrlab.batches import Batching, batches_per_epoch
 from lrlab.compose import resolve
 from lrlab.data import Splits
-from lrlab.groups import read_groups, stand_ins
 from lrlab.horizon import Horizon
 from lrlab.plan import Plan, simulate
 
@@ -57,7 +56,7 @@ def prepare(config: DictConfig) -> Prepared:
     batching, data_node = settings.split_batching(plain["data"])
     checks.check_target(data_node, "data")
     checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
-    build.build_optimizer(plain["optimizer"], stand_ins(read_groups(plain["optimizer"].get("groups", {}))))
+    build.build_optimizer(plain["optimizer"], None)
     splits = build.make(data_node, "data")
     settings.check_splits(splits, batching)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
@@ -86,7 +85,7 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
         steps_per_epoch = batches_per_epoch(len(splits.train), batching, train=True)
     horizon = Horizon(trainer.epochs, steps_per_epoch)
     optimizer = plain["optimizer"]
-    make_optimizer = partial(build.build_optimizer, optimizer, stand_ins(read_groups(optimizer.get("groups", {}))))
+    make_optimizer = partial(build.build_optimizer, optimizer, None)
     scheduler = scheduling.scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"))
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     return plan, lint.warnings(plan, plain["scheduler"], optimizer)

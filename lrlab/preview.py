@@ -5,6 +5,7 @@ Takes what `train.py` takes; commas mean several curves, as in a sweep. No data 
 
 import csv
 import io
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -53,11 +54,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Curve:
-    """One planned run."""
+    """One planned run; without a plan where it cannot be one with these settings."""
 
     name: str
-    plan: Plan
-    warnings: list[str]
+    plan: Plan | None
+    notes: list[str]  # warnings, or why there is no plan
+
+    def shows(self, name: str) -> bool:
+        return self.plan is not None and name in self.plan.curves
 
 
 def main() -> None:
@@ -74,22 +78,23 @@ def _main(typed: list[str]) -> None:
     if arguments.flags or arguments.resume:
         raise wrong("command line", got=arguments.flags or "resume=", allowed="KEY=VALUE", do="see --help")
     curves = plan_curves(arguments.overrides, settings.steps_per_epoch)
-    shown = [curve for curve in curves if curve.plan.curves is None or settings.show in curve.plan.curves]
-    if not [curve for curve in shown if curve.plan.curves is not None]:
+    shown = [curve for curve in curves if curve.shows(settings.show)]
+    if not shown:
         raise _nothing_to_show(curves, settings.show)
+    table = as_csv(shown, settings.show) if settings.csv else ""
     _print(curves, settings)
     if settings.csv:
-        write_whole(Path(settings.csv), as_csv(curves, settings.show))
+        write_whole(Path(settings.csv), table)
         print(f"wrote {settings.csv}")
     if settings.file:
         _draw(curves, settings)
         print(f"wrote {settings.file}")
 
 
-def read_settings(typed: Mapping[str, str | None]) -> Settings:
+def read_settings(typed: Mapping[str, str]) -> Settings:
     """Raises UserError for the first of the `preview.NAME=VALUE` that is not allowed."""
     checks.require_names(typed, "preview", [field.name for field in fields(Settings)])
-    given: dict[str, Any] = {name: value for name, value in typed.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in typed.items() if value != "null"}
     if "log" in given:
         given["log"] = {"true": True, "false": False}.get(given["log"].lower(), given["log"])
         checks.flag("preview.log", given["log"])
@@ -123,40 +128,45 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[C
     every = f"scheduler={','.join(compose.options('scheduler', overrides))}"
     runs = compose.expand(fit_to_targets([every if typed == "scheduler=all" else typed for typed in overrides]))
     fixed = [key for key in folders.fixed_keys(runs) if key != "scheduler" or len(runs) > 1]
-    curves = []
+    curves: list[Curve] = []
     for run in runs:
         config = compose.compose(run)
         name = folders.run_name(run, leave_out=fixed)
         if name == "default":
-            name = f"scheduler={config.hydra.runtime.choices.scheduler}"
+            name = f"scheduler={config.hydra.runtime.choices.get('scheduler')}"
+        if name in [curve.name for curve in curves]:
+            raise wrong("command line", got=f"two curves named {name}", allowed="each once", do="remove the double")
         try:
             curves.append(Curve(name, *plan_only(config, steps_per_epoch)))
         except UserError as error:
-            raise UserError(f"{name}: {error}" if len(runs) > 1 else str(error)) from error
+            if "scheduler=all" in overrides:
+                curves.append(Curve(name, None, [str(error)]))
+            else:
+                raise UserError(f"{name}: {error}" if len(runs) > 1 else str(error)) from error
     return curves
 
 
 def _nothing_to_show(curves: Sequence[Curve], show: str) -> UserError:
-    there = sorted({name for curve in curves for name in curve.plan.curves or ()})
-    if not there:
-        return wrong(
-            "scheduler",
-            got="only schedulers that follow a metric, whose LR is not known before training",
-            allowed="at least one that is",
-            do="scheduler=cosine",
-        )
-    return wrong("preview.show", got=show, allowed=", ".join(there), do=f"preview.show={there[0]}")
+    there = sorted({name for curve in curves if curve.plan is not None for name in curve.plan.curves})
+    if there:
+        return wrong("preview.show", got=show, allowed=", ".join(there), do=f"preview.show={there[0]}")
+    return wrong(
+        "scheduler",
+        got="only schedulers that follow a metric, whose LR is not known before training",
+        allowed="at least one that is",
+        do="scheduler=cosine",
+    )
 
 
 def line_of(curve: Curve, show: str, axis: str) -> Line:
     """The curve as a staircase over epochs, updates or percent."""
     plan = curve.plan
-    assert plan.curves is not None
+    assert plan is not None
     values = plan.curves[show]
-    per_epoch = 1 if plan.interval == "epoch" else plan.horizon.steps_per_epoch
+    per_epoch = plan.horizon.steps_per_epoch // plan.updates_per_count
     unit = {
         "epoch": 1 / per_epoch,
-        "step": plan.horizon.steps_per_epoch / per_epoch,
+        "step": plan.updates_per_count,
         "percent": 100 / len(values),
     }[axis]
     return Line(curve.name, [count * unit for count in range(len(values) + 1)], values)
@@ -164,15 +174,22 @@ def line_of(curve: Curve, show: str, axis: str) -> Line:
 
 def as_csv(curves: Sequence[Curve], show: str) -> str:
     """A row an update: `step`, `epoch`, then a column a curve; empty where a run is over."""
-    planned = [curve for curve in curves if curve.plan.curves is not None and show in curve.plan.curves]
-    columns = [curve.plan.per_update(show) for curve in planned]
+    plans = [curve.plan for curve in curves if curve.plan is not None]
+    lengths = {plan.horizon.steps_per_epoch for plan in plans}
+    if len(lengths) > 1:
+        raise wrong(
+            "preview.csv",
+            got=f"curves with {' and '.join(map(str, sorted(lengths)))} updates an epoch, with no common epochs",
+            allowed="one length of an epoch",
+            do="preview.steps_per_epoch=N, or a file a curve",
+        )
+    columns = [plan.per_update(show) for plan in plans]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", "epoch", *(curve.name for curve in planned)])
-    longest = max(planned, key=lambda curve: curve.plan.horizon.steps).plan.horizon
-    for step in range(longest.steps):
+    writer.writerow(["step", "epoch", *(curve.name for curve in curves)])
+    for step in range(max(map(len, columns))):
         values = [repr(column[step]) if step < len(column) else "" for column in columns]
-        writer.writerow([step, step // longest.steps_per_epoch, *values])
+        writer.writerow([step, step // min(lengths), *values])
     return text.getvalue()
 
 
@@ -180,7 +197,7 @@ def _draw(curves: Sequence[Curve], settings: Settings) -> None:
     from lrlab import figures
 
     assert settings.file is not None
-    planned = [curve for curve in curves if curve.plan.curves is not None and settings.show in curve.plan.curves]
+    planned = [curve for curve in curves if curve.shows(settings.show)]
     path = Path(settings.file)
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
@@ -190,7 +207,11 @@ def _draw(curves: Sequence[Curve], settings: Settings) -> None:
             xlabel=AXES[settings.x],
             ylabel=LABELS.get(settings.show, settings.show),
             log=settings.log,
-            notes=[curve.name for curve in curves if curve.plan.curves is None],
+            without=[
+                (curve.name, "not with these\nsettings" if curve.plan is None else "follows a metric")
+                for curve in curves
+                if curve not in planned
+            ],
         )
         temporary.replace(path)
     finally:
@@ -204,7 +225,7 @@ def _print(curves: Sequence[Curve], settings: Settings) -> None:
 
     console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
     colours = ("blue", "red", "green", "magenta", "yellow", "cyan")
-    planned = [curve for curve in curves if curve.plan.curves is not None and settings.show in curve.plan.curves]
+    planned = [curve for curve in curves if curve.shows(settings.show)]
     lines = [line_of(curve, settings.show, settings.x) for curve in planned]
     together = len(lines) <= _MOST_DRAWN
     if together:
@@ -216,24 +237,25 @@ def _print(curves: Sequence[Curve], settings: Settings) -> None:
                 text.append(part, style=colours[index] if index >= 0 else None)
             console.print(text)
     marks = [f"{chr(97 + index)} " if together and len(lines) > 1 else "" for index in range(len(lines))]
-    for index, line in enumerate(_table(planned, lines, marks, settings.show)):
+    for index, line in enumerate(_table(planned, lines, marks)):
         console.print(Text(line, style=colours[index - 1] if together and index and len(lines) > 1 else ""))
     for note in _notes(curves):
         console.print(note)
 
 
-def _table(curves: Sequence[Curve], lines: Sequence[Line], marks: Sequence[str], show: str) -> list[str]:
+def _table(curves: Sequence[Curve], lines: Sequence[Line], marks: Sequence[str]) -> list[str]:
     """The header and a line a curve, in columns."""
     rows = [["curve", "updates", "start", "peak", "at", "end", "mean", "at zero"]]
     drawings = [""]
     for curve, line, mark in zip(curves, lines, marks, strict=True):
-        values = curve.plan.per_update(show)
-        peak = max(values)
-        zeros = [step for step, value in enumerate(values) if value == 0]
-        at_zero = f"{len(zeros)} ({zeros[0]}..{zeros[-1]})" if zeros else "0"
-        numbers = [f"{values[0]:.4g}", f"{peak:.4g}", str(values.index(peak)), f"{values[-1]:.4g}"]
-        mean = sum(values) / len(values)
-        rows.append([mark + curve.name, f"0..{len(values) - 1}", *numbers, f"{mean:.4g}", at_zero])
+        assert curve.plan is not None
+        values, repeats = line.values, curve.plan.updates_per_count
+        peak, updates = max(values), len(values) * repeats
+        zeros = [count for count, value in enumerate(values) if value == 0]
+        at_zero = f"{len(zeros) * repeats} ({zeros[0] * repeats}..{(zeros[-1] + 1) * repeats - 1})" if zeros else "0"
+        numbers = [f"{values[0]:.4g}", f"{peak:.4g}", str(values.index(peak) * repeats), f"{values[-1]:.4g}"]
+        mean = math.fsum(values) / len(values)
+        rows.append([mark + curve.name, f"0..{updates - 1}", *numbers, f"{mean:.4g}", at_zero])
         drawings.append("  " + sparkline(line) if len(lines) > _MOST_DRAWN else "")
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     aligned = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
@@ -244,12 +266,15 @@ def _notes(curves: Sequence[Curve]) -> list[str]:
     notes = []
     same: dict[str, list[str]] = {}
     for curve in curves:
-        if curve.plan.curves is None:
+        if curve.plan is None:
+            notes += [f"{curve.name}: {note}" for note in curve.notes]
+        elif curve.plan.lrs is None:
             notes.append(f"{curve.name} follows a metric: its LR is not known before training")
         else:
             same.setdefault(curve.plan.hashes["lr"], []).append(curve.name)
     notes += [f"the same LR at every update: {', '.join(names)}" for names in same.values() if len(names) > 1]
-    return notes + [f"warning: {curve.name}: {warning}" for curve in curves for warning in curve.warnings]
+    planned = [curve for curve in curves if curve.plan is not None]
+    return notes + [f"warning: {curve.name}: {warning}" for curve in planned for warning in curve.notes]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from lrlab.trainer import MONITORS
 # (LinearLR stays at its first factor), some count from the wrong end (StepLR below 0).
 _LEAST_COUNTS = {
     **dict.fromkeys(("step_size", "T_max", "T_0", "total_iters", "total_steps", "step_size_up", "step_size_down"), 1),
-    **dict.fromkeys(("milestones", "patience", "cooldown"), 0),
+    **dict.fromkeys(("milestones", "patience", "cooldown", "warmup"), 0),
 }
 
 
@@ -40,7 +40,7 @@ def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> Sc
     interval, monitor = node.pop("interval", "epoch"), node.pop("monitor", "val_loss")
     checks.choice("scheduler.interval", interval, INTERVALS)
     checks.choice("scheduler.monitor", monitor, MONITORS)
-    resolved = horizon.resolve(node, interval, "scheduler")
+    resolved = _as_partials(horizon.resolve(node, interval, "scheduler"))
     for name, least in _LEAST_COUNTS.items():
         for count in resolved[name] if isinstance(resolved.get(name), list) else [resolved.get(name)]:
             if isinstance(count, int) and count < least:
@@ -87,10 +87,36 @@ def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[s
         settings = {"_target_": f"lrlab.schedules.{entry}"} if isinstance(entry, str) else entry
         if not isinstance(settings, dict) or "_target_" not in settings:
             raise wrong(key, got=repr(entry), allowed="a schedule's name, or a node with a _target_", do=example)
-        resolved = horizon.resolve({"total": "100%", **settings}, interval, key)
+        resolved = _as_partials(horizon.resolve({"total": "100%", **settings}, interval, key))
+        if isinstance(entry, str):
+            _require_nothing_more(entry, key)
         checks.check_target({**resolved, "_partial_": False}, key, given=("t",))
         curves[name] = make({**resolved, "_partial_": True}, key)
     return curves
+
+
+def _require_nothing_more(name: str, key: str) -> None:
+    """The schedule of that name can do with the length of the run alone."""
+    parameters = checks.parameters_of(getattr(schedules, name)).values()
+    needed = [one.name for one in parameters if one.default is one.empty and one.name not in ("t", "total")]
+    if needed:
+        settings = ",".join(f"{one}:..." for one in needed)
+        raise wrong(
+            key,
+            got=f"{name}, which needs {', '.join(needed)}",
+            allowed="a schedule that needs nothing but the run's length, or a node",
+            do=f"'{key}={{_target_:lrlab.schedules.{name},{settings}}}'",
+        )
+
+
+def _as_partials(node: Any) -> Any:
+    """`node` with `_partial_` set in every schedule of lrlab's inside of it: they are functions to be called later."""
+    if isinstance(node, list):
+        return [_as_partials(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    parts = {name: _as_partials(part) for name, part in node.items()}
+    return parts | ({"_partial_": True} if str(node.get("_target_", "")).startswith("lrlab.schedules.") else {})
 
 
 def _with_hyperparameters(

@@ -17,7 +17,7 @@ def applied(step):
 def test_a_run_that_keeps_to_its_plan_is_equal():
     audit = Audit(PLAN)
     assert [audit.check(step, applied(step)) for step in range(6)] == [None] * 6
-    assert audit.summary("val_loss") == {
+    assert audit.summary("val_loss", 6) == {
         "equal": True,
         "updates": 6,
         "differing": 0,
@@ -38,7 +38,7 @@ def test_the_first_difference_is_told_once_and_the_largest_is_kept(name):
     assert [line is not None for line in said] == [False, True, False, False, False, False]
     planned = applied(1)[name]
     assert f"{name} at update 1 is {planned + 0.25}, and was planned as {planned}" in said[1]
-    found = audit.summary("val_loss")
+    found = audit.summary("val_loss", 6)
     assert not found["equal"]
     assert found["differing"] == 2
     assert found["first_difference"] == {"update": 1, "name": name, "planned": planned, "applied": planned + 0.25}
@@ -58,10 +58,18 @@ def test_a_hyperparameter_that_nobody_planned_is_a_difference():
     assert audit.first_difference == {"update": 0, "name": "lr/head", "planned": None, "applied": 0.1}
 
 
+def test_nothing_is_claimed_of_what_was_not_compared():
+    audit = Audit(PLAN)
+    assert audit.summary("val_loss", 0)["equal"] is None
+    audit.check(0, applied(0))
+    assert audit.summary("val_loss", 2)["equal"] is None
+    assert audit.summary("val_loss", 1)["equal"] is True
+
+
 def test_a_metric_is_exempt():
-    audit = Audit(Plan(Horizon(2, 3), "epoch", None))
+    audit = Audit(Plan(Horizon(2, 3), "epoch", {}))
     assert audit.check(0, {"lr": 0.1}) is None
-    assert audit.summary("val_accuracy") == {"exempt": "the LR follows val_accuracy"}
+    assert audit.summary("val_accuracy", 1) == {"exempt": "the LR follows val_accuracy"}
 
 
 CHEAT = """

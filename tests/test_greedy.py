@@ -44,10 +44,11 @@ def lrs(metrics, lr=0.1, **settings):
         ([NAN, 3.0, NAN, 2.0], {}, [0.05, 0.1, 0.05, 0.1]),
         ([3.0, NAN, 2.0], {"window": 2}, [0.2, 0.1, 0.2]),
         ([math.inf, 3.0], {}, [0.2, 0.4]),
+        ([math.inf, 3.0, 2.0], {"threshold": 0.1, "threshold_mode": "rel"}, [0.2, 0.4, 0.8]),
         # averages: 4, 3, 2.5
         ([4.0, 2.0, 3.0], {"window": 2}, [0.2, 0.4, 0.8]),
-        # after two cuts asked for at min_lr all begins anew, the best value as well
-        ([3.0, 4.0, 4.0, 4.0, 9.0], {"min_lr": 0.1, "reset_after": 2}, [0.2, 0.1, 0.1, 0.1, 0.2]),
+        # after two cuts that end at min_lr all begins anew, the best value as well
+        ([3.0, 4.0, 4.0, 4.0, 9.0], {"min_lr": 0.1, "reset_after": 2}, [0.2, 0.1, 0.1, 0.2, 0.1]),
     ],
 )
 def test_the_lr_follows_the_metric(metrics, settings, expected):
@@ -79,6 +80,7 @@ def test_it_goes_on_from_its_state_with_its_own_settings():
         ({"factor": 1.0}, "scheduler.factor: got 1.0; allowed: between 0 and 1"),
         ({"threshold": NAN}, "scheduler.threshold: got nan"),
         ({"threshold_mode": "percent"}, "scheduler.threshold_mode: got percent; allowed: abs, rel"),
+        ({"warmup": -1}, "scheduler.warmup: got -1; allowed: at least 0"),
         ({"window": 0}, "scheduler.window: got 0; allowed: at least 1"),
         ({"reset_after": 0}, "scheduler.reset_after: got 0"),
         ({"min_lr": 0.2}, "scheduler.min_lr: got 0.2; allowed: 0 to the base LR, 0.1"),

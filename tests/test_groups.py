@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lrlab.errors import UserError
-from lrlab.groups import read_groups, split, stand_ins
+from lrlab.groups import read_groups, split
 
 PARAMETERS = [
     (name, torch.zeros((2,) * (1 if name.endswith("bias") else 2), requires_grad=True))
@@ -59,9 +59,9 @@ def test_every_parameter_is_in_one_group():
             assert sorted(taken) == sorted(NAMES.values())
 
 
-def test_stand_ins_are_taken_by_their_groups():
-    node = read_groups({"head": {}, "first": {"params": ["x", "backbone.?.*"]}})
-    made = split(stand_ins(node), node, decay_bias_and_norm=False)
+def test_a_model_that_no_one_has_yet_has_every_group_whatever_its_patterns():
+    node = read_groups({"head": {}, "first": {"params": ["x", "layer[12].*"]}})
+    made = split(None, node, decay_bias_and_norm=False)
     assert [group.get("name") for group in made] == [
         None,
         *("no_decay", "head", "head_no_decay", "first", "first_no_decay"),

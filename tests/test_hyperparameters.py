@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from support import StopAt, points, summary, train, weights
 from torch.optim import lr_scheduler
 
-from lrlab import hyperparameters, models, randomness, schedules
+from lrlab import compose, hyperparameters, models, randomness, schedules
+from lrlab.fitting import fit_to_targets
 from lrlab.hyperparameters import HyperparameterScheduler, follows_metric, read
+from lrlab.prepare import prepare
 from lrlab.preview import plan_curves
 
 SCHEDULERS = {
@@ -128,7 +130,7 @@ def test_groups_train_at_their_own_lr_and_the_curve_is_recorded_and_audited(comm
     assert all(head[step] == pytest.approx(2 * lr) for step, lr in recorded["lr"].items())
     audit = summary(folder)["audit"]
     assert audit.get("equal", "exempt" in audit)
-    if "equal" in audit:
+    if scheduler != "plateau":
         [curve] = plan_curves([f"scheduler={scheduler}", "trainer.epochs=3", *GROUPED], 6)
         assert curve.plan.hashes["lr/head"] == summary(folder)["plan"]["sha256"]["lr/head"]
         assert curve.plan.hashes["lr"] == summary(folder)["plan"]["sha256"]["lr"]
@@ -185,3 +187,39 @@ def test_reading_sees_what_the_optimizer_uses():
         "momentum": 0.9,
         "weight_decay": 0.01,
     }
+
+
+PARTS = {
+    "no decay of biases": ["optimizer.decay_bias_and_norm=false"],
+    "scaled weights": ["optimizer.groups.w.params=['*.weight']", "optimizer.groups.w.lr_scale=0.5"],
+    "own decays": ["optimizer.groups.head.weight_decay=0.1", "optimizer.groups.backbone.weight_decay=0.2"],
+}
+
+
+@pytest.mark.parametrize("groups", [[], *PARTS.values(), [*PARTS["no decay of biases"], *PARTS["scaled weights"]]])
+def test_the_preview_plans_what_training_plans_whatever_the_groups(groups):
+    typed = ["optimizer.schedule.weight_decay=cosine", "trainer.epochs=3", *groups]
+    [curve] = plan_curves(typed, None)
+    trained = prepare(compose.compose(fit_to_targets(typed))).plan
+    assert set(trained.curves) <= set(curve.plan.curves)
+    for name, values in trained.curves.items():
+        assert values == curve.plan.curves[name], name
+    decays = {name: values for name, values in trained.curves.items() if name.startswith("weight_decay")}
+    assert decays
+    for values in decays.values():
+        assert values == pytest.approx([values[0] * schedules.cosine(t, total=3) for t in range(3)])
+        assert values[0] > 0
+
+
+def test_a_longer_run_with_a_metric_takes_its_new_weight_decay_at_once_and_is_audited(command, tmp_path):
+    typed = ["scheduler=plateau", "optimizer.schedule.weight_decay=cosine", "data.batch_size=720"]
+    assert command(*typed, "trainer.epochs=2").code == 0
+    [folder] = (tmp_path / "outputs" / "runs").iterdir()
+    assert command(f"resume={folder}", "extend=4").code == 0
+    decays = [value for _, value in points(folder)["weight_decay"]]
+    expected = [0.0005 * schedules.cosine(epoch, total=total) for total in (2, 4) for epoch in range(total)]
+    assert decays[::2] == pytest.approx([*expected[:2], *expected[4:]])
+    audit = summary(folder)["audit"]
+    assert audit["exempt"] == "the LR follows val_loss"
+    assert audit["equal"]
+    assert audit["updates"] == 8

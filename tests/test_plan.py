@@ -35,6 +35,7 @@ def test_the_plan_is_the_scheduler_stepped_by_hand(interval, counts):
 def test_a_scheduler_that_follows_a_metric_has_no_plan():
     plan = simulate(lr_scheduler.ReduceLROnPlateau, optimizer, HORIZON, "epoch")
     assert plan.lrs is None
+    assert plan.curves == {}
     assert plan.at(3) is None
     assert "metric" in plan.summary()["note"]
 

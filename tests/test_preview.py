@@ -169,6 +169,11 @@ def test_warnings_are_shown_with_their_curve(show):
         (["scheduler=plateau"], "scheduler: got only schedulers that follow a metric"),
         (["scheduler=step,cosine", "scheduler.T_max=-3"], "scheduler.T_max"),
         (["scheduler=step,cosine", "optimizer.lr=-1"], "optimizer.lr: got -1; allowed: a number > 0"),
+        (["~scheduler"], "scheduler: got nothing; allowed: an option of conf/scheduler"),
+        (["preview.file="], "preview.file: got ; allowed: a name that ends with .png"),
+        (["scheduler=step,step"], "command line: got two curves named scheduler=step"),
+        (["data.batch_size=64,128", "preview.csv=c.csv"], "preview.csv: got curves with 12 and 23 updates an epoch"),
+        (["optimizer.schedule.weight_decay=warmup"], "weight_decay: got warmup, which needs steps, then; allowed"),
         (["resume=somewhere"], "command line: got resume="),
         (["--cfg", "job"], "command line: got ['--cfg', 'job']; allowed: KEY=VALUE"),
     ],
@@ -196,3 +201,24 @@ def test_it_imports_neither_torchvision_nor_tensorboard_nor_matplotlib_without_n
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_cannot_be_shown_with_these_settings_is_left_out_of_all(show):
+    done = show("scheduler=all", "trainer.epochs=1", "preview.steps_per_epoch=30", "preview.file=all.svg")
+    assert done.code == 0, done.err
+    assert "scheduler=chained: scheduler.schedulers.start.total_iters: got 20%, which is 0.2 epochs" in done.out
+    assert "scheduler=warmup_cosine" in done.out
+    assert "not with these" in Path("all.svg").read_text()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(show):
+    done = show("scheduler=step", "preview.csv=/proc/curves.csv")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "file: got /proc/curves.csv" in done.err
+
+
+def test_groups_may_be_typed_as_one_mapping_and_beside_a_swept_optimizer(show):
+    typed = ["preview.show=lr/head", "preview.csv=c.csv", "preview.steps_per_epoch=1", "trainer.epochs=4"]
+    assert show("optimizer.groups={head:{lr_scale:3}}", *typed).code == 0
+    assert show("optimizer=sgd,adam", "optimizer.groups.head.lr_scale=10", *typed).code == 0
+    assert [float(rows("c.csv")[0][f"optimizer={name}"]) for name in ("sgd", "adam")] == pytest.approx([0.2, 0.01])

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import math
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def arguments(total):
         ),
         "slanted_triangular": st.fixed_dictionaries({"up": length(total - 1), "ratio": st.floats(1, 99)}),
         "warm_restarts": st.fixed_dictionaries(
-            {"period": length(total), "growth": st.floats(1, 3), "peak_decay": ABOVE_ZERO, "floor": st.floats(0, 0.01)}
+            {"period": length(total), "growth": st.floats(1, 3), "peak_decay": ABOVE_ZERO, "floor": SHARE}
         ),
         "one_cycle": st.fixed_dictionaries(
             {
@@ -107,7 +108,7 @@ def arguments(total):
     }
 
 
-def bounds(name, settings, total):
+def bounds(name, settings):
     """The lowest and the highest factor that the arguments of a schedule allow."""
     floor = settings.get("floor", 0.0)
     if name == "constant":
@@ -118,8 +119,6 @@ def bounds(name, settings, total):
         return 1 / settings["high"], 1 / settings["low"]
     if name == "slanted_triangular":
         return 1 / settings["ratio"], 1.0
-    if name == "warm_restarts":
-        return min(floor, settings["peak_decay"] ** total), 1.0
     if name == "one_cycle":
         return 1 / settings["div_factor"] / settings["final_div_factor"], 1.0
     if name in ("wsd", "wsd_s"):
@@ -172,9 +171,10 @@ def tree(draw, total, depth=2):
         "scale": st.fixed_dictionaries({"factor": SHARE, "offset": st.just(0.0)}),
         "floor": st.fixed_dictionaries({"value": SHARE}),
         "ceiling": st.fixed_dictionaries({"value": SHARE}),
-        "noise": st.fixed_dictionaries({"amount": st.just(0.0), "seed": st.integers(0, 9)}),
+        "noise": st.fixed_dictionaries({"amount": SHARE, "seed": st.integers(0, 9)}),
     }[kind]
-    return partial(getattr(schedules, kind), of=draw(inner(total)), **draw(own))
+    made = partial(getattr(schedules, kind), of=draw(inner(total)), **draw(own))
+    return partial(schedules.ceiling, of=made, value=1.0) if kind == "noise" else made
 
 
 TOTAL = st.integers(9, 60)
@@ -190,7 +190,7 @@ def test_factors_are_finite_and_between_floor_and_ceiling_and_held_after_total(n
     total = data.draw(TOTAL)
     chosen = data.draw(arguments(total)[name])
     schedule = partial(getattr(schedules, name), total=total, **chosen)
-    low, high = bounds(name, chosen, total)
+    low, high = bounds(name, chosen)
     factors = [schedule(t) for t in range(3 * total + 1)]
     assert all(math.isfinite(factor) and low - 1e-12 <= factor <= high + 1e-12 for factor in factors)
     assert all(schedule(t) == factors[total] for t in (*range(total, 3 * total), 10**9))
@@ -338,6 +338,33 @@ def test_a_restart_repeats_its_schedule_and_a_cosine_restarted_is_warm_restarts(
         if start == int(start):
             assert cosines(int(start)) == pytest.approx(decay**cycle)
         start, length, cycle = start + length, length * growth, cycle + 1
+
+
+@given(
+    total=st.integers(2, 3000),
+    cycles=st.integers(1, 60),
+    growth=st.sampled_from([1.0, 1.1, 1.5, 2.0, 2.7]),
+    data=st.data(),
+)
+def test_every_cycle_starts_where_exact_arithmetic_says(total, cycles, growth, data):
+    """Against fractions: no rounding puts an update on the wrong side of a restart, nor the end of the run."""
+    by_count = growth == 1.0 and cycles <= total
+    period = Fraction(total, cycles) if by_count else Fraction(data.draw(st.integers(1, total)))
+    settings = {"cycles": cycles} if by_count else {"period": int(period), "growth": growth}
+    exact, starts, length = Fraction(str(growth)), [Fraction(0)], period
+    while starts[-1] + length < total:
+        starts, length = [*starts, starts[-1] + length], length * exact
+    for t in {
+        *range(min(total, 40)),
+        total,
+        *(math.ceil(start) for start in starts),
+        *(int(start) for start in starts),
+    }:
+        start = max(start for start in starts if start <= t)
+        since = float((t - start) / (period * exact ** starts.index(start)))
+        expected = 0.0 if since == 1 else (1 + math.cos(math.pi * since)) / 2
+        assert schedules.warm_restarts(t, total=total, **settings) == pytest.approx(expected, abs=1e-6)
+        assert schedules.restart(t, total=total, of=linear, **settings) == pytest.approx(1 - since, abs=1e-6)
 
 
 def test_a_cycle_that_ends_with_the_run_is_held_at_its_end():

@@ -78,7 +78,7 @@ def warm_restarts(
 ) -> float:
     """Half cosines to `floor`, each restarted at a peak: `period` long, or `cycles` equal ones in the whole run.
 
-    f(t) = floor + (peak - floor) (1 + cos(pi u / T)) / 2,  peak = peak_decay^i,  T = period growth^i
+    f(t) = floor + (peak - floor) (1 + cos(pi u / T)) / 2,  peak = max(floor, peak_decay^i),  T = period growth^i
 
     in cycle i, u counts after its start. A cycle that the end of the run cuts off is held where it was cut; one that
     ends there is held at `floor`. As in timm and katsura's scheduler `peak_decay` shrinks the peak and leaves the
@@ -91,7 +91,7 @@ def warm_restarts(
     """
     index, since, length = cycle(t, total, period, cycles, growth)
     bottom = between(floor, 0.0)
-    peak = _peak(index, peak_decay)
+    peak = max(_peak(index, peak_decay), bottom)
     return bottom + (peak - bottom) * (1 + math.cos(math.pi * since / length)) / 2
 
 
@@ -101,31 +101,37 @@ def cycle(
     """In which cycle `t` is, how long it has been in it, and how long that cycle is.
 
     Cycle i takes period growth^i. The first moment of a cycle belongs to it, but what ends at `total` has ended.
+    Moments that differ by no more than rounding are the same.
     """
     t = held(t, total)
     if (period is None) == (cycles is None):
         raise wrong(
             "period", got=f"{period} and cycles {cycles}", allowed="one of them, the other null", do="period=25%"
         )
-    if cycles is not None:
-        require_positive("cycles", cycles, 4)
+    if cycles is not None and not 0 < cycles <= total:
+        raise wrong("cycles", got=cycles, allowed=f"above 0, at most {total:g}", do="cycles=4")
     if not 1 <= growth < math.inf:
         raise wrong("growth", got=growth, allowed="a number from 1", do="growth=2.0")
     length = total / cycles if cycles is not None else period
     assert length is not None
-    require_length("period", length, math.inf)
+    if not 1 <= length < math.inf:
+        raise wrong("period", got=length, allowed="at least 1", do="period=25%")
+
+    def start(index: int) -> float:
+        if growth != 1:
+            return length * (growth**index - 1) / (growth - 1)
+        return index * total / cycles if cycles is not None else index * length
+
+    rounding = 1e-9 * max(t, length)
     index = int(t // length if growth == 1 else math.log1p(t * (growth - 1) / length) / math.log(growth))
-    while index and _start(index, length, growth) > t:  # the logarithm may be off by a rounding
+    while index and start(index) > t + rounding:  # the guess may be off by one
         index -= 1
-    while _start(index + 1, length, growth) <= t:
+    while start(index + 1) <= t + rounding:
         index += 1
-    if index and t >= total and _start(index, length, growth) == t:
-        index -= 1
-    return index, t - _start(index, length, growth), length * growth**index
-
-
-def _start(index: int, length: float, growth: float) -> float:
-    return index * length if growth == 1 else length * (growth**index - 1) / (growth - 1)
+    if index and t >= total and start(index) >= t - rounding:
+        return index - 1, length * growth ** (index - 1), length * growth ** (index - 1)
+    since = t - start(index)
+    return index, since if since > rounding else 0.0, length * growth**index
 
 
 def _peak(index: int, peak_decay: float) -> float:
