@@ -43,11 +43,12 @@ def enter(command: Callable[[list[str]], None]) -> None:
     except UserError as error:
         _report(error)
         sys.exit(1)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
-        if isinstance(error, BrokenPipeError) or error.filename is None:
-            raise
-        got = f"{error.filename}, which cannot be used ({error.strerror})"
-        _report(wrong("file", got=got, allowed="a place that this user may write to", do="choose another folder"))
+        got = f"{error.filename or 'a file'}, which cannot be used ({error.strerror})"
+        _report(wrong("file", got=got, allowed="a disk with room, and a place to write to", do="choose another folder"))
         sys.exit(1)
     except Interrupted as stop:
         sys.exit(128 + stop.signal_number)
