@@ -83,19 +83,15 @@ class Horizon:
             levels, lengths = [level for _, level in pairs], [time for time, _ in pairs]
         for level in levels:
             if isinstance(level, str) and _DURATION.fullmatch(level):
-                number = float(level[:-1]) / 100 if level.endswith("%") else 0.5
-                raise wrong(
-                    key, got=f"'{level}', a duration", allowed="a number", do=f"{number:g} in place of '{level}'"
-                )
+                example = f"{float(level[:-1]) / 100:g}" if level.endswith("%") else "0.5"
+                do = f"{example} in place of '{level}'" if isinstance(value, list) else f"{key}={example}"
+                raise wrong(key, got=f"'{level}', a duration", allowed="a number", do=do)
         for length in lengths:
             if isinstance(length, float):
                 example = f"{length:.0%}" if 0 < length < 1 else f"{length:.0f}"
-                raise wrong(
-                    key,
-                    got=length,
-                    allowed=f"a whole number of {interval}s, or 5ep, 500st, 25%",
-                    do=f"{example} in place of {length}",
-                )
+                do = f"{example} in place of {length}" if isinstance(value, list) else f"{key}={example}"
+                allowed = f"a whole number of {interval}s, or 5ep, 500st, 25%"
+                raise wrong(key, got=length, allowed=allowed, do=do)
 
     def _unit(self, unit: str | None, interval: str) -> Fraction:
         """One `unit` in counts of `interval`."""

@@ -55,12 +55,12 @@ MEANT = [
 ]
 ERRORS = {
     # a level that is written as a duration, a length that is not whole
-    "scheduler=step scheduler.gamma=50%": r"scheduler\.gamma: got '50%', a duration; allowed: a number; do: 0\.5 in place",
+    "scheduler=step scheduler.gamma=50%": r"scheduler\.gamma: got '50%', a duration; allowed: a number; do: scheduler\.gamma=0\.5",
     "scheduler=lambda scheduler.lr_lambda.value=50%": r"scheduler\.lr_lambda\.value: got '50%', a duration",
     "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,100%],[100%,10%]]": r"knots: got '100%', a duration; .*: 1 in place",
     "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[0.5,0.1]]": r"knots: got 0\.5; allowed: a whole number of steps",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=2.5": r"lr_lambda\.steps: got 2\.5; allowed: a whole number of steps",
-    "scheduler=warmup_cosine scheduler.lr_lambda.steps=0.1": r"lr_lambda\.steps: got 0\.1; .*; do: 10% in place of 0\.1",
+    "scheduler=warmup_cosine scheduler.lr_lambda.steps=0.1": r"lr_lambda\.steps: got 0\.1; .*; do: scheduler\.lr_lambda\.steps=10%",
     "scheduler=cosine_cycles scheduler.lr_lambda.cycles=1000": r"scheduler: cycles: got 1000; allowed: above 0, at most 460",
     "optimizer=adam optimizer.schedule.momentum={_target_:lrlab.schedules.constant,value:1.2}": r"a planned momentum of 1\.08 .*0 to 1",
     "scheduler=step scheduler.gamma=-1.0": r"scheduler: got a planned LR of -0\.02 in epoch 6; allowed: finite and not negative",
