@@ -174,7 +174,9 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> UserError:
     hidden = ("_target_", "_partial_", "hydra")
     siblings = [str(name) for name in node if name not in hidden] if isinstance(node, DictConfig) else []
     elsewhere = [f"{group}.{leaf}" for group in map(str, config) if group != "hydra" and _has(config[group], leaf)]
-    guess = elsewhere[0] if elsewhere else closest(leaf, siblings)
+    inside = [f"{parent}.{path}" for path in _paths(node) if path.rpartition(".")[2] == leaf] if parent else []
+    exact = inside or elsewhere
+    guess = exact[0] if exact else closest(leaf, siblings)
     full_guess = guess if guess is None or "." in guess or not parent else f"{parent}.{guess}"
     return wrong(
         key,
@@ -182,6 +184,13 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> UserError:
         allowed=", ".join(sorted(siblings)) or f"nothing under '{parent}'",
         do=f"{full_guess}=VALUE" if full_guess else _who_has(parent, leaf),
     )
+
+
+def _paths(node: Any) -> list[str]:
+    """The dotted paths of everything inside a config node."""
+    if not isinstance(node, DictConfig):
+        return []
+    return [path for name in map(str, node) for path in (name, *(f"{name}.{inner}" for inner in _paths(node[name])))]
 
 
 def _who_has(group: str, name: str) -> str:

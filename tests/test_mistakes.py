@@ -43,6 +43,8 @@ BEFORE_ANY_DATA = {
     "optimizer.schedule.momentum=cosin": r"optimizer\.schedule\.momentum: got 'cosin'; allowed: .*; do: optimizer\.schedule\.momentum=cosine",
     "optimizer.schedule.momentum=wsd": r"optimizer\.schedule\.momentum: got wsd, which needs warmup, decay; allowed: a schedule that needs nothing",
     "optimizer=rmsprop optimizer.schedule.momentum=cosine scheduler=onecycle": r"optimizer\.schedule\.momentum: got a schedule beside the scheduler's own; ",
+    "scheduler=wsd scheduler.decay=10%": r"scheduler\.decay: .* \(did you mean scheduler\.lr_lambda\.decay\?\); .*; do: scheduler\.lr_lambda\.decay=VALUE",
+    "scheduler=warmup_cosine scheduler.floor=0.1": r"scheduler\.floor: .* \(did you mean scheduler\.lr_lambda\.then\.floor\?\); ",
     "scheduler=sequence scheduler.lr_lambda.schedules.fall.flor=1": r"scheduler\.lr_lambda\.schedules\.fall\.flor: .* \(did you mean .*fall\.floor\?\); ",
     "scheduler=sequential scheduler.schedulers.warmup.start_factor=x": r"scheduler\.schedulers\.warmup\.start_factor: got 'x'; allowed: a number",
     "scheduler=wsd scheduler.lr_lambda.shape=sine": r"scheduler: shape: got sine; allowed: linear, ",
