@@ -4,7 +4,6 @@ Nothing is written before every run is known to be sound, and every mistake is o
 """
 
 import io
-import json
 import logging
 import os
 import sys
@@ -21,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lrlab import compose, folders
 from lrlab.arguments import key_of, quoted, read, value_of
 from lrlab.errors import Interrupted, UserError, wrong
-from lrlab.fitting import GROUPS, fit_to_targets
+from lrlab.fitting import chosen, fit_to_targets
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +60,14 @@ def _main(typed: list[str]) -> None:
     if arguments.flags:
         _call_hydra(arguments.overrides, arguments.flags, arguments.overrides)
         return
-    overrides = fit_to_targets(arguments.overrides)
     if arguments.resume and arguments.multirun:
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
     if arguments.resume:
-        _resume(overrides, arguments.resume)
+        _resume(fit_to_targets(arguments.overrides), arguments.resume)
     elif arguments.multirun:
-        _sweep(overrides)
+        _sweep(arguments.overrides)
     else:
-        _run(overrides)
+        _run(fit_to_targets(arguments.overrides))
 
 
 def _run(overrides: list[str]) -> None:
@@ -78,65 +76,37 @@ def _run(overrides: list[str]) -> None:
 
     config = compose.compose(overrides)
     prepare(config)
-    folder = _reserve(config, overrides, "run")
+    folder = _reserve(config, overrides)
     _call_hydra([*overrides, f"hydra.run.dir={quoted(str(folder))}"], [], overrides)
     _print_hint(folder)
 
 
-def _sweep(overrides: list[str]) -> None:
-    """Check every run of a sweep, reserve its folder, carry all of them out; afterwards say where to look."""
-    # Only Hydra's basic sweeper can say in advance what it will run.
-    runs = compose.expand(overrides) if value_of(overrides, "hydra/sweeper") is None else [overrides]
-    fixed = folders.fixed_keys(runs)
-    base = compose.compose(compose.without_sweeps(overrides))
-    if value_of(overrides, "hydra/sweeper") is None:
-        _check_sweep(runs, fixed, _folder(base, "sweep"))
-    folder = _reserve(base, overrides, "sweep")
-    excluded = ",".join(map(quoted, fixed))
+def _sweep(typed: list[str]) -> None:
+    """Carry out a sweep, or let Hydra do so where the user chose another launcher or sweeper."""
+    from lrlab import multirun
+
+    request = multirun.read_request(typed)
+    if request.is_ours:
+        multirun.carry_out(request)
+        return
+    if request.runs:
+        multirun.check(request)
+    request = multirun.reserve(request)
     settings = [
-        f"hydra.sweep.dir={quoted(str(folder))}",
-        f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]",
+        f"hydra.sweep.dir={quoted(str(request.folder))}",
+        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(quoted, request.fixed))}]",
+        *(["hydra.sweeper.params=null"] if request.runs else []),  # they are among the overrides
     ]
-    varying = [key for override in runs[0] if (key := key_of(override)) not in fixed]
-    colour_by = "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
-    names = [folders.run_name(run, leave_out=fixed) for run in runs]
     try:
-        _call_hydra([*overrides, *settings], ["--multirun"], overrides)
-    except UserError as error:
-        raise UserError(f"{folder}: {_not_finished(folder, names)}; each folder's summary.json says more") from error
-    except Interrupted:
-        print(f"of this sweep, {_not_finished(folder, names)}")
-        raise
+        _call_hydra([*request.overrides, *settings], ["--multirun"], typed)
     finally:
-        _print_hint(folder, colour_by)
-
-
-def _not_finished(folder: Path, names: Sequence[str]) -> str:
-    """Which of a sweep's runs did not finish, and how they ended."""
-    ended = []
-    for name in names:
-        file = folder / name / "summary.json"
-        status = json.loads(file.read_text())["status"] if file.exists() else "not run"
-        if status != "finished":
-            ended.append(f"{name} {status}")
-    return ", ".join(ended)
-
-
-def _check_sweep(runs: Sequence[Sequence[str]], fixed: Sequence[str], folder: Path) -> None:
-    """Raise UserError for the first mistake in any run, and where two would share a folder."""
-    from lrlab.prepare import prepare
-
-    names = [folders.run_name(run, leave_out=fixed) for run in runs]
-    for run, name in zip(runs, names, strict=True):
-        if names.count(name) > 1:
-            raise wrong("command line", got=f"two runs named {name}", allowed="each run once", do="remove the double")
-        _refuse_used(folder / name)
-        prepare(compose.compose(run))
+        multirun.show_result(request)
 
 
 def _resume(overrides: list[str], target: str) -> None:
     """Continue a run with the config that its checkpoint holds, and what is typed now on top, in its own folder."""
     from lrlab import checkpoint, experiment
+    from lrlab.display import log_to
 
     path = checkpoint.find(target).resolve()
     if path.parent.name != "checkpoints":
@@ -146,9 +116,7 @@ def _resume(overrides: list[str], target: str) -> None:
     typed = [override for override in overrides if not key_of(override).startswith("hydra")]
     as_it_was = {**contents["config"], "resume": str(path), "extend": None}
     config = compose.change(as_it_was, [*typed, *epochs])
-    handler = logging.FileHandler(folder / "train.log", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    log_to(folder)
     _guarded(lambda: experiment.run(config, folder, choices=contents["choices"], overrides=contents["overrides"]))
     _print_hint(folder)
 
@@ -168,13 +136,11 @@ def job(config: DictConfig) -> float | None:
 
     settings = HydraConfig.get()
     folder = _shortest(Path(settings.runtime.output_dir))
-    choices = {group: str(settings.runtime.choices.get(group)) for group in GROUPS}
-    for group in GROUPS:
-        if target := value_of(settings.overrides.task, f"{group}._target_"):
-            choices[group] = target
+    choices = chosen(HydraConfig.instance().cfg, settings.overrides.task)  # type: ignore[arg-type]
     typed = [override for override in settings.overrides.task if not override.startswith("~")]
+    run = experiment.run_in_sweep if settings.mode == RunMode.MULTIRUN else experiment.run
     try:
-        return _guarded(lambda: experiment.run(config, folder, choices=choices, overrides=typed))
+        return _guarded(lambda: run(config, folder, choices=choices, overrides=typed))
     except UserError as error:
         folders.discard_unused(folder)
         if settings.mode == RunMode.MULTIRUN:
@@ -204,24 +170,15 @@ def _report(error: UserError) -> int:
     return 1
 
 
-def _folder(config: DictConfig, kind: str) -> Path:
-    """Where the config puts a `run` or a `sweep`."""
+def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:
+    """The folder of a run: made now and ours alone, unless the user named it."""
     HydraConfig.instance().set_config(config)
-    return Path(config.hydra[kind].dir)
-
-
-def _reserve(config: DictConfig, overrides: Sequence[str], kind: str) -> Path:
-    """The folder of a `run` or a `sweep`: made now and ours alone, unless the user named it."""
-    folder = _folder(config, kind)
-    if value_of(overrides, f"hydra.{kind}.dir") is None:
+    folder = Path(config.hydra.run.dir)
+    if value_of(overrides, "hydra.run.dir") is None:
         return folders.reserve(folder)
-    _refuse_used(folder)
-    return folder
-
-
-def _refuse_used(folder: Path) -> None:
     if (folder / "config.yaml").exists():
         raise wrong("folder", got=f"{folder}, which holds a run", allowed="a folder without one", do=f"resume={folder}")
+    return folder
 
 
 def _shortest(path: Path) -> Path:

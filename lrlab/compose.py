@@ -4,6 +4,7 @@ Imports no torch, so that `--help` answers at once.
 """
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lrlab.errors import UserError, closest, wrong
-from lrlab.folders import run_name
+from lrlab.folders import run_name, sweep_name
 
 _INSIDE_PACKAGE = Path(__file__).parent / "conf"  # in a wheel; a checkout has it beside the package
 CONF = _INSIDE_PACKAGE if _INSIDE_PACKAGE.is_dir() else Path(__file__).parents[1] / "conf"
@@ -28,7 +29,10 @@ VERSION_BASE = "1.3"
 
 _ABSENT = object()
 
+sys.path.append(str(Path(__file__).parent / "plugins"))  # where Hydra looks for the package `hydra_plugins`
+
 OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
+OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -96,14 +100,29 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
     )
 
 
+def with_recipe(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a sweep with those before them that its recipe, `experiment=NAME`, holds in hydra.sweeper.params.
+
+    What is typed replaces what the recipe says.
+    """
+    typed = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    base = _hydra_only(overrides)
+    for override in parse([override for override in overrides if override.startswith("experiment=")]):
+        if override.is_sweep_override():
+            raise wrong(
+                "experiment", got=f"'{override.input_line}'", allowed="one recipe", do="one sweep for each recipe"
+            )
+        base.append(str(override.input_line))
+    params = compose(base).hydra.sweeper.get("params") or {}
+    return [f"{key}={value}" for key, value in params.items() if key not in typed] + list(overrides)
+
+
 def expand(overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of every run of a sweep over `overrides`, as Hydra's basic sweeper multiplies them out."""
     try:
         with _hydra():
-            base = hydra_compose(NAME, _hydra_only(overrides), return_hydra_config=True)
-            params = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
             parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-            parsed = parser.parse_overrides([*params, *overrides])
+            parsed = parser.parse_overrides(list(overrides))
             runs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error

@@ -69,11 +69,12 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def device_name(device: torch.device) -> str:
-    """The device as the user knows it."""
+def device_name(device: torch.device, threads: int | None = None) -> str:
+    """The device as the user knows it; `threads` are those of this process if they are not given."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    threads = threads or torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
 
 
 def _class(node: Mapping[str, Any]) -> str:

@@ -20,7 +20,10 @@ _SECONDS_BETWEEN_LOSSES = 0.5  # reading the loss waits for the device
 
 
 class Display:
-    """Prints to the terminal and to the run's log; shows a live bar only where the output is a terminal."""
+    """Prints to the terminal and to the run's log; shows a live bar only where the output is a terminal.
+
+    Anything with `say`, `show` and a `with` block can stand in for it.
+    """
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
@@ -77,11 +80,19 @@ def epoch_line(result: Epoch, epochs: int) -> str:
     return (
         f"epoch {result.epoch + 1:>{width}}/{epochs}  lr {result.lr:<10.4g}"
         f"train loss {result.train.loss:8.4f}  acc {result.train.accuracy:7.2%}   {val}"
-        f"   {_duration(result.seconds):>6}  {result.images_per_second:8,.0f} images/s"
+        f"   {duration(result.seconds):>6}  {result.images_per_second:8,.0f} images/s"
     )
 
 
-def _duration(seconds: float) -> str:
+def log_to(folder: Path) -> logging.Handler:
+    """Send the log to the `train.log` of the run in `folder`, and nowhere else; returns the handler."""
+    handler = logging.FileHandler(folder / "train.log", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    return handler
+
+
+def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f}s"
     minutes, seconds = divmod(round(seconds), 60)
@@ -97,7 +108,7 @@ def result_line(progress: Progress, updates: int, monitor: str) -> str:
         best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {progress.best_epoch + 1} (best.pt)"
     return (
         f"finished: val loss {progress.val_loss:.4f}, val accuracy {progress.val_accuracy:.2%}{best}; "
-        f"{updates:,} updates in {_duration(progress.seconds)}"
+        f"{updates:,} updates in {duration(progress.seconds)}"
     )
 
 

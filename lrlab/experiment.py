@@ -3,9 +3,10 @@
 config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,best}.pt
 """
 
+import logging
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils import deterministic
 
-from lrlab import build, checkpoint, randomness, summary
+from lrlab import build, checkpoint, randomness, summary, tracking
 from lrlab.audit import Audit
 from lrlab.batches import Batches
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
@@ -27,6 +28,8 @@ from lrlab.resume import require_same_run, restore
 from lrlab.signals import Request, stop_request
 from lrlab.tracking import Tracker, refuse_second_run
 from lrlab.trainer import Diverged, Epoch, TrainState, Update, fit, require_finite_weights
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -56,16 +59,68 @@ def run(
     """
     with held(folder), stop_request() as request:
         saved = checkpoint.load(checkpoint.find(config.resume)) if config.resume else None
-        prepared = prepare(config)
-        if saved is not None:
-            require_same_run(saved, prepared)
-            if saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs:
-                print(
-                    f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on"
-                )
-                return saved["progress"]["val_loss"]
-        this = _start(prepared, folder, saved, dict(choices or {}), list(overrides))
-        return _carry_out(this, request)
+        return _train_to_the_end(config, folder, saved, dict(choices or {}), list(overrides), Display, request)
+
+
+def run_in_sweep(
+    config: DictConfig,
+    folder: Path,
+    *,
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+    make_display: Callable[[int, int], Display] = Display,
+) -> float | None:
+    """As `run`, for a run that an earlier start of its sweep may have begun in `folder`: it goes on from there.
+
+    What is there without a whole checkpoint is removed. Another process that still trains there is given a minute:
+    when a sweep is killed, its runs take a moment to notice. `make_display` gets the epochs and updates of an epoch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder, patience_seconds=60), stop_request() as request:
+        saved = _whole_checkpoint(folder)
+        if saved is None:
+            _clear(folder)
+        else:
+            config = OmegaConf.merge(config, {"resume": str(folder)})
+        return _train_to_the_end(config, folder, saved, dict(choices), list(overrides), make_display, request)
+
+
+def _train_to_the_end(
+    config: DictConfig,
+    folder: Path,
+    saved: dict[str, Any] | None,
+    choices: dict[str, str],
+    overrides: list[str],
+    make_display: Callable[[int, int], Display],
+    request: Request,
+) -> float | None:
+    prepared = prepare(config)
+    if saved is not None:
+        require_same_run(saved, prepared)
+        complete = saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs
+        if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
+            print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
+            return saved["progress"]["val_loss"]
+    this = _start(prepared, folder, saved, choices, overrides, make_display)
+    return _carry_out(this, request)
+
+
+def _whole_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The contents of last.pt in `folder`, None where there is none that can be read."""
+    if not (folder / checkpoint.LAST).exists():
+        return None
+    try:
+        return checkpoint.load(folder / checkpoint.LAST)
+    except UserError as error:
+        log.warning("warning: %s; the run starts anew", error)
+        return None
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run that came to nothing left in `folder`, but for its log."""
+    tracking.clear(folder)
+    for path in (folder / "config.yaml", folder / summary.FILE, *(folder / "checkpoints").glob("*.pt")):
+        path.unlink(missing_ok=True)
 
 
 def _start(
@@ -74,6 +129,7 @@ def _start(
     saved: dict[str, Any] | None,
     choices: dict[str, str],
     overrides: list[str],
+    make_display: Callable[[int, int], Display],
 ) -> Run:
     """Build everything that the run computes with, then open its files."""
     if saved is None:
@@ -81,7 +137,7 @@ def _start(
     randomness.seed_everything(prepared.seed)
     _set_deterministic(prepared.trainer.deterministic, prepared.device)
     horizon = prepared.plan.horizon
-    display = Display(horizon.epochs, horizon.steps_per_epoch)
+    display = make_display(horizon.epochs, horizon.steps_per_epoch)
     model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
     model.to(prepared.device)
     optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters())
@@ -146,10 +202,10 @@ def _carry_out(this: Run, request: Request) -> float | None:
         with this.display:
             _train(this, request)
     except BaseException as error:
-        failed = isinstance(error, Exception)  # or else a second Ctrl-C
+        failed = isinstance(error, Exception | SystemExit)  # or else a second Ctrl-C
         this.tracker.close("failure" if failed else None)
         status = "diverged" if isinstance(error, Diverged) else "failed" if failed else "interrupted"
-        _write_summary(this, status, error=str(error) or type(error).__name__)
+        _write_summary(this, status, error=_in_words(error))
         if isinstance(error, RuntimeError) and "deterministic" in str(error):
             raise _no_deterministic_way(error) from error
         raise
@@ -170,6 +226,12 @@ def _carry_out(this: Run, request: Request) -> float | None:
     if request.number:
         raise Interrupted(request.number)
     return this.progress.val_loss
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the run called sys.exit({error.code})"
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _train(this: Run, request: Request) -> None:

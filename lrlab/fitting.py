@@ -3,11 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from omegaconf import DictConfig
+
 from lrlab import compose
-from lrlab.arguments import key_of
+from lrlab.arguments import key_of, value_of
 
 GROUPS = ("data", "model", "optimizer", "scheduler")
 _FREE = ("optimizer.groups", "optimizer.schedule")  # their keys are the user's
+
+
+def chosen(config: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
+    """What was chosen in each group: an option of it, or the class that was typed for it."""
+    options = config.hydra.runtime.choices
+    return {group: value_of(list(overrides), f"{group}._target_") or str(options.get(group)) for group in GROUPS}
 
 
 def fit_to_targets(overrides: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
     >>> run_name(["scheduler.milestones=[10,20]", "model.name=a/b"])
     'milestones=10,20,name=a-b-4248aba4'
     """
-    skipped = {"resume", "extend", *leave_out}
+    skipped = {"resume", "extend", "sweep", *leave_out}
     pairs = [override.lstrip("+").partition("=") for override in overrides if not override.startswith("~")]
     kept = [(key, value) for key, _, value in pairs if key not in skipped and not key.startswith("hydra")]
     kept = [(key.removesuffix("._target_"), value) for key, value in kept]
@@ -43,6 +44,23 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
         digest = hashlib.sha256(raw.encode()).hexdigest()[:8]
         name = f"{name[: LONGEST_NAME - len(digest) - 1]}-{digest}"
     return name or "default"
+
+
+def sweep_name(name: object, otherwise: str) -> str:
+    """The name of a sweep's folder: `name` where the user gave one. Raises UserError where it is no folder's name.
+
+    >>> sweep_name("lr_study", otherwise="2026-11-22_16-24-41")
+    'lr_study'
+    >>> sweep_name(None, otherwise="2026-11-22_16-24-41")
+    '2026-11-22_16-24-41'
+    """
+    if name is None:
+        return otherwise
+    if not re.fullmatch(r"\w[\w=,.+-]{0,119}", str(name), re.ASCII):
+        raise wrong(
+            "sweep", got=f"'{name}'", allowed="up to 120 letters, digits and any of _ - = , . +", do="sweep=lr_study"
+        )
+    return str(name)
 
 
 def reserve(folder: Path) -> Path:
@@ -62,27 +80,32 @@ def reserve(folder: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, *, what: str = "training", patience_seconds: float = 0.0) -> Iterator[None]:
     """Hold `folder` against other processes, until the end of the block or of this process, however it ends.
 
-    Raises UserError where another one holds it. Does nothing on systems without flock.
+    Raises UserError where another one still holds it after `patience_seconds`. Does nothing on systems without flock.
     """
     try:
         import fcntl
     except ImportError:
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle, deadline = os.open(folder, os.O_RDONLY), time.monotonic() + patience_seconds
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise wrong(
-                "folder",
-                got=f"{folder}, in which another process is training",
-                allowed="one process at a time",
-                do="wait for it, or stop it",
-            ) from error
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.1)
+                    continue
+                raise wrong(
+                    "folder",
+                    got=f"{folder}, in which another process is {what}",
+                    allowed="one process at a time",
+                    do="wait for it, or stop it",
+                ) from error
         yield
     finally:
         os.close(handle)

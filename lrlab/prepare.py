@@ -36,7 +36,7 @@ class Prepared:
     @property
     def saved_config(self) -> dict[str, Any]:
         """The config of the run itself, without how this process came to carry it out."""
-        return {**self.config, "resume": None, "extend": None}
+        return {**self.config, "resume": None, "extend": None, "sweep": None}
 
     def facts(self) -> dict[str, Any]:
         """What a resumed run must find as it was, beside its settings: the size of the data and the planned LR."""

@@ -15,13 +15,13 @@ from lrlab.prepare import Prepared
 from lrlab.trainer import TrainState
 
 # What a resumed run may change: where it reads and computes, not what it computes.
-_MAY_CHANGE = ("resume", "extend", *MACHINE)
+MAY_CHANGE = ("resume", "extend", "sweep", *MACHINE)
 
 
 def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where the config is not the one that the checkpoint was saved with."""
     extend, before = prepared.config["extend"], saved["config"]["trainer"]["epochs"]
-    may_change = {*_MAY_CHANGE, "trainer.epochs"} if extend is not None else _MAY_CHANGE
+    may_change = {*MAY_CHANGE, "trainer.epochs"} if extend is not None else MAY_CHANGE
     checkpoint.refuse_changes(saved["config"], prepared.config, may_change)
     checkpoint.refuse_changes(saved["facts"], prepared.facts(), ["plan.sha256"] if extend is not None else [])
     if extend is not None and extend <= before:

@@ -79,13 +79,14 @@ def split_batching(node: Node) -> tuple[Batching, Node]:
 
 
 def check_top_level(config: Node) -> None:
-    """Raise UserError where a group is missing, or seed, resume or extend is not what it should be."""
+    """Raise UserError where a group is missing, or seed, resume, extend or sweep is not what it should be."""
     for group in GROUPS:
         if not isinstance(config.get(group), dict):
             raise wrong(
                 group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
             )
-    checks.require_names(config, "", ["seed", "resume", "extend", *GROUPS], required=("seed", "resume", "extend"))
+    own = ("seed", "resume", "extend", "sweep")
+    checks.require_names(config, "", [*own, *GROUPS], required=own[:3])
     checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
     if config["extend"] is not None:
         checks.number("extend", config["extend"], whole=True, low=1, example=40)

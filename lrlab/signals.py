@@ -18,9 +18,18 @@ class Request:
         return signal.Signals(self.number).name
 
 
+_active: list[Request] = []
+
+
 @contextmanager
 def stop_request() -> Iterator[Request]:
-    """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as if nobody were listening."""
+    """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as if nobody were listening.
+
+    Inside of another such block, as in a sweep whose runs share its process, this is that block's request.
+    """
+    if _active:
+        yield _active[0]
+        return
     request = Request()
     before: dict[int, Any] = {}
 
@@ -30,9 +39,11 @@ def stop_request() -> Iterator[Request]:
 
     if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    _active.append(request)
     try:
         yield request
     finally:
+        _active.remove(request)
         _restore(before)
 
 

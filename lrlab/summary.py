@@ -69,6 +69,19 @@ def write(folder: Path, *, status: str, progress: Progress, **facts: Any) -> Non
     write_whole(folder / FILE, text + "\n")
 
 
+def read(folder: Path) -> dict[str, Any]:
+    """What `summary.json` in `folder` says; nothing where there is none, or none that can be read."""
+    try:
+        return json.loads((folder / FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def amend(folder: Path, **facts: Any) -> None:
+    """Change `facts` in the summary in `folder`, for a run that could not do so itself."""
+    write_whole(folder / FILE, json.dumps({**read(folder), **facts}, indent=2, allow_nan=False) + "\n")
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write `text` to `path` so that it holds the old text or the new one, never a part."""
     temporary = path.with_name(f"{path.name}.tmp")

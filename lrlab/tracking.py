@@ -187,6 +187,12 @@ def _is_corner(first: float, middle: float, last: float) -> bool:
     return before * after < 0 or large > 4 * small + 1e-12 * abs(middle)
 
 
+def clear(folder: Path) -> None:
+    """Remove what a tracker wrote into `folder`."""
+    for path in log_files(folder):
+        path.unlink()
+
+
 def log_files(folder: Path) -> list[Path]:
     """The files in `folder` that a tracker writes."""
     return sorted(folder.glob("events.out.tfevents.*")) + sorted(folder.glob("history.csv"))

@@ -1,0 +1,182 @@
+"""`python train.py -m ...`: from what was typed to a sweep that is carried out, and what the user is told of it."""
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lrlab import compose, folders
+from lrlab.arguments import key_of, quoted, value_of
+from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.fitting import chosen, fit_to_targets
+
+
+@dataclass(frozen=True)
+class Request:
+    """A sweep, as it was typed."""
+
+    typed: list[str]
+    overrides: list[str]  # what was typed, fitted to the classes it names, after those of a recipe
+    runs: list[list[str]]  # the overrides of each run; empty where only the sweeper knows them
+    fixed: list[str]  # keys that do not vary
+    config: DictConfig  # what the runs have in common
+    named: bool  # the user named the folder, so that the sweep can be continued
+    launcher: str
+    folder: Path
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether lrlab itself carries it out, without Hydra."""
+        return bool(self.runs) and self.launcher == "lrlab"
+
+    @property
+    def colour_by(self) -> str:
+        """The part of the runs' names that gets a colour a value in TensorBoard."""
+        keys = [key_of(override) for override in (self.runs or [self.overrides])[0]]
+        varying = [key for key in keys if key not in self.fixed]
+        return "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with it."""
+        typed = [override for override in self.typed if key_of(override) != "sweep"]
+        if value_of(typed, "hydra.sweep.dir") is None:
+            typed.append(f"sweep={self.folder.name}")
+        return f"python train.py -m {shlex.join(typed)}"
+
+
+def read_request(typed: list[str]) -> Request:
+    """What sweep was asked for. Raises UserError where it cannot be composed."""
+    overrides, launcher = fit_to_targets(typed), value_of(typed, "hydra/launcher") or "lrlab"
+    runs: list[list[str]] = []
+    if value_of(typed, "hydra/sweeper") in (None, "basic"):  # only this one can say in advance what it will run
+        overrides = compose.with_recipe(overrides)
+        runs = compose.expand(overrides)
+    fixed = folders.fixed_keys(runs or [overrides])
+    config = compose.compose(compose.without_sweeps(overrides))
+    HydraConfig.instance().set_config(config)
+    named = any(value_of(overrides, key) is not None for key in ("sweep", "hydra.sweep.dir"))
+    return Request(typed, overrides, runs, fixed, config, named, launcher, Path(config.hydra.sweep.dir))
+
+
+def carry_out(request: Request) -> None:
+    """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
+    from lrlab import sweep, workers
+
+    settings = sweep.launcher_settings(_plain(request.config.hydra.launcher))
+    if not settings.in_process and settings.executor == "processes":
+        workers.processes(settings.threads_per_run)  # imports torch while the runs are being checked
+    planned = check(request)
+    request = reserve(request)
+    planned = sweep.moved(planned, request.folder)
+    _write_command(request)
+    print("\n".join(sweep.start_lines(planned, settings)), flush=True)
+    try:
+        sweep.carry_out(planned, settings)
+    except BaseException as stop:
+        if isinstance(stop, Interrupted | KeyboardInterrupt):
+            print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
+        raise
+    show_result(request)
+    if bad := sweep.unfinished(planned):
+        raise wrong(
+            str(request.folder),
+            got=f"{len(bad)} of {len(planned.jobs)} runs that did not finish ({', '.join(bad)})",
+            allowed="runs that finish",
+            do=f"mend the cause, and run just those: {request.again}",
+        )
+
+
+def check(request: Request) -> Any:
+    """Every run composed and checked, and compared with what the sweep's folder holds; nothing is written."""
+    from lrlab import sweep
+
+    jobs, own_names = [], value_of(request.overrides, "hydra.sweep.subdir") is None
+    for number, run in enumerate(request.runs):
+        config = compose.compose(run)
+        name = folders.run_name(run, leave_out=request.fixed) if own_names else _subdir(config, number)
+        task = [override for override in run if not key_of(override).startswith("hydra")]
+        choices = chosen(config, task)
+        typed = [override for override in task if not override.startswith("~")]
+        jobs.append(sweep.make_job(config, typed, request.folder / name, choices))
+    return sweep.plan(jobs, request.folder)
+
+
+def reserve(request: Request) -> Request:
+    """The request with a folder that exists: the one that the user named, or a new one."""
+    if request.named:
+        request.folder.mkdir(parents=True, exist_ok=True)
+        return request
+    return replace(request, folder=folders.reserve(request.folder))
+
+
+def show_result(request: Request) -> None:
+    """Where to see more."""
+    from lrlab.display import tensorboard_hint
+
+    print("LR and loss side by side:")
+    print(*(f"  {line}" for line in tensorboard_hint(_shortest(request.folder), colour_by=request.colour_by)), sep="\n")
+
+
+def launch(
+    job_overrides: Sequence[Sequence[str]],
+    configs: Sequence[DictConfig],
+    *,
+    first: int,
+    settings: Mapping[str, Any],
+) -> list[JobReturn]:
+    """Carry out the runs that a sweeper of Hydra's kind asks for, numbered from `first` on.
+
+    A run that diverged returns an infinite loss, so that an optimizer of hyperparameters goes on; other failures raise.
+    """
+    from lrlab import sweep
+
+    jobs = []
+    for number, (overrides, config) in enumerate(zip(job_overrides, configs, strict=True), start=first):
+        folder = Path(config.hydra.sweep.dir) / _subdir(config, number)
+        jobs.append(sweep.make_job(config, list(overrides), folder, chosen(config, list(overrides))))
+    once = list({job.folder: job for job in jobs}.values())
+    planned = sweep.plan(once, once[0].folder.parent, whole=False)
+    outcomes = sweep.carry_out(planned, sweep.launcher_settings(settings))
+    placed = {asked.folder: outcomes.get(job.name) for asked, job in zip(once, planned.jobs, strict=True)}
+    returns = []
+    for job, overrides, config in zip(jobs, job_overrides, configs, strict=True):
+        outcome = placed[job.folder]
+        result = JobReturn(overrides=overrides, cfg=config, working_dir=str(job.folder), task_name="train")
+        if outcome is not None and outcome.status in ("finished", "diverged"):
+            result.status, result.return_value = JobStatus.COMPLETED, outcome.value
+            if outcome.status == "diverged":
+                result.return_value = math.inf
+        else:
+            result.status = JobStatus.FAILED
+            result.return_value = UserError(f"{job.name}: {outcome.error if outcome else 'not run'}")
+        returns.append(result)
+    return returns
+
+
+def _subdir(config: DictConfig, number: int) -> str:
+    """The name of run `number`'s folder, as Hydra's settings say."""
+    with open_dict(config.hydra.job):
+        config.hydra.job.id, config.hydra.job.num = str(number), number
+    HydraConfig.instance().set_config(config)
+    return str(config.hydra.sweep.subdir)
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    return {str(key): value for key, value in dict(OmegaConf.to_object(node)).items() if key != "_target_"}  # type: ignore[arg-type]
+
+
+def _write_command(request: Request) -> None:
+    from lrlab.summary import write_whole
+
+    write_whole(request.folder / "command.txt", f"{request.again}\n")
+
+
+def _shortest(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,321 @@
+"""Runs of a sweep carried out: here, each in a process of its own, or on a Ray cluster.
+
+Every way is a function (jobs, ...) that calls `seen` with what a run reports, `ended` with how it ended, and heeds
+`stopping`. None of them raises because of a run. Which run starts when is left to `concurrent.futures`, or to Ray.
+"""
+
+import faulthandler
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lrlab.display import epoch_line, log_to
+from lrlab.errors import Interrupted, UserError
+from lrlab.signals import stop_request
+from lrlab.trainer import Diverged, Epoch, Event, Update
+
+log = logging.getLogger(__name__)
+_SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
+_SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
+# What a run imports sooner or later; torch._dynamo is torch's own doing, whenever an optimizer is built.
+_PRELOADED = ["lrlab.workers", "lrlab.experiment", "torch._dynamo", "sklearn.datasets", "sklearn.model_selection"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep, as it was composed when the sweep began."""
+
+    name: str
+    folder: Path
+    config: dict[str, Any]  # resolved
+    choices: dict[str, str]
+    overrides: list[str]
+    epochs: int
+    updates: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a run reports while it trains."""
+
+    step: int  # completed updates
+    lr: float
+    epoch: int | None = None  # complete; None between epochs
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: finished, failed, diverged, killed, or interrupted; `value` is its validation loss."""
+
+    status: str
+    value: float | None = None
+    error: str = ""
+
+
+class Reporter:
+    """A run's display where nobody looks at it: what it says goes to its log, what it shows to `send`."""
+
+    def __init__(self, send: Callable[[Seen], None], epochs: int):
+        self.send, self.epochs, self._sent = send, epochs, 0.0
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def say(self, *lines: str) -> None:
+        for line in lines:
+            log.info(line)
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Epoch):
+            log.info(epoch_line(event, self.epochs))
+            val = (event.val.loss, event.val.accuracy) if event.val is not None else (None, None)
+            self.send(Seen(event.step, event.lr, event.epoch + 1, *val))
+        elif isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
+            self._sent = time.monotonic()
+            self.send(Seen(event.step + 1, event.applied["lr"]))
+
+
+def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
+    """Train `job` in this process, from wherever an earlier attempt came to, and say how that ended."""
+    from lrlab import experiment
+
+    job.folder.mkdir(parents=True, exist_ok=True)
+    handler = log_to(job.folder)
+    try:
+        value = experiment.run_in_sweep(
+            OmegaConf.create(job.config),
+            job.folder,
+            choices=job.choices,
+            overrides=job.overrides,
+            make_display=lambda epochs, _: Reporter(send, epochs),
+        )
+        return Outcome("finished", value)
+    except UserError as error:
+        log.error("error: %s", error)
+        return Outcome("diverged" if isinstance(error, Diverged) else "failed", error=str(error))
+    except Interrupted:
+        return Outcome("interrupted", error="stopped by a signal, saved")
+    except SystemExit as leaving:
+        return Outcome("failed", error=f"the run called sys.exit({leaving.code})")
+    except Exception as error:
+        log.exception("this is a bug in lrlab or in code that it was given")
+        return Outcome("failed", error=f"{type(error).__name__}: {error}".removesuffix(": "))
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+Ended = Callable[[Job, Outcome], None]
+Noticed = Callable[[Job, Seen], None]
+
+
+def here(jobs: Sequence[Job], *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]) -> None:
+    """Carry out `jobs` in this process, one after another."""
+    for job in jobs:
+        if stopping():
+            return
+        ended(job, attempt(job, lambda report, job=job: seen(job, report)))  # type: ignore[misc]
+
+
+def in_processes(
+    jobs: Sequence[Job],
+    *,
+    n_jobs: int,
+    threads: int,
+    gpus: Sequence[str],
+    seen: Noticed,
+    ended: Ended,
+    stopping: Callable[[], bool],
+) -> None:
+    """Carry out `jobs`, `n_jobs` at a time, each in a process of its own with `threads` CPU threads.
+
+    Each takes one of `gpus` (values of CUDA_VISIBLE_DEVICES), in turn, if there are any. Once `stopping()`, no run
+    starts any more and those under way are asked to save and end.
+    """
+    crew = _Crew(threads, [gpus[slot % len(gpus)] if gpus else None for slot in range(n_jobs)], seen)
+    with ThreadPoolExecutor(n_jobs) as pool:
+        try:
+            collect({pool.submit(crew.carry_out, job): job for job in jobs}, ended, stopping, crew.stop)
+        except BaseException:  # a second Ctrl-C
+            crew.kill()
+            raise
+
+
+def collect(
+    futures: dict[Future[Outcome], Job], ended: Ended, stopping: Callable[[], bool], stop: Callable[[], None]
+) -> None:
+    """Hand over outcomes as they come, in this thread; once `stopping()`, cancel what has not begun and `stop()`."""
+    waiting, asked = set(futures), False
+    try:
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in done:
+                if not future.cancelled():
+                    ended(futures[future], future.result())
+            if stopping() and not asked:
+                asked = True
+                for future in waiting:
+                    future.cancel()
+                stop()
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
+
+
+class _Crew:
+    """The processes that are at work, for those who wait for them and for the one who stops them."""
+
+    def __init__(self, threads: int, slots: Sequence[str | None], seen: Noticed):
+        self.threads, self.seen = threads, seen
+        self.slots: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        for slot in slots:
+            self.slots.put(slot)
+        self.context = processes(threads)
+        self.lock, self.stopped = threading.Lock(), False
+        self.at_work: dict[Any, Connection] = {}
+
+    def carry_out(self, job: Job) -> Outcome:
+        """Start a process for `job` and wait for it, whatever becomes of it."""
+        slot = self.slots.get()
+        try:
+            ours, theirs = self.context.Pipe()
+            process = self.context.Process(target=_train, args=(theirs, job, self.threads, slot), name=job.name)
+            with self.lock:
+                if self.stopped:
+                    return Outcome("interrupted", error="not started")
+                process.start()
+                self.at_work[process] = ours
+            theirs.close()
+            try:
+                return self._listen(job, process, ours)
+            finally:
+                with self.lock:
+                    del self.at_work[process]
+                    ours.close()
+        finally:
+            self.slots.put(slot)
+
+    def _listen(self, job: Job, process: Any, connection: Connection) -> Outcome:
+        """Pass on what the process reports until it says how its run ended, or ends without a word."""
+        outcome = None
+        try:
+            while not isinstance(message := connection.recv(), Outcome):
+                self.seen(job, message)
+            outcome = message
+        except (EOFError, ConnectionError):
+            pass
+        process.join(_SECONDS_TO_LEAVE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        return outcome or _without_a_word(process.exitcode)
+
+    def stop(self) -> None:
+        """Ask every process to save and end."""
+        with self.lock:
+            self.stopped = True
+            for connection in self.at_work.values():
+                try:
+                    connection.send("stop")
+                except OSError:
+                    pass  # it has just ended
+
+    def kill(self) -> None:
+        with self.lock:
+            self.stopped = True
+            for process in self.at_work:
+                process.kill()
+
+
+def _without_a_word(exit_code: int) -> Outcome:
+    """The outcome of a run whose process ended before it could say one."""
+    if exit_code >= 0:
+        return Outcome("failed", error=f"its process left with exit code {exit_code}")
+    name = signal.Signals(-exit_code).name
+    cause = ", as a system out of memory does" if -exit_code == signal.SIGKILL else ""
+    return Outcome("killed", error=f"its process was killed by {name}{cause}")
+
+
+def processes(threads: int) -> Any:
+    """Where processes come from: a server that has imported torch already, where the system can fork one.
+
+    Its threads are limited before it imports anything, because torch and the libraries below it look only then.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    # The last one keeps an import from starting CUDA in the server, whose children could not use it any more.
+    wanted = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        if context.get_start_method() == "forkserver":
+            from multiprocessing import forkserver
+
+            context.set_forkserver_preload(["__main__", *_PRELOADED])
+            forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return context
+
+
+def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> None:
+    """What the process of a run does: all that it prints goes to the run's log, all that it reports to `connection`.
+
+    Only the sweep decides when it ends: a Ctrl-C reaches every process of the terminal. It asks through the
+    connection, and so does the sweep's own death. A second request changes nothing.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with (job.folder / "train.log").open("ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    faulthandler.enable()  # a crash below Python leaves its place in the log
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA is first used
+    import torch
+
+    torch.set_num_threads(threads)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    lock = threading.Lock()
+
+    def send(message: Seen | Outcome) -> None:
+        try:
+            with lock:
+                connection.send(message)
+        except OSError:
+            pass  # the sweep is gone, and `stop_when_asked` knows it
+
+    def stop_when_asked() -> None:
+        try:
+            connection.recv()
+        except (EOFError, OSError):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with stop_request():
+        threading.Thread(target=stop_when_asked, daemon=True).start()
+        send(attempt(job, send))
