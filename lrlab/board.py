@@ -95,7 +95,8 @@ class Board:
             self.say(self._line(row))
         if outcome.status not in ("finished", "interrupted"):
             self.say(f"  {outcome.error}", f"  folder: {job.folder}", *_last_lines(job.folder, outcome.error))
-        self._estimate()
+        if outcome.status != "interrupted":
+            self._estimate()
 
     def _estimate(self) -> None:
         """Say once, where there is no table that shows it, how long the sweep will take."""
@@ -128,7 +129,10 @@ class Board:
         ended = sum(row.state not in ("waiting", "running") for row in rows)
         failed = sum(row.state not in ("waiting", "running", "finished", "interrupted") for row in rows)
         left = self.seconds_left()
-        parts = [f"{self.already + ended} of {self.already + len(rows)} runs done", f"{failed} failed" if failed else ""]
+        parts = [
+            f"{self.already + ended} of {self.already + len(rows)} runs done",
+            f"{failed} failed" if failed else "",
+        ]
         parts.append(f"about {duration(left)} left" if left is not None else "")
         return ", ".join(part for part in parts if part)
 

@@ -101,7 +101,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
 
 
 def with_recipe(overrides: Sequence[str]) -> list[str]:
-    """The overrides of a sweep with those before them that its recipe, `experiment=NAME`, holds in hydra.sweeper.params.
+    """The overrides of a sweep, after those that its recipe, `experiment=NAME`, holds in hydra.sweeper.params.
 
     What is typed replaces what the recipe says.
     """

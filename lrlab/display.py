@@ -7,7 +7,7 @@ import time
 import urllib.parse
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from rich import progress as rich_progress
 from rich.console import Console
@@ -19,11 +19,17 @@ log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOSSES = 0.5  # reading the loss waits for the device
 
 
-class Display:
-    """Prints to the terminal and to the run's log; shows a live bar only where the output is a terminal.
+class View(Protocol):
+    """What a run shows itself through."""
 
-    Anything with `say`, `show` and a `with` block can stand in for it.
-    """
+    def __enter__(self) -> Any: ...
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def say(self, *lines: str) -> None: ...
+    def show(self, event: Event) -> None: ...
+
+
+class Display:
+    """Prints to the terminal and to the run's log; shows a live bar only where the output is a terminal."""
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch

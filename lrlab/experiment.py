@@ -19,7 +19,7 @@ from lrlab import build, checkpoint, randomness, summary, tracking
 from lrlab.audit import Audit
 from lrlab.batches import Batches
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
-from lrlab.display import Display, result_line
+from lrlab.display import Display, View, result_line
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.folders import MACHINE, held, run_name
 from lrlab.hyperparameters import read
@@ -46,7 +46,7 @@ class Run:
     tracker: Tracker
     progress: summary.Progress
     audit: Audit
-    display: Display
+    display: View
 
 
 def run(
@@ -59,7 +59,9 @@ def run(
     """
     with held(folder), stop_request() as request:
         saved = checkpoint.load(checkpoint.find(config.resume)) if config.resume else None
-        return _train_to_the_end(config, folder, saved, dict(choices or {}), list(overrides), Display, request)
+        return _train_to_the_end(
+            config, folder, saved, choices=choices or {}, overrides=overrides, make_display=Display, request=request
+        )
 
 
 def run_in_sweep(
@@ -68,7 +70,7 @@ def run_in_sweep(
     *,
     choices: Mapping[str, str],
     overrides: Sequence[str],
-    make_display: Callable[[int, int], Display] = Display,
+    make_display: Callable[[int, int], View] = Display,
 ) -> float | None:
     """As `run`, for a run that an earlier start of its sweep may have begun in `folder`: it goes on from there.
 
@@ -81,17 +83,20 @@ def run_in_sweep(
         if saved is None:
             _clear(folder)
         else:
-            config = OmegaConf.merge(config, {"resume": str(folder)})
-        return _train_to_the_end(config, folder, saved, dict(choices), list(overrides), make_display, request)
+            config = OmegaConf.create({**config, "resume": str(folder)})
+        return _train_to_the_end(
+            config, folder, saved, choices=choices, overrides=overrides, make_display=make_display, request=request
+        )
 
 
 def _train_to_the_end(
     config: DictConfig,
     folder: Path,
     saved: dict[str, Any] | None,
-    choices: dict[str, str],
-    overrides: list[str],
-    make_display: Callable[[int, int], Display],
+    *,
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+    make_display: Callable[[int, int], View],
     request: Request,
 ) -> float | None:
     prepared = prepare(config)
@@ -101,7 +106,7 @@ def _train_to_the_end(
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
             print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
-    this = _start(prepared, folder, saved, choices, overrides, make_display)
+    this = _start(prepared, folder, saved, choices=dict(choices), overrides=list(overrides), make_display=make_display)
     return _carry_out(this, request)
 
 
@@ -127,9 +132,10 @@ def _start(
     prepared: Prepared,
     folder: Path,
     saved: dict[str, Any] | None,
+    *,
     choices: dict[str, str],
     overrides: list[str],
-    make_display: Callable[[int, int], Display],
+    make_display: Callable[[int, int], View],
 ) -> Run:
     """Build everything that the run computes with, then open its files."""
     if saved is None:

@@ -1,7 +1,10 @@
 """Figures that can go into a paper: curves on shared axes, and many curves as small multiples."""
 
+import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ def draw(
         figure = _small_multiples(lines, without, (xlabel, ylabel), log)
     else:
         figure = _together(lines, xlabel, ylabel, log)
-    figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save(figure, path)
 
 
 def _figure(width: float, height: float) -> Any:
@@ -94,7 +97,7 @@ def draw_range_tests(
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def _finish(axes: Any, lines: Sequence[Line], log: bool) -> None:
@@ -106,3 +109,127 @@ def _finish(axes: Any, lines: Sequence[Line], log: bool) -> None:
         axes.set_ylim(max(min(positive, default=highest), highest * 1e-8) * 0.8, highest * 1.3)
     else:
         axes.set_ylim(-0.02 * highest, 1.05 * highest)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A line with a band around it, where there is one."""
+
+    name: str
+    x: Sequence[float]
+    middle: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines on one pair of axes."""
+
+    bands: Sequence[Band]
+    xlabel: str
+    ylabel: str
+    logx: bool = False
+    logy: bool = False
+    points: bool = False  # marked, because there is nothing between them
+
+
+def draw_panels(panels: Sequence[Panel]) -> Any:
+    """A figure with `panels` side by side; a name has one colour in all of them, and one legend."""
+    figure = _figure(0.6 + 4.6 * len(panels), 3.5)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    names = list(dict.fromkeys(band.name for panel in panels for band in panel.bands))
+    handles = {}
+    for axis, panel in zip(axes, panels, strict=True):
+        for band in panel.bands:
+            index = names.index(band.name)
+            colour, style = COLOURS[index % len(COLOURS)], ("-", "--", ":", "-.")[index // len(COLOURS) % 4]
+            marker = "o" if panel.points or len(band.x) == 1 else None
+            (handles[band.name],) = axis.plot(
+                band.x, band.middle, style, color=colour, linewidth=1.7, marker=marker, markersize=4, label=band.name
+            )
+            if band.low is not None and band.high is not None:
+                if panel.points:
+                    axis.vlines(band.x, band.low, band.high, color=colour, linewidth=1, alpha=0.6)
+                else:
+                    axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
+        axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
+        if panel.logx:
+            _at_its_values(axis, sorted({x for band in panel.bands for x in band.x}))
+        if panel.logy:
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter(_few_minor_labels(axis))
+        axis.grid(alpha=0.3, linewidth=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+    columns = 3 if len(panels) == 1 else 6
+    figure.legend(
+        [handles[name] for name in names], names, loc="outside upper left", ncols=columns, frameon=False, fontsize=9
+    )
+    return figure
+
+
+def _at_its_values(axis: Any, values: Sequence[float]) -> None:
+    """A logarithmic horizontal axis that is labelled at `values`."""
+    from matplotlib.ticker import NullLocator
+
+    axis.set_xscale("log")
+    shown = values if len(values) <= 8 else values[:: math.ceil(len(values) / 8)]
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xticks(shown, [f"{value:g}" for value in shown])
+
+
+def _few_minor_labels(axis: Any) -> Any:
+    """Labels at 2, 3 and 5 between powers of ten, where the axis spans less than two of them; else none."""
+    from matplotlib.ticker import FuncFormatter
+
+    def label(value: float, _: int) -> str:
+        low, high = axis.get_ylim()
+        digit = round(value / 10 ** math.floor(math.log10(value) + 1e-9))
+        return f"{value:g}" if high / low < 100 and digit in (2, 3, 5) else ""
+
+    return FuncFormatter(label)
+
+
+def draw_stairs(line: Line) -> Any:
+    """A small figure of one staircase, as a panel of a contact sheet that the page itself arranges."""
+    figure = _figure(2.3, 1.6)
+    axis = figure.add_subplot()
+    axis.stairs(line.values, line.edges, baseline=None, color=COLOURS[0], linewidth=1.4)
+    axis.tick_params(labelsize=8)
+    axis.grid(alpha=0.3, linewidth=0.5)
+    axis.spines[["top", "right"]].set_visible(False)
+    _finish(axis, [line], log=False)
+    return figure
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure to `path` (.png, .svg or .pdf), the same bytes for the same figure."""
+    with _repeatable():
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def as_svg(draw_it: Callable[[], Any]) -> str:
+    """The figure that `draw_it` makes, as an <svg> element whose ink has the colour of the page's text."""
+    names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+    import matplotlib as mpl
+
+    text = io.StringIO()
+    inks: Any = dict.fromkeys(names, _INK)
+    with mpl.rc_context(inks), _repeatable():
+        draw_it().savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    drawn = text.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    for ink in (_INK, COLOURS[6]):  # black on a dark page would not be seen
+        drawn = drawn.replace(ink, "currentColor")
+    return re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
+
+
+_INK = "#010203"  # no colour that anything else has
+
+
+def _repeatable() -> Any:
+    """Names inside of an SVG that depend on nothing but what is drawn."""
+    import matplotlib as mpl
+
+    return mpl.rc_context({"svg.hashsalt": "lrlab"})

@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lrlab import compose, folders
-from lrlab.arguments import key_of, quoted, value_of
+from lrlab.arguments import key_of, value_of
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.fitting import chosen, fit_to_targets
 
@@ -117,9 +117,17 @@ def reserve(request: Request) -> Request:
 
 
 def show_result(request: Request) -> None:
-    """Where to see more."""
+    """The comparison of the runs that are finished, in the terminal and as results.csv, and where to see more."""
+    from lrlab import compare, comparison, results
     from lrlab.display import tensorboard_hint
 
+    try:
+        found = results.find([request.folder])
+        compare.write_results(request.folder, found)
+        print("", *compare.lines(comparison.compare(found)), sep="\n")
+        print(f"more: python -m lrlab.compare {shlex.quote(str(_shortest(request.folder)))}")
+    except UserError as error:  # no run is finished
+        print(error)
     print("LR and loss side by side:")
     print(*(f"  {line}" for line in tensorboard_hint(_shortest(request.folder), colour_by=request.colour_by)), sep="\n")
 

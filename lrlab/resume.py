@@ -7,21 +7,18 @@ from typing import Any
 
 from lrlab import build, checkpoint, scheduling
 from lrlab.errors import wrong
-from lrlab.folders import MACHINE
 from lrlab.horizon import Horizon
 from lrlab.hyperparameters import HyperparameterScheduler, follows_metric
 from lrlab.plan import Plan, side_by_side, simulate
 from lrlab.prepare import Prepared
+from lrlab.results import NO_SETTING
 from lrlab.trainer import TrainState
-
-# What a resumed run may change: where it reads and computes, not what it computes.
-MAY_CHANGE = ("resume", "extend", "sweep", *MACHINE)
 
 
 def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where the config is not the one that the checkpoint was saved with."""
     extend, before = prepared.config["extend"], saved["config"]["trainer"]["epochs"]
-    may_change = {*MAY_CHANGE, "trainer.epochs"} if extend is not None else MAY_CHANGE
+    may_change = {*NO_SETTING, "trainer.epochs"} if extend is not None else NO_SETTING
     checkpoint.refuse_changes(saved["config"], prepared.config, may_change)
     checkpoint.refuse_changes(saved["facts"], prepared.facts(), ["plan.sha256"] if extend is not None else [])
     if extend is not None and extend <= before:

@@ -79,6 +79,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 def amend(folder: Path, **facts: Any) -> None:
     """Change `facts` in the summary in `folder`, for a run that could not do so itself."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / FILE, json.dumps({**read(folder), **facts}, indent=2, allow_nan=False) + "\n")
 
 

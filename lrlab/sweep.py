@@ -5,21 +5,17 @@ are finished, goes on with those that were begun, and refuses to mix with runs t
 """
 
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from lrlab import checks, describe, folders, resume, summary, workers
+from lrlab import checks, describe, folders, results, summary, workers
 from lrlab.board import Board
-from lrlab.checkpoint import flatten
-from lrlab.display import duration
-from lrlab.errors import Interrupted, UserError, closest, wrong
+from lrlab.errors import Interrupted, wrong
 from lrlab.prepare import prepare
 from lrlab.signals import stop_request
 from lrlab.workers import Job, Outcome
@@ -101,7 +97,7 @@ def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
     where a folder holds a run with other settings, and, if `jobs` are the `whole` sweep, where it holds more runs.
     """
     _refuse_doubles([job.name for job in jobs])
-    there = {path.parent: _settings(path) for path in sorted(folder.glob("*/config.yaml"))}
+    there = {path.parent: results.settings_of(path.parent) or {} for path in sorted(folder.glob("*/config.yaml"))}
     placed = [_placed(job, there) for job in jobs]
     _refuse_doubles([job.name for job in placed])
     unknown = sorted(path.name for path in there.keys() - {job.folder for job in placed})
@@ -132,7 +128,7 @@ def moved(planned: Planned, folder: Path) -> Planned:
 
 def _placed(job: Job, there: Mapping[Path, dict[str, Any]]) -> Job:
     """The job in the folder of the run that has its settings, if there is one."""
-    own = _identity(job.config)
+    own = results.identity(job.config)
     if job.folder not in there:
         same = [path for path, settings in there.items() if repr(settings) == repr(own)]
         return replace(job, folder=same[0], name=same[0].name) if same else job
@@ -146,23 +142,6 @@ def _placed(job: Job, there: Mapping[Path, dict[str, Any]]) -> Job:
                 do="another name, sweep=NAME",
             )
     return job
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    """The settings in a run's config.yaml; none where it cannot be read."""
-    try:
-        saved = yaml.load(path.read_text(), Loader=_Loader)
-    except yaml.YAMLError:
-        saved = None
-    return _identity(saved) if isinstance(saved, dict) else {}
-
-
-_Loader = type("_Loader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {})
-
-
-def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a run the run it is: its settings without those that say where it reads and computes."""
-    return {key: value for key, value in sorted(flatten(config).items()) if key not in resume.MAY_CHANGE}
 
 
 def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:

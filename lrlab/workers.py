@@ -13,8 +13,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -161,7 +162,7 @@ def in_processes(
 
 
 def collect(
-    futures: dict[Future[Outcome], Job], ended: Ended, stopping: Callable[[], bool], stop: Callable[[], None]
+    futures: dict[Future[Outcome | None], Job], ended: Ended, stopping: Callable[[], bool], stop: Callable[[], None]
 ) -> None:
     """Hand over outcomes as they come, in this thread; once `stopping()`, cancel what has not begun and `stop()`."""
     waiting, asked = set(futures), False
@@ -169,8 +170,8 @@ def collect(
         while waiting:
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in done:
-                if not future.cancelled():
-                    ended(futures[future], future.result())
+                if not future.cancelled() and (outcome := future.result()):
+                    ended(futures[future], outcome)
             if stopping() and not asked:
                 asked = True
                 for future in waiting:
@@ -194,15 +195,15 @@ class _Crew:
         self.lock, self.stopped = threading.Lock(), False
         self.at_work: dict[Any, Connection] = {}
 
-    def carry_out(self, job: Job) -> Outcome:
-        """Start a process for `job` and wait for it, whatever becomes of it."""
+    def carry_out(self, job: Job) -> Outcome | None:
+        """Start a process for `job` and wait for it, whatever becomes of it; None once no more are to start."""
         slot = self.slots.get()
         try:
             ours, theirs = self.context.Pipe()
             process = self.context.Process(target=_train, args=(theirs, job, self.threads, slot), name=job.name)
             with self.lock:
                 if self.stopped:
-                    return Outcome("interrupted", error="not started")
+                    return None
                 process.start()
                 self.at_work[process] = ours
             theirs.close()
@@ -235,10 +236,8 @@ class _Crew:
         with self.lock:
             self.stopped = True
             for connection in self.at_work.values():
-                try:
+                with suppress(OSError):  # it has just ended
                     connection.send("stop")
-                except OSError:
-                    pass  # it has just ended
 
     def kill(self) -> None:
         with self.lock:
@@ -272,7 +271,8 @@ def processes(threads: int) -> Any:
             from multiprocessing import forkserver
 
             context.set_forkserver_preload(["__main__", *_PRELOADED])
-            forkserver.ensure_running()
+            with _ctrl_c_ignored():  # also by the server, which would die of it while it imports
+                forkserver.ensure_running()
     finally:
         for name, value in before.items():
             if value is None:
@@ -280,6 +280,18 @@ def processes(threads: int) -> Any:
             else:
                 os.environ[name] = value
     return context
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> None:
@@ -310,10 +322,8 @@ def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> N
             pass  # the sweep is gone, and `stop_when_asked` knows it
 
     def stop_when_asked() -> None:
-        try:
+        with suppress(EOFError, OSError):
             connection.recv()
-        except (EOFError, OSError):
-            pass
         os.kill(os.getpid(), signal.SIGINT)
 
     with stop_request():

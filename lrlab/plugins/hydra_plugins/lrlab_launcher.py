@@ -16,6 +16,7 @@ class LrlabLauncher(Launcher):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        del task_function  # a run of lrlab is the only task there is
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -24,5 +25,8 @@ class LrlabLauncher(Launcher):
 
         loader = self.hydra_context.config_loader
         configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
-        settings = {name: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for name, value in self.settings.items()}
+        settings = {
+            name: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+            for name, value in self.settings.items()
+        }
         return multirun.launch(job_overrides, configs, first=initial_job_idx, settings=settings)

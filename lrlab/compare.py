@@ -1,0 +1,149 @@
+"""What a sweep showed: `python -m lrlab.compare outputs/sweeps/NAME`.
+
+Reads any mix of runs, and writes report.html, results.csv and figures. Nothing is trained.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrlab import checks, comparison, folders, report, results
+from lrlab.arguments import split_off
+from lrlab.cli import enter
+from lrlab.comparison import METRICS, Comparison, Contest
+from lrlab.errors import closest, wrong
+from lrlab.figures import SUFFIXES
+from lrlab.summary import write_whole
+
+HELP = """lrlab.compare: what a sweep showed.
+
+python -m lrlab.compare outputs/sweeps/NAME                 a sweep
+python -m lrlab.compare outputs/sweeps/A outputs/runs       any mix of runs; those that cannot be compared are named
+
+compare.metric=val_accuracy    what schedules are judged by, and their best LR chosen by: val_accuracy, val_loss,
+                               best_val_accuracy, best_val_loss, train_accuracy, train_loss
+compare.reference=NAME         the schedule that the others are held against; default: constant, or else the first
+compare.target=0.95            count epochs until the validation metric reaches this; default: what all reach
+compare.folder=FOLDER          where report.html, results.csv and figures/ go; default: the sweep's own folder
+compare.figures=svg            or png, pdf
+"""
+OUTPUTS = Path("outputs/compare")
+RESULTS = "results.csv"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `compare.NAME=...` on the command line says."""
+
+    metric: str = "val_accuracy"
+    reference: str | None = None
+    target: float | None = None
+    folder: Path | None = None
+    suffix: str = ".svg"
+
+
+def main() -> None:
+    """The command line of the comparison."""
+    enter(_main)
+
+
+def _main(typed: list[str]) -> None:
+    if {"--help", "-h"} & set(typed) or not typed:
+        print(HELP)
+        return
+    ours, others = split_off(typed, "compare")
+    settings, paths = read_settings(ours), _paths(others)
+    found = results.find(paths)
+    compared = comparison.compare(found, metric=settings.metric, reference=settings.reference, target=settings.target)
+    folder = settings.folder or (paths[0] if len(paths) == 1 else OUTPUTS / "-".join(path.name for path in paths))
+    folders.require_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    print("\n".join(lines(compared)))
+    write_results(folder, found)
+    figures = report.write_figures(compared, folder / "figures", settings.suffix)
+    command = paths[0] / "command.txt"
+    text = report.page(
+        compared,
+        title=f"Comparison of {', '.join(path.resolve().name for path in paths)}",
+        command=command.read_text().strip() if len(paths) == 1 and command.is_file() else None,
+        facts=report.facts(found),
+    )
+    write_whole(folder / "report.html", text)
+    print(f"report     {folder / 'report.html'}")
+    print(f"results    {folder / RESULTS}")
+    print(f"figures    {', '.join(str(path) for path in figures)}")
+
+
+def read_settings(typed: Mapping[str, str]) -> Settings:
+    """Raises UserError for a setting that does not exist or is not allowed."""
+    names = ("metric", "reference", "target", "folder", "figures")
+    for name in typed:
+        if name not in names:
+            guess = closest(name, names)
+            raise wrong(
+                f"compare.{name}",
+                got="a setting that does not exist" + (f" (did you mean compare.{guess}?)" if guess else ""),
+                allowed=", ".join(f"compare.{one}" for one in names),
+                do=f"compare.{guess or names[0]}=VALUE",
+            )
+    checks.choice("compare.metric", typed.get("metric", "val_accuracy"), METRICS)
+    suffix = "." + typed.get("figures", "svg").lstrip(".")
+    checks.choice("compare.figures", suffix[1:], [one[1:] for one in SUFFIXES])
+    target = _number(typed["target"]) if "target" in typed else None
+    folder = Path(typed["folder"]).expanduser() if typed.get("folder") else None
+    return Settings(typed.get("metric", "val_accuracy"), typed.get("reference"), target, folder, suffix)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise wrong("compare.target", got=text, allowed="a number, such as 0.95 or 95%", do="compare.target=0.95")
+    return value
+
+
+def _paths(typed: Sequence[str]) -> list[Path]:
+    for one in typed:
+        if one.startswith("-"):
+            raise wrong("command line", got=one, allowed="folders, and compare.NAME=VALUE", do="see --help")
+    if not typed:
+        raise wrong(
+            "compare", got="no folder", allowed="folders of runs", do="python -m lrlab.compare outputs/sweeps/NAME"
+        )
+    return [Path(one).expanduser() for one in typed]
+
+
+def write_results(folder: Path, found: Sequence[results.Result]) -> None:
+    """Write `results.csv`, a row a run."""
+    write_whole(folder / RESULTS, results.as_csv(found))
+
+
+def lines(compared: Comparison) -> list[str]:
+    """The comparison as text: a table a contest, what can be claimed, and what was left out."""
+    text = []
+    for contest in compared.contests:
+        text += [contest.title, *_table(contest), ""]
+        text += [f"  {one.sentence}" for one in contest.against]
+        text += [f"  warning: {warning}" for warning in contest.warnings]
+        text += [""]
+    text += [f"left out: {name} ({why})" for name, why in compared.left_out]
+    return text
+
+
+def _table(contest: Contest) -> list[str]:
+    rows = [report.table_headings(contest), *report.table(contest)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,378 @@
+"""A fair comparison of schedules: each at its own best LR, over seeds, with what can and cannot be claimed.
+
+Runs are compared within a *contest*: the same data, model and number of epochs. In it, a *candidate* is all that was
+chosen but the base LR and the seed: a schedule, usually. Comparing candidates at one shared LR would favour those
+whom that LR suits (the best LR moves with the shape of the schedule), so each is judged at its own best.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lrlab.errors import closest, wrong
+from lrlab.inference import LEVEL, Difference, Mean, differences, mean
+from lrlab.results import GROUPS, Result, differing
+
+METRICS = ("val_accuracy", "val_loss", "best_val_accuracy", "best_val_loss", "train_accuracy", "train_loss")
+_PRESENT = ("val_accuracy", "best_val_accuracy", "val_loss", "best_val_loss", "train_loss")
+_TUNED = ("optimizer.lr", "seed")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A schedule, and whatever else was chosen with it, with its runs."""
+
+    name: str
+    runs: dict[float, dict[int, Result]]  # finished ones, by base LR and seed
+    missing: dict[float, int]  # runs that did not finish, by base LR
+    metric: str
+
+    def values(self, lr: float, metric: str | None = None) -> dict[int, float]:
+        """A metric of the finished runs at a base LR, by seed."""
+        return {seed: float(run.summary[metric or self.metric]) for seed, run in sorted(self.runs[lr].items())}
+
+    @property
+    def survivors(self) -> bool:
+        """Whether at every LR a run is missing."""
+        return all(self.missing.get(lr) for lr in self.runs)
+
+    @property
+    def eligible_lrs(self) -> list[float]:
+        """The LRs at which as many seeds finished as at any and, if there is such an LR, no run is missing.
+
+        An LR at which some seeds diverged must not win by the mean of those that survived.
+        """
+        whole = [lr for lr in self.runs if self.survivors or not self.missing.get(lr)]
+        most = max(len(self.runs[lr]) for lr in whole)
+        return sorted(lr for lr in whole if len(self.runs[lr]) == most)
+
+    @property
+    def best_lr(self) -> float:
+        """The base LR with the best mean; of equal ones the smallest."""
+        sign = 1 if lower_is_better(self.metric) else -1
+        return min(self.eligible_lrs, key=lambda lr: sign * statistics.fmean(self.values(lr).values()))
+
+    @property
+    def best(self) -> dict[int, Result]:
+        """The runs at the best LR, by seed."""
+        return self.runs[self.best_lr]
+
+    def mean(self, metric: str) -> Mean:
+        """At the best LR."""
+        return mean(list(self.values(self.best_lr, metric).values()))
+
+
+@dataclass(frozen=True)
+class Reached:
+    """After how many epochs a candidate reached the target: the median of the seeds that did."""
+
+    epochs: float | None
+    reached: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Against:
+    """A candidate against the reference, seed by seed, each at its own best LR."""
+
+    name: str
+    reference: str
+    difference: Difference
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Candidates that can be compared, best first."""
+
+    title: str
+    metric: str
+    epochs: int
+    candidates: list[Candidate]
+    reference: str
+    target: float
+    against: list[Against]
+    warnings: list[str]
+
+
+@dataclass
+class Comparison:
+    """Everything that a set of runs says."""
+
+    contests: list[Contest]
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # run, why
+    differences: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def compare(
+    results: Sequence[Result],
+    *,
+    metric: str = "val_accuracy",
+    reference: str | None = None,
+    target: float | None = None,
+) -> Comparison:
+    """Compare `results` by `metric`; differences are taken to `reference`, by default `constant` or the first name.
+
+    `target` is the value of the validation metric to which epochs are counted; by default the one that the mean of
+    every candidate reaches. Raises UserError where nothing can be compared.
+    """
+    comparison = Comparison([])
+    usable = _usable(results, comparison.left_out)
+    if not usable:
+        why = Counter(reason for _, reason in comparison.left_out).most_common(1)
+        raise wrong(
+            "compare",
+            got=f"{len(results)} runs of which none is finished" + (f" ({why[0][0]})" if why else ""),
+            allowed="at least one finished run",
+            do="start them again with the command that began them",
+        )
+    comparison.differences = differing(usable)
+    same = {result.name for result in usable}
+    unfinished = [result for result in results if result.status != "finished" and _task(result) == _task(usable[0])]
+    budgets = sorted({int(result.settings["trainer.epochs"]) for result in usable})
+    for epochs in budgets:
+        own = [result for result in usable if result.settings["trainer.epochs"] == epochs]
+        lost = [r for r in unfinished if r.settings.get("trainer.epochs") == epochs and r.name not in same]
+        comparison.contests.append(
+            _contest(own, lost, epochs=epochs, metric=metric, reference=reference, target=target)
+        )
+    if reference is not None and all(contest.reference != reference for contest in comparison.contests):
+        names = sorted({candidate.name for contest in comparison.contests for candidate in contest.candidates})
+        guess = closest(reference, names)
+        raise wrong(
+            "compare.reference",
+            got=f"'{reference}'",
+            allowed=", ".join(names),
+            do=f"compare.reference={guess or names[0]}",
+        )
+    return comparison
+
+
+def lower_is_better(metric: str) -> bool:
+    return metric.endswith("loss")
+
+
+def _task(result: Result) -> list[tuple[str, str]]:
+    """What two runs must share to be compared at all: data and model."""
+    return [(key, repr(value)) for key, value in result.settings.items() if key.startswith(("data.", "model."))]
+
+
+def _usable(results: Sequence[Result], left_out: list[tuple[str, str]]) -> list[Result]:
+    """The finished runs of one task, each once; the others are noted in `left_out` with the reason."""
+    finished = []
+    for result in results:
+        if result.status != "finished":
+            left_out.append((result.name, _why_unfinished(result)))
+        elif not result.history or not result.settings or result.summary.get("val_loss") is None:
+            left_out.append((result.name, "its files are missing or damaged"))
+        else:
+            finished.append(result)
+    tasks = Counter(str(_task(result)) for result in finished)
+    usable: dict[str, Result] = {}
+    for result in finished:
+        most = tasks.most_common(1)[0][0]
+        if str(_task(result)) != most:
+            model = next(one for one in finished if str(_task(one)) == most)
+            keys = [key for key in differing([result, model]) if key.startswith(("data.", "model."))]
+            shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
+            left_out.append((result.name, f"other data or model: {shown}"))
+        elif (own := repr(result.settings)) in usable:
+            left_out.append((result.name, f"the same run as {usable[own].name}"))
+        else:
+            usable[own] = result
+    return list(usable.values())
+
+
+def _why_unfinished(result: Result) -> str:
+    said = str(result.summary.get("error") or "").partition("; allowed")[0]
+    reasons = {
+        "running": "not finished: it still runs, or was killed",
+        "not run": "not finished: it left no summary",
+    }
+    return reasons.get(result.status, result.status + (f": {said}" if said else ""))
+
+
+def _contest(
+    results: Sequence[Result],
+    unfinished: Sequence[Result],
+    *,
+    epochs: int,
+    metric: str,
+    reference: str | None,
+    target: float | None,
+) -> Contest:
+    candidates = _candidates(results, unfinished, metric)
+    sign = 1 if lower_is_better(metric) else -1
+    candidates.sort(key=lambda one: (sign * one.mean(metric).value, one.name))
+    names = sorted(candidate.name for candidate in candidates)
+    against_whom = reference if reference in names else "constant" if "constant" in names else names[0]
+    title = f"{results[0].choice('data')}, {results[0].choice('model')}, {epochs} epochs"
+    return Contest(
+        title=title,
+        metric=metric,
+        epochs=epochs,
+        candidates=candidates,
+        reference=against_whom,
+        target=_common_target(candidates, metric) if target is None else target,
+        against=_against(candidates, against_whom, metric),
+        warnings=_warnings(candidates) + _without_any(unfinished, names, _names([*results, *unfinished])),
+    )
+
+
+def _without_any(unfinished: Sequence[Result], known: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    lost = Counter(names[result.name] for result in unfinished if names[result.name] not in known)
+    return [f"{name}: none of its {count} runs finished" for name, count in sorted(lost.items())]
+
+
+def _candidates(results: Sequence[Result], unfinished: Sequence[Result], metric: str) -> list[Candidate]:
+    """The runs by candidate, base LR and seed."""
+    names = _names([*results, *unfinished])
+    runs: dict[str, dict[float, dict[int, Result]]] = {}
+    missing: dict[str, Counter[float]] = {}
+    for result in results:
+        by_lr = runs.setdefault(names[result.name], {})
+        by_lr.setdefault(float(result.settings["optimizer.lr"]), {})[int(result.settings["seed"])] = result
+    for result in unfinished:
+        missing.setdefault(names[result.name], Counter())[float(result.settings["optimizer.lr"])] += 1
+    return [Candidate(name, by_lr, dict(missing.get(name, {})), metric) for name, by_lr in runs.items()]
+
+
+def _names(results: Sequence[Result]) -> dict[str, str]:
+    """The candidate of each run, by the run's name: its scheduler, and what else tells candidates apart."""
+    varying = [group for group in GROUPS if len({result.choice(group) for result in results}) > 1]
+    chosen = {r.name: tuple(r.choice(group) for group in varying) for r in results}
+    names = {}
+    for result in results:
+        alike = [one for one in results if chosen[one.name] == chosen[result.name]]
+        keys = [key for key in differing(alike) if key not in _TUNED and not _follows(key, alike)]
+        extra = [f"{key.rpartition('.')[2]}={result.settings.get(key)}" for key in keys]
+        others = [f"{group}={result.choice(group)}" for group in varying if group != "scheduler"]
+        names[result.name] = ", ".join([result.choice("scheduler"), *others, *extra])
+    return names
+
+
+def _follows(key: str, results: Sequence[Result]) -> bool:
+    """Whether the base LR alone, or the seed alone, decides a setting, as it does OneCycleLR's `max_lr`."""
+    for tuned in _TUNED:
+        values: dict[str, set[str]] = {}
+        for result in results:
+            values.setdefault(repr(result.settings.get(tuned)), set()).add(repr(result.settings.get(key)))
+        if len(values) > 1 and all(len(several) == 1 for several in values.values()):
+            return True
+    return False
+
+
+def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
+    """The final validation metric that the mean of every candidate reaches."""
+    name = "val_loss" if lower_is_better(metric) else "val_accuracy"
+    worst = max if lower_is_better(metric) else min
+    return worst(candidate.mean(name).value for candidate in candidates)
+
+
+def reached(candidate: Candidate, target: float) -> Reached:
+    """After how many epochs the runs at the best LR reach `target`, a validation loss or accuracy."""
+    loss = lower_is_better(candidate.metric)
+    first = []
+    for run in candidate.best.values():
+        values = [(row.epoch + 1, row.val_loss if loss else row.val_accuracy) for row in run.history]
+        there = [
+            epoch for epoch, value in values if value is not None and (value <= target if loss else value >= target)
+        ]
+        first += there[:1]
+    return Reached(statistics.median(first) if first else None, len(first), len(candidate.best))
+
+
+def _against(candidates: Sequence[Candidate], reference: str, metric: str) -> list[Against]:
+    """Every other candidate against the reference, paired by seed."""
+    base = next(candidate for candidate in candidates if candidate.name == reference)
+    theirs = base.values(base.best_lr)
+    paired = {}
+    for candidate in candidates:
+        own = candidate.values(candidate.best_lr)
+        seeds = sorted(own.keys() & theirs.keys())
+        if candidate is not base and seeds:
+            paired[candidate.name] = [own[seed] - theirs[seed] for seed in seeds]
+    judged = differences(list(paired.values()))
+    return [
+        Against(name, reference, difference, sentence(name, reference, difference, metric, len(judged)))
+        for name, difference in zip(paired, judged, strict=True)
+    ]
+
+
+def sentence(name: str, reference: str, difference: Difference, metric: str, comparisons: int = 1) -> str:
+    """What can be claimed of a difference (`name` minus `reference`), in plain words."""
+    amount, width, seeds = difference.mean.value, difference.mean.half_width, difference.mean.seeds
+    count = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    if difference.is_found:
+        better = (amount < 0) == lower_is_better(metric)
+        verb = "beats" if better else "is worse than"
+        return f"{name} {verb} {reference} by {_amount(abs(amount), width, metric)} ({count})"
+    seen = f"difference {_amount(amount, width, metric)}"
+    text = f"{count} cannot tell {name} and {reference} apart ({seen})"
+    if seeds < 3:
+        return f"{text}; at least 3 are needed to judge the noise"
+    if difference.p is None:
+        same = "is the same" if amount else "is zero"
+        return f"{text}: it {same} with every seed, so the noise is unknown"
+    if difference.p < 1 - LEVEL and comparisons > 1:
+        text += f" once {comparisons} comparisons are made together"
+    if difference.seeds_needed is None:
+        return f"{text}; no reasonable number would"
+    return f"{text}; about {difference.seeds_needed:,} would"
+
+
+def _amount(value: float, width: float | None, metric: str) -> str:
+    if metric.endswith("accuracy"):
+        return f"{100 * value:.2f}" + (f" ± {100 * width:.2f}" if width is not None else "") + " points"
+    return f"{value:.4f}" + (f" ± {width:.4f}" if width is not None else "")
+
+
+def _warnings(candidates: Sequence[Candidate]) -> list[str]:
+    """What makes the comparison less fair or less sure than it looks."""
+    found = [warning for candidate in candidates for warning in _about(candidate)]
+    grids = {candidate.name: _grid(candidate) for candidate in candidates}
+    if len(candidates) > 1 and all(len(grid) == 1 for grid in grids.values()):
+        found.append("every schedule had one base LR only; the best LR moves with the schedule, so sweep optimizer.lr")
+    elif len({str(grid) for grid in grids.values()}) > 1:
+        shown = "; ".join(f"{name} {', '.join(f'{lr:g}' for lr in grid)}" for name, grid in grids.items())
+        found.append(f"the schedules were not run with the same base LRs: {shown}")
+    if few := [candidate.name for candidate in candidates if len(candidate.best) < 3]:
+        found.append(f"fewer than 3 seeds, which say nothing about the noise: {', '.join(few)}")
+    return found
+
+
+def _about(candidate: Candidate) -> list[str]:
+    """The warnings about one candidate."""
+    found, grid, best = [], _grid(candidate), candidate.best_lr
+    for lr, count in sorted(candidate.missing.items()):
+        so = "every LR lacks some, so survivors were compared" if candidate.survivors else "it cannot be the best LR"
+        found.append(f"{candidate.name}: {count} run{'s' if count > 1 else ''} at LR {lr:g} did not finish; {so}")
+    if len(grid) > 1 and best in (grid[0], grid[-1]):
+        edge, beyond = ("lowest", grid[0] ** 2 / grid[1]) if best == grid[0] else ("highest", grid[-1] ** 2 / grid[-2])
+        found.append(
+            f"{candidate.name}: its best LR {best:g} is the {edge} of the grid, and a better one may lie beyond "
+            f"(try optimizer.lr={beyond:.2g})"
+        )
+    if any((run.summary.get("audit") or {}).get("equal") is False for run in candidate.best.values()):
+        found.append(f"{candidate.name}: the LR of a run was not the one that was planned (see its summary.json)")
+    return found
+
+
+def _grid(candidate: Candidate) -> list[float]:
+    """The base LRs that were tried."""
+    return sorted({*candidate.runs, *candidate.missing})
+
+
+def columns(contest: Contest) -> Mapping[str, str]:
+    """The metrics that a table of the contest shows, with their headings; the one it is judged by comes first."""
+    headings = {
+        "val_accuracy": "final val accuracy",
+        "best_val_accuracy": "best val accuracy",
+        "val_loss": "final val loss",
+        "best_val_loss": "best val loss",
+        "train_loss": "final train loss",
+        "train_accuracy": "final train accuracy",
+    }
+    return {name: headings[name] for name in dict.fromkeys([contest.metric, *_PRESENT])}

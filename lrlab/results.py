@@ -1,0 +1,140 @@
+"""What runs left in their folders, read back: settings, summary and history, never TensorBoard's files."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lrlab.checkpoint import flatten
+from lrlab.errors import wrong
+from lrlab.folders import MACHINE
+
+GROUPS = ("data", "model", "optimizer", "scheduler")
+MEASURED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_val_loss", "best_val_accuracy")
+NO_SETTING = ("resume", "extend", "sweep", *MACHINE)  # they do not make a run another run
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of history.csv."""
+
+    epoch: int  # from 0
+    step: int  # updates completed
+    lr: float  # of the epoch's last update
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run, as its folder tells it."""
+
+    name: str
+    folder: Path
+    settings: dict[str, Any]  # flattened
+    summary: dict[str, Any]
+    history: list[Epoch]
+
+    @property
+    def status(self) -> str:
+        return self.summary.get("status", "not run")
+
+    def choice(self, group: str) -> str:
+        """What was chosen in a group, or else the class that its settings name."""
+        target = str(self.settings.get(f"{group}._target_", "?")).rpartition(".")[2]
+        return (self.summary.get("choices") or {}).get(group) or target
+
+
+def settings_of(folder: Path) -> dict[str, Any] | None:
+    """The flattened settings in a run's config.yaml, without those that only say where it reads and computes.
+
+    None where there is no such file, or none that can be read.
+    """
+    try:
+        saved = yaml.load((folder / "config.yaml").read_text(), Loader=_Loader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return identity(saved) if isinstance(saved, dict) else None
+
+
+def identity(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes a run the run it is: its settings without those that say where it reads and computes."""
+    return {key: value for key, value in sorted(flatten(config).items()) if key not in NO_SETTING}
+
+
+def read_result(folder: Path, name: str) -> Result:
+    """The run in `folder`. What is missing or cannot be read is empty."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text())
+    except (OSError, ValueError):
+        summary = {}
+    return Result(name, folder, settings_of(folder) or {}, summary if isinstance(summary, dict) else {}, _rows(folder))
+
+
+def find(folders: Sequence[Path]) -> list[Result]:
+    """All runs in and below `folders`, sorted by name. Raises UserError for a folder without any."""
+    results = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise wrong("compare", got=f"{folder}, which is no folder", allowed="folders of runs", do=_WHERE)
+        runs = sorted({path.parent for pattern in ("config.yaml", "summary.json") for path in folder.rglob(pattern)})
+        if not runs:
+            raise wrong("compare", got=f"{folder}, which holds no run", allowed="folders of runs", do=_WHERE)
+        for run in runs:
+            name = run.relative_to(folder) if run != folder else Path(folder.name)
+            results.append(read_result(run, str(name if len(folders) == 1 else Path(folder.name) / name)))
+    return sorted(results, key=lambda result: result.name)
+
+
+_WHERE = "python -m lrlab.compare outputs/sweeps/NAME"
+
+
+def differing(results: Iterable[Result]) -> dict[str, list[Any]]:
+    """The settings that are not the same in all of `results`, each with its values in order of appearance."""
+    results = list(results)
+    keys = sorted({key for result in results for key in result.settings})
+    values = {key: list({repr(r.settings.get(key)): r.settings.get(key) for r in results}.values()) for key in keys}
+    return {key: several for key, several in values.items() if len(several) > 1}
+
+
+def as_csv(results: Sequence[Result]) -> str:
+    """A row a run: how it ended, what was chosen, the settings that differ, and what was measured.
+
+    It holds nothing that a clock decided, so the same sweep on the same machine gives the same bytes.
+    """
+    varying = [key for key in differing(results) if key not in ("seed", "optimizer.lr")]
+    kept = [key for key in varying if not key.rpartition(".")[2].startswith("_")]
+    header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, "epochs", "updates", *MEASURED, "best_epoch"]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(header)
+    for result in results:
+        settings, summary = result.settings, result.summary
+        said = [summary.get(name) for name in ("epochs", "updates", *MEASURED, "best_epoch")]
+        chosen = [result.choice(group) for group in GROUPS]
+        own = [settings.get(key) for key in ("optimizer.lr", "seed", *kept)]
+        rows.writerow([result.name, result.status, *chosen, *own, *said])
+    return text.getvalue()
+
+
+def _rows(folder: Path) -> list[Epoch]:
+    """The rows of history.csv."""
+    try:
+        with (folder / "history.csv").open(newline="") as file:
+            return [_epoch(row) for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    numbers: dict[str, Any] = {name: float(text) if text else None for name, text in row.items()}
+    return Epoch(**{**numbers, "epoch": int(row["epoch"]), "step": int(row["step"])})
