@@ -2,6 +2,7 @@
 
 Every way is a function (jobs, ...) that calls `seen` with what a run reports, `ended` with how it ended, and heeds
 `stopping`. None of them raises because of a run. Which run starts when is left to `concurrent.futures`, or to Ray.
+`seen` may be called from several threads at a time, `ended` from any one.
 """
 
 import faulthandler
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -152,42 +153,29 @@ def in_processes(
     Each takes one of `gpus` (values of CUDA_VISIBLE_DEVICES), in turn, if there are any. Once `stopping()`, no run
     starts any more and those under way are asked to save and end.
     """
-    crew = _Crew(threads, [gpus[slot % len(gpus)] if gpus else None for slot in range(n_jobs)], seen)
+    slots = [gpus[slot % len(gpus)] if gpus else None for slot in range(n_jobs)]
+    crew = _Crew(threads, slots, seen=seen, ended=ended, stopping=stopping)
     with ThreadPoolExecutor(n_jobs) as pool:
+        waiting = {pool.submit(crew.carry_out, job) for job in jobs}
         try:
-            collect({pool.submit(crew.carry_out, job): job for job in jobs}, ended, stopping, crew.stop)
-        except BaseException:  # a second Ctrl-C
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                if stopping():
+                    crew.stop()
+        except BaseException:  # a second Ctrl-C, or no room to write down how a run ended
             crew.kill()
             raise
-
-
-def collect(
-    futures: dict[Future[Outcome | None], Job], ended: Ended, stopping: Callable[[], bool], stop: Callable[[], None]
-) -> None:
-    """Hand over outcomes as they come, in this thread; once `stopping()`, cancel what has not begun and `stop()`."""
-    waiting, asked = set(futures), False
-    try:
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                if not future.cancelled() and (outcome := future.result()):
-                    ended(futures[future], outcome)
-            if stopping() and not asked:
-                asked = True
-                for future in waiting:
-                    future.cancel()
-                stop()
-    except BaseException:
-        for future in waiting:
-            future.cancel()
-        raise
 
 
 class _Crew:
     """The processes that are at work, for those who wait for them and for the one who stops them."""
 
-    def __init__(self, threads: int, slots: Sequence[str | None], seen: Noticed):
-        self.threads, self.seen = threads, seen
+    def __init__(
+        self, threads: int, slots: Sequence[str | None], *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]
+    ):
+        self.threads, self.seen, self.ended, self.stopping = threads, seen, ended, stopping
         self.slots: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         for slot in slots:
             self.slots.put(slot)
@@ -195,24 +183,23 @@ class _Crew:
         self.lock, self.stopped = threading.Lock(), False
         self.at_work: dict[Any, Connection] = {}
 
-    def carry_out(self, job: Job) -> Outcome | None:
-        """Start a process for `job` and wait for it, whatever becomes of it; None once no more are to start."""
+    def carry_out(self, job: Job) -> None:
+        """Start a process for `job`, unless no more are to start, and wait for it, whatever becomes of it."""
         slot = self.slots.get()
         try:
             ours, theirs = self.context.Pipe()
             process = self.context.Process(target=_train, args=(theirs, job, self.threads, slot), name=job.name)
             with self.lock:
-                if self.stopped:
-                    return None
+                if self.stopped or self.stopping():
+                    return
                 process.start()
                 self.at_work[process] = ours
             theirs.close()
-            try:
-                return self._listen(job, process, ours)
-            finally:
-                with self.lock:
-                    del self.at_work[process]
-                    ours.close()
+            outcome = self._listen(job, process, ours)
+            with self.lock:
+                del self.at_work[process]
+                ours.close()
+                self.ended(job, outcome)
         finally:
             self.slots.put(slot)
 
@@ -232,8 +219,10 @@ class _Crew:
         return outcome or _without_a_word(process.exitcode)
 
     def stop(self) -> None:
-        """Ask every process to save and end."""
+        """Ask every process to save and end; once is enough."""
         with self.lock:
+            if self.stopped:
+                return
             self.stopped = True
             for connection in self.at_work.values():
                 with suppress(OSError):  # it has just ended

@@ -10,14 +10,15 @@ LAYERS = [
     {"__init__", "errors", "schedules", "horizon", "folders", "terminal"},  # the standard library
     {
         *("randomness", "data", "batches", "models", "metrics", "checkpoint", "tracking", "summary", "signals"),
-        *("hyperparameters", "plan", "audit", "chains", "greedy", "figures"),
+        *("hyperparameters", "plan", "audit", "chains", "greedy", "figures", "results", "inference"),
     },
-    {"trainer", "range_test"},
+    {"trainer", "range_test", "comparison"},
     {
         *("compose", "checks", "settings", "groups", "build", "scheduling", "lint"),
         *("prepare", "resume", "describe", "display", "experiment"),
+        *("workers", "ray_cluster", "board", "sweep", "report"),
     },
-    {"arguments", "fitting", "cli", "preview", "find_lr", "__main__"},
+    {"arguments", "fitting", "cli", "multirun", "preview", "find_lr", "compare", "plugins", "__main__"},
 ]
 # What a room may import of its own layer besides; layer 3 is one shell.
 SIDEWAYS = {
@@ -26,19 +27,23 @@ SIDEWAYS = {
     "batches": {"data", "randomness"},
     "plan": {"hyperparameters"},
     "audit": {"plan"},
+    "results": {"checkpoint"},
 }
 HYDRA = {"hydra", "omegaconf"}
 HEAVY = {
     "matplotlib": {"figures"},
     "tensorboard": {"tracking"},
-    "rich": {"display", "preview"},
+    "rich": {"display", "board", "preview"},
+    "scipy": {"inference"},
+    "jinja2": {"report"},
+    "ray": {"ray_cluster"},
     "hydra": LAYERS[3] | LAYERS[4],
 }
 
 
 def nodes(room: str) -> list[ast.AST]:
     """The syntax tree of a room: a file, or a package's files."""
-    files = sorted((PACKAGE / room).glob("*.py")) or [PACKAGE / f"{room}.py"]
+    files = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
     return [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
 
 
@@ -56,7 +61,8 @@ def imports(room: str) -> set[str]:
 
 
 def test_every_room_has_its_layer():
-    files = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    packages = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/**/*.py")}
+    files = {path.stem for path in PACKAGE.glob("*.py")} | packages
     assert files == set().union(*LAYERS)
 
 
