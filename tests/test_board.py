@@ -11,9 +11,7 @@ from lrlab.workers import Job, Outcome, Seen
 
 
 def jobs(count: int) -> list[Job]:
-    return [
-        Job(f"seed={seed}", Path(f"sweep/seed={seed}"), {}, {}, [], epochs=4, updates=40) for seed in range(count)
-    ]
+    return [Job(f"seed={seed}", Path(f"sweep/seed={seed}"), {}, {}, [], epochs=4, updates=40) for seed in range(count)]
 
 
 @pytest.fixture
@@ -71,7 +69,8 @@ def test_the_table_shows_epoch_lr_loss_accuracy_state_and_the_time_that_is_left(
     assert " ".join(total) == "0 of 3 runs done, about 1m40s left"
 
 
-def test_where_there_is_no_room_what_runs_and_what_failed_is_shown_first(clock):
+@pytest.mark.usefixtures("clock")
+def test_where_there_is_no_room_what_runs_and_what_failed_is_shown_first():
     many = jobs(50)
     shown = board.Board(many, [])
     for job in many[:20]:
@@ -87,6 +86,7 @@ def test_where_there_is_no_room_what_runs_and_what_failed_is_shown_first(clock):
     assert lines[-1].startswith("20 of 50 runs done, 1 failed")
 
 
-def test_runs_that_were_finished_before_count_as_done(clock):
+@pytest.mark.usefixtures("clock")
+def test_runs_that_were_finished_before_count_as_done():
     shown = board.Board(jobs(2), jobs(3))
     assert text(shown).splitlines()[-1] == "3 of 5 runs done"

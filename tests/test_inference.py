@@ -63,7 +63,7 @@ def test_the_seeds_named_find_a_difference_of_the_size_seen_in_four_of_five_repe
     effect, spread = abs(statistics.fmean(pilot)), statistics.stdev(pilot)
     found = sum(differences([list(generator.normal(effect, spread, needed))])[0].is_found for _ in range(2000))
     one_less = sum(differences([list(generator.normal(effect, spread, needed - 2))])[0].is_found for _ in range(2000))
-    assert 0.78 < found / 2000
+    assert found / 2000 > 0.78
     assert one_less < found
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,10 @@ def wait_for(condition, seconds: float = 60) -> None:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert condition()
+
+
+def more_or_ended(sweeps: Path, done: int, process: subprocess.Popen) -> bool:
+    return len(list(sweeps.glob("killed/*/history.csv"))) > done or process.poll() is not None
 
 
 def alive(group: int) -> bool:
@@ -148,7 +153,7 @@ def test_a_sweep_killed_at_random_moments_ends_with_the_same_results(command, tm
     for _ in range(5):
         process = start(*typed, "sweep=killed", f"hydra.launcher.n_jobs={moments.choice([1, 2])}")
         done = len(list(sweeps.glob("killed/*/history.csv")))
-        wait_for(lambda done=done: len(list(sweeps.glob("killed/*/history.csv"))) > done or process.poll() is not None)
+        wait_for(partial(more_or_ended, sweeps, done, process))
         time.sleep(moments.uniform(0, 0.5))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -296,7 +301,7 @@ def test_two_sweeps_never_share_a_folder_at_one_time(tmp_path):
     process = start("-m", "seed=0", "trainer.epochs=400", "sweep=shared")
     wait_for(lambda: len(list(tmp_path.glob("outputs/sweeps/shared/*/history.csv"))) == 1)
     second = start("-m", "seed=0", "trainer.epochs=400", "sweep=shared")
-    out, err = second.communicate(timeout=60)
+    _, err = second.communicate(timeout=60)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert (second.returncode, process.returncode) == (1, 130)
