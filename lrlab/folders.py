@@ -47,20 +47,16 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
 
 
 def sweep_name(name: object, otherwise: str) -> str:
-    """The name of a sweep's folder: `name` where the user gave one. Raises UserError where it is no folder's name.
+    """The name of a sweep's folder: `name` where the user gave one."""
+    return otherwise if name is None else str(name)
 
-    >>> sweep_name("lr_study", otherwise="2026-11-22_16-24-41")
-    'lr_study'
-    >>> sweep_name(None, otherwise="2026-11-22_16-24-41")
-    '2026-11-22_16-24-41'
-    """
-    if name is None:
-        return otherwise
+
+def require_sweep_name(name: str) -> None:
+    """Raise UserError where `name` is no name of a folder, in every file system and without a path."""
     if not re.fullmatch(r"\w[\w=,.+-]{0,119}", str(name), re.ASCII):
         raise wrong(
             "sweep", got=f"'{name}'", allowed="up to 120 letters, digits and any of _ - = , . +", do="sweep=lr_study"
         )
-    return str(name)
 
 
 def reserve(folder: Path) -> Path:

@@ -39,7 +39,7 @@ class Request:
     def colour_by(self) -> str:
         """The part of the runs' names that gets a colour a value in TensorBoard."""
         keys = [key_of(override) for override in (self.runs or [self.overrides])[0]]
-        varying = [key for key in keys if key not in self.fixed]
+        varying = [key for key in keys if key not in self.fixed and not key.startswith("hydra")]
         return "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
 
     @property
@@ -58,8 +58,11 @@ def read_request(typed: list[str]) -> Request:
     if value_of(typed, "hydra/sweeper") in (None, "basic"):  # only this one can say in advance what it will run
         overrides = compose.with_recipe(overrides)
         runs = compose.expand(overrides)
-    fixed = folders.fixed_keys(runs or [overrides])
-    config = compose.compose(compose.without_sweeps(overrides))
+    common = compose.without_sweeps(overrides)
+    if name := value_of(common, "sweep"):
+        folders.require_sweep_name(name)
+    fixed = folders.fixed_keys(runs) if runs else [key_of(override) for override in common]
+    config = compose.compose(common)
     HydraConfig.instance().set_config(config)
     named = any(value_of(overrides, key) is not None for key in ("sweep", "hydra.sweep.dir"))
     return Request(typed, overrides, runs, fixed, config, named, launcher, Path(config.hydra.sweep.dir))
