@@ -7,11 +7,12 @@ folder, and the files come back when the run has ended.
 import io
 import os
 import signal
+import sys
 import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def on_ray(
         gpus = gpus_per_run if ray.cluster_resources().get("GPU") else 0
         # A process carries out one run only, and none is started again behind our back.
         remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_calls=1, max_retries=0)(_train)
-        tasks = {}
+        tasks, place = {}, _Place(Path.cwd(), marker)
         for job in jobs:
             placed = replace(job, folder=job.folder.absolute())
-            tasks[remote.remote(placed, threads, marker, _pack(job.folder), board)] = job
+            tasks[remote.remote(placed, threads, place, _pack(job.folder), board)] = job
         _collect(ray, tasks, board, seen=seen, ended=ended, stopping=stopping)
     finally:
         marker.unlink(missing_ok=True)
@@ -128,14 +129,25 @@ class _Bulletin:
         self.stopped = True
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where the sweep was started: its current folder, and a file in its own that is seen where that is shared."""
+
+    current: Path
+    marker: Path
+
+
 def _train(
-    job: Job, threads: int, marker: Path, files: bytes | None, board: Any
+    job: Job, threads: int, place: _Place, files: bytes | None, board: Any
 ) -> tuple[Outcome | None, bytes | None]:
     """What a process of the cluster does for one run; returns its files too where they would stay on that machine."""
     import ray
     import torch
 
     torch.set_num_threads(threads)
+    if place.current.is_dir():  # the user's own classes, and data with a relative path
+        os.chdir(place.current)
+        sys.path.append(str(place.current))
 
     def send(report: Seen | None) -> None:
         if ray.get(board.report.remote(job.name, report)):
@@ -143,7 +155,7 @@ def _train(
 
     if ray.get(board.report.remote(job.name, None)):
         return None, None
-    if marker.exists():
+    if place.marker.exists():
         return attempt(job, send), None
     with tempfile.TemporaryDirectory() as folder:
         here = replace(job, folder=Path(folder))

@@ -31,7 +31,14 @@ def test_options_and_overrides_may_stand_in_any_order(command, tmp_path):
 
 
 def test_every_recipe_can_be_carried_out_and_says_its_command():
-    assert RECIPES == ["lr_grid", "schedules_cifar10", "schedules_digits", "schedules_mnist", "short_and_long", "tutorial"]
+    assert RECIPES == [
+        "lr_grid",
+        "schedules_cifar10",
+        "schedules_digits",
+        "schedules_mnist",
+        "short_and_long",
+        "tutorial",
+    ]
     for name in RECIPES:
         text = (ROOT / "conf" / "experiment" / f"{name}.yaml").read_text()
         assert f"#   python train.py -m experiment={name}" in text, name
@@ -102,7 +109,7 @@ def test_the_sweeps_folder_and_its_runs_can_be_named(command, tmp_path):
 
 
 def test_sweeps_of_the_same_second_get_folders_of_their_own(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(multirun.folders, "sweep_name", lambda name, otherwise: otherwise)
+    monkeypatch.setattr(multirun.folders, "sweep_name", lambda _, otherwise: otherwise)
     for _ in range(2):
         assert command("-m", "seed=0", *SMALL, "hydra.launcher.in_process=true").code == 0
     assert len(names(tmp_path / "outputs" / "sweeps")) == 2
