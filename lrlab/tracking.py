@@ -22,11 +22,20 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import Tensor
+from torch.utils.tensorboard.summary import custom_scalars
 
 from lrlab.errors import wrong
 
 HISTORY = ("epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
 MOST_POINTS = 10_000  # a tag, but for LR changes; TensorBoard has no use for more
+# The CUSTOM SCALARS tab: charts of tags that match, of all runs; TensorBoard draws equal layouts of several runs once.
+_LAYOUT = {
+    "LR and loss": {
+        "LR": ["Multiline", ["^lr$"]],
+        "validation and training loss": ["Multiline", ["^val/loss$", "^train/loss$"]],
+        "validation and training accuracy": ["Multiline", ["^val/accuracy$", "^train/accuracy$"]],
+    }
+}
 _FLUSH_UPDATES, _FLUSH_SECONDS = 1_000, 10.0
 
 
@@ -69,6 +78,7 @@ class Tracker:
         self._write(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
         if state is None:
             self._rows.writerow(HISTORY)
+            self._summary(0, custom_scalars(_LAYOUT))
             if hyperparameters is not None:
                 self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
 

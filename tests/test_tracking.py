@@ -6,6 +6,7 @@ import pytest
 import torch
 from support import history, points
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lrlab.errors import UserError
@@ -165,6 +166,17 @@ def test_hyperparameters_lie_in_the_runs_own_file_with_their_types(tmp_path):
     assert start.group_name == "scheduler=step"
     assert content["_hparams_/session_end_info"].session_end_info.status == 1
     assert len(list(tmp_path.glob("events*"))) == 1
+
+
+def test_every_run_brings_the_same_layout_of_charts_once(tmp_path):
+    Tracker(tmp_path, updates=1).close("success")
+    accumulator = EventAccumulator(str(tmp_path)).Reload()
+    content = accumulator.Tensors("custom_scalars__config__")
+    layout = Layout.FromString(content[0].tensor_proto.string_val[0])
+    charts = {chart.title: list(chart.multiline.tag) for chart in layout.category[0].chart}
+    assert len(content) == 1
+    assert charts["LR"] == ["^lr$"]
+    assert "^val/loss$" in charts["validation and training loss"]
 
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path):

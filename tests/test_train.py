@@ -104,8 +104,10 @@ def test_two_runs_of_the_same_second_never_share_a_folder(tmp_path):
     assert all(len(history(folder)) == 1 for folder in folders)
 
 
-def get(url: str) -> dict:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+def get(url: str, body: dict | None = None) -> dict:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
 
@@ -150,3 +152,25 @@ def test_a_sweep_makes_six_folders_and_tensorboard_lists_them_with_the_same_tags
     }
     curve = get(f"{address}/data/plugin/scalars/scalars?run={names[0]}&tag=lr")
     assert [step for _, step, _ in curve] == list(range(46))
+
+    # HPARAMS: a column a setting of any run, a row a schedule with its seeds averaged, how each run ended.
+    columns = get(f"{address}/data/plugin/hparams/experiment", {"experimentName": ""})["hparamInfos"]
+    assert {"scheduler", "scheduler.gamma", "scheduler.step_size", "scheduler.T_max", "optimizer.lr"} <= {
+        column["name"] for column in columns
+    }
+    query = {
+        "experimentName": "",
+        "sliceSize": 100,
+        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+        "colParams": [{"metric": {"tag": "val/loss", "group": ""}}],
+        "aggregationType": "AGGREGATION_AVG",
+        "includeMetrics": True,
+    }
+    groups = get(f"{address}/data/plugin/hparams/session_groups", query)["sessionGroups"]
+    assert [len(group["sessions"]) for group in groups] == [2, 2, 2]
+    for group in groups:
+        assert {session["status"] for session in group["sessions"]} == {"STATUS_SUCCESS"}
+        [shown] = [metric["value"] for metric in group["metricValues"] if metric["name"]["tag"] == "val/loss"]
+        runs = [f"{group['hparams']['scheduler']},seed={seed}" for seed in (0, 1)]
+        losses = [summary(sweep / f"scheduler={run}")["val_loss"] for run in runs]
+        assert shown == pytest.approx(sum(losses) / 2, rel=1e-6)
