@@ -18,7 +18,7 @@ from pathlib import Path
 
 REPEATS = 3
 RUNS = ("-m", "scheduler=constant,step,exponential,cosine", "optimizer.lr=0.02,0.05", "seed=0,1")
-SIZE = ("data=digits", "model=cnn", "trainer.epochs=60")
+SIZE = ("data=digits", "model=cnn", "trainer.epochs=30")
 WAYS = {
     "one at a time": ("hydra.launcher.n_jobs=1", "hydra.launcher.threads=1"),
     "two at a time": ("hydra.launcher.n_jobs=2", "hydra.launcher.threads=1"),

@@ -133,7 +133,7 @@ class Board:
             f"{self.already + ended} of {self.already + len(rows)} runs done",
             f"{failed} failed" if failed else "",
         ]
-        parts.append(f"about {duration(left)} left" if left is not None else "")
+        parts.append(f"about {duration(left)} left" if left else "")
         return ", ".join(part for part in parts if part)
 
     def _line(self, row: Row) -> str:

@@ -132,6 +132,7 @@ class Panel:
     logx: bool = False
     logy: bool = False
     points: bool = False  # marked, because there is nothing between them
+    stairs: bool = False  # a value holds until the next one
 
 
 def draw_panels(panels: Sequence[Panel]) -> Any:
@@ -145,14 +146,14 @@ def draw_panels(panels: Sequence[Panel]) -> Any:
             index = names.index(band.name)
             colour, style = COLOURS[index % len(COLOURS)], ("-", "--", ":", "-.")[index // len(COLOURS) % 4]
             marker = "o" if panel.points or len(band.x) == 1 else None
-            (handles[band.name],) = axis.plot(
-                band.x, band.middle, style, color=colour, linewidth=1.7, marker=marker, markersize=4, label=band.name
-            )
+            shape: Any = {"drawstyle": "steps-post"} if panel.stairs else {"marker": marker, "markersize": 4}
+            (handles[band.name],) = axis.plot(band.x, band.middle, style, color=colour, linewidth=1.7, **shape)
             if band.low is not None and band.high is not None:
                 if panel.points:
                     axis.vlines(band.x, band.low, band.high, color=colour, linewidth=1, alpha=0.6)
                 else:
-                    axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
+                    step: Any = "post" if panel.stairs else None
+                    axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.18, linewidth=0, step=step)
         axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
         if panel.logx:
             _at_its_values(axis, sorted({x for band in panel.bands for x in band.x}))
@@ -180,13 +181,14 @@ def _at_its_values(axis: Any, values: Sequence[float]) -> None:
 
 
 def _few_minor_labels(axis: Any) -> Any:
-    """Labels at 2, 3 and 5 between powers of ten, where the axis spans less than two of them; else none."""
+    """Labels between powers of ten: at every digit on a short axis, at 2, 3 and 5 on a longer one, then none."""
     from matplotlib.ticker import FuncFormatter
 
     def label(value: float, _: int) -> str:
         low, high = axis.get_ylim()
         digit = round(value / 10 ** math.floor(math.log10(value) + 1e-9))
-        return f"{value:g}" if high / low < 100 and digit in (2, 3, 5) else ""
+        kept = range(2, 10) if high / low < 5 else (2, 3, 5) if high / low < 100 else ()
+        return f"{value:g}" if digit in kept else ""
 
     return FuncFormatter(label)
 

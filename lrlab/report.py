@@ -108,13 +108,12 @@ def shown_difference(mean: Mean, metric: str) -> str:
 
 def learning_panels(contest: Contest) -> list[Panel]:
     """Validation loss, training loss and LR over the epochs, each candidate at its best LR, with the range of seeds."""
-    subjects = [("validation loss", "val_loss", True), ("training loss", "train_loss", True), ("LR", "lr", False)]
     panels = []
-    for label, name, log in subjects:
+    for label, name in (("validation loss", "val_loss"), ("training loss", "train_loss")):
         bands = [_curve(candidate, name) for candidate in contest.candidates]
         positive = all(min(band.low or band.middle, default=0.0) > 0 for band in bands)
-        panels.append(Panel(bands, "epoch", label, logy=log and positive))
-    return panels
+        panels.append(Panel(bands, "epoch", label, logy=positive))
+    return [*panels, Panel([_lr_band(candidate) for candidate in contest.candidates], "epoch", "LR", stairs=True)]
 
 
 def sensitivity_panel(contest: Contest) -> Panel | None:
@@ -149,14 +148,25 @@ def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Pat
 
 
 def lr_line(candidate: Candidate) -> Line:
-    """The LR that a candidate used at its best LR: as it was planned, or else as its epochs ended."""
+    """The LR of a candidate at its best base LR: of every epoch, or as planned where it changes within epochs."""
     run = next(iter(candidate.best.values()))
     plan = run.summary.get("plan") or {}
-    if planned := plan.get("lr"):
+    planned = plan.get("lr")
+    if planned and plan.get("interval") == "step":
         per_epoch = plan["steps_per_epoch"]
         starts = [int(step) / per_epoch for step in planned]
         return Line(candidate.name, [*starts, plan["updates"] / per_epoch], list(planned.values()))
     return Line(candidate.name, [0, *(row.epoch + 1 for row in run.history)], [row.lr for row in run.history])
+
+
+def _lr_band(candidate: Candidate) -> Band:
+    """The planned LR; of one that follows a metric, that of each epoch's last update, with the range of the seeds."""
+    if (next(iter(candidate.best.values())).summary.get("plan") or {}).get("lr"):
+        line = lr_line(candidate)
+        return Band(candidate.name, line.edges, [*line.values, line.values[-1]])
+    ends = _curve(candidate, "lr")
+    spread = [[*values[:1], *values] for values in (ends.middle, ends.low or [], ends.high or [])]
+    return Band(candidate.name, [0, *ends.x], *spread)
 
 
 def _curve(candidate: Candidate, name: str) -> Band:

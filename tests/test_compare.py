@@ -296,7 +296,8 @@ def test_the_curves_are_those_of_the_histories(sweep):
 
     [contest] = comparison.compare(results.find([sweep])).contests
     runs = {(run["scheduler"], run["lr"], run["seed"]): run for run in read_runs(sweep)}
-    for panel, column in zip(report.learning_panels(contest), ("val_loss", "train_loss", "lr"), strict=True):
+    *panels, of_lr = report.learning_panels(contest)
+    for panel, column in zip(panels, ("val_loss", "train_loss"), strict=True):
         for candidate, band in zip(contest.candidates, panel.bands, strict=True):
             rows = [runs[candidate.name, candidate.best_lr, seed]["rows"] for seed in candidate.best]
             values = [[float(one[epoch][column]) for one in rows] for epoch in range(4)]
@@ -304,6 +305,12 @@ def test_the_curves_are_those_of_the_histories(sweep):
             assert band.middle == pytest.approx([statistics.fmean(several) for several in values])
             assert band.low == [min(several) for several in values]
             assert band.high == [max(several) for several in values]
+    for candidate, band in zip(contest.candidates, of_lr.bands, strict=True):
+        rows = runs[candidate.name, candidate.best_lr, 1]["rows"]
+        for row in rows:  # the LR of each epoch's last update lies on the stairs
+            last = (int(row["step"]) - 1) / int(rows[0]["step"])
+            stair = max(index for index, edge in enumerate(band.x) if edge <= last + 1e-9)
+            assert band.middle[stair] == float(row["lr"])
 
 
 def test_several_folders_go_to_a_folder_of_their_own(look, sweep, tmp_path):

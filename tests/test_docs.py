@@ -59,11 +59,11 @@ def test_the_readme_names_every_scheduler_and_every_command_in_it_composes():
     for typed in commands:
         overrides = [word for word in shlex.split(typed.partition("  #")[0]) if word != "-m"]
         if "--config-dir" not in overrides and "my_pkg" not in typed:
-            for run in compose.expand(fit_to_targets(overrides)):
+            for run in compose.expand(compose.with_recipe(fit_to_targets(overrides))):
                 compose.resolve(compose.compose(run))
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/schedules.md"])
+@pytest.mark.parametrize("file", ["README.md", "docs/schedules.md", "docs/sweeps.md"])
 def test_links_lead_somewhere(file):
     text = (ROOT / file).read_text()
     for target in re.findall(r"\]\(([^)#]+)", text):
