@@ -9,6 +9,7 @@ import pytest
 from support import ROOT
 
 from lrlab import compose
+from lrlab.arguments import read
 from lrlab.fitting import fit_to_targets
 from lrlab.prepare import plan_only
 
@@ -57,8 +58,8 @@ def test_the_readme_names_every_scheduler_and_every_command_in_it_composes():
     commands = re.findall(r"^    (?:\$ )?python train\.py (?!resume)(.+)$", readme, re.MULTILINE)
     assert len(commands) > 5
     for typed in commands:
-        overrides = [word for word in shlex.split(typed.partition("  #")[0]) if word != "-m"]
-        if "--config-dir" not in overrides and "my_pkg" not in typed:
+        if "--config-dir" not in typed and "my_pkg" not in typed:
+            overrides = read(shlex.split(typed.partition("  #")[0])).overrides
             for run in compose.expand(compose.with_recipe(fit_to_targets(overrides))):
                 compose.resolve(compose.compose(run))
 
