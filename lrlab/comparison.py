@@ -233,10 +233,16 @@ def _candidates(results: Sequence[Result], unfinished: Sequence[Result], metric:
     missing: dict[str, Counter[float]] = {}
     for result in results:
         by_lr = runs.setdefault(names[result.name], {})
-        by_lr.setdefault(float(result.settings["optimizer.lr"]), {})[int(result.settings["seed"])] = result
+        by_lr.setdefault(_base_lr(result), {})[int(result.settings["seed"])] = result
     for result in unfinished:
-        missing.setdefault(names[result.name], Counter())[float(result.settings["optimizer.lr"])] += 1
+        missing.setdefault(names[result.name], Counter())[_base_lr(result)] += 1
     return [Candidate(name, by_lr, dict(missing.get(name, {})), metric) for name, by_lr in runs.items()]
+
+
+def _base_lr(result: Result) -> float:
+    """The base LR; of an optimizer without that setting, the LR that it began with, 0 where even that is unknown."""
+    lr = result.settings.get("optimizer.lr")
+    return float(lr) if isinstance(lr, int | float) else result.history[0].lr if result.history else 0.0
 
 
 def _names(results: Sequence[Result]) -> dict[str, str]:

@@ -71,6 +71,7 @@ def read_request(typed: list[str]) -> Request:
 def carry_out(request: Request) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
     from lrlab import sweep, workers
+    from lrlab.summary import write_whole
 
     settings = sweep.launcher_settings(_plain(request.config.hydra.launcher))
     if not settings.in_process and settings.executor == "processes":
@@ -78,10 +79,11 @@ def carry_out(request: Request) -> None:
     planned = check(request)
     request = reserve(request)
     planned = sweep.moved(planned, request.folder)
-    _write_command(request)
-    print("\n".join(sweep.start_lines(planned, settings)), flush=True)
     try:
-        sweep.carry_out(planned, settings)
+        with folders.held(request.folder, what="sweeping"):
+            write_whole(request.folder / "command.txt", f"{request.again}\n")
+            print("\n".join(sweep.start_lines(planned, settings)), flush=True)
+            sweep.carry_out(planned, settings)
     except BaseException as stop:
         if isinstance(stop, Interrupted | KeyboardInterrupt):
             print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
@@ -154,7 +156,9 @@ def launch(
         jobs.append(sweep.make_job(config, list(overrides), folder, chosen(config, list(overrides))))
     once = list({job.folder: job for job in jobs}.values())
     planned = sweep.plan(once, once[0].folder.parent, whole=False)
-    outcomes = sweep.carry_out(planned, sweep.launcher_settings(settings))
+    planned.folder.mkdir(parents=True, exist_ok=True)
+    with folders.held(planned.folder, what="sweeping"):
+        outcomes = sweep.carry_out(planned, sweep.launcher_settings(settings))
     placed = {asked.folder: outcomes.get(job.name) for asked, job in zip(once, planned.jobs, strict=True)}
     returns = []
     for job, overrides, config in zip(jobs, job_overrides, configs, strict=True):
@@ -181,12 +185,6 @@ def _subdir(config: DictConfig, number: int) -> str:
 
 def _plain(node: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in dict(OmegaConf.to_object(node)).items() if key != "_target_"}  # type: ignore[arg-type]
-
-
-def _write_command(request: Request) -> None:
-    from lrlab.summary import write_whole
-
-    write_whole(request.folder / "command.txt", f"{request.again}\n")
 
 
 def _shortest(path: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from lrlab import checks, describe, folders, results, summary, workers
+from lrlab import checks, describe, results, summary, workers
 from lrlab.board import Board
 from lrlab.errors import Interrupted, wrong
 from lrlab.prepare import prepare
@@ -177,12 +177,10 @@ def _other_threads(earlier: Sequence[Job], settings: LauncherSettings) -> list[s
 def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome]:
     """Carry out what is left to do; returns how each run ended, by name, those that were finished included.
 
-    Raises Interrupted where a signal stopped the sweep; every run under way was saved.
+    The caller holds the sweep's folder. Raises Interrupted where a signal stopped the sweep, with everything saved.
     """
     outcomes = {job.name: Outcome("finished", summary.read(job.folder).get("val_loss")) for job in planned.finished}
-    planned.folder.mkdir(parents=True, exist_ok=True)
     with (
-        folders.held(planned.folder, what="sweeping"),
         stop_request() as request,
         Board(planned.to_do, planned.finished, live=not settings.in_process) as board,
     ):
