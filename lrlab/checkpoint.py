@@ -8,10 +8,14 @@ from typing import Any
 
 import torch
 
-from lrlab.errors import wrong
+from lrlab.errors import UserError, wrong
 
 FORMAT = 2
 LAST, BEST = Path("checkpoints/last.pt"), Path("checkpoints/best.pt")
+
+
+class Damaged(UserError):
+    """A file that is no whole checkpoint."""
 
 
 def save(path: Path, contents: dict[str, Any]) -> None:
@@ -61,12 +65,13 @@ def load(path: Path) -> dict[str, Any]:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise wrong(
+        message = wrong(
             "resume",
             got=f"{path}, which cannot be read ({type(error).__name__}: damaged, cut short, or not a checkpoint)",
             allowed="a whole checkpoint that lrlab wrote",
             do=f"try another one, such as {path.with_name('best.pt' if path.name == 'last.pt' else 'last.pt')}",
-        ) from error
+        )
+        raise Damaged(str(message)) from error
     written = contents.get("lrlab") if isinstance(contents, dict) else None
     if written != FORMAT:
         raise wrong(

@@ -67,7 +67,7 @@ def _main(typed: list[str]) -> None:
         compared,
         title=f"Comparison of {', '.join(path.resolve().name for path in paths)}",
         command=command.read_text().strip() if len(paths) == 1 and command.is_file() else None,
-        facts=report.facts(found),
+        facts=report.facts(compared),
     )
     write_whole(folder / "report.html", text)
     print(f"report     {folder / 'report.html'}")
@@ -90,9 +90,14 @@ def read_settings(typed: Mapping[str, str]) -> Settings:
     checks.choice("compare.metric", typed.get("metric", "val_accuracy"), METRICS)
     suffix = "." + typed.get("figures", "svg").lstrip(".")
     checks.choice("compare.figures", suffix[1:], [one[1:] for one in SUFFIXES])
+    metric = typed.get("metric", "val_accuracy")
     target = _number(typed["target"]) if "target" in typed else None
+    if target is not None and metric.endswith("accuracy") and not 0 <= target <= 1:
+        raise wrong(
+            "compare.target", got=typed["target"], allowed="an accuracy, 0 to 1 or 0% to 100%", do="compare.target=95%"
+        )
     folder = Path(typed["folder"]).expanduser() if typed.get("folder") else None
-    return Settings(typed.get("metric", "val_accuracy"), typed.get("reference"), target, folder, suffix)
+    return Settings(metric, typed.get("reference"), target, folder, suffix)
 
 
 def _number(text: str) -> float:

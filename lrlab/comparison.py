@@ -5,6 +5,7 @@ chosen but the base LR and the seed: a schedule, usually. Comparing candidates a
 whom that LR suits (the best LR moves with the shape of the schedule), so each is judged at its own best.
 """
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 from lrlab.errors import closest, wrong
 from lrlab.inference import LEVEL, Difference, Mean, differences, mean
-from lrlab.results import GROUPS, Result, differing
+from lrlab.results import GROUPS, Result, differing, fingerprint
 
 METRICS = ("val_accuracy", "val_loss", "best_val_accuracy", "best_val_loss", "train_accuracy", "train_loss")
 _PRESENT = ("val_accuracy", "best_val_accuracy", "val_loss", "best_val_loss", "train_loss")
@@ -34,19 +35,23 @@ class Candidate:
         return {seed: float(run.summary[metric or self.metric]) for seed, run in sorted(self.runs[lr].items())}
 
     @property
+    def planned(self) -> int:
+        """As many runs as were begun at any base LR."""
+        return max(len(self.runs.get(lr, {})) + self.missing.get(lr, 0) for lr in {*self.runs, *self.missing})
+
+    @property
     def survivors(self) -> bool:
         """Whether at every LR a run is missing."""
-        return all(self.missing.get(lr) for lr in self.runs)
+        return all(len(runs) < self.planned for runs in self.runs.values())
 
     @property
     def eligible_lrs(self) -> list[float]:
-        """The LRs at which as many seeds finished as at any and, if there is such an LR, no run is missing.
+        """The LRs at which all runs finished or, where there is no such LR, the most.
 
         An LR at which some seeds diverged must not win by the mean of those that survived.
         """
-        whole = [lr for lr in self.runs if self.survivors or not self.missing.get(lr)]
-        most = max(len(self.runs[lr]) for lr in whole)
-        return sorted(lr for lr in whole if len(self.runs[lr]) == most)
+        most = max(len(runs) for runs in self.runs.values())
+        return sorted(lr for lr, runs in self.runs.items() if len(runs) == (most if self.survivors else self.planned))
 
     @property
     def best_lr(self) -> float:
@@ -129,12 +134,18 @@ def compare(
             do="start them again with the command that began them",
         )
     comparison.differences = differing(usable)
-    same = {result.name for result in usable}
-    unfinished = [result for result in results if result.status != "finished" and _task(result) == _task(usable[0])]
+    known = {fingerprint(result.settings) for result in usable}
+    unfinished = [
+        result
+        for result in results
+        if result.status != "finished"
+        and _task(result) == _task(usable[0])
+        and fingerprint(result.settings) not in known  # or else it was run again elsewhere
+    ]
     budgets = sorted({int(result.settings["trainer.epochs"]) for result in usable})
     for epochs in budgets:
         own = [result for result in usable if result.settings["trainer.epochs"] == epochs]
-        lost = [r for r in unfinished if r.settings.get("trainer.epochs") == epochs and r.name not in same]
+        lost = [result for result in unfinished if result.settings.get("trainer.epochs") == epochs]
         comparison.contests.append(
             _contest(own, lost, epochs=epochs, metric=metric, reference=reference, target=target)
         )
@@ -165,8 +176,8 @@ def _usable(results: Sequence[Result], left_out: list[tuple[str, str]]) -> list[
     for result in results:
         if result.status != "finished":
             left_out.append((result.name, _why_unfinished(result)))
-        elif not result.history or not result.settings or result.summary.get("val_loss") is None:
-            left_out.append((result.name, "its files are missing or damaged"))
+        elif lacking := _lacking(result):
+            left_out.append((result.name, f"its files are missing or damaged (no {lacking})"))
         else:
             finished.append(result)
     tasks = Counter(str(_task(result)) for result in finished)
@@ -178,11 +189,25 @@ def _usable(results: Sequence[Result], left_out: list[tuple[str, str]]) -> list[
             keys = [key for key in differing([result, model]) if key.startswith(("data.", "model."))]
             shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
             left_out.append((result.name, f"other data or model: {shown}"))
-        elif (own := repr(result.settings)) in usable:
+        elif (own := fingerprint(result.settings) + _extended(result)) in usable:
             left_out.append((result.name, f"the same run as {usable[own].name}"))
         else:
             usable[own] = result
     return list(usable.values())
+
+
+def _lacking(result: Result) -> str | None:
+    """What a finished run should have and has not."""
+    needed = {"history.csv": result.history or None, "config.yaml": result.settings or None}
+    needed |= {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
+    needed |= {name: result.summary.get(name) for name in (*METRICS, "seconds")}
+    return next((name for name, value in needed.items() if value is None or isinstance(value, str)), None)
+
+
+def _extended(result: Result) -> str:
+    """What tells a run that was first planned for fewer epochs, and so had another LR, from one planned for all."""
+    first = result.summary.get("extended_from")
+    return f"extended from {first} epochs" if first is not None else ""
 
 
 def _why_unfinished(result: Result) -> str:
@@ -217,7 +242,7 @@ def _contest(
         reference=against_whom,
         target=_common_target(candidates, metric) if target is None else target,
         against=_against(candidates, against_whom, metric),
-        warnings=_warnings(candidates) + _without_any(unfinished, names, _names([*results, *unfinished])),
+        warnings=_warnings(candidates, against_whom) + _without_any(unfinished, names, _names([*results, *unfinished])),
     )
 
 
@@ -255,19 +280,20 @@ def _names(results: Sequence[Result]) -> dict[str, str]:
         keys = [key for key in differing(alike) if key not in _TUNED and not _follows(key, alike)]
         extra = [f"{key.rpartition('.')[2]}={result.settings.get(key)}" for key in keys]
         others = [f"{group}={result.choice(group)}" for group in varying if group != "scheduler"]
-        names[result.name] = ", ".join([result.choice("scheduler"), *others, *extra])
+        parts = [result.choice("scheduler"), *others, *extra, _extended(result)]
+        names[result.name] = ", ".join(part for part in parts if part)
     return names
 
 
 def _follows(key: str, results: Sequence[Result]) -> bool:
-    """Whether the base LR alone, or the seed alone, decides a setting, as it does OneCycleLR's `max_lr`."""
-    for tuned in _TUNED:
-        values: dict[str, set[str]] = {}
-        for result in results:
-            values.setdefault(repr(result.settings.get(tuned)), set()).add(repr(result.settings.get(key)))
-        if len(values) > 1 and all(len(several) == 1 for several in values.values()):
-            return True
-    return False
+    """Whether a setting is a multiple of the base LR, as OneCycleLR's `max_lr` is, or is the seed."""
+    values: list[Any] = [result.settings.get(key) for result in results]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return False
+    if values == [result.settings.get("seed") for result in results]:
+        return True
+    lrs = [_base_lr(result) for result in results]
+    return all(math.isclose(value * lrs[0], values[0] * lr) for value, lr in zip(values, lrs, strict=True))
 
 
 def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
@@ -335,7 +361,7 @@ def _amount(value: float, width: float | None, metric: str) -> str:
     return f"{value:.4f}" + (f" ± {width:.4f}" if width is not None else "")
 
 
-def _warnings(candidates: Sequence[Candidate]) -> list[str]:
+def _warnings(candidates: Sequence[Candidate], reference: str) -> list[str]:
     """What makes the comparison less fair or less sure than it looks."""
     found = [warning for candidate in candidates for warning in _about(candidate)]
     grids = {candidate.name: _grid(candidate) for candidate in candidates}
@@ -346,15 +372,36 @@ def _warnings(candidates: Sequence[Candidate]) -> list[str]:
         found.append(f"the schedules were not run with the same base LRs: {shown}")
     if few := [candidate.name for candidate in candidates if len(candidate.best) < 3]:
         found.append(f"fewer than 3 seeds, which say nothing about the noise: {', '.join(few)}")
+    base = next(candidate for candidate in candidates if candidate.name == reference)
+    for candidate in candidates:
+        if candidate is not base and not candidate.best.keys() & base.best.keys():
+            found.append(f"{candidate.name} and {reference} have no seed in common, so their difference is not judged")
+    return found + _computed_differently(candidates)
+
+
+def _computed_differently(candidates: Sequence[Candidate]) -> list[str]:
+    """A warning where runs were computed by different versions or on different devices."""
+    runs = [run for candidate in candidates for by_seed in candidate.runs.values() for run in by_seed.values()]
+    found = []
+    for name in ("torch", "device"):
+        by_value: dict[str, set[str]] = {}
+        for run in runs:
+            said = run.summary.get("device") if name == "device" else (run.summary.get("versions") or {}).get("torch")
+            by_value.setdefault(str(said), set()).add(run.name)
+        if len(by_value) > 1:
+            shown = ", ".join(f"{value} ({len(names)} runs)" for value, names in sorted(by_value.items()))
+            found.append(f"the runs were not all computed alike: {name} {shown}")
     return found
 
 
 def _about(candidate: Candidate) -> list[str]:
     """The warnings about one candidate."""
     found, grid, best = [], _grid(candidate), candidate.best_lr
-    for lr, count in sorted(candidate.missing.items()):
+    for lr in grid:
+        finished = len(candidate.runs.get(lr, {}))
         so = "every LR lacks some, so survivors were compared" if candidate.survivors else "it cannot be the best LR"
-        found.append(f"{candidate.name}: {count} run{'s' if count > 1 else ''} at LR {lr:g} did not finish; {so}")
+        if finished < candidate.planned:
+            found.append(f"{candidate.name}: {finished} of {candidate.planned} runs at LR {lr:g} finished; {so}")
     if len(grid) > 1 and best in (grid[0], grid[-1]):
         edge, beyond = ("lowest", grid[0] ** 2 / grid[1]) if best == grid[0] else ("highest", grid[-1] ** 2 / grid[-2])
         found.append(

@@ -15,9 +15,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils import deterministic
 
-from lrlab import build, checkpoint, randomness, summary, tracking
+from lrlab import build, checkpoint, randomness, results, summary, tracking
 from lrlab.audit import Audit
 from lrlab.batches import Batches
+from lrlab.compose import resolve
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
 from lrlab.display import Display, View, result_line
 from lrlab.errors import Interrupted, UserError, wrong
@@ -79,6 +80,8 @@ def run_in_sweep(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder, patience_seconds=60), stop_request() as request:
+        if (done := summary.read(folder)).get("status") == "finished" and _is_there(folder, config):
+            return done["val_loss"]
         saved = _whole_checkpoint(folder)
         if saved is None:
             _clear(folder)
@@ -110,13 +113,26 @@ def _train_to_the_end(
     return _carry_out(this, request)
 
 
+def _is_there(folder: Path, config: DictConfig) -> bool:
+    """Whether the run in `folder` has these settings. Raises UserError where it has others."""
+    saved, own = results.settings_of(folder) or {}, results.identity(resolve(config))
+    if results.fingerprint(saved) != results.fingerprint(own):
+        raise wrong(
+            "folder",
+            got=f"{folder}, which holds a finished run with other settings",
+            allowed="a new folder, or the same settings",
+            do="another name, sweep=NAME",
+        )
+    return True
+
+
 def _whole_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The contents of last.pt in `folder`, None where there is none that can be read."""
+    """The contents of last.pt in `folder`, None where there is none that is whole."""
     if not (folder / checkpoint.LAST).exists():
         return None
     try:
         return checkpoint.load(folder / checkpoint.LAST)
-    except UserError as error:
+    except checkpoint.Damaged as error:
         log.warning("warning: %s; the run starts anew", error)
         return None
 
@@ -176,6 +192,8 @@ def _start(
     )
     summary.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.saved_config)))
     progress = summary.Progress(**saved["progress"]) if saved else summary.Progress()
+    if saved is not None and (first := saved["config"]["trainer"]["epochs"]) != horizon.epochs:
+        progress.extended_from = progress.extended_from or first
     audit = Audit(prepared.plan)
     if saved is not None:
         audit.load_state_dict(saved["audit"])

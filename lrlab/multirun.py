@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def read_request(typed: list[str]) -> Request:
         overrides = compose.with_recipe(overrides)
         runs = compose.expand(overrides)
     common = compose.without_sweeps(overrides)
+    if len([one for one in common if key_of(one) == "sweep"]) < len([one for one in typed if key_of(one) == "sweep"]):
+        raise wrong("sweep", got="several names", allowed="one name for one sweep", do="sweep=lr_study")
     if name := value_of(common, "sweep"):
         folders.require_sweep_name(name)
     fixed = folders.fixed_keys(runs) if runs else [key_of(override) for override in common]
@@ -76,23 +79,29 @@ def carry_out(request: Request) -> None:
     settings = sweep.launcher_settings(_plain(request.config.hydra.launcher))
     if not settings.in_process and settings.executor == "processes":
         workers.processes(settings.threads_per_run)  # imports torch while the runs are being checked
-    planned = check(request)
-    request = reserve(request)
-    planned = sweep.moved(planned, request.folder)
     try:
-        with folders.held(request.folder, what="sweeping"):
+        with ExitStack() as stack:
+            if request.named and request.folder.is_dir():
+                stack.enter_context(folders.held(request.folder, what="sweeping"))
+                planned = check(request)
+            else:
+                planned, request = check(request), reserve(request)
+                stack.enter_context(folders.held(request.folder, what="sweeping"))
+                planned = sweep.moved(planned, request.folder)
             write_whole(request.folder / "command.txt", f"{request.again}\n")
             print("\n".join(sweep.start_lines(planned, settings)), flush=True)
             sweep.carry_out(planned, settings)
     except BaseException as stop:
-        if isinstance(stop, Interrupted | KeyboardInterrupt):
+        if isinstance(stop, Interrupted):
             print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
+        elif isinstance(stop, KeyboardInterrupt) and request.folder.is_dir():
+            print("stopped at once. To go on from the last complete epochs:", f"  {request.again}", sep="\n")
         raise
     show_result(request)
     if bad := sweep.unfinished(planned):
         raise wrong(
             str(request.folder),
-            got=f"{len(bad)} of {len(planned.jobs)} runs that did not finish ({', '.join(bad)})",
+            got=f"{len(bad)} of {len(planned.jobs)} runs that did not finish ({sweep.some(bad, most=6)})",
             allowed="runs that finish",
             do=f"mend the cause, and run just those: {request.again}",
         )
@@ -109,8 +118,16 @@ def check(request: Request) -> Any:
         task = [override for override in run if not key_of(override).startswith("hydra")]
         choices = chosen(config, task)
         typed = [override for override in task if not override.startswith("~")]
-        jobs.append(sweep.make_job(config, typed, request.folder / name, choices))
-    return sweep.plan(jobs, request.folder)
+        jobs.append(sweep.make_job(config, typed, request.folder, name, choices))
+    planned = sweep.plan(jobs, request.folder)
+    if not request.is_ours and [job.name for job in planned.jobs] != [job.name for job in jobs]:
+        raise wrong(
+            "hydra/launcher",
+            got=f"{request.launcher}, for a sweep whose runs have the names of an earlier command",
+            allowed="lrlab, which finds them by their settings",
+            do="the command that began it, or hydra/launcher=lrlab",
+        )
+    return planned
 
 
 def reserve(request: Request) -> Request:
@@ -152,10 +169,10 @@ def launch(
 
     jobs = []
     for number, (overrides, config) in enumerate(zip(job_overrides, configs, strict=True), start=first):
-        folder = Path(config.hydra.sweep.dir) / _subdir(config, number)
-        jobs.append(sweep.make_job(config, list(overrides), folder, chosen(config, list(overrides))))
+        name, folder = _subdir(config, number), Path(config.hydra.sweep.dir)
+        jobs.append(sweep.make_job(config, list(overrides), folder, name, chosen(config, list(overrides))))
     once = list({job.folder: job for job in jobs}.values())
-    planned = sweep.plan(once, once[0].folder.parent, whole=False)
+    planned = sweep.plan(once, Path(configs[0].hydra.sweep.dir), whole=False)
     planned.folder.mkdir(parents=True, exist_ok=True)
     with folders.held(planned.folder, what="sweeping"):
         outcomes = sweep.carry_out(planned, sweep.launcher_settings(settings))

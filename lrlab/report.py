@@ -1,14 +1,14 @@
 """A comparison as figures and as one self-contained HTML page."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lrlab.comparison import Candidate, Comparison, Contest, columns, reached
 from lrlab.figures import Band, Panel, as_svg, draw_panels, draw_stairs, save
 from lrlab.inference import LEVEL, Mean, mean
-from lrlab.results import Epoch, Result
+from lrlab.results import Epoch
 from lrlab.terminal import Line
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -207,10 +207,11 @@ def _value(value: Any) -> str:
     return "nothing" if value is None else str(value)
 
 
-def facts(results: Sequence[Result]) -> dict[str, str]:
-    """What computed the runs: devices and versions, each with every value that occurs."""
+def facts(comparison: Comparison) -> dict[str, str]:
+    """What computed the runs that were compared: devices and versions, each with every value that occurs."""
     said: dict[str, dict[str, None]] = {}
-    for result in results:
+    candidates = [candidate for contest in comparison.contests for candidate in contest.candidates]
+    for result in [run for one in candidates for runs in one.runs.values() for run in runs.values()]:
         pairs = {"device": result.summary.get("device"), **(result.summary.get("versions") or {})}
         for name, value in pairs.items():
             said.setdefault(name, {})[str(value)] = None

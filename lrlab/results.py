@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,23 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """What makes a run the run it is: its settings without those that say where it reads and computes."""
-    return {key: value for key, value in sorted(flatten(config).items()) if key not in NO_SETTING}
+    """What makes a run the run it is: its settings without those that say where it reads and computes.
+
+    `data.root` is left out only where the data set has a name: a folder of images is told by nothing but its path.
+    """
+    flat = flatten(config)
+    kept = {"data.root"} if flat.get("data._target_") != "lrlab.data.torchvision_images" else set()
+    return {key: value for key, value in sorted(flat.items()) if key not in NO_SETTING or key in kept}
+
+
+def fingerprint(settings: dict[str, Any]) -> str:
+    """The same text for the same settings: 1 is 1.0, and NaN is itself."""
+    plain = {key: _number(value) for key, value in settings.items()}
+    return repr(sorted(plain.items()))
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def read_result(folder: Path, name: str) -> Result:
@@ -81,8 +97,12 @@ def read_result(folder: Path, name: str) -> Result:
 
 
 def find(folders: Sequence[Path]) -> list[Result]:
-    """All runs in and below `folders`, sorted by name. Raises UserError for a folder without any."""
-    results = []
+    """All runs in and below `folders`, sorted by name. Raises UserError for a folder without any.
+
+    A name is the path from the folder that is common to all.
+    """
+    results: dict[Path, Result] = {}
+    common = Path(os.path.commonpath([folder.absolute() for folder in folders]))
     for folder in folders:
         if not folder.is_dir():
             raise wrong("compare", got=f"{folder}, which is no folder", allowed="folders of runs", do=_WHERE)
@@ -90,9 +110,9 @@ def find(folders: Sequence[Path]) -> list[Result]:
         if not runs:
             raise wrong("compare", got=f"{folder}, which holds no run", allowed="folders of runs", do=_WHERE)
         for run in runs:
-            name = run.relative_to(folder) if run != folder else Path(folder.name)
-            results.append(read_result(run, str(name if len(folders) == 1 else Path(folder.name) / name)))
-    return sorted(results, key=lambda result: result.name)
+            name = run.absolute().relative_to(common)
+            results.setdefault(run.resolve(), read_result(run, str(name) if name.parts else run.absolute().name))
+    return sorted(results.values(), key=lambda result: result.name)
 
 
 _WHERE = "python -m lrlab.compare outputs/sweeps/NAME"
@@ -100,7 +120,7 @@ _WHERE = "python -m lrlab.compare outputs/sweeps/NAME"
 
 def differing(results: Iterable[Result]) -> dict[str, list[Any]]:
     """The settings that are not the same in all of `results`, each with its values in order of appearance."""
-    results = list(results)
+    results = [result for result in results if result.settings]
     keys = sorted({key for result in results for key in result.settings})
     values = {key: list({repr(r.settings.get(key)): r.settings.get(key) for r in results}.values()) for key in keys}
     return {key: several for key, several in values.items() if len(several) > 1}

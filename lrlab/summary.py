@@ -25,6 +25,7 @@ class Progress:
     best_val_accuracy: float | None = None
     best_epoch: int | None = None  # index of the epoch that best.pt holds
     best_monitored: float | None = None  # what the monitored metric was then
+    extended_from: int | None = None  # epochs that were planned at first, where the run was extended
 
     def add(self, epoch: int, seconds: float, metrics: dict[str, float], monitor: str) -> bool:
         """Count a complete epoch with the `metrics` it measured; returns whether it is the best yet by `monitor`.

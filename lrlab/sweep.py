@@ -5,13 +5,15 @@ are finished, goes on with those that were begun, and refuses to mix with runs t
 """
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lrlab import checks, describe, results, summary, workers
 from lrlab.board import Board
@@ -75,13 +77,13 @@ def launcher_settings(node: Mapping[str, Any]) -> LauncherSettings:
     return settings
 
 
-def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, choices: Mapping[str, str]) -> Job:
-    """The run that `config` describes. Raises UserError for the first mistake in it; leaves no trace."""
+def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, name: str, choices: Mapping[str, str]) -> Job:
+    """The run `name` of the sweep in `folder`. Raises UserError for the first mistake in it; leaves no trace."""
     prepared = prepare(config)
     horizon = prepared.plan.horizon
     return Job(
-        name=folder.name,
-        folder=folder,
+        name=name,
+        folder=folder / name,
         config=prepared.saved_config,
         choices=dict(choices),
         overrides=list(overrides),
@@ -97,14 +99,14 @@ def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
     where a folder holds a run with other settings, and, if `jobs` are the `whole` sweep, where it holds more runs.
     """
     _refuse_doubles([job.name for job in jobs])
-    there = {path.parent: results.settings_of(path.parent) or {} for path in sorted(folder.glob("*/config.yaml"))}
-    placed = [_placed(job, there) for job in jobs]
-    _refuse_doubles([job.name for job in placed])
-    unknown = sorted(path.name for path in there.keys() - {job.folder for job in placed})
+    paths = [path.parent for path in sorted(folder.rglob("config.yaml"))]
+    there = {path: results.settings_of(path) or {} for path in paths}
+    placed = _place(jobs, folder, there)
+    unknown = sorted(str(path.relative_to(folder)) for path in there.keys() - {job.folder for job in placed})
     if whole and unknown:
         raise wrong(
             "sweep",
-            got=f"{folder}, which holds runs that this command does not name ({_some(unknown)})",
+            got=f"{folder}, which holds runs that this command does not name ({some(unknown)})",
             allowed="the same command again, or one with more values",
             do="another name, sweep=NAME",
         )
@@ -126,22 +128,50 @@ def moved(planned: Planned, folder: Path) -> Planned:
     return Planned(folder, [replace(job, folder=folder / job.name) for job in planned.jobs], [], [])
 
 
-def _placed(job: Job, there: Mapping[Path, dict[str, Any]]) -> Job:
-    """The job in the folder of the run that has its settings, if there is one."""
+def _place(jobs: Sequence[Job], folder: Path, there: Mapping[Path, dict[str, Any]]) -> list[Job]:
+    """The jobs, each in the folder of the run that has its settings if there is one, or else in one that is free."""
+    prints = {path: results.fingerprint(settings) for path, settings in there.items()}
+    own = [results.fingerprint(results.identity(job.config)) for job in jobs]
+    placed: dict[int, Path] = {}
+    for by_name in (True, False):  # of several runs with these settings, the one of this name first
+        for index, job in enumerate(jobs):
+            fits = [path for path, text in prints.items() if text == own[index] and path not in placed.values()]
+            fits = [path for path in fits if path == job.folder] if by_name else fits
+            if index not in placed and fits:
+                placed[index] = fits[0]
+    for index, job in enumerate(jobs):
+        if index not in placed:
+            placed[index] = _free(job, there, [*placed.values()])
+    return [
+        replace(job, folder=placed[index], name=str(placed[index].relative_to(folder)))
+        for index, job in enumerate(jobs)
+    ]
+
+
+def _free(job: Job, there: Mapping[Path, dict[str, Any]], taken: Sequence[Path]) -> Path:
+    """The folder of a run that is not there yet: its own, or the next one if that is another run's of this sweep."""
+    candidate, number = job.folder, 1
+    while candidate in taken:
+        number += 1
+        candidate = job.folder.with_name(f"{job.folder.name}-{number}")
+    if candidate in there:
+        _refuse_other(job, candidate, there[candidate])
+    if candidate.exists() and not candidate.is_dir():
+        raise wrong("folder", got=f"{candidate}, which is a file", allowed="a folder", do="move the file away")
+    return candidate
+
+
+def _refuse_other(job: Job, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Raise UserError that names the first setting in which a job differs from the run in its folder."""
     own = results.identity(job.config)
-    if job.folder not in there:
-        same = [path for path, settings in there.items() if repr(settings) == repr(own)]
-        return replace(job, folder=same[0], name=same[0].name) if same else job
-    settings = there[job.folder]
     for key in sorted(own.keys() | settings.keys(), key=lambda key: (not key.endswith("_target_"), key)):
-        if repr(own.get(key)) != repr(settings.get(key)):  # NaN is itself
+        if repr(own.get(key)) != repr(settings.get(key)):
             raise wrong(
                 key,
-                got=f"{own.get(key, 'nothing')}, but {job.folder} holds a run with {settings.get(key, 'nothing')}",
+                got=f"{own.get(key, 'nothing')}, but {folder} holds a run with {settings.get(key, 'nothing')}",
                 allowed="the settings with which the sweep began",
                 do="another name, sweep=NAME",
             )
-    return job
 
 
 def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
@@ -169,7 +199,7 @@ def _other_threads(earlier: Sequence[Job], settings: LauncherSettings) -> list[s
     devices = {str(summary.read(job.folder).get("device")) for job in earlier}
     now = describe.device_name(torch.device("cpu"), settings.threads_per_run)
     others = sorted(device for device in devices if device.startswith("cpu") and device != now)
-    if not others or settings.in_process or settings.executor == "ray":
+    if not others:
         return []
     return [f"warning: earlier runs were computed on {', '.join(others)}, which decides the last bits of a result"]
 
@@ -179,6 +209,7 @@ def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome
 
     The caller holds the sweep's folder. Raises Interrupted where a signal stopped the sweep, with everything saved.
     """
+    failed = threading.Event()
     outcomes = {job.name: Outcome("finished", summary.read(job.folder).get("val_loss")) for job in planned.finished}
     with (
         stop_request() as request,
@@ -187,18 +218,32 @@ def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome
 
         def ended(job: Job, outcome: Outcome) -> None:
             outcomes[job.name] = outcome
-            if outcome.status in ("failed", "killed") and summary.read(job.folder).get("status") != outcome.status:
-                summary.amend(job.folder, status=outcome.status, error=outcome.error)
+            if outcome.status not in ("finished", "interrupted"):
+                failed.set()
+            with suppress(OSError):  # a full disk must not end the other runs
+                _write_down(job, outcome)
             board.ended(job, outcome)
 
         def stopping() -> bool:
-            failed = any(outcome.status not in ("finished", "interrupted") for outcome in outcomes.values())
-            return bool(request.number) or (settings.fail_fast and failed)
+            return bool(request.number) or (settings.fail_fast and failed.is_set())
 
         _execute(planned.to_do, settings, seen=board.seen, ended=ended, stopping=stopping)
     if request.number:
         raise Interrupted(request.number)
     return outcomes
+
+
+def _write_down(job: Job, outcome: Outcome) -> None:
+    """Complete the files of a run that could not say itself how it ended, or what it was."""
+    if outcome.status == "finished":
+        return
+    if not (job.folder / "config.yaml").exists():
+        job.folder.mkdir(parents=True, exist_ok=True)
+        summary.write_whole(job.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
+    said = summary.read(job.folder)
+    stale = outcome.status != "interrupted" and said.get("error") != outcome.error  # of an earlier attempt
+    if said.get("status") != outcome.status or "choices" not in said or stale:
+        summary.amend(job.folder, **{**said, "status": outcome.status, "error": outcome.error, "choices": job.choices})
 
 
 def _execute(
@@ -212,7 +257,7 @@ def _execute(
     if not jobs:
         return
     if settings.in_process:
-        workers.here(jobs, seen=seen, ended=ended, stopping=stopping)
+        workers.here(jobs, threads=settings.threads_per_run, seen=seen, ended=ended, stopping=stopping)
     elif settings.executor == "ray":
         from lrlab import ray_cluster
 
@@ -255,7 +300,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first few of `names`, and how many there are besides."""
     return ", ".join(names[:most]) + (f", and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -100,9 +100,10 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
     """Train `job` in this process, from wherever an earlier attempt came to, and say how that ended."""
     from lrlab import experiment
 
-    job.folder.mkdir(parents=True, exist_ok=True)
-    handler = log_to(job.folder)
+    handler: logging.Handler | None = None
     try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        handler = log_to(job.folder)
         value = experiment.run_in_sweep(
             OmegaConf.create(job.config),
             job.folder,
@@ -122,20 +123,28 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         log.exception("this is a bug in lrlab or in code that it was given")
         return Outcome("failed", error=f"{type(error).__name__}: {error}".removesuffix(": "))
     finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+        if handler is not None:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
 
 
 Ended = Callable[[Job, Outcome], None]
 Noticed = Callable[[Job, Seen], None]
 
 
-def here(jobs: Sequence[Job], *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]) -> None:
-    """Carry out `jobs` in this process, one after another."""
-    for job in jobs:
-        if stopping():
-            return
-        ended(job, attempt(job, lambda report, job=job: seen(job, report)))  # type: ignore[misc]
+def here(jobs: Sequence[Job], *, threads: int, seen: Noticed, ended: Ended, stopping: Callable[[], bool]) -> None:
+    """Carry out `jobs` in this process, one after another, with `threads` CPU threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for job in jobs:
+            if stopping():
+                return
+            ended(job, attempt(job, lambda report, job=job: seen(job, report)))  # type: ignore[misc]
+    finally:
+        torch.set_num_threads(before)
 
 
 def in_processes(
@@ -180,7 +189,7 @@ class _Crew:
         for slot in slots:
             self.slots.put(slot)
         self.context = processes(threads)
-        self.lock, self.stopped = threading.Lock(), False
+        self.lock, self.stopped, self.killed = threading.Lock(), False, False
         self.at_work: dict[Any, Connection] = {}
 
     def carry_out(self, job: Job) -> None:
@@ -216,6 +225,8 @@ class _Crew:
         if process.is_alive():
             process.kill()
             process.join()
+        if outcome is None and self.killed:
+            return Outcome("interrupted", error="ended at once by a second Ctrl-C")
         return outcome or _without_a_word(process.exitcode)
 
     def stop(self) -> None:
@@ -229,8 +240,9 @@ class _Crew:
                     connection.send("stop")
 
     def kill(self) -> None:
+        """End every process at once."""
         with self.lock:
-            self.stopped = True
+            self.stopped = self.killed = True
             for process in self.at_work:
                 process.kill()
 
@@ -289,10 +301,11 @@ def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> N
     Only the sweep decides when it ends: a Ctrl-C reaches every process of the terminal. It asks through the
     connection, and so does the sweep's own death. A second request changes nothing.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with (job.folder / "train.log").open("ab") as file:
-        os.dup2(file.fileno(), sys.stdout.fileno())
-        os.dup2(file.fileno(), sys.stderr.fileno())
+    with suppress(OSError):  # `attempt` will say so
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with (job.folder / "train.log").open("ab") as file:
+            os.dup2(file.fileno(), sys.stdout.fileno())
+            os.dup2(file.fileno(), sys.stderr.fileno())
     faulthandler.enable()  # a crash below Python leaves its place in the log
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA is first used

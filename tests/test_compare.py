@@ -251,7 +251,8 @@ def test_every_lr_has_its_mean_and_what_was_left_out_is_named(page, sweep):
         ["scheduler=step,lr=0.1,seed=3", "diverged: train/loss: got nan at update 7"],
     ]
     warnings = page.items["warnings"]
-    assert "step: 1 run at LR 0.1 did not finish; it cannot be the best LR" in warnings
+    assert "step: 3 of 4 runs at LR 0.1 finished; it cannot be the best LR" in warnings
+    assert "cosine: 3 of 4 runs at LR 0.02 finished; it cannot be the best LR" in warnings
     edge = "its best LR 0.1 is the highest of the grid, and a better one may lie beyond (try optimizer.lr=0.5)"
     assert f"cosine: {edge}" in warnings
     assert ["optimizer.lr", "0.02, 0.1"] in page.tables["differences"]
@@ -342,6 +343,7 @@ def test_names_are_text_and_never_markup(look, sweep):
             r"compare\.metric: got 'accuracy'.*; allowed: val_accuracy, val_loss, .*; do: ",
         ),
         ((".", "compare.metrik=x"), r"compare\.metrik: got a setting that .*compare\.metric.*; allowed: .*; do: "),
+        ((".", "compare.target=95"), r"compare\.target: got 95; allowed: an accuracy, 0 to 1 or 0% to 100%; do: "),
         ((".", "compare.target=high"), r"compare\.target: got high; allowed: a number, such as 0\.95 or 95%; do: "),
         ((".", "compare.figures=gif"), r"compare\.figures: got 'gif'.*; allowed: png, svg, pdf; do: "),
         (("--fast", "."), r"command line: got --fast; allowed: .*; do: "),

@@ -75,9 +75,78 @@ def test_an_lr_at_which_a_seed_diverged_cannot_win_by_its_survivors():
     results.append(run("lost", status="diverged", lr=0.5, seed=2))
     contest = only(results)
     assert contest.candidates[0].best_lr == 0.1
-    assert "step: 1 run at LR 0.5 did not finish; it cannot be the best LR" in contest.warnings
+    assert "step: 2 of 3 runs at LR 0.5 finished; it cannot be the best LR" in contest.warnings
     survivors = only([*results, run("too", status="diverged", lr=0.1, seed=3)])
     assert any("survivors" in warning for warning in survivors.warnings)
+
+
+def test_one_seed_at_another_lr_cannot_win_against_many():
+    results = [*grid({"step": {0.1: [0.95] * 4, 1.0: [0.99]}}), run("lost", status="diverged", lr=0.1, seed=4)]
+    assert only(results).candidates[0].best_lr == 0.1
+    fewer = only(grid({"step": {0.1: [0.95] * 3, 1.0: [0.5] * 4}}))
+    assert fewer.candidates[0].best_lr == 1.0
+    assert "step: 3 of 4 runs at LR 0.1 finished; it cannot be the best LR" in fewer.warnings
+
+
+def test_a_run_that_failed_and_was_run_again_elsewhere_is_not_missing():
+    results = [*grid({"step": {0.1: [0.9] * 3, 0.2: [0.5] * 3}}), run("lost", status="killed", lr=0.1, seed=2)]
+    contest = only(results)
+    assert contest.candidates[0].best_lr == 0.1
+    assert not any("finished" in warning for warning in contest.warnings)
+
+
+def test_a_run_that_was_extended_is_no_seed_of_one_planned_for_all_epochs():
+    extended = run("extended", seed=1)
+    extended.summary["extended_from"] = 1
+    names = sorted(candidate.name for candidate in only([run("whole"), extended]).candidates)
+    assert names == ["step", "step, extended from 1 epochs"]
+
+
+def test_settings_that_only_happen_to_go_with_the_seed_or_the_lr_are_never_pooled():
+    by_seed = [
+        run(f"{gamma},{seed}", seed=seed, **{"scheduler.gamma": gamma})
+        for gamma, seeds in ((0.5, (0, 1, 2)), (0.9, (3, 4, 5)))
+        for seed in seeds
+    ]
+    assert sorted(one.name for one in only(by_seed).candidates) == ["step, gamma=0.5", "step, gamma=0.9"]
+    by_lr = [run(f"{lr}", lr=lr, **{"scheduler.gamma": gamma}) for lr, gamma in ((0.1, 0.5), (0.2, 0.9))]
+    assert len(only(by_lr).candidates) == 2
+    noise = [run(f"{seed}", seed=seed, **{"scheduler.lr_lambda.seed": seed}) for seed in (0, 1)]
+    assert [one.name for one in only(noise).candidates] == ["step"]
+
+
+def test_an_lr_of_one_is_an_lr_of_one():
+    comparison = compare([run("a", lr=1, seed=0), run("b", lr=1.0, seed=0), run("c", lr=1.0, seed=1)])
+    assert comparison.left_out == [("b", "the same run as a")]
+    assert sorted(comparison.contests[0].candidates[0].runs[1.0]) == [0, 1]
+
+
+def test_schedules_without_a_common_seed_are_named():
+    results = [run(f"s{s}", scheduler="step", seed=s) for s in (0, 1, 2)]
+    results += [run(f"c{s}", scheduler="cosine", seed=s) for s in (7, 8, 9)]
+    contest = only(results)
+    assert contest.against == []
+    assert "step and cosine have no seed in common, so their difference is not judged" in contest.warnings
+
+
+def test_runs_that_were_computed_differently_are_named():
+    other = run("other", seed=1)
+    other.summary["versions"] = {"torch": "2.11.0"}
+    contest = only([run("a"), other])
+    assert any("not all computed alike: torch 2.11.0 (1 runs), None (1 runs)" in one for one in contest.warnings)
+
+
+@pytest.mark.parametrize("key", ["best_val_accuracy", "seconds", "val_loss"])
+def test_a_run_that_lacks_a_number_is_left_out(key):
+    odd = run("odd", seed=1)
+    odd.summary[key] = None
+    assert compare([run("a"), odd]).left_out == [("odd", f"its files are missing or damaged (no {key})")]
+
+
+def test_an_optimizer_without_an_lr_has_the_one_it_began_with():
+    odd = run("odd")
+    del odd.settings["optimizer.lr"]
+    assert only([odd]).candidates[0].best_lr == 0.1
 
 
 def test_a_schedule_of_which_no_run_finished_is_named():

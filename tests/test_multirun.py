@@ -120,6 +120,7 @@ def test_sweeps_of_the_same_second_get_folders_of_their_own(command, tmp_path, m
     [
         ("sweep=../other", r"sweep: got '\.\./other'; allowed: up to 120 letters, digits .*; do: sweep=lr_study"),
         ("sweep=a/b", r"sweep: got 'a/b'; allowed: "),
+        ("sweep=a,b", r"sweep: got several names; allowed: one name for one sweep; do: sweep=lr_study"),
         ("hydra.launcher.n_jobs=0", r"hydra\.launcher\.n_jobs: got 0; allowed: .*>= 1.*; do: "),
         ("hydra.launcher.n_jobs=two", r"hydra\.launcher\.n_jobs: got 'two'; allowed: "),
         ("hydra.launcher.threads=0", r"hydra\.launcher\.threads: got 0; allowed: "),

@@ -39,7 +39,28 @@ def test_where_it_reads_and_computes_is_no_setting(sweep):
 def test_several_folders_are_told_apart_by_name(sweep, tmp_path):
     shutil.copytree(sweep / "seed=0", tmp_path / "single")
     names = [result.name for result in results.find([sweep, tmp_path / "single"])]
-    assert names == ["single/single", f"{sweep.name}/seed=0", f"{sweep.name}/seed=1"]
+    assert len(names) == len(set(names)) == 3
+    assert [name.rpartition("/")[2] for name in names].count("seed=0") == 1
+    for parent in ("p", "q"):
+        shutil.copytree(sweep, tmp_path / parent / "same")
+    names = [result.name for result in results.find([tmp_path / "p" / "same", tmp_path / "q" / "same"])]
+    assert names == ["p/same/seed=0", "p/same/seed=1", "q/same/seed=0", "q/same/seed=1"]
+
+
+def test_a_folder_that_is_named_twice_is_read_once(sweep):
+    assert len(results.find([sweep, sweep, sweep / "seed=0"])) == 2
+
+
+def test_folders_of_images_are_other_data_and_a_downloaded_set_is_the_same_wherever_it_lies():
+    images = [results.identity({"data": {"_target_": "lrlab.data.image_folder", "root": root}}) for root in "ab"]
+    known = [results.identity({"data": {"_target_": "lrlab.data.torchvision_images", "root": root}}) for root in "ab"]
+    assert results.fingerprint(images[0]) != results.fingerprint(images[1])
+    assert results.fingerprint(known[0]) == results.fingerprint(known[1])
+
+
+def test_settings_are_the_same_where_their_values_are():
+    assert results.fingerprint({"a": 1, "b": float("nan")}) == results.fingerprint({"b": float("nan"), "a": 1.0})
+    assert results.fingerprint({"a": True}) != results.fingerprint({"a": 1})
 
 
 def test_files_that_are_missing_or_damaged_are_empty_and_no_error(sweep, tmp_path):

@@ -308,6 +308,64 @@ def test_two_sweeps_never_share_a_folder_at_one_time(tmp_path):
     assert "in which another process is sweeping" in err
 
 
+def test_a_run_that_dies_before_its_first_file_is_counted_as_missing(command, tmp_path):
+    (tmp_path / "doomed.py").write_text(
+        "import os, signal, sys\n"
+        "from lrlab.models import linear\n"
+        "def net(num_classes, input_shape, fatal):\n"
+        "    if fatal and 'forkserver' in ' '.join(sys.argv + sys.orig_argv):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return linear(num_classes=num_classes, input_shape=input_shape)\n"
+    )
+    typed = ("-m", "model._target_=doomed.net", "model.fatal=false,true", "trainer.epochs=1", "sweep=doomed")
+    outcome = command(*typed)
+    folder = tmp_path / "outputs" / "sweeps" / "doomed"
+    assert outcome.code == 1
+    assert statuses(folder) == {"fatal=False": "finished", "fatal=True": "killed"}
+    read = results.read_result(folder / "fatal=True", "")
+    assert read.settings["model.fatal"] is True
+    assert read.choice("scheduler") == "cosine"
+    assert "1 begun and continued" in command(*typed).out
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_anything_starts(command, tmp_path):
+    folder = tmp_path / "outputs" / "sweeps" / "blocked"
+    folder.mkdir(parents=True)
+    (folder / "seed=0").write_text("in the way")
+    outcome = command("-m", "seed=0,1", *SMALL, "sweep=blocked")
+    assert outcome.code == 1
+    assert re.match(r"lrlab: error: folder: got outputs/sweeps/blocked/seed=0, which is a file; ", outcome.err)
+    assert not names(folder)
+
+
+def test_runs_in_folders_in_folders_and_runs_that_are_numbered(command, tmp_path):
+    nested = "hydra.sweep.subdir=${hydra:runtime.choices.scheduler}/${seed}"
+    for _ in range(2):
+        assert command("-m", "scheduler=step,cosine", "seed=0,1", *SMALL, "sweep=nested", nested).code == 0
+    runs = (tmp_path / "outputs" / "sweeps" / "nested").glob("*/*/config.yaml")
+    assert sorted(f"{path.parts[-3]}/{path.parts[-2]}" for path in runs) == ["cosine/0", "cosine/1", "step/0", "step/1"]
+    numbered = ("hydra.sweep.subdir=${hydra:job.num}", "sweep=numbered", *SMALL)
+    assert command("-m", "scheduler=cosine,constant", *numbered).code == 0
+    assert command("-m", "scheduler=step,cosine,constant", *numbered).code == 0
+    folder = tmp_path / "outputs" / "sweeps" / "numbered"
+    assert {name: summary(folder / name)["choices"]["scheduler"] for name in names(folder)} == {
+        "0": "cosine",
+        "1": "constant",
+        "0-2": "step",
+    }
+
+
+def test_what_is_finished_stays_even_without_its_checkpoint(command, tmp_path):
+    typed = ("-m", "seed=0,1", *SMALL[:3], "sweep=slim")
+    assert command(*typed).code == 0
+    folder = tmp_path / "outputs" / "sweeps" / "slim"
+    before = written(folder)
+    for path in folder.glob("*/checkpoints/*.pt"):
+        path.unlink()
+    assert command(*typed, "hydra/launcher=basic").code == 0
+    assert written(folder) == before
+
+
 def make(name: str, folder: Path, **settings) -> Job:
     return Job(name, folder / name, settings, {}, [], epochs=1, updates=10)
 
