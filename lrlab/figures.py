@@ -157,6 +157,8 @@ def draw_panels(panels: Sequence[Panel]) -> Any:
         axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
         if panel.logx:
             _at_its_values(axis, sorted({x for band in panel.bands for x in band.x}))
+        else:
+            axis.xaxis.get_major_locator().set_params(integer=True)
         if panel.logy:
             axis.set_yscale("log")
             axis.yaxis.set_major_formatter("{x:g}")
