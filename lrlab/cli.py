@@ -77,7 +77,9 @@ def _run(overrides: list[str]) -> None:
     config = compose.compose(overrides)
     prepare(config)
     if config.sweep is not None:
-        raise wrong("sweep", got=f"{config.sweep}, for a single run", allowed="null, unless -m is given", do="add -m")
+        raise wrong(
+            "sweep", got=f"{config.sweep}, for a single run", allowed="no sweep, unless -m is given", do="add -m"
+        )
     folder = _reserve(config, overrides)
     _call_hydra([*overrides, f"hydra.run.dir={quoted(str(folder))}"], [], overrides)
     _print_hint(folder)

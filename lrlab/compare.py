@@ -24,7 +24,8 @@ python -m lrlab.compare outputs/sweeps/A outputs/runs       any mix of runs; tho
 compare.metric=val_accuracy    what schedules are judged by, and their best LR chosen by: val_accuracy, val_loss,
                                best_val_accuracy, best_val_loss, train_accuracy, train_loss
 compare.reference=NAME         the schedule that the others are held against; default: constant, or else the first
-compare.target=0.95            count epochs until the validation metric reaches this; default: what all reach
+compare.target=0.95            count epochs until the validation metric reaches this; default: what the mean of every
+                               schedule reaches
 compare.folder=FOLDER          where report.html, results.csv and figures/ go; default: the sweep's own folder
 compare.figures=svg            or png, pdf
 """
@@ -56,17 +57,17 @@ def _main(typed: list[str]) -> None:
     settings, paths = read_settings(ours), _paths(others)
     found = results.find(paths)
     compared = comparison.compare(found, metric=settings.metric, reference=settings.reference, target=settings.target)
+    compared.left_out += not_begun(paths, found)
     folder = settings.folder or (paths[0] if len(paths) == 1 else OUTPUTS / "-".join(path.name for path in paths))
     folders.require_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     print("\n".join(lines(compared)))
     write_results(folder, found)
     figures = report.write_figures(compared, folder / "figures", settings.suffix)
-    command = paths[0] / "command.txt"
     text = report.page(
         compared,
         title=f"Comparison of {', '.join(path.resolve().name for path in paths)}",
-        command=command.read_text().strip() if len(paths) == 1 and command.is_file() else None,
+        command=str(results.read_sweep(paths[0]).get("command") or "") if len(paths) == 1 else None,
         facts=report.facts(compared),
     )
     write_whole(folder / "report.html", text)
@@ -121,6 +122,17 @@ def _paths(typed: Sequence[str]) -> list[Path]:
     return [Path(one).expanduser() for one in typed]
 
 
+def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[results.Result]) -> list[tuple[str, str]]:
+    """The runs that sweeps in these folders name and that have no files, with what to do about it."""
+    there = {result.folder.absolute() for result in found}
+    missing = []
+    for folder in folders_of_sweeps:
+        said = results.read_sweep(folder)
+        names = [str(name) for name in said.get("runs") or []]
+        missing += [(name, "not begun") for name in names if (folder / name).absolute() not in there]
+    return missing
+
+
 def write_results(folder: Path, found: Sequence[results.Result]) -> None:
     """Write `results.csv`, a row a run."""
     write_whole(folder / RESULTS, results.as_csv(found))
@@ -135,7 +147,7 @@ def lines(compared: Comparison) -> list[str]:
         text += [f"  warning: {warning}" for warning in contest.warnings]
         text += [""]
     text += [f"left out: {name} ({why})" for name, why in compared.left_out]
-    return text
+    return text[: -1 if text[-1:] == [""] else None]
 
 
 def _table(contest: Contest) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lrlab.errors import closest, wrong
-from lrlab.inference import LEVEL, Difference, Mean, differences, mean
+from lrlab.inference import LEVEL, MOST_SEEDS, Difference, Mean, differences, mean
 from lrlab.results import GROUPS, Result, differing, fingerprint
 
 METRICS = ("val_accuracy", "val_loss", "best_val_accuracy", "best_val_loss", "train_accuracy", "train_loss")
@@ -133,7 +133,8 @@ def compare(
             allowed="at least one finished run",
             do="start them again with the command that began them",
         )
-    comparison.differences = differing(usable)
+    choices = {group: list(dict.fromkeys(result.choice(group) for result in usable)) for group in GROUPS}
+    comparison.differences = {group: names for group, names in choices.items() if len(names) > 1} | differing(usable)
     known = {fingerprint(result.settings) for result in usable}
     unfinished = [
         result
@@ -351,7 +352,7 @@ def sentence(name: str, reference: str, difference: Difference, metric: str, com
     if difference.p < 1 - LEVEL and comparisons > 1:
         text += f" once {comparisons} comparisons are made together"
     if difference.seeds_needed is None:
-        return f"{text}; no reasonable number would"
+        return f"{text}; it would take more than {MOST_SEEDS:,}"
     return f"{text}; about {difference.seeds_needed:,} would"
 
 
@@ -403,7 +404,9 @@ def _about(candidate: Candidate) -> list[str]:
         if finished < candidate.planned:
             found.append(f"{candidate.name}: {finished} of {candidate.planned} runs at LR {lr:g} finished; {so}")
     if len(grid) > 1 and best in (grid[0], grid[-1]):
-        edge, beyond = ("lowest", grid[0] ** 2 / grid[1]) if best == grid[0] else ("highest", grid[-1] ** 2 / grid[-2])
+        low = best == grid[0]
+        ratio = min(3.0, grid[1] / grid[0] if low else grid[-1] / grid[-2])
+        edge, beyond = ("lowest", best / ratio) if low else ("highest", best * ratio)
         found.append(
             f"{candidate.name}: its best LR {best:g} is the {edge} of the grid, and a better one may lie beyond "
             f"(try optimizer.lr={beyond:.2g})"

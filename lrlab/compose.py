@@ -103,7 +103,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
 def with_recipe(overrides: Sequence[str]) -> list[str]:
     """The overrides of a sweep, after those that its recipe, `experiment=NAME`, holds in hydra.sweeper.params.
 
-    What is typed replaces what the recipe says.
+    What is typed replaces what the recipe says, in the recipe's order.
     """
     typed = {override.lstrip("+~").partition("=")[0] for override in overrides}
     base = _hydra_only(overrides)
@@ -114,7 +114,9 @@ def with_recipe(overrides: Sequence[str]) -> list[str]:
             )
         base.append(str(override.input_line))
     params = compose(base).hydra.sweeper.get("params") or {}
-    return [f"{key}={value}" for key, value in params.items() if key not in typed] + list(overrides)
+    own = {key: [one for one in overrides if one.lstrip("+~").partition("=")[0] == key] for key in params}
+    inside = [one for key, value in params.items() for one in (own[key] if key in typed else [f"{key}={value}"])]
+    return inside + [one for one in overrides if one not in inside]
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:

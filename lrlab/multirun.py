@@ -1,5 +1,6 @@
 """`python train.py -m ...`: from what was typed to a sweep that is carried out, and what the user is told of it."""
 
+import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,16 @@ class Request:
         return "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
 
     @property
+    def in_words(self) -> str:
+        """How many runs, and of how many values of what."""
+        values: dict[str, set[str]] = {}
+        for run in self.runs:
+            for override in run:
+                values.setdefault(key_of(override), set()).add(override)
+        varying = [f"{key} ({len(several)})" for key, several in values.items() if len(several) > 1]
+        return f"{len(self.runs)} runs" + (f": {' x '.join(varying)}" if varying else "")
+
+    @property
     def again(self) -> str:
         """The command that goes on with it."""
         typed = [override for override in self.typed if key_of(override) != "sweep"]
@@ -73,7 +84,8 @@ def read_request(typed: list[str]) -> Request:
 
 def carry_out(request: Request) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
-    from lrlab import sweep, workers
+    print(f"sweep      {request.in_words}", flush=True)
+    from lrlab import results, sweep, workers
     from lrlab.summary import write_whole
 
     settings = sweep.launcher_settings(_plain(request.config.hydra.launcher))
@@ -88,7 +100,8 @@ def carry_out(request: Request) -> None:
                 planned, request = check(request), reserve(request)
                 stack.enter_context(folders.held(request.folder, what="sweeping"))
                 planned = sweep.moved(planned, request.folder)
-            write_whole(request.folder / "command.txt", f"{request.again}\n")
+            facts = {"command": request.again, "runs": [job.name for job in planned.jobs]}
+            write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
             print("\n".join(sweep.start_lines(planned, settings)), flush=True)
             sweep.carry_out(planned, settings)
     except BaseException as stop:
@@ -146,7 +159,9 @@ def show_result(request: Request) -> None:
     try:
         found = results.find([request.folder])
         compare.write_results(request.folder, found)
-        print("", *compare.lines(comparison.compare(found)), sep="\n")
+        compared = comparison.compare(found)
+        compared.left_out += compare.not_begun([request.folder], found)
+        print("", *compare.lines(compared), sep="\n")
         print(f"more: python -m lrlab.compare {shlex.quote(str(_shortest(request.folder)))}")
     except UserError as error:  # no run is finished
         print(error)

@@ -15,6 +15,7 @@ from lrlab.checkpoint import flatten
 from lrlab.errors import wrong
 from lrlab.folders import MACHINE
 
+SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
 GROUPS = ("data", "model", "optimizer", "scheduler")
 MEASURED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_val_loss", "best_val_accuracy")
 NO_SETTING = ("resume", "extend", "sweep", *MACHINE)  # they do not make a run another run
@@ -116,6 +117,15 @@ def find(folders: Sequence[Path]) -> list[Result]:
 
 
 _WHERE = "python -m lrlab.compare outputs/sweeps/NAME"
+
+
+def read_sweep(folder: Path) -> dict[str, Any]:
+    """What sweep.json in `folder` says; nothing where there is none, or none that can be read."""
+    try:
+        said = json.loads((folder / SWEEP).read_text())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def differing(results: Iterable[Result]) -> dict[str, list[Any]]:

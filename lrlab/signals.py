@@ -1,7 +1,9 @@
 """Ctrl-C and SIGTERM as a request that a run heeds when its state is complete."""
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -9,21 +11,26 @@ from typing import Any
 
 
 class Request:
-    """Which signal asked the run to stop; 0 while none has."""
+    """Which signal asked the run to stop, and when; 0 while none has."""
 
     number = 0
+    at_seconds = 0.0
 
     @property
     def name(self) -> str:
         return signal.Signals(self.number).name
 
 
+SECONDS_OF_ONE_REQUEST = 0.5
 _active: list[Request] = []
 
 
 @contextmanager
 def stop_request() -> Iterator[Request]:
     """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as if nobody were listening.
+
+    What follows within half a second is the same request: a terminal or `timeout` may send it to every process of a
+    group, and the parent once more to its child.
 
     Inside of another such block, as in a sweep whose runs share its process, this is that block's request.
     """
@@ -34,8 +41,11 @@ def stop_request() -> Iterator[Request]:
     before: dict[int, Any] = {}
 
     def note(number: int, _: FrameType | None) -> None:
-        request.number = number
-        _restore(before)
+        if not request.number:
+            request.number, request.at_seconds = number, time.monotonic()
+        elif time.monotonic() - request.at_seconds > SECONDS_OF_ONE_REQUEST:
+            _restore(before)
+            os.kill(os.getpid(), number)
 
     if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -108,7 +108,7 @@ def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
             "sweep",
             got=f"{folder}, which holds runs that this command does not name ({some(unknown)})",
             allowed="the same command again, or one with more values",
-            do="another name, sweep=NAME",
+            do="another name, sweep=NAME, or move those runs elsewhere",
         )
     status = {job.name: summary.read(job.folder).get("status") for job in placed if job.folder in there}
     finished = [job for job in placed if status.get(job.name) == "finished"]
@@ -183,7 +183,7 @@ def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
     elif not settings.in_process:
         threads = settings.threads_per_run
         how = f"{settings.n_jobs} at a time, with {threads} CPU thread{'s' if threads > 1 else ''}"
-    lines = [f"sweep      {len(planned.jobs)} runs of {_span([job.epochs for job in planned.jobs])} epochs, {how}"]
+    lines = [f"each       {_span([job.epochs for job in planned.jobs])} epochs; {how}"]
     if planned.finished or planned.begun:
         lines.append(
             f"earlier    {len(planned.finished)} finished and skipped, {len(planned.begun)} begun and continued"
@@ -201,7 +201,10 @@ def _other_threads(earlier: Sequence[Job], settings: LauncherSettings) -> list[s
     others = sorted(device for device in devices if device.startswith("cpu") and device != now)
     if not others:
         return []
-    return [f"warning: earlier runs were computed on {', '.join(others)}, which decides the last bits of a result"]
+    return [
+        f"warning: earlier runs were computed on {', '.join(others)}, now it is {now}: another order of sums, "
+        f"so results differ a little (hydra.launcher.threads says how many)"
+    ]
 
 
 def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome]:

@@ -253,7 +253,7 @@ def test_every_lr_has_its_mean_and_what_was_left_out_is_named(page, sweep):
     warnings = page.items["warnings"]
     assert "step: 3 of 4 runs at LR 0.1 finished; it cannot be the best LR" in warnings
     assert "cosine: 3 of 4 runs at LR 0.02 finished; it cannot be the best LR" in warnings
-    edge = "its best LR 0.1 is the highest of the grid, and a better one may lie beyond (try optimizer.lr=0.5)"
+    edge = "its best LR 0.1 is the highest of the grid, and a better one may lie beyond (try optimizer.lr=0.3)"
     assert f"cosine: {edge}" in warnings
     assert ["optimizer.lr", "0.02, 0.1"] in page.tables["differences"]
 
@@ -322,10 +322,15 @@ def test_several_folders_go_to_a_folder_of_their_own(look, sweep, tmp_path):
     assert "left out: study/scheduler=onecycle,lr=0.02,seed=0 (the same run as other/scheduler=" in outcome.out
 
 
+def test_runs_that_were_not_begun_are_named(look, sweep):
+    shutil.rmtree(sweep / "scheduler=step,lr=0.02,seed=1")
+    assert "left out: scheduler=step,lr=0.02,seed=1 (not begun)" in look(str(sweep)).out
+
+
 def test_names_are_text_and_never_markup(look, sweep):
     change(sweep / "scheduler=step,lr=0.02,seed=0", choices={"scheduler": "<script>alert(1)</script>"})
     change(sweep / "scheduler=step,lr=0.1,seed=3", error="<img src=x onerror=alert(1)>")
-    (sweep / "command.txt").write_text("<b>python</b>")
+    (sweep / "sweep.json").write_text(json.dumps({"command": "<b>python</b>", "runs": ["<img>"]}))
     assert look(str(sweep)).code == 0
     text = (sweep / "report.html").read_text()
     for markup in ("<script", "<img", "<b>"):

@@ -220,6 +220,8 @@ def test_a_signal_stops_the_run_after_its_update_and_the_run_goes_on_exactly(
 def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_whole(command, tmp_path, monkeypatch):
     def impatient(*_):
         os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)  # the same request once more
+        time.sleep(0.6)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 

@@ -78,6 +78,13 @@ def test_the_question_of_schedules_is_asked_with_enough_of_everything():
 def test_what_is_typed_replaces_what_a_recipe_says():
     runs = [settings(run) for run in multirun.read_request(["experiment=tutorial", "seed=7", "scheduler=wsd"]).runs]
     assert [(run["seed"], run["scheduler"]) for run in runs] == [("7", "wsd")]
+    assert [key for key in runs[0] if key != "all"] == ["scheduler", "seed", "experiment"]
+
+
+def test_a_sweep_says_first_what_it_varies(command):
+    outcome = command("-m", "scheduler=step,cosine", "seed=0,1,2", *SMALL, "optimizer.lr=-1")
+    assert outcome.out == "sweep      6 runs: scheduler (2) x seed (3)\n"
+    assert "optimizer.lr: got -1" in outcome.err
 
 
 def test_a_recipe_is_a_run_too(command, tmp_path):
