@@ -352,16 +352,6 @@ def test_a_plateau_counts_in_the_longer_run_as_the_longer_run_asks(command, tmp_
     assert checkpoint.load(folder / checkpoint.LAST)["state"]["scheduler"]["patience"] == 4
 
 
-def test_a_refused_sweep_touches_nothing_of_the_one_that_was_there(command, tmp_path):
-    sweep = ("-m", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'study'}", *SHORT)
-    assert command(*sweep).code == 0
-    before = {path: path.read_bytes() for path in (tmp_path / "study").rglob("*") if path.is_file()}
-    refused = command(*sweep, "optimizer.lr=0.5")
-    assert refused.code == 1
-    assert "seed=0, which holds a run; allowed: a folder without one" in refused.err
-    assert {path: path.read_bytes() for path in (tmp_path / "study").rglob("*") if path.is_file()} == before
-
-
 def test_a_sweep_over_devices_names_them(command, tmp_path):
     assert command("-m", "trainer.device=cpu,auto", *SHORT).code == 0
     sweep = next((tmp_path / "outputs" / "sweeps").iterdir())
