@@ -84,7 +84,6 @@ def read_request(typed: list[str]) -> Request:
 
 def carry_out(request: Request) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
-    print(f"sweep      {request.in_words}", flush=True)
     from lrlab import results, sweep, workers
     from lrlab.summary import write_whole
 
@@ -102,7 +101,7 @@ def carry_out(request: Request) -> None:
                 planned = sweep.moved(planned, request.folder)
             facts = {"command": request.again, "runs": [job.name for job in planned.jobs]}
             write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
-            print("\n".join(sweep.start_lines(planned, settings)), flush=True)
+            print(f"sweep      {request.in_words}", *sweep.start_lines(planned, settings), sep="\n", flush=True)
             sweep.carry_out(planned, settings)
     except BaseException as stop:
         if isinstance(stop, Interrupted):

@@ -7,6 +7,7 @@ those lengths and goes on in a new event file, so that no point is doubled and n
 import csv
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -67,7 +68,7 @@ class Tracker:
             cut_back(folder, state["lengths"])
             for curve, progress in zip(self.curves, state["curves"], strict=True):
                 curve.recent, curve.corners = [tuple(point) for point in progress["recent"]], progress["corners"]
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+        name = f"events.out.tfevents.{_later_than_all(folder):010d}.{socket.gethostname()}.{os.getpid()}"
         self._events = _unused(folder / name).open("ab")
         self._records = RecordWriter(self._events)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
@@ -227,6 +228,12 @@ def cut_back(folder: Path, lengths: Mapping[str, int]) -> None:
             os.truncate(path, lengths[path.name])
         else:
             path.unlink()
+
+
+def _later_than_all(folder: Path) -> int:
+    """The seconds to name the next event file by: TensorBoard reads the files of a run in the order of their names."""
+    stamps = [re.match(r"events\.out\.tfevents\.(\d+)", path.name) for path in folder.glob("events.out.tfevents.*")]
+    return max([int(time.time()), *(int(stamp[1]) + 1 for stamp in stamps if stamp)])
 
 
 def _unused(path: Path) -> Path:

@@ -82,9 +82,8 @@ def test_what_is_typed_replaces_what_a_recipe_says():
 
 
 def test_a_sweep_says_first_what_it_varies(command):
-    outcome = command("-m", "scheduler=step,cosine", "seed=0,1,2", *SMALL, "optimizer.lr=-1")
-    assert outcome.out == "sweep      6 runs: scheduler (2) x seed (3)\n"
-    assert "optimizer.lr: got -1" in outcome.err
+    outcome = command("-m", "scheduler=step,cosine", "seed=0,1,2", *SMALL)
+    assert outcome.out.splitlines()[0] == "sweep      6 runs: scheduler (2) x seed (3)"
 
 
 def test_a_recipe_is_a_run_too(command, tmp_path):

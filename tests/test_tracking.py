@@ -168,6 +168,17 @@ def test_hyperparameters_lie_in_the_runs_own_file_with_their_types(tmp_path):
     assert len(list(tmp_path.glob("events*"))) == 1
 
 
+def test_a_resumed_runs_file_is_read_last_whatever_the_clock_and_the_process(tmp_path, monkeypatch):
+    first = Tracker(tmp_path, updates=2)
+    state = first.state_dict()
+    first.close()
+    monkeypatch.setattr("lrlab.tracking.time.time", lambda: 1000.0)  # a clock that was set back
+    monkeypatch.setattr("lrlab.tracking.os.getpid", lambda: 1)
+    Tracker(tmp_path, updates=2, step=1, state=state).close()
+    one, two = sorted(tmp_path.glob("events*"))
+    assert (one.name in state["lengths"], two.name in state["lengths"]) == (True, False)
+
+
 def test_every_run_brings_the_same_layout_of_charts_once(tmp_path):
     Tracker(tmp_path, updates=1).close("success")
     accumulator = EventAccumulator(str(tmp_path)).Reload()
