@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lrlab.display import duration
-from lrlab.workers import Job, Outcome, Seen
+from lrlab.jobs import Job, Outcome, Seen
 
 _STYLES = {"finished": "green", "running": "cyan", "waiting": "dim", "interrupted": "yellow"}
 _SECONDS_TO_JUDGE = 5.0  # after the first report, before the rest is judged by it

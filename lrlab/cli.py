@@ -136,13 +136,13 @@ def _call_hydra(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[
 
 def job(config: DictConfig) -> float | None:
     """What Hydra runs: one run, in the folder that Hydra made for it."""
-    from lrlab import experiment
+    from lrlab import experiment, jobs
 
     settings = HydraConfig.get()
     folder = _shortest(Path(settings.runtime.output_dir))
     choices = chosen(HydraConfig.instance().cfg, settings.overrides.task)  # type: ignore[arg-type]
     typed = [override for override in settings.overrides.task if not override.startswith("~")]
-    run = experiment.run_in_sweep if settings.mode == RunMode.MULTIRUN else experiment.run
+    run = jobs.run_in_sweep if settings.mode == RunMode.MULTIRUN else experiment.run
     try:
         return _guarded(lambda: run(config, folder, choices=choices, overrides=typed))
     except UserError as error:

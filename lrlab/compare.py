@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrlab import checks, comparison, folders, report, results
+from lrlab import checks, comparison, folders, report, results, summary
 from lrlab.arguments import split_off
 from lrlab.cli import enter
 from lrlab.comparison import METRICS, Comparison, Contest
 from lrlab.errors import closest, wrong
 from lrlab.figures import SUFFIXES
-from lrlab.summary import write_whole
 
 HELP = """lrlab.compare: what a sweep showed.
 
@@ -67,10 +66,10 @@ def _main(typed: list[str]) -> None:
     text = report.page(
         compared,
         title=f"Comparison of {', '.join(path.resolve().name for path in paths)}",
-        command=str(results.read_sweep(paths[0]).get("command") or "") if len(paths) == 1 else None,
+        command=str(summary.read(paths[0], results.SWEEP).get("command") or "") if len(paths) == 1 else None,
         facts=report.facts(compared),
     )
-    write_whole(folder / "report.html", text)
+    summary.write_whole(folder / "report.html", text)
     print(f"report     {folder / 'report.html'}")
     print(f"results    {folder / RESULTS}")
     print(f"figures    {', '.join(str(path) for path in figures)}")
@@ -127,7 +126,7 @@ def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[results.Result]
     there = {result.folder.absolute() for result in found}
     missing = []
     for folder in folders_of_sweeps:
-        said = results.read_sweep(folder)
+        said = summary.read(folder, results.SWEEP)
         names = [str(name) for name in said.get("runs") or []]
         missing += [(name, "not begun") for name in names if (folder / name).absolute() not in there]
     return missing
@@ -135,7 +134,7 @@ def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[results.Result]
 
 def write_results(folder: Path, found: Sequence[results.Result]) -> None:
     """Write `results.csv`, a row a run."""
-    write_whole(folder / RESULTS, results.as_csv(found))
+    summary.write_whole(folder / RESULTS, results.as_csv(found))
 
 
 def lines(compared: Comparison) -> list[str]:

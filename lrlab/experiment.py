@@ -3,7 +3,6 @@
 config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,best}.pt
 """
 
-import logging
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils import deterministic
 
-from lrlab import build, checkpoint, randomness, results, summary, tracking
+from lrlab import build, checkpoint, randomness, summary
 from lrlab.audit import Audit
 from lrlab.batches import Batches
-from lrlab.compose import resolve
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
 from lrlab.display import Display, View, result_line
 from lrlab.errors import Interrupted, UserError, wrong
@@ -29,8 +27,6 @@ from lrlab.resume import require_same_run, restore
 from lrlab.signals import Request, stop_request
 from lrlab.tracking import Tracker, refuse_second_run
 from lrlab.trainer import Diverged, Epoch, TrainState, Update, fit, require_finite_weights
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,39 +56,12 @@ def run(
     """
     with held(folder), stop_request() as request:
         saved = checkpoint.load(checkpoint.find(config.resume)) if config.resume else None
-        return _train_to_the_end(
+        return train_to_the_end(
             config, folder, saved, choices=choices or {}, overrides=overrides, make_display=Display, request=request
         )
 
 
-def run_in_sweep(
-    config: DictConfig,
-    folder: Path,
-    *,
-    choices: Mapping[str, str],
-    overrides: Sequence[str],
-    make_display: Callable[[int, int], View] = Display,
-) -> float | None:
-    """As `run`, for a run that an earlier start of its sweep may have begun in `folder`: it goes on from there.
-
-    What is there without a whole checkpoint is removed. Another process that still trains there is given a minute:
-    when a sweep is killed, its runs take a moment to notice. `make_display` gets the epochs and updates of an epoch.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with held(folder, patience_seconds=60), stop_request() as request:
-        if (done := summary.read(folder)).get("status") == "finished" and _is_there(folder, config):
-            return done["val_loss"]
-        saved = _whole_checkpoint(folder)
-        if saved is None:
-            _clear(folder)
-        else:
-            config = OmegaConf.create({**config, "resume": str(folder)})
-        return _train_to_the_end(
-            config, folder, saved, choices=choices, overrides=overrides, make_display=make_display, request=request
-        )
-
-
-def _train_to_the_end(
+def train_to_the_end(
     config: DictConfig,
     folder: Path,
     saved: dict[str, Any] | None,
@@ -102,6 +71,7 @@ def _train_to_the_end(
     make_display: Callable[[int, int], View],
     request: Request,
 ) -> float | None:
+    """Carry out the run in `folder`, which the caller holds, on from `saved` if that is not None; see `run`."""
     prepared = prepare(config)
     if saved is not None:
         require_same_run(saved, prepared)
@@ -111,37 +81,6 @@ def _train_to_the_end(
             return saved["progress"]["val_loss"]
     this = _start(prepared, folder, saved, choices=dict(choices), overrides=list(overrides), make_display=make_display)
     return _carry_out(this, request)
-
-
-def _is_there(folder: Path, config: DictConfig) -> bool:
-    """Whether the run in `folder` has these settings. Raises UserError where it has others."""
-    saved, own = results.settings_of(folder) or {}, results.identity(resolve(config))
-    if results.fingerprint(saved) != results.fingerprint(own):
-        raise wrong(
-            "folder",
-            got=f"{folder}, which holds a finished run with other settings",
-            allowed="a new folder, or the same settings",
-            do="another name, sweep=NAME",
-        )
-    return True
-
-
-def _whole_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The contents of last.pt in `folder`, None where there is none that is whole."""
-    if not (folder / checkpoint.LAST).exists():
-        return None
-    try:
-        return checkpoint.load(folder / checkpoint.LAST)
-    except checkpoint.Damaged as error:
-        log.warning("warning: %s; the run starts anew", error)
-        return None
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a run that came to nothing left in `folder`, but for its log."""
-    tracking.clear(folder)
-    for path in (folder / "config.yaml", folder / summary.FILE, *(folder / "checkpoints").glob("*.pt")):
-        path.unlink(missing_ok=True)
 
 
 def _start(
@@ -156,48 +95,67 @@ def _start(
     """Build everything that the run computes with, then open its files."""
     if saved is None:
         refuse_second_run(folder)
-    randomness.seed_everything(prepared.seed)
-    _set_deterministic(prepared.trainer.deterministic, prepared.device)
-    horizon = prepared.plan.horizon
+    state, horizon = _build(prepared), prepared.plan.horizon
     display = make_display(horizon.epochs, horizon.steps_per_epoch)
-    model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
-    model.to(prepared.device)
-    optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters())
-    state = TrainState(model, optimizer, prepared.scheduler.build(optimizer), prepared.device)
     display.say(
         *start_lines(
             prepared.config,
             choices,
             splits=prepared.splits,
             plan=prepared.plan,
-            parameters=count_parameters(model),
+            parameters=count_parameters(state.model),
             device=prepared.device,
             folder=folder,
         ),
         *(f"warning: {warning}" for warning in prepared.warnings),
     )
+    progress, audit = summary.Progress(), Audit(prepared.plan)
     if saved is not None:
         display.say(*restore(state, saved, prepared))
+        progress = summary.Progress(**saved["progress"])
+        if (first := saved["config"]["trainer"]["epochs"]) != horizon.epochs:
+            progress.extended_from = progress.extended_from or first
+        audit.load_state_dict(saved["audit"])
     train, val = _batches(prepared, train=True), _batches(prepared, train=False)
+    tracker = _open_files(
+        prepared, folder, saved, state=state, compared=hyperparameters(prepared.config, choices), overrides=overrides
+    )
+    return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, audit, display)
+
+
+def _build(prepared: Prepared) -> TrainState:
+    """What the run computes with, from its seed on."""
+    randomness.seed_everything(prepared.seed)
+    _set_deterministic(prepared.trainer.deterministic, prepared.device)
+    model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
+    model.to(prepared.device)
+    optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters())
+    return TrainState(model, optimizer, prepared.scheduler.build(optimizer), prepared.device)
+
+
+def _open_files(
+    prepared: Prepared,
+    folder: Path,
+    saved: dict[str, Any] | None,
+    *,
+    state: TrainState,
+    compared: dict[str, Any],
+    overrides: list[str],
+) -> Tracker:
+    """Write the run's config and open its logs, cut back to what `saved` knows; HPARAMS shows what is `compared`."""
     if saved is not None and checkpoint.find(prepared.config["resume"]).name != checkpoint.LAST.name:
         checkpoint.save(folder / checkpoint.LAST, saved)  # what last.pt says must not outlive the cut of the logs
     tracker = Tracker(
         folder,
-        updates=horizon.steps,
-        driven=_driven(prepared, optimizer),
-        hyperparameters=hyperparameters(prepared.config, choices),
+        updates=prepared.plan.horizon.steps,
+        driven=_driven(prepared, state.optimizer),
+        hyperparameters=compared,
         trial=run_name(overrides, leave_out=["seed", *(key for key in MACHINE if key != "data.root")]),
         step=state.step,
         state=saved["tracker"] if saved else None,
     )
     summary.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.saved_config)))
-    progress = summary.Progress(**saved["progress"]) if saved else summary.Progress()
-    if saved is not None and (first := saved["config"]["trainer"]["epochs"]) != horizon.epochs:
-        progress.extended_from = progress.extended_from or first
-    audit = Audit(prepared.plan)
-    if saved is not None:
-        audit.load_state_dict(saved["audit"])
-    return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, audit, display)
+    return tracker
 
 
 def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:

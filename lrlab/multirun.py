@@ -84,10 +84,10 @@ def read_request(typed: list[str]) -> Request:
 
 def carry_out(request: Request) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
-    from lrlab import results, sweep, workers
+    from lrlab import launcher, results, sweep, workers
     from lrlab.summary import write_whole
 
-    settings = sweep.launcher_settings(_plain(request.config.hydra.launcher))
+    settings = launcher.read_settings(_plain(request.config.hydra.launcher))
     if not settings.in_process and settings.executor == "processes":
         workers.processes(settings.threads_per_run)  # imports torch while the runs are being checked
     try:
@@ -101,8 +101,8 @@ def carry_out(request: Request) -> None:
                 planned = sweep.moved(planned, request.folder)
             facts = {"command": request.again, "runs": [job.name for job in planned.jobs]}
             write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
-            print(f"sweep      {request.in_words}", *sweep.start_lines(planned, settings), sep="\n", flush=True)
-            sweep.carry_out(planned, settings)
+            print(f"sweep      {request.in_words}", *launcher.start_lines(planned, settings), sep="\n", flush=True)
+            launcher.carry_out(planned, settings)
     except BaseException as stop:
         if isinstance(stop, Interrupted):
             print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
@@ -179,7 +179,7 @@ def launch(
 
     A run that diverged returns an infinite loss, so that an optimizer of hyperparameters goes on; other failures raise.
     """
-    from lrlab import sweep
+    from lrlab import launcher, sweep
 
     jobs = []
     for number, (overrides, config) in enumerate(zip(job_overrides, configs, strict=True), start=first):
@@ -189,7 +189,7 @@ def launch(
     planned = sweep.plan(once, Path(configs[0].hydra.sweep.dir), whole=False)
     planned.folder.mkdir(parents=True, exist_ok=True)
     with folders.held(planned.folder, what="sweeping"):
-        outcomes = sweep.carry_out(planned, sweep.launcher_settings(settings))
+        outcomes = launcher.carry_out(planned, launcher.read_settings(settings))
     placed = {asked.folder: outcomes.get(job.name) for asked, job in zip(once, planned.jobs, strict=True)}
     returns = []
     for job, overrides, config in zip(jobs, job_overrides, configs, strict=True):

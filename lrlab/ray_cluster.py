@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lrlab.errors import wrong
-from lrlab.workers import Ended, Job, Noticed, Outcome, Seen, attempt
+from lrlab.jobs import Ended, Job, Noticed, Outcome, Seen, attempt
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 

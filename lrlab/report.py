@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lrlab.comparison import Candidate, Comparison, Contest, columns, reached
+from lrlab.candidates import Candidate, reached
+from lrlab.comparison import Comparison, Contest, columns
 from lrlab.figures import Band, Panel, as_svg, draw_panels, draw_stairs, save
 from lrlab.inference import LEVEL, Mean, mean
 from lrlab.results import Epoch
@@ -180,7 +181,7 @@ def _curve(candidate: Candidate, name: str) -> Band:
 
 def _grid(contest: Contest) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """The metric at every base LR: the LRs, and a row of means a candidate."""
-    lrs = sorted({lr for candidate in contest.candidates for lr in {*candidate.runs, *candidate.missing}})
+    lrs = sorted({lr for candidate in contest.candidates for lr in candidate.grid})
     rows = []
     for candidate in contest.candidates:
         cells = []

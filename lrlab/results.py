@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from lrlab import summary
 from lrlab.checkpoint import flatten
 from lrlab.errors import wrong
 from lrlab.folders import MACHINE
@@ -90,11 +90,7 @@ def _number(value: Any) -> Any:
 
 def read_result(folder: Path, name: str) -> Result:
     """The run in `folder`. What is missing or cannot be read is empty."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text())
-    except (OSError, ValueError):
-        summary = {}
-    return Result(name, folder, settings_of(folder) or {}, summary if isinstance(summary, dict) else {}, _rows(folder))
+    return Result(name, folder, settings_of(folder) or {}, summary.read(folder), _rows(folder))
 
 
 def find(folders: Sequence[Path]) -> list[Result]:
@@ -119,15 +115,6 @@ def find(folders: Sequence[Path]) -> list[Result]:
 _WHERE = "python -m lrlab.compare outputs/sweeps/NAME"
 
 
-def read_sweep(folder: Path) -> dict[str, Any]:
-    """What sweep.json in `folder` says; nothing where there is none, or none that can be read."""
-    try:
-        said = json.loads((folder / SWEEP).read_text())
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
 def differing(results: Iterable[Result]) -> dict[str, list[Any]]:
     """The settings that are not the same in all of `results`, each with its values in order of appearance."""
     results = [result for result in results if result.settings]
@@ -148,8 +135,8 @@ def as_csv(results: Sequence[Result]) -> str:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(header)
     for result in results:
-        settings, summary = result.settings, result.summary
-        said = [summary.get(name) for name in ("epochs", "updates", *MEASURED, "best_epoch")]
+        settings = result.settings
+        said = [result.summary.get(name) for name in ("epochs", "updates", *MEASURED, "best_epoch")]
         chosen = [result.choice(group) for group in GROUPS]
         own = [settings.get(key) for key in ("optimizer.lr", "seed", *kept)]
         rows.writerow([result.name, result.status, *chosen, *own, *said])

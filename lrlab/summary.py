@@ -70,12 +70,13 @@ def write(folder: Path, *, status: str, progress: Progress, **facts: Any) -> Non
     write_whole(folder / FILE, text + "\n")
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """What `summary.json` in `folder` says; nothing where there is none, or none that can be read."""
+def read(folder: Path, file: str = FILE) -> dict[str, Any]:
+    """What `summary.json`, or another `file` of its kind, in `folder` says; nothing where it cannot be read."""
     try:
-        return json.loads((folder / FILE).read_text())
+        said = json.loads((folder / file).read_text())
     except (OSError, ValueError):
         return {}
+    return said if isinstance(said, dict) else {}
 
 
 def amend(folder: Path, **facts: Any) -> None:

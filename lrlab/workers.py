@@ -6,130 +6,25 @@ Every way is a function (jobs, ...) that calls `seen` with what a run reports, `
 """
 
 import faulthandler
-import logging
 import multiprocessing
 import os
 import queue
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from lrlab.display import epoch_line, log_to
-from lrlab.errors import Interrupted, UserError
+from lrlab.jobs import Ended, Job, Noticed, Outcome, Seen, attempt
 from lrlab.signals import stop_request
-from lrlab.trainer import Diverged, Epoch, Event, Update
 
-log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
 _SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
 # What a run imports sooner or later; torch._dynamo is torch's own doing, whenever an optimizer is built.
 _PRELOADED = ["lrlab.workers", "lrlab.experiment", "torch._dynamo", "sklearn.datasets", "sklearn.model_selection"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep, as it was composed when the sweep began."""
-
-    name: str
-    folder: Path
-    config: dict[str, Any]  # resolved
-    choices: dict[str, str]
-    overrides: list[str]
-    epochs: int
-    updates: int
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a run reports while it trains."""
-
-    step: int  # completed updates
-    lr: float
-    epoch: int | None = None  # complete; None between epochs
-    val_loss: float | None = None
-    val_accuracy: float | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: finished, failed, diverged, killed, or interrupted; `value` is its validation loss."""
-
-    status: str
-    value: float | None = None
-    error: str = ""
-
-
-class Reporter:
-    """A run's display where nobody looks at it: what it says goes to its log, what it shows to `send`."""
-
-    def __init__(self, send: Callable[[Seen], None], epochs: int):
-        self.send, self.epochs, self._sent = send, epochs, 0.0
-
-    def __enter__(self) -> "Reporter":
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        pass
-
-    def say(self, *lines: str) -> None:
-        for line in lines:
-            log.info(line)
-
-    def show(self, event: Event) -> None:
-        if isinstance(event, Epoch):
-            log.info(epoch_line(event, self.epochs))
-            val = (event.val.loss, event.val.accuracy) if event.val is not None else (None, None)
-            self.send(Seen(event.step, event.lr, event.epoch + 1, *val))
-        elif isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
-            self._sent = time.monotonic()
-            self.send(Seen(event.step + 1, event.applied["lr"]))
-
-
-def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
-    """Train `job` in this process, from wherever an earlier attempt came to, and say how that ended."""
-    from lrlab import experiment
-
-    handler: logging.Handler | None = None
-    try:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        handler = log_to(job.folder)
-        value = experiment.run_in_sweep(
-            OmegaConf.create(job.config),
-            job.folder,
-            choices=job.choices,
-            overrides=job.overrides,
-            make_display=lambda epochs, _: Reporter(send, epochs),
-        )
-        return Outcome("finished", value)
-    except UserError as error:
-        log.error("error: %s", error)
-        return Outcome("diverged" if isinstance(error, Diverged) else "failed", error=str(error))
-    except Interrupted:
-        return Outcome("interrupted", error="stopped by a signal, saved")
-    except SystemExit as leaving:
-        return Outcome("failed", error=f"the run called sys.exit({leaving.code})")
-    except Exception as error:
-        log.exception("this is a bug in lrlab or in code that it was given")
-        return Outcome("failed", error=f"{type(error).__name__}: {error}".removesuffix(": "))
-    finally:
-        if handler is not None:
-            logging.getLogger().removeHandler(handler)
-            handler.close()
-
-
-Ended = Callable[[Job, Outcome], None]
-Noticed = Callable[[Job, Seen], None]
 
 
 def here(jobs: Sequence[Job], *, threads: int, seen: Noticed, ended: Ended, stopping: Callable[[], bool]) -> None:

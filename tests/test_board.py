@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from lrlab import board
-from lrlab.workers import Job, Outcome, Seen
+from lrlab.jobs import Job, Outcome, Seen
 
 
 def jobs(count: int) -> list[Job]:

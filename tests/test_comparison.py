@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrlab.comparison import compare, reached
+from lrlab.candidates import reached
+from lrlab.comparison import compare
 from lrlab.errors import UserError
 from lrlab.results import Epoch, Result
 

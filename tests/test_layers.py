@@ -12,11 +12,11 @@ LAYERS = [
         *("randomness", "data", "batches", "models", "metrics", "checkpoint", "tracking", "summary", "signals"),
         *("hyperparameters", "plan", "audit", "chains", "greedy", "figures", "results", "inference"),
     },
-    {"trainer", "range_test", "comparison"},
+    {"trainer", "range_test", "candidates", "verdicts", "comparison"},
     {
         *("compose", "checks", "settings", "groups", "build", "scheduling", "lint"),
         *("prepare", "resume", "describe", "display", "experiment"),
-        *("workers", "ray_cluster", "board", "sweep", "report"),
+        *("jobs", "workers", "ray_cluster", "board", "sweep", "launcher", "report"),
     },
     {"arguments", "fitting", "cli", "multirun", "preview", "find_lr", "compare", "plugins", "__main__"},
 ]
@@ -27,7 +27,9 @@ SIDEWAYS = {
     "batches": {"data", "randomness"},
     "plan": {"hyperparameters"},
     "audit": {"plan"},
-    "results": {"checkpoint"},
+    "results": {"checkpoint", "summary"},
+    "verdicts": {"candidates"},
+    "comparison": {"candidates", "verdicts"},
 }
 HYDRA = {"hydra", "omegaconf"}
 HEAVY = {

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from support import ROOT, summary, weights
 
-from lrlab import compose, multirun, sweep
+from lrlab import compose, launcher, multirun, sweep
 from lrlab.errors import UserError
 
 SMALL = ("trainer.epochs=2", "data.batch_size=512", "model=linear")
@@ -101,7 +101,7 @@ def test_runs_are_composed_before_the_first_starts(tmp_path, monkeypatch):
     mine = conf / "scheduler" / "mine.yaml"
     mine.write_text(mine.read_text().replace("gamma: 0.5", "gamma: 0.1"))
     monkeypatch.chdir(tmp_path)
-    sweep.carry_out(planned, sweep.LauncherSettings(threads=1))
+    launcher.carry_out(planned, launcher.Settings(threads=1))
     for job in planned.jobs:
         saved = yaml.safe_load((job.folder / "config.yaml").read_text())
         assert saved["scheduler"]["gamma"] == 0.5
@@ -195,7 +195,7 @@ def test_optuna_minimizes_the_validation_loss_and_goes_on_when_a_run_diverges(co
 def test_a_failure_in_a_batch_of_another_sweeper_is_raised_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = compose.compose(["seed=0", f"hydra.sweep.dir={tmp_path}", *SMALL])
-    monkeypatch.setattr(sweep, "carry_out", lambda *_: {})
+    monkeypatch.setattr(launcher, "carry_out", lambda *_: {})
     [result] = multirun.launch([["seed=0", *SMALL]], [config], first=0, settings={})
     with pytest.raises(UserError, match="not run"):
         _ = result.return_value

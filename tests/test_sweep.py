@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from support import ROOT, history, points, same_weights, summary, weights
 
-from lrlab import results, sweep
+from lrlab import jobs, results, sweep
 from lrlab.errors import UserError
-from lrlab.workers import Job
+from lrlab.jobs import Job
 
 SMALL = ("trainer.epochs=3", "data.batch_size=256", "model=linear", "hydra.launcher.threads=1")
 
@@ -211,15 +211,13 @@ def test_a_sweep_in_this_process_gives_the_same_and_stops_at_a_signal(command, t
     apart, here = (tmp_path / "outputs" / "sweeps" / name for name in ("apart", "here"))
     assert (apart / "results.csv").read_bytes() == (here / "results.csv").read_bytes()
 
-    from lrlab import workers
-
-    original = workers.Reporter.show
+    original = jobs.Reporter.show
 
     def show(reporter, event):
         original(reporter, event)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(workers.Reporter, "show", show)
+    monkeypatch.setattr(jobs.Reporter, "show", show)
     stopped = command(*typed, "sweep=stopped", "hydra.launcher.in_process=true")
     assert stopped.code == 130
     assert statuses(tmp_path / "outputs" / "sweeps" / "stopped") == {"seed=0": "interrupted"}
@@ -373,20 +371,3 @@ def make(name: str, folder: Path, **settings) -> Job:
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     with pytest.raises(UserError, match="got two runs named a; allowed: each run once"):
         sweep.plan([make("a", tmp_path, seed=0), make("a", tmp_path, seed=1)], tmp_path)
-
-
-def test_runs_take_turns_on_the_gpus_that_this_process_may_see(monkeypatch):
-    monkeypatch.setattr(sweep.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(sweep.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert sweep._gpus() == ["0", "1"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-abc")
-    assert sweep._gpus() == ["3", "GPU-abc"]
-    monkeypatch.setattr(sweep.torch.cuda, "device_count", lambda: 1)
-    assert sweep._gpus() == []
-
-
-@pytest.mark.parametrize(("n_jobs", "threads", "each"), [(1, None, 8), (3, None, 2), (16, None, 1), (2, 5, 5)])
-def test_each_run_has_its_share_of_the_threads(monkeypatch, n_jobs, threads, each):
-    monkeypatch.setattr(sweep, "_cores", lambda: 8)
-    assert sweep.LauncherSettings(n_jobs=n_jobs, threads=threads).threads_per_run == each
