@@ -39,10 +39,20 @@ class Batches:
     """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64."""
 
     def __init__(
-        self, dataset: MapDataset, batching: Batching, *, num_classes: int, seed: int, device: torch.device, train: bool
+        self,
+        dataset: MapDataset,
+        batching: Batching,
+        *,
+        num_classes: int,
+        seed: int,
+        device: torch.device,
+        train: bool,
+        rank: int = 0,
+        ranks: int = 1,
     ):
         self.dataset, self.batching, self.num_classes = dataset, batching, num_classes
         self.seed, self.device, self.train = seed, device, train
+        self.rank, self.ranks = rank, ranks
         self.samples = len(dataset)
         self._places = _Places()
         self._loader: DataLoader | None = None
@@ -55,12 +65,17 @@ class Batches:
         """Batches in an epoch."""
         return batches_per_epoch(self.samples, self.batching, train=self.train)
 
+    def size(self, batch: int) -> int:
+        """Images in the batch of that index, over all ranks."""
+        return min(self.batching.batch_size, self.samples - batch * self.batching.batch_size)
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one pass, from batch `start` on."""
+        """This rank's part of the batches of one pass, from batch `start` on: every `ranks`-th sample of each."""
         order = torch.arange(self.samples)
         if self.train:
             order = torch.randperm(self.samples, generator=randomness.generator(self.seed, "order", epoch))
-        parts = order.split(self.batching.batch_size)[start : len(self)]
+        batches = order.split(self.batching.batch_size)[start : len(self)]
+        parts = [batch[self.rank :: self.ranks] for batch in batches if len(batch) > self.rank]
         draws = self._draws(epoch)
         for part, (images, labels) in zip(parts, self._raw(epoch, parts), strict=True):
             yield self._finish(images, None if draws is None else draws[part.to(draws.device)]), labels

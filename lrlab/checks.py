@@ -151,11 +151,12 @@ def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], req
             raise wrong(path, got="nothing", allowed="a value", do=f"{path}=VALUE, or no ~{path}")
 
 
-def choice(key: str, value: Any, choices: Sequence[str]) -> None:
+def choice(key: str, value: Any, choices: Sequence[str | bool]) -> None:
     """`value` is one of `choices`."""
-    if value not in choices:
-        guess = closest(str(value), choices) or choices[0]
-        raise wrong(key, got=repr(value), allowed=", ".join(choices), do=f"{key}={guess}")
+    if not isinstance(value, str | bool) or value not in choices:
+        written = [str(one).lower() if isinstance(one, bool) else one for one in choices]
+        guess = closest(str(value), written) or written[0]
+        raise wrong(key, got=repr(value), allowed=", ".join(written), do=f"{key}={guess}")
 
 
 def flag(key: str, value: Any) -> None:

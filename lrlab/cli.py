@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Run `train.py`'s command line; exits with 0, 1 for an error, 130 or 143 for a signal."""
-    enter(_main)
+    enter(_main_of_a_rank if int(os.environ.get("WORLD_SIZE", "1")) > 1 else _main)
 
 
 def enter(command: Callable[[list[str]], None]) -> None:
@@ -53,6 +53,23 @@ def enter(command: Callable[[list[str]], None]) -> None:
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _main_of_a_rank(typed: list[str]) -> None:
+    """Rank 0 does what was typed; the others train along, and read nothing of it.
+
+    The ranks are connected once, around all runs of a sweep.
+    """
+    from lrlab import distributed, experiment
+
+    with distributed.process_group():
+        if distributed.rank():
+            experiment.follow()
+            return
+        try:
+            _main(typed)
+        finally:
+            distributed.dismiss()
 
 
 def _main(typed: list[str]) -> None:

@@ -5,7 +5,7 @@ config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkp
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils import deterministic
 
-from lrlab import build, checkpoint, randomness, summary
+from lrlab import build, checkpoint, distributed, randomness, summary
 from lrlab.audit import Audit
 from lrlab.batches import Batches
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
@@ -22,11 +22,14 @@ from lrlab.display import Display, View, result_line
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.folders import MACHINE, held, run_name
 from lrlab.hyperparameters import read
+from lrlab.precision import Precision
 from lrlab.prepare import Prepared, prepare
 from lrlab.resume import require_same_run, restore
 from lrlab.signals import Request, stop_request
 from lrlab.tracking import Tracker, refuse_second_run
-from lrlab.trainer import Diverged, Epoch, TrainState, Update, fit, require_finite_weights
+from lrlab.trainer import Diverged, Epoch, Evaluating, Event, TrainState, Update, fit, require_finite_weights
+
+_UPDATES_BETWEEN_AGREEMENTS = 8  # of ranks, on whether a signal asked one of them to stop
 
 
 @dataclass
@@ -79,8 +82,56 @@ def train_to_the_end(
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
             print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
-    this = _start(prepared, folder, saved, choices=dict(choices), overrides=list(overrides), make_display=make_display)
-    return _carry_out(this, request)
+    with distributed.together(Task(prepared.config, saved), alike=(Diverged, Interrupted)):
+        this = _start(
+            prepared, folder, saved, choices=dict(choices), overrides=list(overrides), make_display=make_display
+        )
+        return _carry_out(this, request)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the ranks that follow need to train along."""
+
+    config: dict[str, Any]  # resolved
+    saved: dict[str, Any] | None  # the checkpoint to go on from
+
+
+def follow() -> None:
+    """Every rank but the first: train along with each task that rank 0 hands out, and write nothing.
+
+    Ends when rank 0 has no more. Raises Interrupted where a signal stopped a run, PeerFailed where a rank is gone.
+    """
+    while (task := distributed.from_first(None)) is not None:
+        with stop_request() as request:
+            try:
+                _train_along(task, request)
+            except Diverged:  # rank 0 says so
+                continue
+
+
+def _train_along(task: Task, request: Request) -> None:
+    prepared = prepare(OmegaConf.create(task.config))
+    state = _build(prepared)
+    if task.saved is not None:
+        restore(state, task.saved, prepared)
+    train, val = _batches(prepared, train=True), _batches(prepared, train=False)
+    try:
+        for event in _events(prepared, state, train, val):
+            if _stop_is_agreed(event, request):
+                break
+    finally:
+        train.close()
+        val.close()
+
+
+def _stop_is_agreed(event: Event, request: Request) -> bool:
+    """Whether a signal asked for an end; of several ranks, whether it asked any of them, which all then know."""
+    if distributed.ranks() > 1:
+        if isinstance(event, Evaluating) or (isinstance(event, Update) and event.step % _UPDATES_BETWEEN_AGREEMENTS):
+            return False  # some ranks evaluate a batch more than others; and asking takes time
+        request.number = distributed.largest(request.number)
+    return bool(request.number)
 
 
 def _start(
@@ -128,9 +179,19 @@ def _build(prepared: Prepared) -> TrainState:
     randomness.seed_everything(prepared.seed)
     _set_deterministic(prepared.trainer.deterministic, prepared.device)
     model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
-    model.to(prepared.device)
-    optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters())
-    return TrainState(model, optimizer, prepared.scheduler.build(optimizer), prepared.device)
+    trainer, device = prepared.trainer, prepared.device
+    channels_last = trainer.channels_last
+    if channels_last == "auto":
+        channels_last = device.type == "cuda" and trainer.precision != "fp32"
+    model.to(device)
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters(), device.type)
+    scheduler = prepared.scheduler.build(optimizer)
+    network = distributed.replicate(model, device)
+    if trainer.compile:
+        network = torch.compile(network, mode=None if trainer.compile is True else trainer.compile)  # type: ignore[assignment]
+    return TrainState(model, optimizer, scheduler, device, Precision(trainer.precision, device.type), wrapped=network)
 
 
 def _open_files(
@@ -165,13 +226,17 @@ def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:
 
 def _batches(prepared: Prepared, *, train: bool) -> Batches:
     splits = prepared.splits
-    return Batches(
-        splits.train if train else splits.val,
-        prepared.batching,
-        num_classes=splits.num_classes,
-        seed=prepared.seed,
-        device=prepared.device,
-        train=train,
+    return distributed.first_on_each_machine(
+        lambda: Batches(
+            splits.train if train else splits.val,
+            prepared.batching,
+            num_classes=splits.num_classes,
+            seed=prepared.seed,
+            device=prepared.device,
+            train=train,
+            rank=distributed.rank(),
+            ranks=distributed.ranks(),
+        )
     )
 
 
@@ -184,13 +249,14 @@ def _carry_out(this: Run, request: Request) -> float | None:
         with this.display:
             _train(this, request)
     except BaseException as error:
+        told = _explain(error)
         failed = isinstance(error, Exception | SystemExit)  # or else a second Ctrl-C
         this.tracker.close("failure" if failed else None)
         status = "diverged" if isinstance(error, Diverged) else "failed" if failed else "interrupted"
-        _write_summary(this, status, error=_in_words(error))
-        if isinstance(error, RuntimeError) and "deterministic" in str(error):
-            raise _no_deterministic_way(error) from error
-        raise
+        _write_summary(this, status, error=_in_words(told or error))
+        if told is None:
+            raise
+        raise told from error
     finally:
         this.train.close()
         this.val.close()
@@ -218,18 +284,7 @@ def _in_words(error: BaseException) -> str:
 
 def _train(this: Run, request: Request) -> None:
     """The loop's body: what other frameworks do in callbacks."""
-    prepared, trainer = this.prepared, this.prepared.trainer
-    for event in fit(
-        this.state,
-        this.train,
-        this.val,
-        epochs=trainer.epochs,
-        interval=prepared.scheduler.interval,
-        monitor=prepared.scheduler.monitor,
-        eval_every=trainer.eval_every,
-        clip_grad_norm=trainer.clip_grad_norm,
-        label_smoothing=trainer.label_smoothing,
-    ):
+    for event in _events(this.prepared, this.state, this.train, this.val):
         this.display.show(event)
         if isinstance(event, Update):
             this.tracker.update(event.step, event.applied, event.loss)
@@ -238,14 +293,30 @@ def _train(this: Run, request: Request) -> None:
         elif isinstance(event, Epoch):
             metrics = _metrics(event)
             this.tracker.epoch(event.epoch, event.step, event.lr, metrics, event.seconds)
-            if this.progress.add(event.epoch, event.seconds, metrics, trainer.monitor):
+            if this.progress.add(event.epoch, event.seconds, metrics, this.prepared.trainer.monitor):
                 _save(this, checkpoint.BEST)  # before last.pt, which claims that it is there
             _save(this, checkpoint.LAST)
-        if request.number:
+        if _stop_is_agreed(event, request):
             if not isinstance(event, Epoch):
                 require_finite_weights(this.state)
                 _save(this, checkpoint.LAST)
             return
+
+
+def _events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) -> Iterator[Event]:
+    trainer, scheduler = prepared.trainer, prepared.scheduler
+    return fit(
+        state,
+        train,
+        val,
+        epochs=trainer.epochs,
+        interval=scheduler.interval,
+        monitor=scheduler.monitor,
+        eval_every=trainer.eval_every,
+        clip_grad_norm=trainer.clip_grad_norm,
+        label_smoothing=trainer.label_smoothing,
+        accumulate=trainer.accumulate,
+    )
 
 
 def _metrics(event: Epoch) -> dict[str, float]:
@@ -294,6 +365,22 @@ def _set_deterministic(wanted: bool, device: torch.device) -> None:
     torch.use_deterministic_algorithms(wanted, warn_only=device.type == "mps")  # MPS has no such max-pooling
     torch.backends.cudnn.benchmark = not wanted
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # an aid to debugging; costs time
+
+
+def _explain(error: BaseException) -> UserError | None:
+    """What the user can do about an error that torch raised, None where that is not known."""
+    if lost := distributed.explain(error):
+        return lost
+    if isinstance(error, RuntimeError) and "deterministic" in str(error):
+        return _no_deterministic_way(error)
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return wrong(
+            "trainer.compile",
+            got=f"true, for what torch.compile cannot compile here ({str(error).strip().splitlines()[0]})",
+            allowed="false; or a C++ compiler (CPU) or Triton (GPU), and a model that it takes",
+            do="trainer.compile=false",
+        )
+    return None
 
 
 def _no_deterministic_way(error: RuntimeError) -> UserError:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from lrlab import checks, describe, summary, workers
+from lrlab import checks, describe, distributed, summary, workers
 from lrlab.board import Board
 from lrlab.errors import Interrupted, wrong
 from lrlab.jobs import Ended, Job, Noticed, Outcome
@@ -35,6 +35,10 @@ class Settings:
     def threads_per_run(self) -> int:
         return self.threads or max(1, _cores() // self.n_jobs)
 
+    @property
+    def in_this_process(self) -> bool:
+        return self.in_process or distributed.ranks() > 1
+
 
 def read_settings(node: Mapping[str, Any]) -> Settings:
     """Raises UserError naming the first of the launcher's settings that is not allowed."""
@@ -55,6 +59,13 @@ def read_settings(node: Mapping[str, Any]) -> Settings:
             allowed="true with one run at a time, on this machine",
             do=f"leave one of them out, or {key}.in_process=false",
         )
+    if (ranks := distributed.ranks()) > 1 and (settings.n_jobs > 1 or settings.executor != "processes"):
+        raise wrong(
+            f"{key}.n_jobs",
+            got=f"several runs at a time, each on {ranks} ranks",
+            allowed="one run after another where torchrun shares out each",
+            do=f"leave out {key}.*, or torchrun",
+        )
     return settings
 
 
@@ -62,7 +73,9 @@ def start_lines(planned: Planned, settings: Settings) -> list[str]:
     """What is about to be done."""
     to_do = planned.to_do
     how = "one after another in this process"
-    if settings.executor == "ray":
+    if distributed.ranks() > 1:
+        how = f"one after another, each on {distributed.ranks()} ranks"
+    elif settings.executor == "ray":
         how = "on a Ray cluster"
     elif not settings.in_process:
         threads = settings.threads_per_run
@@ -100,7 +113,7 @@ def carry_out(planned: Planned, settings: Settings) -> dict[str, Outcome]:
     outcomes = {job.name: Outcome("finished", summary.read(job.folder).get("val_loss")) for job in planned.finished}
     with (
         stop_request() as request,
-        Board(planned.to_do, planned.finished, live=not settings.in_process) as board,
+        Board(planned.to_do, planned.finished, live=not settings.in_this_process) as board,
     ):
 
         def ended(job: Job, outcome: Outcome) -> None:
@@ -112,7 +125,7 @@ def carry_out(planned: Planned, settings: Settings) -> dict[str, Outcome]:
             board.ended(job, outcome)
 
         def stopping() -> bool:
-            return bool(request.number) or (settings.fail_fast and failed.is_set())
+            return bool(request.number) or distributed.broken() or (settings.fail_fast and failed.is_set())
 
         _execute(planned.to_do, settings, seen=board.seen, ended=ended, stopping=stopping)
     if request.number:
@@ -143,8 +156,9 @@ def _execute(
 ) -> None:
     if not jobs:
         return
-    if settings.in_process:
-        workers.here(jobs, threads=settings.threads_per_run, seen=seen, ended=ended, stopping=stopping)
+    if settings.in_this_process:
+        threads = settings.threads_per_run if distributed.ranks() == 1 else torch.get_num_threads()
+        workers.here(jobs, threads=threads, seen=seen, ended=ended, stopping=stopping)
     elif settings.executor == "ray":
         from lrlab import ray_cluster
 

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrlab import distributed
+
 
 @dataclass(frozen=True)
 class Result:
@@ -34,11 +36,19 @@ class Sums:
         self.samples = 0
 
     @torch.no_grad()
-    def add(self, mean_loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: its mean loss (), logits (B, classes) and labels (B,)."""
-        self.loss += mean_loss.to(self.loss.dtype) * len(labels)
-        self.correct += (logits.argmax(1) == labels).sum()
-        self.samples += len(labels)
+    def count(self, mean_loss: Tensor, correct: Tensor, samples: int) -> None:
+        """Count a batch: its mean loss (), and how many () of its samples were classified correctly."""
+        self.loss.add_(mean_loss, alpha=samples)
+        self.correct += correct
+        self.samples += samples
+
+    def over_all_ranks(self) -> "Sums":
+        """The sums of every rank's own, in place."""
+        counts = torch.tensor([self.correct, self.samples], device=self.device)
+        distributed.add_up(self.loss)
+        self.correct, samples = distributed.add_up(counts)
+        self.samples = int(samples)
+        return self
 
     def result(self) -> Result:
         """The means; waits for the device."""
@@ -51,3 +61,8 @@ class Sums:
         self.loss = state["loss"].to(self.device, self.loss.dtype)
         self.correct = state["correct"].to(self.device)
         self.samples = state["samples"]
+
+
+def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many () int64 of the logits (B, classes) are largest at their label (B,)."""
+    return (logits.argmax(1) == labels).sum()

@@ -88,7 +88,7 @@ def carry_out(request: Request) -> None:
     from lrlab.summary import write_whole
 
     settings = launcher.read_settings(_plain(request.config.hydra.launcher))
-    if not settings.in_process and settings.executor == "processes":
+    if not settings.in_this_process and settings.executor == "processes":
         workers.processes(settings.threads_per_run)  # imports torch while the runs are being checked
     try:
         with ExitStack() as stack:

@@ -34,6 +34,15 @@ def seed_everything(seed: int) -> None:
     numpy.random.seed(seed % 2**32)
 
 
+def seed_rank(seed: int, step: int, rank: int, ranks: int) -> None:
+    """Among several ranks, seed torch's global generators for update `step`; alone, leave them as they are.
+
+    So no two ranks drop out the same units, and a checkpoint needs no rank's state but the first's.
+    """
+    if ranks > 1:
+        torch.manual_seed(address(seed, "update", step, rank))
+
+
 def seed_sample(seed: int, epoch: int, index: int) -> None:
     """Seed the global CPU generators for one sample, as random transforms of a data set draw from them."""
     key = address(seed, "sample", epoch, index)

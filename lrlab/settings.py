@@ -1,16 +1,18 @@
 """Settings that lrlab reads itself, checked: the top level, the trainer, and how batches are made."""
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import torch
 
-from lrlab import checks
+from lrlab import checks, distributed
 from lrlab.batches import Batching, batches_per_epoch
 from lrlab.data import Splits
 from lrlab.errors import wrong
+from lrlab.precision import FORMATS
 from lrlab.trainer import MONITORS
 
+COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
 
 Node = dict[str, Any]
@@ -27,37 +29,63 @@ class TrainerSettings:
     clip_grad_norm: float | None
     label_smoothing: float
     deterministic: bool
+    precision: str = "fp32"
+    compile: bool | str = False
+    channels_last: bool | str = "auto"
+    accumulate: int = 1
 
 
 def trainer_settings(node: Node) -> TrainerSettings:
     """Raises UserError naming the first setting of the `trainer` group that is missing, unknown or out of range."""
-    names = [field.name for field in fields(TrainerSettings)]
-    checks.require_names(node, "trainer", names, required=names)
-    checks.number("trainer.epochs", node["epochs"], whole=True, low=1, example=10)
-    checks.number("trainer.eval_every", node["eval_every"], whole=True, low=1, example=1)
-    checks.choice("trainer.monitor", node["monitor"], MONITORS)
-    if node["clip_grad_norm"] is not None:
-        checks.number("trainer.clip_grad_norm", node["clip_grad_norm"], above=0, example="1.0, or null for none")
-    checks.number("trainer.label_smoothing", node["label_smoothing"], low=0, high=1, example=0.1)
-    checks.flag("trainer.deterministic", node["deterministic"])
-    return TrainerSettings(**node)
+    names = {field.name: field.default is MISSING for field in fields(TrainerSettings)}
+    checks.require_names(node, "trainer", list(names), required=[name for name, needed in names.items() if needed])
+    settings = TrainerSettings(**node)
+    checks.number("trainer.epochs", settings.epochs, whole=True, low=1, example=10)
+    checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
+    checks.choice("trainer.monitor", settings.monitor, MONITORS)
+    if settings.clip_grad_norm is not None:
+        checks.number("trainer.clip_grad_norm", settings.clip_grad_norm, above=0, example="1.0, or null for none")
+    checks.number("trainer.label_smoothing", settings.label_smoothing, low=0, high=1, example=0.1)
+    checks.flag("trainer.deterministic", settings.deterministic)
+    checks.choice("trainer.precision", settings.precision, FORMATS)
+    checks.choice("trainer.compile", settings.compile, COMPILE)
+    checks.choice("trainer.channels_last", settings.channels_last, ("auto", True, False))
+    checks.number("trainer.accumulate", settings.accumulate, whole=True, low=1, example=4)
+    return settings
 
 
 def find_device(name: Any) -> torch.device:
-    """The device that `trainer.device` means. Raises UserError where this machine has none of that name."""
+    """The device that `trainer.device` means. Raises UserError where this machine has none of that name.
+
+    Of several ranks each has a GPU of its own, the one of its number on its machine.
+    """
     here = ["cpu"]
     if torch.cuda.is_available():
         here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         here.append("mps")
     if name == "auto":
-        return torch.device("cuda" if "cuda" in here else here[-1])
+        name = "cuda" if "cuda" in here else here[-1]
     if name not in here:
         reason = " (this torch sees no CUDA device)" if str(name).startswith("cuda") and len(here) == 1 else ""
         raise wrong(
             "trainer.device", got=f"'{name}'{reason}", allowed=f"auto, {', '.join(here)}", do="trainer.device=auto"
         )
+    if name == "cuda" and distributed.ranks() > 1:
+        return _own_gpu()
     return torch.device(name)
+
+
+def _own_gpu() -> torch.device:
+    count, own = torch.cuda.device_count(), distributed.local_rank()
+    if own >= count:
+        raise wrong(
+            "trainer.device",
+            got=f"more ranks on a machine than its {count} GPU{'s' if count > 1 else ''}",
+            allowed="a GPU each",
+            do=f"torchrun --nproc-per-node={count}, or trainer.device=cpu",
+        )
+    return torch.device("cuda", own)
 
 
 def split_batching(node: Node) -> tuple[Batching, Node]:
@@ -120,6 +148,14 @@ def check_splits(splits: Any, batching: Batching) -> None:
             )
     if (batching.mean is None) != (batching.std is None):
         raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do="set the other too")
+    smallest = batching.batch_size if batching.drop_last else images % batching.batch_size or batching.batch_size
+    if (ranks := distributed.ranks()) > smallest:
+        raise wrong(
+            "data.batch_size",
+            got=f"{batching.batch_size} of {images} images, which leaves a batch of {smallest} for {ranks} ranks",
+            allowed="at least an image a rank in every batch",
+            do="data.drop_last=true, or fewer ranks",
+        )
     if batches_per_epoch(images, batching, train=True) == 0:
         raise wrong(
             "data.batch_size",

@@ -7,6 +7,7 @@ frameworks do in callbacks is the body of the caller's `for`. At every yield the
 import math
 import time
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrlab import hyperparameters, randomness
+from lrlab import distributed, hyperparameters, randomness
 from lrlab.batches import Batches
 from lrlab.errors import UserError
 from lrlab.hyperparameters import Scheduler, follows_metric
-from lrlab.metrics import Result, Sums
+from lrlab.metrics import Result, Sums, count_correct
+from lrlab.precision import Precision
 
 MONITORS = ("val_loss", "val_accuracy", "train_loss", "train_accuracy")
 
@@ -35,6 +37,8 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     scheduler: Scheduler
     device: torch.device
+    precision: Precision = field(default_factory=Precision)
+    wrapped: nn.Module | None = None  # the model as training calls it, where it is compiled or one of several ranks'
     epoch: int = 0  # completed epochs
     batch: int = 0  # completed updates of the epoch under way
     step: int = 0  # completed updates
@@ -45,12 +49,18 @@ class TrainState:
     def __post_init__(self) -> None:
         self.sums = Sums(self.device)
 
+    @property
+    def network(self) -> nn.Module:
+        """The model as training calls it."""
+        return self.model if self.wrapped is None else self.wrapped
+
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings and containers of them only."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "precision": self.precision.state_dict(),
             "progress": {name: getattr(self, name) for name in ("epoch", "batch", "step", "applied", "seconds")},
             "sums": self.sums.state_dict(),
             "random": randomness.get_state(self.device),
@@ -60,7 +70,8 @@ class TrainState:
         """Continue from `state`; the scheduler must have been built with the same settings."""
         self.optimizer.step()  # without gradients: changes nothing, but torch warns where it never saw one
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_optimizer(state["optimizer"])
+        self.precision.load_state_dict(state.get("precision", {}))
         self.scheduler.load_state_dict(state["scheduler"])
         for name, value in state["progress"].items():
             setattr(self, name, value)
@@ -74,6 +85,16 @@ class TrainState:
                 f"resume: got a checkpoint whose optimizer has LR {in_force} and whose scheduler {planned}; "
                 "allowed: equal ones; do: save the LR that get_last_lr() returns in the scheduler's state_dict()"
             )
+
+    def _load_optimizer(self, saved: dict[str, Any]) -> None:
+        """Load its state, but for how it computes, which is this device's business."""
+        ways = [{way: group.get(way) for way in _WAYS} for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(saved)
+        for group, own in zip(self.optimizer.param_groups, ways, strict=True):
+            group.update({way: value for way, value in own.items() if way in group})
+
+
+_WAYS = ("fused", "foreach", "capturable")
 
 
 @dataclass(frozen=True)
@@ -117,39 +138,44 @@ def fit(
     eval_every: int = 1,
     clip_grad_norm: float | None = None,
     label_smoothing: float = 0.0,
+    accumulate: int = 1,
 ) -> Iterator[Event]:
     """Train until `epochs` are complete, from wherever `state` is.
 
     `interval` says what steps the scheduler: every "epoch" or every "step" (update). A scheduler that follows a
     metric is told `monitor`. Validation runs every `eval_every` epochs and after the last. Gradients are clipped to
-    the total norm `clip_grad_norm`. Raises Diverged where a loss or, at the end of an epoch, a weight is not finite:
-    on the CPU before the optimizer uses that loss, elsewhere within 50 updates and before the epoch's yield.
+    the total norm `clip_grad_norm`, and computed over `accumulate` parts of the batch one after another, which needs
+    less memory. Raises Diverged where a loss or, at the end of an epoch, a weight is not finite: on the CPU before the
+    optimizer uses that loss, elsewhere within 50 updates and before the epoch's yield.
     """
     for epoch in range(state.epoch, epochs):
         clock = time.perf_counter()
         unchecked: list[tuple[int, float, Tensor]] = []
-        state.model.train()
+        state.network.train()
         for images, labels in train.epoch(epoch, start=state.batch):
             state.applied = hyperparameters.read(state.optimizer)
-            logits = state.model(images)
-            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-            loss.backward()
-            if clip_grad_norm is not None:
-                nn.utils.clip_grad_norm_(state.model.parameters(), clip_grad_norm)
-            unchecked.append((state.step, state.applied["lr"], loss.detach()))
-            # Reading a loss waits for the device: free on the CPU, so every update; elsewhere now and then.
-            if state.device.type == "cpu" or len(unchecked) == 50 or state.batch + 1 == len(train):
-                _require_finite_losses(unchecked)
-                unchecked.clear()
-            state.optimizer.step()
-            state.optimizer.zero_grad()
-            state.sums.add(loss.detach(), logits.detach(), labels)
+            randomness.seed_rank(train.seed, state.step, train.rank, train.ranks)
+            size, made = train.size(state.batch), False
+            while not made:  # again where fp16 could not hold the gradients: the plan counts updates that were made
+                loss, correct = _gradients(
+                    state, images, labels, size=size, accumulate=accumulate, label_smoothing=label_smoothing
+                )
+                unchecked.append((state.step, state.applied["lr"], loss))
+                # Reading a loss waits for the device: free on the CPU, so every update; elsewhere now and then.
+                if state.device.type == "cpu" or len(unchecked) == 50 or state.batch + 1 == len(train):
+                    _require_finite_losses(unchecked)
+                    unchecked.clear()
+                made = state.precision.step(state.model, state.optimizer, clip_grad_norm)
+                state.optimizer.zero_grad()
+                if not made and state.precision.scale < 1:
+                    raise _diverged("gradients", "values beyond fp16's range", state.step, state.applied["lr"])
+            state.sums.count(loss, correct, size)
             if interval == "step":
                 state.scheduler.step()  # after optimizer.step(), as torch requires
             state.step += 1
             state.batch += 1
             state.seconds, clock = state.seconds + time.perf_counter() - clock, time.perf_counter()
-            yield Update(state.step - 1, state.applied, loss.detach())
+            yield Update(state.step - 1, state.applied, loss)
 
         require_finite_weights(state)
         train_result = state.sums.result()
@@ -173,16 +199,38 @@ def fit(
         yield result
 
 
+def _gradients(
+    state: TrainState, images: Tensor, labels: Tensor, *, size: int, accumulate: int, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Add up the gradients of the mean loss over a batch of `size`, of which these are this rank's images and labels.
+
+    Returns that loss () and the number () of images that were classified correctly, both over all ranks.
+    """
+    parts = min(accumulate, len(labels))
+    whole, correct = torch.zeros((), device=state.device), torch.zeros((), dtype=torch.int64, device=state.device)
+    for part, (x, y) in enumerate(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True), start=1):
+        with distributed.keep_gradients(state.network) if part < parts else nullcontext():
+            with state.precision.autocast():
+                logits = state.network(x)
+                loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+            share = len(y) / size
+            state.precision.backward(loss if share == 1 else loss * (share * distributed.ranks()))
+        whole += loss.detach() * share
+        correct += count_correct(logits, y)
+    return distributed.add_up(whole), distributed.add_up(correct)
+
+
 def evaluate(state: TrainState, val: Batches) -> Generator[Evaluating, None, Result]:
     """The `Result` over the validation split, as the generator's return value; the loss is without smoothing."""
-    state.model.eval()
+    distributed.copy_buffers_from_first(state.model)
+    state.network.eval()
     sums = Sums(state.device)
     for images, labels in val.epoch(0):
-        with torch.no_grad():
-            logits = state.model(images)
-            sums.add(F.cross_entropy(logits, labels), logits, labels)
+        with torch.no_grad(), state.precision.autocast():
+            logits = state.network(images)
+            sums.count(F.cross_entropy(logits, labels), count_correct(logits, labels), len(labels))
         yield Evaluating()
-    result = sums.result()
+    result = sums.over_all_ranks().result()
     if not math.isfinite(result.loss):
         raise _diverged("val/loss", result.loss, state.step, state.applied["lr"])
     return result
@@ -211,7 +259,7 @@ def require_finite_weights(state: TrainState) -> None:
 
 def _require_finite_losses(losses: list[tuple[int, float, Tensor]]) -> None:
     """Raise Diverged for the first of `losses` (update, LR, loss) that is not finite."""
-    values = torch.stack([loss for _, _, loss in losses]).tolist()
+    values = [losses[0][2].item()] if len(losses) == 1 else torch.stack([loss for _, _, loss in losses]).tolist()
     for (step, lr, _), value in zip(losses, values, strict=True):
         if not math.isfinite(value):
             raise _diverged("train/loss", value, step, lr)

@@ -1,0 +1,226 @@
+"""The only room that knows of ranks: the processes, on one machine or several, that compute one update together.
+
+torchrun starts them. Rank 0 reads the command line, writes all files and says what is trained; the others follow.
+Alone, every call here does nothing and costs nothing.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from inspect import signature
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lrlab.errors import UserError, wrong
+
+_PATIENCE = timedelta(minutes=30)  # of a rank that waits for another, which may be decoding images
+_SECONDS_TO_HEAR = 2.0  # a rank that raises says why before the others notice that it is gone
+_SECONDS_TO_LEAVE = 5.0  # for ranks that know that another failed and are stuck in a call to it
+_REASON = "lrlab/reason"
+
+
+class PeerFailed(UserError):
+    """Another rank ended, so this one cannot go on."""
+
+
+class _Here:
+    """What this process knows of the others."""
+
+    store: dist.Store | None = None
+    broken = False  # ranks no longer do the same, so none may wait for another
+
+
+def launched() -> bool:
+    """Whether torchrun (or another launcher that sets its variables) started this process among several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def ranks() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def local_rank() -> int:
+    """This rank's number on its machine, which is also that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if dist.is_initialized() else 0
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Connect the ranks for the length of the block: gloo between CPUs, NCCL between GPUs."""
+    if not launched():
+        yield
+        return
+    store, number, count = next(dist.rendezvous("env://", timeout=_PATIENCE))
+    backend = "gloo"
+    if torch.cuda.is_available() and torch.cuda.device_count() > int(os.environ.get("LOCAL_RANK", "0")):
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_PATIENCE)
+    _Here.store, _Here.broken = store, False
+    threading.Thread(target=_leave_when_another_fails, args=(store,), daemon=True).start()
+    try:
+        yield
+    except Exception as error:
+        lost = explain(error)
+        say_why(str(error) or type(error).__name__)
+        if lost is None:
+            raise
+        raise lost from error
+    finally:
+        _Here.store = None
+        if not _Here.broken:  # or else it would wait for ranks that are gone
+            dist.destroy_process_group()
+
+
+def from_first(value: Any) -> Any:
+    """Rank 0's `value`, on every rank."""
+    if ranks() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+    return box[0]
+
+
+@contextmanager
+def together(task: Any, *, alike: tuple[type[BaseException], ...]) -> Iterator[None]:
+    """Rank 0: hand `task` to the ranks that follow, which carry it out along with the block.
+
+    Errors of the kinds `alike` end it on every rank; after any other the ranks are no longer of use to each other.
+    """
+    if ranks() == 1:
+        yield
+        return
+    from_first(task)
+    try:
+        yield
+    except alike:
+        raise
+    except BaseException as error:
+        lost = explain(error)
+        say_why(str(error) or type(error).__name__)
+        if lost is None:
+            raise
+        raise lost from error
+
+
+def dismiss() -> None:
+    """Rank 0: tell the ranks that follow that there is no further task."""
+    if not _Here.broken:
+        from_first(None)
+
+
+def say_why(reason: str) -> None:
+    """Tell the other ranks why this one ends; the first reason stays."""
+    _Here.broken = True
+    if _Here.store is not None:
+        try:
+            _Here.store.compare_set(_REASON, "", f"rank {rank()}: {reason}")
+        except (RuntimeError, ValueError):  # the machine that keeps it is gone
+            return
+
+
+def broken() -> bool:
+    """Whether a rank failed, so that nothing more can be done together."""
+    return _Here.broken
+
+
+def explain(error: BaseException) -> UserError | None:
+    """`PeerFailed` with the other rank's own reason where `error` came of talking to one that is gone, else None."""
+    if ranks() == 1 or not isinstance(error, RuntimeError) or isinstance(error, UserError):
+        return None
+    talk = any(name in str(error) for name in ("gloo", "Gloo", "NCCL", "Connection", "Broken pipe"))
+    if not isinstance(error, dist.DistError) and not talk:
+        return None
+    _Here.broken = True
+    lost = wrong(
+        "ranks",
+        got=f"one that is gone ({_reason() or 'killed, or its machine lost'})",
+        allowed="all of them until the end",
+        do="start the run again, with resume=FOLDER where it has a checkpoint",
+    )
+    return PeerFailed(str(lost))
+
+
+def _reason() -> str:
+    """Why another rank ended, as it said itself; empty if it says nothing in time."""
+    deadline = time.monotonic() + _SECONDS_TO_HEAR
+    while _Here.store is not None and time.monotonic() < deadline:
+        try:
+            if _Here.store.check([_REASON]):
+                return _Here.store.get(_REASON).decode()
+        except RuntimeError:
+            break
+        time.sleep(0.1)
+    return ""
+
+
+def _leave_when_another_fails(store: dist.Store) -> None:
+    """End this process where another rank failed and this one is stuck waiting for it, as NCCL would for long."""
+    while _Here.store is store:
+        time.sleep(0.5)
+        try:
+            failed = store.check([_REASON])
+        except RuntimeError:
+            return
+        if failed:
+            time.sleep(_SECONDS_TO_LEAVE)
+            if _Here.store is store:
+                os._exit(1)
+
+
+def add_up(values: Tensor) -> Tensor:
+    """The sum of every rank's `values`, in place."""
+    if ranks() > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def largest(value: int) -> int:
+    """The largest of every rank's `value`."""
+    if ranks() == 1:
+        return value
+    values = torch.tensor([value])
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    return int(values)
+
+
+def first_on_each_machine(work: Callable[[], Any]) -> Any:
+    """`work()`, done by one rank a machine before the others do it, as for files that the first one makes."""
+    if ranks() == 1:
+        return work()
+    result = work() if local_rank() == 0 else None
+    add_up(torch.zeros(1))  # waits for all
+    return result if local_rank() == 0 else work()
+
+
+def replicate(model: nn.Module, device: torch.device) -> nn.Module:
+    """`model` as training calls it: its gradients become the means over all ranks."""
+    if ranks() == 1:
+        return model
+    where = [device.index] if device.type == "cuda" else None
+    known = signature(DistributedDataParallel).parameters
+    no_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
+    return DistributedDataParallel(model, device_ids=where, **{no_buffers: False})  # type: ignore[arg-type]
+
+
+def keep_gradients(network: nn.Module) -> AbstractContextManager[Any]:
+    """In this block, gradients of a replicated `network` are only gathered up, to be averaged after it."""
+    return network.no_sync() if ranks() > 1 else nullcontext()  # type: ignore[operator]
+
+
+def copy_buffers_from_first(model: nn.Module) -> None:
+    """Rank 0's running statistics (of batch normalization) on every rank."""
+    if ranks() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
