@@ -64,8 +64,14 @@ def _main_of_a_rank(typed: list[str]) -> None:
 
     with distributed.process_group():
         if distributed.rank():
-            experiment.follow()
-            return
+            try:
+                return experiment.follow()
+            except distributed.PeerFailed as lost:
+                if lost.told:  # by that rank itself
+                    sys.exit(1)
+                raise
+            except UserError as error:
+                raise UserError(f"rank {distributed.rank()}: {error}") from error
         try:
             _main(typed)
         finally:

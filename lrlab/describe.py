@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lrlab import distributed
 from lrlab.checkpoint import flatten
 from lrlab.data import Splits
 from lrlab.plan import Plan
@@ -71,10 +72,12 @@ def count_parameters(model: nn.Module) -> int:
 
 def device_name(device: torch.device, threads: int | None = None) -> str:
     """The device as the user knows it; `threads` are those of this process if they are not given."""
+    ranks = f", {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
     if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
+        return f"{device} ({torch.cuda.get_device_name(device)}){ranks}"
     threads = threads or torch.get_num_threads()
-    return f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+    name = f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+    return name + ranks
 
 
 def _class(node: Mapping[str, Any]) -> str:

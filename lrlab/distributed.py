@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lrlab.errors import UserError, wrong
+from lrlab.errors import UserError, in_words, wrong
 
 _PATIENCE = timedelta(minutes=30)  # of a rank that waits for another, which may be decoding images
 _SECONDS_TO_HEAR = 2.0  # a rank that raises says why before the others notice that it is gone
@@ -27,7 +27,9 @@ _REASON = "lrlab/reason"
 
 
 class PeerFailed(UserError):
-    """Another rank ended, so this one cannot go on."""
+    """Another rank ended, so this one cannot go on; `told` says whether that rank could say why."""
+
+    told = False
 
 
 class _Here:
@@ -73,7 +75,7 @@ def process_group() -> Iterator[None]:
         yield
     except Exception as error:
         lost = explain(error)
-        say_why(str(error) or type(error).__name__)
+        say_why(in_words(error))
         if lost is None:
             raise
         raise lost from error
@@ -108,7 +110,7 @@ def together(task: Any, *, alike: tuple[type[BaseException], ...]) -> Iterator[N
         raise
     except BaseException as error:
         lost = explain(error)
-        say_why(str(error) or type(error).__name__)
+        say_why(in_words(error))
         if lost is None:
             raise
         raise lost from error
@@ -143,13 +145,16 @@ def explain(error: BaseException) -> UserError | None:
     if not isinstance(error, dist.DistError) and not talk:
         return None
     _Here.broken = True
+    reason = _reason()
     lost = wrong(
         "ranks",
-        got=f"one that is gone ({_reason() or 'killed, or its machine lost'})",
+        got=f"one that is gone ({reason or 'killed, or its machine lost'})",
         allowed="all of them until the end",
         do="start the run again, with resume=FOLDER where it has a checkpoint",
     )
-    return PeerFailed(str(lost))
+    failure = PeerFailed(str(lost))
+    failure.told = bool(reason)
+    return failure
 
 
 def _reason() -> str:

@@ -28,6 +28,13 @@ def wrong(key: str, *, got: object, allowed: str, do: str) -> UserError:
     return UserError(f"{key}: got {got}; allowed: {allowed}; do: {do}")
 
 
+def in_words(error: BaseException) -> str:
+    """What ended a run, in one line."""
+    if isinstance(error, SystemExit):
+        return f"the run called sys.exit({error.code})"
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
 def closest(word: str, options: Iterable[str]) -> str | None:
     """The option that looks most like `word`, or None where none does.
 

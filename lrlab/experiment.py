@@ -19,7 +19,7 @@ from lrlab.audit import Audit
 from lrlab.batches import Batches
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
 from lrlab.display import Display, View, result_line
-from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.errors import Interrupted, UserError, in_words, wrong
 from lrlab.folders import MACHINE, held, run_name
 from lrlab.hyperparameters import read
 from lrlab.precision import Precision
@@ -253,7 +253,7 @@ def _carry_out(this: Run, request: Request) -> float | None:
         failed = isinstance(error, Exception | SystemExit)  # or else a second Ctrl-C
         this.tracker.close("failure" if failed else None)
         status = "diverged" if isinstance(error, Diverged) else "failed" if failed else "interrupted"
-        _write_summary(this, status, error=_in_words(told or error))
+        _write_summary(this, status, error=in_words(told or error))
         if told is None:
             raise
         raise told from error
@@ -274,12 +274,6 @@ def _carry_out(this: Run, request: Request) -> float | None:
     if request.number:
         raise Interrupted(request.number)
     return this.progress.val_loss
-
-
-def _in_words(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"the run called sys.exit({error.code})"
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _train(this: Run, request: Request) -> None:

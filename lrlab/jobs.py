@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from lrlab import checkpoint, results, summary, tracking
 from lrlab.compose import resolve
 from lrlab.display import Display, View, epoch_line, log_to
-from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.errors import Interrupted, UserError, in_words, wrong
 from lrlab.experiment import train_to_the_end
 from lrlab.folders import held
 from lrlab.signals import stop_request
@@ -102,10 +102,10 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
     except Interrupted:
         return Outcome("interrupted", error="stopped by a signal, saved")
     except SystemExit as leaving:
-        return Outcome("failed", error=f"the run called sys.exit({leaving.code})")
+        return Outcome("failed", error=in_words(leaving))
     except Exception as error:
         log.exception("this is a bug in lrlab or in code that it was given")
-        return Outcome("failed", error=f"{type(error).__name__}: {error}".removesuffix(": "))
+        return Outcome("failed", error=in_words(error))
     finally:
         if handler is not None:
             logging.getLogger().removeHandler(handler)
