@@ -6,7 +6,7 @@ config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkp
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from lrlab.display import Display, View, result_line
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.folders import MACHINE, held, run_name
 from lrlab.hyperparameters import read
-from lrlab.prepare import Prepared, prepare
+from lrlab.prepare import Prepared, choose_cache, prepare
 from lrlab.resume import require_same_run, restore
 from lrlab.signals import Request, stop_request
 from lrlab.tracking import Tracker, refuse_second_run
@@ -79,7 +79,15 @@ def train_to_the_end(
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
             print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
-    this = _start(prepared, folder, saved, choices=dict(choices), overrides=list(overrides), make_display=make_display)
+    this = _start(
+        prepared,
+        folder,
+        saved,
+        choices=dict(choices),
+        overrides=list(overrides),
+        make_display=make_display,
+        request=request,
+    )
     return _carry_out(this, request)
 
 
@@ -91,10 +99,13 @@ def _start(
     choices: dict[str, str],
     overrides: list[str],
     make_display: Callable[[int, int], View],
+    request: Request,
 ) -> Run:
     """Build everything that the run computes with, then open its files."""
     if saved is None:
         refuse_second_run(folder)
+    kept = choose_cache(prepared.batching, prepared.splits, prepared.device)
+    prepared = replace(prepared, batching=replace(prepared.batching, cache=kept.place))
     state, horizon = _build(prepared), prepared.plan.horizon
     display = make_display(horizon.epochs, horizon.steps_per_epoch)
     display.say(
@@ -102,6 +113,7 @@ def _start(
             prepared.config,
             choices,
             splits=prepared.splits,
+            kept=kept,
             plan=prepared.plan,
             parameters=count_parameters(state.model),
             device=prepared.device,
@@ -116,7 +128,8 @@ def _start(
         if (first := saved["config"]["trainer"]["epochs"]) != horizon.epochs:
             progress.extended_from = progress.extended_from or first
         audit.load_state_dict(saved["audit"])
-    train, val = _batches(prepared, train=True), _batches(prepared, train=False)
+    train = _batches(prepared, display, request, train=True)
+    val = _batches(prepared, display, request, train=False)
     tracker = _open_files(
         prepared, folder, saved, state=state, compared=hyperparameters(prepared.config, choices), overrides=overrides
     )
@@ -163,16 +176,25 @@ def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:
     return list(dict.fromkeys([*(name for name in read(optimizer) if name.startswith("lr")), *prepared.plan.driven()]))
 
 
-def _batches(prepared: Prepared, *, train: bool) -> Batches:
+def _batches(prepared: Prepared, display: View, request: Request, *, train: bool) -> Batches:
+    """The batches of a split, its images read if they are kept. Raises Interrupted where a signal ends the reading."""
     splits = prepared.splits
-    return Batches(
-        splits.train if train else splits.val,
-        prepared.batching,
-        num_classes=splits.num_classes,
-        seed=prepared.seed,
-        device=prepared.device,
-        train=train,
-    )
+    with display.reading("training images" if train else "validation images") as show:
+
+        def progress(done: int, total: int) -> None:
+            show(done, total)
+            if request.number:
+                raise Interrupted(request.number)
+
+        return Batches(
+            splits.train if train else splits.val,
+            prepared.batching,
+            num_classes=splits.num_classes,
+            seed=prepared.seed,
+            device=prepared.device,
+            train=train,
+            progress=progress,
+        )
 
 
 def _carry_out(this: Run, request: Request) -> float | None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lrlab import checkpoint, results, summary, tracking
+from lrlab.cache import Progress
 from lrlab.compose import resolve
 from lrlab.display import Display, View, epoch_line, log_to
 from lrlab.errors import Interrupted, UserError, wrong
@@ -80,6 +82,9 @@ class Reporter:
         elif isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
             self._sent = time.monotonic()
             self.send(Seen(event.step + 1, event.applied["lr"]))
+
+    def reading(self, what: str) -> AbstractContextManager[Progress]:  # noqa: ARG002  # nobody looks
+        return nullcontext(lambda _done, _total: None)
 
 
 def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:

@@ -9,7 +9,19 @@ PACKAGE = Path(lrlab.__file__).parent
 LAYERS = [
     {"__init__", "errors", "schedules", "horizon", "folders", "terminal"},  # the standard library
     {
-        *("randomness", "data", "batches", "models", "metrics", "checkpoint", "tracking", "summary", "signals"),
+        *(
+            "randomness",
+            "data",
+            "augmentation",
+            "cache",
+            "batches",
+            "models",
+            "metrics",
+            "checkpoint",
+            "tracking",
+            "summary",
+            "signals",
+        ),
         *("hyperparameters", "plan", "audit", "chains", "greedy", "figures", "results", "inference"),
     },
     {"trainer", "range_test", "candidates", "verdicts", "comparison"},
@@ -24,7 +36,9 @@ LAYERS = [
 SIDEWAYS = {
     "horizon": {"errors"},
     "folders": {"errors"},
-    "batches": {"data", "randomness"},
+    "augmentation": {"randomness"},
+    "cache": {"data", "randomness", "signals"},
+    "batches": {"data", "augmentation", "cache", "randomness", "signals"},
     "plan": {"hyperparameters"},
     "audit": {"plan"},
     "results": {"checkpoint", "summary"},
