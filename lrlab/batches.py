@@ -4,22 +4,20 @@ Everything random is a pure function of (seed, epoch, index of the sample): the 
 from any number of loader workers, and from the middle of an epoch as from its start.
 """
 
-import random
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import numpy
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lrlab import randomness
-from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error
+from lrlab import cache, randomness
+from lrlab.augmentation import Augmentation
+from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error, image_shape
 from lrlab.errors import UserError, wrong
-
-_SECONDS_TO_SAVE = 30
+from lrlab.signals import leave_to_the_parent
 
 
 @dataclass(frozen=True)
@@ -28,15 +26,29 @@ class Batching:
 
     batch_size: int = 128  # images in one update, whatever computes it
     drop_last: bool = False  # leave out the last, smaller training batch of an epoch
-    workers: int = 0  # loader processes, for data that is read during training
+    cache: str = "auto"  # where images are kept once they are decoded, one of cache.CACHES
+    cache_bytes: int | None = None  # room for them; None: half of what is free
+    cache_dir: str = "~/.cache/lrlab"  # the folder of those that are kept on disk
+    workers: int = 0  # processes that decode images: at least so many once, exactly so many in each epoch without cache
+    prefetch: int = 2  # batches that each of them makes ahead, without cache
     shift: int = 0  # pixels: training images are moved by up to this much, edges filled with black
     flip: bool = False  # mirror half of the training images
+    cutout: int = 0  # pixels: side of the black square in each training image
+    resized_crop: float | None = None  # smallest share of a training image's area that is cut out and scaled up
     mean: Sequence[float] | None = None  # a value a channel, of pixels scaled to 0..1
     std: Sequence[float] | None = None  # likewise
 
+    @property
+    def cache_folder(self) -> Path:
+        return Path(self.cache_dir).expanduser()
+
 
 class Batches:
-    """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64."""
+    """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64.
+
+    Images that are kept are read here, so that a mistake in them shows before training starts; `progress` is told how
+    many are. A place that `batching` names is taken without asking for its room, which `cache.choose` does.
+    """
 
     def __init__(
         self,
@@ -49,17 +61,50 @@ class Batches:
         train: bool,
         rank: int = 0,
         ranks: int = 1,
+        progress: cache.Progress | None = None,
     ):
         self.dataset, self.batching, self.num_classes = dataset, batching, num_classes
         self.seed, self.device, self.train = seed, device, train
         self.rank, self.ranks = rank, ranks
         self.samples = len(dataset)
+        self._augmentation = Augmentation()
+        if train:
+            self._augmentation = Augmentation(batching.shift, batching.flip, batching.cutout, batching.resized_crop)
+        self._mean, self._std = self._channels(batching.mean), self._channels(batching.std)
         self._places = _Places()
         self._loader: DataLoader | None = None
-        self._tensors: tuple[Tensor, Tensor] | None = None
-        if isinstance(dataset, Images):  # read now, so that a mistake in the data shows before training starts
-            images, labels = dataset.tensors
-            self._tensors = images.to(device), labels.to(device)
+        self._kept = self._keep(progress)
+
+    def _keep(self, progress: cache.Progress | None) -> tuple[Tensor, Tensor] | None:
+        """All images and labels, on the device, in memory or mapped from the disk; None where they are not kept."""
+        batching, place = self.batching, self.batching.cache
+        if place == "auto" and not cache.is_fixed(self.dataset):
+            place = "none"
+        if place == "none":
+            if isinstance(self.dataset, Images):
+                _ = self.dataset.tensors  # so that all workers share what is loaded now
+            return None
+        with randomness.undisturbed():
+            shape = image_shape(self.dataset)
+        if place == "auto":
+            place = cache.choose(
+                [self.dataset],
+                shape,
+                cache=place,
+                budget_bytes=batching.cache_bytes,
+                folder=batching.cache_folder,
+                device=self.device,
+            ).place
+        return cache.keep(
+            self.dataset,
+            place,
+            shape=shape,
+            num_classes=self.num_classes,
+            folder=batching.cache_folder,
+            device=self.device,
+            workers=batching.workers,
+            progress=progress,
+        )
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -76,9 +121,8 @@ class Batches:
             order = torch.randperm(self.samples, generator=randomness.generator(self.seed, "order", epoch))
         batches = order.split(self.batching.batch_size)[start : len(self)]
         parts = [batch[self.rank :: self.ranks] for batch in batches if len(batch) > self.rank]
-        draws = self._draws(epoch)
-        for part, (images, labels) in zip(parts, self._raw(epoch, parts), strict=True):
-            yield self._finish(images, None if draws is None else draws[part.to(draws.device)]), labels
+        for draws, (images, labels) in zip(self._draws(epoch, parts), self._raw(epoch, parts), strict=True):
+            yield self._finish(images, draws), labels
 
     def close(self) -> None:
         """End the loader's workers; without it they would hold up the end of the process."""
@@ -87,42 +131,55 @@ class Batches:
             iterator._shutdown_workers()
         self._loader = None
 
-    def _draws(self, epoch: int) -> Tensor | None:
-        """Uniform numbers (samples, 3) in [0, 1) that decide each sample's vertical and horizontal shift and flip."""
-        if not self.train or not (self.batching.shift or self.batching.flip):
-            return None
-        draws = torch.rand(self.samples, 3, generator=randomness.generator(self.seed, "augment", epoch))
-        return draws.to(self.device)
+    def _draws(self, epoch: int, parts: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """What decides the augmentation of each of `parts`, a row for each of its samples; None for no augmentation."""
+        if not self._augmentation:
+            return [None] * len(parts)
+        draws = self._augmentation.draws(self.samples, seed=self.seed, epoch=epoch)
+        return draws.index_select(0, _joined(parts)).to(self.device).split([len(part) for part in parts])
 
     def _finish(self, images: Tensor, draws: Tensor | None) -> Tensor:
-        """Augment and normalize a batch (B, C, H, W) of uint8, or of floats, which only `mean` and `std` change."""
+        """Augment and normalize a batch (B, C, H, W) of uint8, or of floats, which are not scaled; in place."""
+        scaled = images.dtype != torch.uint8
         if draws is not None:
-            images = augment(images, draws, shift=self.batching.shift, flip=self.batching.flip)
-        images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-        if self.batching.mean is not None and self.batching.std is not None:
-            images = (images - self._channels(self.batching.mean)).div_(self._channels(self.batching.std))
+            images = self._augmentation(images, draws)
+        images = images.float()
+        if not scaled:
+            images.div_(255)
+        if self._mean is not None and self._std is not None:
+            images.sub_(self._mean).div_(self._std)
         return images
 
-    def _channels(self, values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, device=self.device).view(-1, 1, 1)
+    def _channels(self, values: Sequence[float] | None) -> Tensor | None:
+        return None if values is None else torch.tensor(values, device=self.device).view(-1, 1, 1)
 
     def _raw(self, epoch: int, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Images as the data set stores them and labels, on the device, for each of the index lists `parts`."""
-        if self._tensors is not None:
-            images, labels = self._tensors
-            for part in parts:
-                indices = part.to(self.device)
-                yield images[indices], labels[indices]
-        else:
-            self._places.batches = [[(epoch, index) for index in part.tolist()] for part in parts]
-            if self._loader is None:
-                self._loader = self._make_loader()
-            try:
-                for part, (images, labels) in zip(parts, self._loader, strict=True):
-                    check_labels(labels, self.num_classes, part.tolist())
-                    yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
-            except UserError as error:
-                raise UserError(describe_error(error)) from error
+        if self._kept is None:
+            yield from self._loaded(epoch, parts)
+            return
+        images, labels = self._kept
+        near = _joined(parts).to(images.device).split([len(part) for part in parts])  # one transfer, not one a batch
+        for part in near:
+            yield self._on_device(images.index_select(0, part)), self._on_device(labels.index_select(0, part))
+
+    def _on_device(self, batch: Tensor) -> Tensor:
+        """`batch` copied to the device while the device computes; a pinned source is what lets it do both."""
+        if batch.device.type == "cpu" and self.device.type == "cuda" and not batch.is_pinned():
+            batch = batch.pin_memory()
+        return batch.to(self.device, non_blocking=True)
+
+    def _loaded(self, epoch: int, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `_raw`, read by the loader."""
+        self._places.batches = [[(epoch, index) for index in part.tolist()] for part in parts]
+        if self._loader is None:
+            self._loader = self._make_loader()
+        try:
+            for part, (images, labels) in zip(parts, self._loader, strict=True):
+                check_labels(labels, self.num_classes, part.tolist())
+                yield self._on_device(images), self._on_device(labels)
+        except UserError as error:
+            raise UserError(describe_error(error)) from error
 
     def _make_loader(self) -> DataLoader:
         workers = self.batching.workers
@@ -130,12 +187,17 @@ class Batches:
             _Addressed(self.dataset, self.seed),
             batch_sampler=self._places,
             num_workers=workers,
+            prefetch_factor=self.batching.prefetch if workers else None,
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_signals_to_the_parent,
-            collate_fn=_collate,
+            worker_init_fn=leave_to_the_parent,
+            collate_fn=_as_it_is,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
         )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat([torch.empty(0, dtype=torch.int64), *parts])
 
 
 def batches_per_epoch(samples: int, batching: Batching, *, train: bool) -> int:
@@ -143,21 +205,6 @@ def batches_per_epoch(samples: int, batching: Batching, *, train: bool) -> int:
     if train and batching.drop_last:
         return samples // batching.batch_size
     return -(-samples // batching.batch_size)
-
-
-def augment(images: Tensor, draws: Tensor, *, shift: int, flip: bool) -> Tensor:
-    """Move each image (of B, C, H, W) by up to `shift` pixels and mirror it or not, as its row of `draws` (B, 3) says.
-
-    A shift is a crop of the image padded with black, as in He et al., 2015, arXiv:1512.03385, section 4.2.
-    """
-    if shift:
-        height, width = images.shape[-2:]
-        windows = F.pad(images, [shift] * 4).unfold(2, height, 1).unfold(3, width, 1)
-        top, left = (draws[:, :2] * (2 * shift + 1)).long().unbind(1)
-        images = windows[torch.arange(len(images), device=images.device), :, top, left]
-    if flip:
-        images = torch.where(draws[:, 2].view(-1, 1, 1, 1) < 0.5, images.flip(3), images)
-    return images
 
 
 class _Places(Sampler):
@@ -179,21 +226,20 @@ class _Addressed(Dataset):
     def __init__(self, dataset: MapDataset, seed: int):
         self.dataset, self.seed = dataset, seed
 
-    def __getitems__(self, places: list[tuple[int, int]]) -> list[tuple[Tensor, int, int]]:
-        before = torch.get_rng_state(), random.getstate(), numpy.random.get_state()
+    def __getitems__(self, places: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """The images and labels at (epoch, index), one batch; an empty one has the shape and type of the others."""
         samples = []
-        for epoch, index in places:
-            randomness.seed_sample(self.seed, epoch, index)
-            image, label = self.dataset[index]
-            samples.append((as_tensor(image), int(label), index))
-        torch.set_rng_state(before[0])
-        random.setstate(before[1])
-        numpy.random.set_state(before[2])
-        return samples
+        with randomness.undisturbed():
+            for epoch, index in places or [(0, 0)]:
+                randomness.seed_sample(self.seed, epoch, index)
+                image, label = self.dataset[index]
+                samples.append((as_tensor(image), int(label), index))
+        images, labels = _stacked(samples)
+        return images[: len(places)], labels[: len(places)]
 
 
-def _collate(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor]:
-    """Stack samples to images (B, C, H, W) and labels (B,) int64; all images must have one shape."""
+def _stacked(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor]:
+    """Images (B, C, H, W) and labels (B,) int64 of (image, label, index); all images must have one shape."""
     first, _, first_index = samples[0]
     for image, _, index in samples:
         if image.shape != first.shape:
@@ -206,10 +252,5 @@ def _collate(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor]:
     return torch.stack([image for image, _, _ in samples]), torch.tensor([label for _, label, _ in samples])
 
 
-def _leave_signals_to_the_parent(_: int) -> None:
-    """A signal to the whole process group must not end a worker before the run has saved.
-
-    The run shuts its workers down itself; should it be gone, the alarm ends them.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_TO_SAVE))
+def _as_it_is(batch: Any) -> tuple[Tensor, Tensor]:
+    return batch

@@ -60,12 +60,12 @@ def _main_of_a_rank(typed: list[str]) -> None:
 
     The ranks are connected once, around all runs of a sweep.
     """
-    from lrlab import distributed, experiment
+    from lrlab import distributed, training
 
     with distributed.process_group():
         if distributed.rank():
             try:
-                return experiment.follow()
+                return training.follow()
             except distributed.PeerFailed as lost:
                 if lost.told:  # by that rank itself
                     sys.exit(1)

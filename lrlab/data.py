@@ -5,12 +5,15 @@ read when they are first asked for. So a mistake in any setting is found before 
 """
 
 import functools
+import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy
+import PIL
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -20,7 +23,11 @@ from lrlab.errors import UserError, wrong
 
 
 class MapDataset(Protocol):
-    """What training reads from: torch's map-style `Dataset`, with a length."""
+    """What training reads from: torch's map-style `Dataset`, with a length.
+
+    It may say its images' (C, H, W) in an attribute `shape`. Where an index always gives the same image, a method
+    `fingerprint`, which returns a text that names its content, lets the images be kept instead of read again.
+    """
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Any: ...
@@ -59,6 +66,16 @@ class Images(Dataset):
         check_labels(labels, self.num_classes)
         return images, labels
 
+    def forget(self) -> None:
+        """Let go of the tensors; they are loaded again should they be asked for."""
+        self.__dict__.pop("tensors", None)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.blake2b(digest_size=32)
+        for tensor in self.tensors:
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -74,9 +91,30 @@ class Splits:
 
     @functools.cached_property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image; reads the first one unless the data set says it in an attribute `shape`."""
-        known = getattr(self.train, "shape", None)
-        return known or tuple(as_tensor(self.train[0][0]).shape)
+        """(C, H, W) of an image; reads the first one unless the data set says it."""
+        return image_shape(self.train)
+
+
+def image_shape(dataset: MapDataset) -> tuple[int, int, int]:
+    """(C, H, W) of an image; reads the first one unless the data set says it in an attribute `shape`."""
+    known = getattr(dataset, "shape", None)
+    return known or tuple(as_tensor(dataset[0][0]).shape)
+
+
+class Fixed(Dataset):
+    """`dataset`, of which it is known that an index always gives the same image, and whose content `name` tells."""
+
+    def __init__(self, dataset: MapDataset, name: str):
+        self.dataset, self.name = dataset, name
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[index]
+
+    def fingerprint(self) -> str:
+        return self.name
 
 
 def as_tensor(image: Any) -> Tensor:
@@ -200,6 +238,7 @@ class ImageFiles(Dataset):
             ) from error
         self.samples, self.classes, self.image_size = listing.samples, listing.classes, image_size
         self.shape = None if image_size is None else (3, image_size, image_size)
+        self.folder = folder
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -207,6 +246,15 @@ class ImageFiles(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self.samples[index]
         return as_tensor(self._decode(path)), label
+
+    def fingerprint(self) -> str:
+        """A hash of what decides the pixels: the files, without reading them, their size, and who decodes them."""
+        digest = hashlib.blake2b(repr((self.image_size, PIL.__version__)).encode(), digest_size=32)
+        for path, label in self.samples:
+            status = os.stat(path)
+            place = os.path.relpath(path, self.folder)
+            digest.update(repr((place, status.st_size, status.st_mtime_ns, label)).encode())
+        return digest.hexdigest()
 
     def first_of_each_class(self) -> list[str]:
         """The path of one image of every class."""
@@ -289,7 +337,8 @@ def fake(
     shape = (channels, image_size, image_size)
     train = FakeData(train_images, shape, num_classes)
     val = FakeData(val_images, shape, num_classes, random_offset=train_images)
-    return Splits(train, val, num_classes)
+    name = f"FakeData of torch {torch.__version__}, {num_classes} classes"
+    return Splits(Fixed(train, f"{name}, from 0"), Fixed(val, f"{name}, from {train_images}"), num_classes)
 
 
 def _first_line(error: Exception) -> str:

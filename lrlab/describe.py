@@ -8,13 +8,15 @@ import torch
 from torch import nn
 
 from lrlab import distributed
+from lrlab.cache import Choice, in_words
 from lrlab.checkpoint import flatten
 from lrlab.data import Splits
+from lrlab.folders import MACHINE
 from lrlab.plan import Plan
 
 _NO_HYPERPARAMETER = {
-    *("seed", "resume", "extend", "data.root", "data.download", "data.workers"),
-    *("trainer.device", "trainer.monitor", "trainer.deterministic"),
+    *("seed", "resume", "extend", "trainer.monitor", "trainer.deterministic"),
+    *MACHINE,
 }
 
 
@@ -23,6 +25,7 @@ def start_lines(
     choices: Mapping[str, str],
     *,
     splits: Splits,
+    kept: Choice,
     plan: Plan,
     parameters: int,
     device: torch.device,
@@ -33,7 +36,7 @@ def start_lines(
     settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
     subjects = {
         "data": f"{len(splits.train):,} training and {len(splits.val):,} validation images "
-        f"{'x'.join(map(str, splits.shape))}, {splits.num_classes} classes",
+        f"{'x'.join(map(str, splits.shape))}, {splits.num_classes} classes; {_kept(kept, device)}",
         "model": f"{parameters:,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
         "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
@@ -42,6 +45,14 @@ def start_lines(
         "folder": str(folder),
     }
     return [f"{name:<9}  {choices[name] + ': ' if name in choices else ''}{text}" for name, text in subjects.items()]
+
+
+def _kept(choice: Choice, device: torch.device) -> str:
+    """Where the images are while they are trained on."""
+    if choice.place == "none":
+        return "read when needed"
+    place = {"device": str(device), "memory": "cpu", "disk": "disk"}[choice.place]
+    return f"kept on {place}, {in_words(choice.size_bytes)}"
 
 
 def _durations(config: Mapping[str, Any], plan: Plan) -> str:

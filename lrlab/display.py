@@ -5,6 +5,8 @@ import logging
 import shlex
 import time
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -12,6 +14,7 @@ from typing import Any, Protocol
 from rich import progress as rich_progress
 from rich.console import Console
 
+from lrlab import cache
 from lrlab.summary import Progress
 from lrlab.trainer import Epoch, Event, Update
 
@@ -26,6 +29,7 @@ class View(Protocol):
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
     def say(self, *lines: str) -> None: ...
     def show(self, event: Event) -> None: ...
+    def reading(self, what: str) -> AbstractContextManager[cache.Progress]: ...
 
 
 class Display:
@@ -67,6 +71,23 @@ class Display:
                 self._move(event)
         elif isinstance(event, Epoch):
             self.say(epoch_line(event, self.epochs))
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[cache.Progress]:
+        """Show how far the images of `what` are read, in a bar of its own that goes when they are."""
+        bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("images"),
+            rich_progress.TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        task = bar.add_task(f"reading {what}", total=None)
+        with bar:
+            yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def _move(self, update: Update) -> None:
         shown: dict[str, Any] = {}

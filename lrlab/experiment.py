@@ -3,18 +3,16 @@
 config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,best}.pt
 """
 
-import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch.utils import deterministic
 
-from lrlab import build, checkpoint, distributed, randomness, summary
+from lrlab import checkpoint, distributed, summary, training
 from lrlab.audit import Audit
 from lrlab.batches import Batches
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
@@ -22,14 +20,11 @@ from lrlab.display import Display, View, result_line
 from lrlab.errors import Interrupted, UserError, in_words, wrong
 from lrlab.folders import MACHINE, held, run_name
 from lrlab.hyperparameters import read
-from lrlab.precision import Precision
-from lrlab.prepare import Prepared, prepare
+from lrlab.prepare import Prepared, place_images, prepare
 from lrlab.resume import require_same_run, restore
 from lrlab.signals import Request, stop_request
 from lrlab.tracking import Tracker, refuse_second_run
-from lrlab.trainer import Diverged, Epoch, Evaluating, Event, TrainState, Update, fit, require_finite_weights
-
-_UPDATES_BETWEEN_AGREEMENTS = 8  # of ranks, on whether a signal asked one of them to stop
+from lrlab.trainer import Diverged, Epoch, TrainState, Update, require_finite_weights
 
 
 @dataclass
@@ -82,56 +77,17 @@ def train_to_the_end(
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
             print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
-    with distributed.together(Task(prepared.config, saved), alike=(Diverged, Interrupted)):
+    with distributed.together(training.Task(prepared.config, saved), alike=(Diverged, Interrupted)):
         this = _start(
-            prepared, folder, saved, choices=dict(choices), overrides=list(overrides), make_display=make_display
+            prepared,
+            folder,
+            saved,
+            choices=dict(choices),
+            overrides=list(overrides),
+            make_display=make_display,
+            request=request,
         )
         return _carry_out(this, request)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What the ranks that follow need to train along."""
-
-    config: dict[str, Any]  # resolved
-    saved: dict[str, Any] | None  # the checkpoint to go on from
-
-
-def follow() -> None:
-    """Every rank but the first: train along with each task that rank 0 hands out, and write nothing.
-
-    Ends when rank 0 has no more. Raises Interrupted where a signal stopped a run, PeerFailed where a rank is gone.
-    """
-    while (task := distributed.from_first(None)) is not None:
-        with stop_request() as request:
-            try:
-                _train_along(task, request)
-            except Diverged:  # rank 0 says so
-                continue
-
-
-def _train_along(task: Task, request: Request) -> None:
-    prepared = prepare(OmegaConf.create(task.config))
-    state = _build(prepared)
-    if task.saved is not None:
-        restore(state, task.saved, prepared)
-    train, val = _batches(prepared, train=True), _batches(prepared, train=False)
-    try:
-        for event in _events(prepared, state, train, val):
-            if _stop_is_agreed(event, request):
-                break
-    finally:
-        train.close()
-        val.close()
-
-
-def _stop_is_agreed(event: Event, request: Request) -> bool:
-    """Whether a signal asked for an end; of several ranks, whether it asked any of them, which all then know."""
-    if distributed.ranks() > 1:
-        if isinstance(event, Evaluating) or (isinstance(event, Update) and event.step % _UPDATES_BETWEEN_AGREEMENTS):
-            return False  # some ranks evaluate a batch more than others; and asking takes time
-        request.number = distributed.largest(request.number)
-    return bool(request.number)
 
 
 def _start(
@@ -142,17 +98,20 @@ def _start(
     choices: dict[str, str],
     overrides: list[str],
     make_display: Callable[[int, int], View],
+    request: Request,
 ) -> Run:
     """Build everything that the run computes with, then open its files."""
     if saved is None:
         refuse_second_run(folder)
-    state, horizon = _build(prepared), prepared.plan.horizon
+    prepared, kept = place_images(prepared)
+    state, horizon = training.build_state(prepared), prepared.plan.horizon
     display = make_display(horizon.epochs, horizon.steps_per_epoch)
     display.say(
         *start_lines(
             prepared.config,
             choices,
             splits=prepared.splits,
+            kept=kept,
             plan=prepared.plan,
             parameters=count_parameters(state.model),
             device=prepared.device,
@@ -167,31 +126,11 @@ def _start(
         if (first := saved["config"]["trainer"]["epochs"]) != horizon.epochs:
             progress.extended_from = progress.extended_from or first
         audit.load_state_dict(saved["audit"])
-    train, val = _batches(prepared, train=True), _batches(prepared, train=False)
+    train, val = (training.read_images(prepared, display.reading, request, train=train) for train in (True, False))
     tracker = _open_files(
         prepared, folder, saved, state=state, compared=hyperparameters(prepared.config, choices), overrides=overrides
     )
     return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, audit, display)
-
-
-def _build(prepared: Prepared) -> TrainState:
-    """What the run computes with, from its seed on."""
-    randomness.seed_everything(prepared.seed)
-    _set_deterministic(prepared.trainer.deterministic, prepared.device)
-    model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
-    trainer, device = prepared.trainer, prepared.device
-    channels_last = trainer.channels_last
-    if channels_last == "auto":
-        channels_last = device.type == "cuda" and trainer.precision != "fp32"
-    model.to(device)
-    if channels_last:
-        model.to(memory_format=torch.channels_last)
-    optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters(), device.type)
-    scheduler = prepared.scheduler.build(optimizer)
-    network = distributed.replicate(model, device)
-    if trainer.compile:
-        network = torch.compile(network, mode=None if trainer.compile is True else trainer.compile)  # type: ignore[assignment]
-    return TrainState(model, optimizer, scheduler, device, Precision(trainer.precision, device.type), wrapped=network)
 
 
 def _open_files(
@@ -222,22 +161,6 @@ def _open_files(
 def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:
     """The hyperparameters to record: what is planned to change, and every LR, planned or not."""
     return list(dict.fromkeys([*(name for name in read(optimizer) if name.startswith("lr")), *prepared.plan.driven()]))
-
-
-def _batches(prepared: Prepared, *, train: bool) -> Batches:
-    splits = prepared.splits
-    return distributed.first_on_each_machine(
-        lambda: Batches(
-            splits.train if train else splits.val,
-            prepared.batching,
-            num_classes=splits.num_classes,
-            seed=prepared.seed,
-            device=prepared.device,
-            train=train,
-            rank=distributed.rank(),
-            ranks=distributed.ranks(),
-        )
-    )
 
 
 def _carry_out(this: Run, request: Request) -> float | None:
@@ -278,7 +201,7 @@ def _carry_out(this: Run, request: Request) -> float | None:
 
 def _train(this: Run, request: Request) -> None:
     """The loop's body: what other frameworks do in callbacks."""
-    for event in _events(this.prepared, this.state, this.train, this.val):
+    for event in training.events(this.prepared, this.state, this.train, this.val):
         this.display.show(event)
         if isinstance(event, Update):
             this.tracker.update(event.step, event.applied, event.loss)
@@ -290,27 +213,11 @@ def _train(this: Run, request: Request) -> None:
             if this.progress.add(event.epoch, event.seconds, metrics, this.prepared.trainer.monitor):
                 _save(this, checkpoint.BEST)  # before last.pt, which claims that it is there
             _save(this, checkpoint.LAST)
-        if _stop_is_agreed(event, request):
+        if training.stop_is_agreed(event, request):
             if not isinstance(event, Epoch):
                 require_finite_weights(this.state)
                 _save(this, checkpoint.LAST)
             return
-
-
-def _events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) -> Iterator[Event]:
-    trainer, scheduler = prepared.trainer, prepared.scheduler
-    return fit(
-        state,
-        train,
-        val,
-        epochs=trainer.epochs,
-        interval=scheduler.interval,
-        monitor=scheduler.monitor,
-        eval_every=trainer.eval_every,
-        clip_grad_norm=trainer.clip_grad_norm,
-        label_smoothing=trainer.label_smoothing,
-        accumulate=trainer.accumulate,
-    )
 
 
 def _metrics(event: Epoch) -> dict[str, float]:
@@ -352,13 +259,6 @@ def _write_summary(this: Run, status: str, **facts: Any) -> None:
         audit=this.audit.summary(this.prepared.scheduler.monitor, this.state.step),
         **facts,
     )
-
-
-def _set_deterministic(wanted: bool, device: torch.device) -> None:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
-    torch.use_deterministic_algorithms(wanted, warn_only=device.type == "mps")  # MPS has no such max-pooling
-    torch.backends.cudnn.benchmark = not wanted
-    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # an aid to debugging; costs time
 
 
 def _explain(error: BaseException) -> UserError | None:

@@ -11,7 +11,19 @@ from pathlib import Path
 from lrlab.errors import wrong
 
 LONGEST_NAME = 95  # so that no folder's name is over 120, with the date before it and a number behind it
-MACHINE = ("data.root", "data.workers", "data.download", "trainer.device")  # where a run reads and computes, not what
+# Where a run reads and computes, not what.
+MACHINE = (
+    *(
+        "data.root",
+        "data.download",
+        "data.workers",
+        "data.prefetch",
+        "data.cache",
+        "data.cache_bytes",
+        "data.cache_dir",
+    ),
+    "trainer.device",
+)
 _UNSAFE = re.compile(r"[^A-Za-z0-9=,._+-]")
 _SYNTAX = re.compile(r"[\[\]'\"]")
 
@@ -79,7 +91,8 @@ def reserve(folder: Path) -> Path:
 def held(folder: Path, *, what: str = "training", patience_seconds: float = 0.0) -> Iterator[None]:
     """Hold `folder` against other processes, until the end of the block or of this process, however it ends.
 
-    Raises UserError where another one still holds it after `patience_seconds`. Does nothing on systems without flock.
+    Raises UserError where another one still holds it after `patience_seconds`. Does nothing where the
+    system or its file system has no flock.
     """
     try:
         import fcntl
@@ -92,7 +105,7 @@ def held(folder: Path, *, what: str = "training", patience_seconds: float = 0.0)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError as error:
+            except BlockingIOError as error:
                 if time.monotonic() < deadline:
                     time.sleep(0.1)
                     continue
@@ -102,6 +115,8 @@ def held(folder: Path, *, what: str = "training", patience_seconds: float = 0.0)
                     allowed="one process at a time",
                     do="wait for it, or stop it",
                 ) from error
+            except OSError:  # some network file systems lock no folders
+                break
         yield
     finally:
         os.close(handle)

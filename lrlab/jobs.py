@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lrlab import checkpoint, results, summary, tracking
+from lrlab.cache import Progress
 from lrlab.compose import resolve
 from lrlab.display import Display, View, epoch_line, log_to
 from lrlab.errors import Interrupted, UserError, in_words, wrong
@@ -18,6 +20,7 @@ from lrlab.experiment import train_to_the_end
 from lrlab.folders import held
 from lrlab.signals import stop_request
 from lrlab.trainer import Diverged, Epoch, Event, Update
+from lrlab.training import unseen
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
@@ -80,6 +83,9 @@ class Reporter:
         elif isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
             self._sent = time.monotonic()
             self.send(Seen(event.step + 1, event.applied["lr"]))
+
+    def reading(self, what: str) -> AbstractContextManager[Progress]:
+        return unseen(what)
 
 
 def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:

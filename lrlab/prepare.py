@@ -1,14 +1,14 @@
 """A run before it starts: every setting checked and the LR planned, with nothing read or written."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
-from lrlab import build, checks, lint, scheduling, settings
+from lrlab import build, cache, checks, lint, scheduling, settings
 from lrlab.batches import Batching, batches_per_epoch
 from lrlab.compose import resolve
 from lrlab.data import Splits
@@ -59,6 +59,8 @@ def prepare(config: DictConfig) -> Prepared:
     build.build_optimizer(plain["optimizer"], None)
     splits = build.make(data_node, "data")
     settings.check_splits(splits, batching)
+    if batching.cache in cache.KEPT:  # "auto" always finds a place
+        choose_cache(batching, splits, device)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = scheduling.scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"))
     parameters = build.try_model(json.dumps(plain["model"]), splits.shape, splits.num_classes)
@@ -67,6 +69,24 @@ def prepare(config: DictConfig) -> Prepared:
     scheduling.check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
     warnings = lint.warnings(plan, plain["scheduler"], plain["optimizer"])
     return Prepared(plain, trainer, scheduler, batching, splits, plan, device, warnings)
+
+
+def place_images(prepared: Prepared) -> tuple[Prepared, cache.Choice]:
+    """The run with the place where its images are kept settled, and that place."""
+    kept = choose_cache(prepared.batching, prepared.splits, prepared.device)
+    return replace(prepared, batching=replace(prepared.batching, cache=kept.place)), kept
+
+
+def choose_cache(batching: Batching, splits: Splits, device: torch.device) -> cache.Choice:
+    """Where both splits are kept. Raises UserError where `batching` names a place that is too small for them."""
+    return cache.choose(
+        [splits.train, splits.val],
+        splits.shape,
+        cache=batching.cache,
+        budget_bytes=batching.cache_bytes,
+        folder=batching.cache_folder,
+        device=device,
+    )
 
 
 def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[Plan, list[str]]:

@@ -6,6 +6,8 @@ checkpoint. The global generators (initial weights, dropout) are the exception; 
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy
@@ -49,6 +51,18 @@ def seed_sample(seed: int, epoch: int, index: int) -> None:
     torch.default_generator.manual_seed(key)
     random.seed(key)
     numpy.random.seed(key % 2**32)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Whatever the block draws, the global CPU generators are afterwards as they were before."""
+    before = torch.get_rng_state(), random.getstate(), numpy.random.get_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before[0])
+        random.setstate(before[1])
+        numpy.random.set_state(before[2])
 
 
 def get_state(device: torch.device) -> dict[str, Any]:

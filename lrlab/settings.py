@@ -7,6 +7,7 @@ import torch
 
 from lrlab import checks, distributed
 from lrlab.batches import Batching, batches_per_epoch
+from lrlab.cache import CACHES
 from lrlab.data import Splits
 from lrlab.errors import wrong
 from lrlab.precision import FORMATS
@@ -94,7 +95,16 @@ def split_batching(node: Node) -> tuple[Batching, Node]:
     shared = {name: value for name, value in node.items() if name in names}
     batching = Batching(**shared)
     checks.number("data.batch_size", batching.batch_size, whole=True, low=1, example=128)
+    checks.choice("data.cache", batching.cache, CACHES)
+    if batching.cache_bytes is not None:
+        checks.number("data.cache_bytes", batching.cache_bytes, whole=True, low=0, example="2_000_000_000, or null")
+    if not isinstance(batching.cache_dir, str) or not batching.cache_dir:
+        raise wrong("data.cache_dir", got=repr(batching.cache_dir), allowed="a folder", do="data.cache_dir=FOLDER")
     checks.number("data.workers", batching.workers, whole=True, low=0, example=2)
+    checks.number("data.prefetch", batching.prefetch, whole=True, low=1, example=2)
+    checks.number("data.cutout", batching.cutout, whole=True, low=0, example=8)
+    if batching.resized_crop is not None:
+        checks.number("data.resized_crop", batching.resized_crop, above=0, high=1, example="0.25, or null")
     checks.number("data.shift", batching.shift, whole=True, low=0, example=2)
     checks.flag("data.flip", batching.flip)
     checks.flag("data.drop_last", batching.drop_last)
@@ -137,7 +147,14 @@ def check_splits(splits: Any, batching: Batching) -> None:
     shape = checks.attempt("data", "reading the first image", lambda: splits.shape)
     if len(shape) != 3:
         raise wrong("data", got=f"images of shape {shape}", allowed="(C, H, W)", do="give every image a channel axis")
-    channels = shape[0]
+    channels, smaller = shape[0], min(shape[1:])
+    if batching.cutout > smaller:
+        raise wrong(
+            "data.cutout",
+            got=f"{batching.cutout} for images of {shape[1]}x{shape[2]} pixels",
+            allowed=f"0 to {smaller}",
+            do=f"data.cutout={smaller // 2}",
+        )
     for name, values in (("mean", batching.mean), ("std", batching.std)):
         if values is not None and len(values) not in (1, channels):
             raise wrong(

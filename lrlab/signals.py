@@ -22,6 +22,7 @@ class Request:
 
 
 SECONDS_OF_ONE_REQUEST = 0.5
+_SECONDS_TO_SAVE = 30
 _active: list[Request] = []
 
 
@@ -55,6 +56,15 @@ def stop_request() -> Iterator[Request]:
     finally:
         _active.remove(request)
         _restore(before)
+
+
+def leave_to_the_parent(_worker: int = 0) -> None:
+    """Called in a process that loads data: a signal to the whole group must not end it before the run has saved.
+
+    The run shuts such processes down itself; should it be gone, the alarm ends them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_TO_SAVE))
 
 
 def _restore(handlers: dict[int, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lrlab import data
-from lrlab.batches import Batches, Batching, augment, batches_per_epoch
+from lrlab.batches import Batches, Batching, batches_per_epoch
 from lrlab.errors import UserError
 
 CPU = torch.device("cpu")
@@ -120,23 +120,6 @@ def test_normalization_uses_the_scale_of_zero_to_one():
     assert torch.equal(
         images, (IMAGES[:5] / 255 - torch.tensor([0.5, 0.25]).view(2, 1, 1)) / torch.tensor([0.2, 0.1]).view(2, 1, 1)
     )
-
-
-def test_a_shift_is_a_crop_of_the_padded_image_in_either_direction():
-    image = IMAGES[:1]
-    top_left, middle, bottom_right = (
-        augment(image, torch.tensor([[draw, draw, 0.9]]), shift=1, flip=False) for draw in (0.0, 0.5, 0.99)
-    )
-    assert torch.equal(middle, image)
-    assert torch.equal(top_left[:, :, 1:, 1:], image[:, :, :-1, :-1])
-    assert torch.equal(bottom_right[:, :, :-1, :-1], image[:, :, 1:, 1:])
-    assert not top_left[:, :, 0].any()
-
-
-def test_each_sample_is_mirrored_as_its_own_draw_says():
-    flipped = augment(IMAGES[:2], torch.tensor([[0.0, 0.0, 0.4], [0.0, 0.0, 0.6]]), shift=0, flip=True)
-    assert torch.equal(flipped[0], IMAGES[0].flip(2))
-    assert torch.equal(flipped[1], IMAGES[1])
 
 
 class Wrong(Plain):

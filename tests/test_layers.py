@@ -9,13 +9,14 @@ PACKAGE = Path(lrlab.__file__).parent
 LAYERS = [
     {"__init__", "errors", "schedules", "horizon", "folders", "terminal"},  # the standard library
     {
-        *("randomness", "data", "batches", "models", "metrics", "checkpoint", "tracking", "summary", "signals"),
+        *("randomness", "distributed", "data", "augmentation", "cache", "batches", "models", "metrics", "precision"),
+        *("checkpoint", "tracking", "summary", "signals"),
         *("hyperparameters", "plan", "audit", "chains", "greedy", "figures", "results", "inference"),
     },
     {"trainer", "range_test", "candidates", "verdicts", "comparison"},
     {
         *("compose", "checks", "settings", "groups", "build", "scheduling", "lint"),
-        *("prepare", "resume", "describe", "display", "experiment"),
+        *("prepare", "resume", "describe", "display", "training", "experiment"),
         *("jobs", "workers", "ray_cluster", "board", "sweep", "launcher", "report"),
     },
     {"arguments", "fitting", "cli", "multirun", "preview", "find_lr", "compare", "plugins", "__main__"},
@@ -24,7 +25,10 @@ LAYERS = [
 SIDEWAYS = {
     "horizon": {"errors"},
     "folders": {"errors"},
-    "batches": {"data", "randomness"},
+    "augmentation": {"randomness"},
+    "cache": {"data", "randomness", "signals"},
+    "batches": {"data", "augmentation", "cache", "randomness", "signals"},
+    "metrics": {"distributed"},
     "plan": {"hyperparameters"},
     "audit": {"plan"},
     "results": {"checkpoint", "summary"},

@@ -1,0 +1,339 @@
+"""Where the images of a data set live while it is trained on, and how they get there: decoded once, in parallel.
+
+A cache holds labels (N,) int64 and then images (N, C, H, W) uint8 in one piece, mapped from a file on disk or from
+memory without a name, into which all decoding processes write; no pixel goes through a pipe and none is held twice.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lrlab import randomness
+from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error
+from lrlab.errors import UserError, wrong
+from lrlab.folders import held
+from lrlab.signals import leave_to_the_parent
+
+KEPT = ("device", "memory", "disk")
+CACHES = ("auto", *KEPT, "none")
+_VERSION = 1  # of the file on disk
+_CHUNK = 128  # images that a process decodes at a time
+_IMAGES_WORTH_A_PROCESS = 256
+_IMAGES = "images"
+
+Progress = Callable[[int, int], None]  # is told how many images are read, of how many
+
+
+class Choice(NamedTuple):
+    """Where the images are kept, and how large they are there."""
+
+    place: str
+    size_bytes: int
+
+
+def is_fixed(dataset: MapDataset) -> bool:
+    """Whether reading an index always gives the same image: only the data set can know, and then it has a name."""
+    return hasattr(dataset, "fingerprint")
+
+
+def choose(
+    datasets: Sequence[MapDataset],
+    shape: tuple[int, ...],
+    *,
+    cache: str,
+    budget_bytes: int | None,
+    folder: Path,
+    device: torch.device,
+) -> Choice:
+    """Where to keep `datasets`, with images of `shape`: in `cache`, or the first place with room if that is "auto".
+
+    A place has room for `budget_bytes`, or if that is None for half of what is free there. Raises UserError where the
+    place that was asked for has too little; reads no image.
+    """
+    size = sum(len(dataset) for dataset in datasets) * prod(shape)
+    if cache == "none" or (cache == "auto" and not all(is_fixed(dataset) for dataset in datasets)):
+        return Choice("none", size)
+    for place in KEPT if cache == "auto" else [cache]:
+        room = budget_bytes if budget_bytes is not None else _free_bytes(place, folder, device) // 2
+        if size <= room:
+            return Choice("memory" if device.type == "cpu" and place == "device" else place, size)
+    if cache == "auto":
+        return Choice("none", size)
+    raise wrong(
+        "data.cache",
+        got=f"{cache} for images of {in_words(size)}",
+        allowed=f"up to {in_words(room)}, "
+        + ("data.cache_bytes" if budget_bytes is not None else "half of what is free"),
+        do="data.cache=auto, or data.cache_bytes=BYTES",
+    )
+
+
+def in_words(size_bytes: int) -> str:
+    """
+    >>> in_words(54_880_000), in_words(1797)
+    ('54.9 MB', '1.8 kB')
+    """
+    unit, name = next(((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB")) if size_bytes >= unit), (1e3, "kB"))
+    return f"{size_bytes / unit:.1f} {name}"
+
+
+def _free_bytes(place: str, folder: Path, device: torch.device) -> int:
+    if place == "disk":
+        existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+        return shutil.disk_usage(existing).free if os.access(existing, os.W_OK) else 0
+    if place == "device" and device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if place == "device" and device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return _free_memory_bytes()
+
+
+def _free_memory_bytes() -> int:
+    """What Linux says it could still give, in this container too; elsewhere half of all there is."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, max(limit - used, 0))
+    return free
+
+
+def keep(
+    dataset: MapDataset,
+    place: str,
+    *,
+    shape: tuple[int, ...],
+    num_classes: int,
+    folder: Path,
+    device: torch.device,
+    workers: int,
+    progress: Progress | None = None,
+) -> tuple[Tensor, Tensor]:
+    """All images (N, C, H, W) and labels (N,) of `dataset`, read by as many processes as help, `workers` or more.
+
+    They are on `device`, in memory, or memory-mapped from below `folder`, as `place` says. Raises UserError where an
+    image or label is not what it should be.
+    """
+    shape = tuple(shape)
+    if isinstance(dataset, Images) and place != "disk":
+        images, labels = dataset.tensors
+    else:
+        reading = _Reading(dataset, shape, num_classes, workers, progress or (lambda _done, _total: None))
+        images, labels = _mapped(reading, folder) if place == "disk" else _in_memory(reading)
+    if place == "device":
+        images, labels = images.to(device), labels.to(device)
+    if isinstance(dataset, Images) and (place == "disk" or images.device.type != "cpu"):
+        dataset.forget()
+    return images, labels
+
+
+class _Reading(NamedTuple):
+    """A data set that is to be read whole, and how."""
+
+    dataset: MapDataset
+    shape: tuple[int, ...]
+    num_classes: int
+    workers: int
+    progress: Progress
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.dataset) * (8 + prod(self.shape))
+
+    def views(self, path: Path, *, shared: bool) -> tuple[Tensor, Tensor]:
+        """The images and labels in the file `path`, mapped: to be written if they are `shared`, or else only read."""
+        whole = torch.from_file(str(path), shared=shared, size=self.size_bytes, dtype=torch.uint8)
+        count = len(self.dataset)
+        return whole[8 * count :].view(count, *self.shape), whole[: 8 * count].view(torch.int64)
+
+    def into(self, path: Path) -> tuple[Tensor, Tensor]:
+        """Read the data set into the file `path`, which has its size; the images and labels there, checked."""
+        images, labels = self.views(path, shared=True)
+        if isinstance(self.dataset, Images):
+            source = self.dataset.tensors
+            _require_uint8(source[0], 0)
+            images.copy_(source[0])
+            labels.copy_(source[1])
+        else:
+            self._decode(path)
+        check_labels(labels, self.num_classes)
+        return images, labels
+
+    def _decode(self, path: Path) -> None:
+        count = len(self.dataset)
+        workers = min(max(self.workers, _cores()), count // _IMAGES_WORTH_A_PROCESS)
+        loader = DataLoader(
+            _Chunks(self, path),
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=leave_to_the_parent,
+            generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
+        )
+        done, chunks = 0, iter(loader)
+        try:
+            for read in chunks:
+                done += read
+                self.progress(done, count)
+        except UserError as error:
+            raise UserError(describe_error(error)) from error
+        finally:
+            getattr(chunks, "_shutdown_workers", lambda: None)()
+
+
+class _Chunks(Dataset):
+    """The work of decoding in pieces; each item that is asked for is done, and is the number of images in it."""
+
+    def __init__(self, reading: _Reading, path: Path):
+        self.dataset, self.count = reading.dataset, len(reading.dataset)
+        self.reading, self.path = reading._replace(progress=_unheard), path
+        self.views: tuple[Tensor, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return (self.count + _CHUNK - 1) // _CHUNK
+
+    def __getitem__(self, chunk: int) -> int:
+        if self.views is None:
+            self.views = self.reading.views(self.path, shared=True)
+        images, labels = self.views
+        indices = range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, self.count))
+        with randomness.undisturbed():
+            for index in indices:
+                randomness.seed_sample(0, 0, index)
+                image, label = self.dataset[index]
+                pixels = as_tensor(image)
+                _require_uint8(pixels, index)
+                _require_shape(pixels, self.reading.shape, index)
+                images[index], labels[index] = pixels, int(label)
+        return len(indices)
+
+
+def _unheard(_done: int, _total: int) -> None:
+    pass
+
+
+def _as_it_is(read: Any) -> int:
+    return read
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _require_uint8(pixels: Tensor, index: int) -> None:
+    if pixels.dtype != torch.uint8:
+        raise wrong(
+            "data.cache",
+            got=f"an image of {str(pixels.dtype).removeprefix('torch.')} at index {index}",
+            allowed="images of uint8, which can be kept",
+            do="data.cache=none",
+        )
+
+
+def _require_shape(pixels: Tensor, shape: tuple[int, ...], index: int) -> None:
+    if tuple(pixels.shape) != shape:
+        raise wrong(
+            "data",
+            got=f"images of shapes {shape} (index 0) and {tuple(pixels.shape)} ({index})",
+            allowed="one shape (C, H, W) for all images",
+            do="data.image_size=N where the data set has it, or resize in the data set",
+        )
+
+
+def _in_memory(reading: _Reading, folder: Path | None = None) -> tuple[Tensor, Tensor]:
+    with _nameless(folder) as path:
+        os.truncate(path, reading.size_bytes)
+        return reading.into(path)
+
+
+@contextmanager
+def _nameless(folder: Path | None) -> Iterator[Path]:
+    """A file that is gone when nothing maps it any more, in memory where `folder` is None.
+
+    Not in /dev/shm, which is as small as 64 MB in a container.
+    """
+    if sys.platform == "linux":
+        memory: Any = os.fdopen(os.memfd_create("lrlab"), "wb") if folder is None else None
+        with memory or tempfile.TemporaryFile(dir=folder) as file:
+            yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+    else:
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            yield Path(file.name)
+
+
+def _mapped(reading: _Reading, folder: Path) -> tuple[Tensor, Tensor]:
+    """The images and labels from the file under `folder` that holds this very content, made now if there is none."""
+    if not is_fixed(reading.dataset):  # whoever asked for the disk says that it is, but not what it holds
+        folder.mkdir(parents=True, exist_ok=True)
+        return _in_memory(reading, folder)
+    home = folder / _key(reading)
+    file = home / _IMAGES
+    home.mkdir(parents=True, exist_ok=True)
+    if not _is_whole(file, reading):
+        with ExitStack() as stack:
+            _hold(stack, home, reading)
+            if not _is_whole(file, reading):
+                _write(file, reading)
+    images, labels = reading.views(file, shared=False)
+    check_labels(labels, reading.num_classes)
+    return images, labels
+
+
+def _key(reading: _Reading) -> str:
+    content = (_VERSION, len(reading.dataset), reading.shape, reading.dataset.fingerprint())  # type: ignore[attr-defined]
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:32]
+
+
+def _is_whole(file: Path, reading: _Reading) -> bool:
+    """A file gets its name when it is whole; another size is damage."""
+    return file.exists() and file.stat().st_size == reading.size_bytes
+
+
+def _hold(stack: ExitStack, home: Path, reading: _Reading) -> None:
+    """Hold `home` against other processes until `stack` ends, after those that fill it now, if any."""
+    while True:
+        try:
+            stack.enter_context(held(home, what="reading images", patience_seconds=0.5))
+            return
+        except UserError:
+            reading.progress(0, len(reading.dataset))  # it may want to stop
+
+
+def _write(file: Path, reading: _Reading) -> None:
+    """Read the data set into `file`: whole, or not at all."""
+    for left_behind in file.parent.glob("*.part"):  # by a process that was killed
+        left_behind.unlink(missing_ok=True)
+    part = file.with_name(f"{os.getpid()}.part")
+    try:
+        with part.open("wb") as handle:
+            _reserve(handle.fileno(), reading.size_bytes)
+            reading.into(part)
+            os.fsync(handle.fileno())
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _reserve(handle: int, size_bytes: int) -> None:
+    """Give a file its size and its room on the disk, the lack of which would kill whoever writes to the mapping."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, size_bytes)
+    else:
+        os.ftruncate(handle, size_bytes)

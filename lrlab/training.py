@@ -1,0 +1,146 @@
+"""What every rank of a run does: it builds what it computes with, reads its data, and drives the loop.
+
+Rank 0, or the only process, does the rest besides: see `experiment`.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch.utils import deterministic
+
+from lrlab import build, cache, distributed, randomness
+from lrlab.batches import Batches
+from lrlab.errors import Interrupted
+from lrlab.precision import Precision
+from lrlab.prepare import Prepared, place_images, prepare
+from lrlab.resume import restore
+from lrlab.signals import Request, stop_request
+from lrlab.trainer import Diverged, Evaluating, Event, TrainState, Update, fit
+
+_UPDATES_BETWEEN_AGREEMENTS = 8  # of ranks, on whether a signal asked one of them to stop
+
+Reading = Callable[[str], AbstractContextManager[cache.Progress]]  # shows the progress of reading what it names
+
+
+def build_state(prepared: Prepared) -> TrainState:
+    """What the run computes with, from its seed on."""
+    randomness.seed_everything(prepared.seed)
+    _set_deterministic(prepared.trainer.deterministic, prepared.device)
+    model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
+    trainer, device = prepared.trainer, prepared.device
+    channels_last = trainer.channels_last
+    if channels_last == "auto":
+        channels_last = device.type == "cuda" and trainer.precision != "fp32"
+    model.to(device)
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters(), device.type)
+    scheduler = prepared.scheduler.build(optimizer)
+    network = distributed.replicate(model, device)
+    if trainer.compile:
+        network = torch.compile(network, mode=None if trainer.compile is True else trainer.compile)  # type: ignore[assignment]
+    return TrainState(model, optimizer, scheduler, device, Precision(trainer.precision, device.type), wrapped=network)
+
+
+def _set_deterministic(wanted: bool, device: torch.device) -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
+    torch.use_deterministic_algorithms(wanted, warn_only=device.type == "mps")  # MPS has no such max-pooling
+    torch.backends.cudnn.benchmark = not wanted
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # an aid to debugging; costs time
+
+
+def read_images(prepared: Prepared, reading: Reading, request: Request, *, train: bool) -> Batches:
+    """The batches of a split, its images read if they are kept. Raises Interrupted where a signal ends the reading."""
+    splits = prepared.splits
+    with reading("training images" if train else "validation images") as show:
+
+        def progress(done: int, total: int) -> None:
+            show(done, total)
+            if request.number and distributed.ranks() == 1:  # or else the others would wait for this one
+                raise Interrupted(request.number)
+
+        return distributed.first_on_each_machine(
+            lambda: Batches(
+                splits.train if train else splits.val,
+                prepared.batching,
+                num_classes=splits.num_classes,
+                seed=prepared.seed,
+                device=prepared.device,
+                train=train,
+                rank=distributed.rank(),
+                ranks=distributed.ranks(),
+                progress=progress,
+            )
+        )
+
+
+def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) -> Iterator[Event]:
+    """What happens from where `state` is to the end of the run."""
+    trainer, scheduler = prepared.trainer, prepared.scheduler
+    return fit(
+        state,
+        train,
+        val,
+        epochs=trainer.epochs,
+        interval=scheduler.interval,
+        monitor=scheduler.monitor,
+        eval_every=trainer.eval_every,
+        clip_grad_norm=trainer.clip_grad_norm,
+        label_smoothing=trainer.label_smoothing,
+        accumulate=trainer.accumulate,
+    )
+
+
+def stop_is_agreed(event: Event, request: Request) -> bool:
+    """Whether a signal asked for an end; of several ranks, whether it asked any of them, which all then know."""
+    if distributed.ranks() > 1:
+        if isinstance(event, Evaluating) or (isinstance(event, Update) and event.step % _UPDATES_BETWEEN_AGREEMENTS):
+            return False  # some ranks evaluate a batch more than others; and asking takes time
+        request.number = distributed.largest(request.number)
+    return bool(request.number)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the ranks that follow need to train along."""
+
+    config: dict[str, Any]  # resolved
+    saved: dict[str, Any] | None  # the checkpoint to go on from
+
+
+def follow() -> None:
+    """Every rank but the first: train along with each task that rank 0 hands out, and write nothing.
+
+    Ends when rank 0 has no more. Raises Interrupted where a signal stopped a run, PeerFailed where a rank is gone.
+    """
+    while (task := distributed.from_first(None)) is not None:
+        with stop_request() as request:
+            try:
+                _train_along(task, request)
+            except Diverged:  # rank 0 says so
+                continue
+
+
+def unseen(_what: str) -> AbstractContextManager[cache.Progress]:
+    """The progress of reading where nobody looks."""
+    return nullcontext(lambda _done, _total: None)
+
+
+def _train_along(task: Task, request: Request) -> None:
+    prepared, _ = place_images(prepare(OmegaConf.create(task.config)))
+    state = build_state(prepared)
+    if task.saved is not None:
+        restore(state, task.saved, prepared)
+    train, val = (read_images(prepared, unseen, request, train=train) for train in (True, False))
+    try:
+        for event in events(prepared, state, train, val):
+            if stop_is_agreed(event, request):
+                break
+    finally:
+        train.close()
+        val.close()
