@@ -6,6 +6,7 @@ read when they are first asked for. So a mistake in any setting is found before 
 
 import functools
 import hashlib
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -121,8 +122,8 @@ def as_tensor(image: Any) -> Tensor:
     """An image (C, H, W) from a tensor, a PIL image or an array (H, W) or (H, W, C)."""
     if isinstance(image, Tensor):
         return image
-    pixels = torch.from_numpy(numpy.array(image))
-    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+    pixels = numpy.array(image)
+    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
 def check_labels(labels: Tensor, num_classes: int, indices: Sequence[int] | None = None) -> None:
@@ -262,7 +263,8 @@ class ImageFiles(Dataset):
 
     def _decode(self, path: str) -> Any:
         try:
-            with Image.open(path) as file:
+            # Whole, because PIL asks for a few bytes at a time and seeks between, each time a call of the system.
+            with Image.open(io.BytesIO(Path(path).read_bytes())) as file:
                 image = file.convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise wrong(

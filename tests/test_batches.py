@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 
-from lrlab import data
+from lrlab import cache, data
 from lrlab.batches import Batches, Batching, batches_per_epoch
 from lrlab.errors import UserError
 
@@ -52,16 +52,50 @@ def equal(one: list, other: list) -> bool:
 
 
 AUGMENTED = {"shift": 2, "flip": True, "mean": [0.5, 0.4], "std": [0.2, 0.3]}
+ALL_AUGMENTED = {**AUGMENTED, "cutout": 3, "resized_crop": 0.3}
+more_than_some_machines_have_cores = pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes")
 
 
-@pytest.mark.filterwarnings(
-    "ignore:This DataLoader will create 3 worker processes"
-)  # more than some machines have cores
+@more_than_some_machines_have_cores
+@pytest.mark.parametrize("cached", ["device", "memory", "disk", "none"])
 @pytest.mark.parametrize("workers", [0, 1, 3])
-@pytest.mark.parametrize("epoch", [0, 4])
-def test_memory_and_any_number_of_workers_give_the_same_batches(workers, epoch):
-    expected = listed(batches(in_memory(), **AUGMENTED), epoch)
-    assert equal(listed(batches(Plain(), workers=workers, **AUGMENTED), epoch), expected)
+@pytest.mark.parametrize("settings", [AUGMENTED, ALL_AUGMENTED], ids=["augmented", "all augmented"])
+def test_any_cache_and_any_number_of_workers_give_the_same_batches(monkeypatch, cached, workers, settings):
+    monkeypatch.setattr(cache, "_IMAGES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(cache, "_CHUNK", 4)
+    expected = batches(in_memory(), **settings)
+    for dataset in (Plain(), in_memory()):
+        source = batches(dataset, cache=cached, cache_dir="kept", workers=workers, **settings)
+        assert equal(listed(source, epoch=0), listed(expected, epoch=0))
+        assert equal(listed(source, epoch=4, start=2), listed(expected, epoch=4)[2:])
+        source.close()
+
+
+@more_than_some_machines_have_cores
+@pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.parametrize("place", ["memory", "none"])
+def test_a_part_of_a_batch_is_that_part_whoever_makes_it_and_may_be_empty(place, workers):
+    source = batches(Plain(), cache=place, workers=workers, **ALL_AUGMENTED)
+    parts = [torch.tensor([3, 1, 22]), torch.tensor([], dtype=torch.int64), torch.tensor([9])]
+    for _ in range(2):
+        raw = list(source._raw(1, parts))
+        assert [images.shape for images, _ in raw] == [(3, 2, 6, 5), (0, 2, 6, 5), (1, 2, 6, 5)]
+        assert [labels.tolist() for _, labels in raw] == [LABELS[part].tolist() for part in parts]
+        assert all(torch.equal(images, IMAGES[part]) for part, (images, _) in zip(parts, raw, strict=True))
+    draws = source._draws(1, parts)
+    made = [source._finish(images, draw) for (images, _), draw in zip(raw, draws, strict=True)]
+    assert [images.dtype for images in made] == [torch.float32] * 3
+    one = source._finish(IMAGES[parts[0][1:2]], source._draws(1, [parts[0][1:2]])[0])
+    assert torch.equal(made[0][1:2], one)
+    source.close()
+
+
+def test_what_is_kept_is_not_changed_by_making_batches():
+    for tensors in (IMAGES, IMAGES.float()):
+        dataset = data.Images(N, (2, 6, 5), 4, lambda tensors=tensors: (tensors.clone(), LABELS))
+        first, again = (listed(batches(dataset, mean=[0.5, 0.4], std=[0.2, 0.3])) for _ in range(2))
+        assert equal(first, again)
+        assert torch.equal(dataset.tensors[0], tensors)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -77,7 +111,7 @@ def test_random_transforms_of_a_data_set_are_addressed_too(workers):
 @pytest.mark.parametrize("dataset", [in_memory(), Plain(noisy=True)], ids=["memory", "loader"])
 @pytest.mark.parametrize("start", [0, 2, 5])
 def test_an_epoch_can_be_entered_in_the_middle(dataset, start):
-    source = batches(dataset, **AUGMENTED)
+    source = batches(dataset, **ALL_AUGMENTED)
     assert equal(listed(source, epoch=1, start=start), listed(source, epoch=1)[start:])
 
 

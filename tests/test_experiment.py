@@ -17,9 +17,8 @@ import yaml
 from support import StopAt, history, points, same_weights, summary, train, weights
 from test_data import folder_of_images
 
-from lrlab import checkpoint, compose, experiment, randomness
+from lrlab import checkpoint, compose, data, experiment, randomness
 from lrlab.batches import Batches, Batching
-from lrlab.data import digits
 from lrlab.folders import held
 from lrlab.models import cnn
 from lrlab.prepare import prepare
@@ -79,7 +78,7 @@ def test_the_tutorials_loop_by_hand_gives_the_same_lr_and_the_same_weights(tmp_p
         *("scheduler=exponential", "scheduler.gamma=0.9"),
     )
     settings = Batching(batch_size=64, shift=2, mean=[0.3054], std=[0.3760])
-    splits, cpu = digits(), torch.device("cpu")
+    splits, cpu = data.digits(), torch.device("cpu")
     batches = Batches(splits.train, settings, num_classes=10, seed=0, device=cpu, train=True)
 
     randomness.seed_everything(0)
@@ -329,6 +328,36 @@ def test_data_that_changed_is_refused(command, tmp_path):
     refused = command(f"resume={next((tmp_path / 'outputs' / 'runs').iterdir())}")
     assert refused.code == 1
     assert refused.err.startswith("lrlab: error: data.train: got 7, but the checkpoint was saved with 6; ")
+
+
+def test_where_images_are_kept_is_said_and_changes_nothing(command, tmp_path):
+    arguments = ("data=imagefolder", f"data.root={folder_of_images(tmp_path / 'images')}", *SHORT)
+    said = {"auto": "kept on cpu, 4.3 kB", "disk": "kept on disk, 4.3 kB", "none": "read when needed"}
+    for place, words in said.items():
+        outcome = command(*arguments, f"data.cache={place}", "data.cache_dir=kept", "data.workers=1")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert f"6 training and 6 validation images 3x10x12, 2 classes; {words}\n" in outcome.out
+    runs = list((tmp_path / "outputs" / "runs").iterdir())
+    assert len(runs) == 3
+    assert all(same_weights(weights(runs[0]), weights(run)) for run in runs)
+    assert len(list((tmp_path / "kept").glob("*/images"))) == 2
+    run = next(run for run in runs if "cache: none" in (run / "config.yaml").read_text())
+    assert command(f"resume={run}", "extend=5", "data.cache=memory").code == 0
+
+
+def test_a_signal_while_images_are_read_ends_the_run_before_it_begins(command, tmp_path, monkeypatch):
+    images = folder_of_images(tmp_path / "images")
+    read = data.ImageFiles.__getitem__
+
+    def signalled(dataset, index):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return read(dataset, index)
+
+    monkeypatch.setattr(data.ImageFiles, "__getitem__", signalled)
+    outcome = command("data=imagefolder", f"data.root={images}", "data.image_size=8", "model=linear")
+    assert outcome.code == 143
+    assert "epoch 1/" not in outcome.out
+    assert not list((tmp_path / "outputs" / "runs").glob("*/config.yaml"))
 
 
 def test_state_that_could_not_be_read_back_is_refused_before_training(command, tmp_path):

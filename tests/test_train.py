@@ -67,7 +67,14 @@ def test_a_real_signal_saves_and_the_path_that_is_printed_resumes(tmp_path):
 
 
 def test_a_signal_to_the_whole_process_group_saves_although_it_reaches_the_loader_workers(tmp_path):
-    process = start("data=fake", "data.workers=2", "data.train_images=4000", "trainer.epochs=50", new_session=True)
+    process = start(
+        "data=fake",
+        "data.cache=none",
+        "data.workers=2",
+        "data.train_images=4000",
+        "trainer.epochs=50",
+        new_session=True,
+    )
     while process.poll() is None and not list(tmp_path.glob("outputs/runs/*/history.csv")):
         time.sleep(0.1)
     time.sleep(2)
