@@ -9,7 +9,7 @@ import sys
 
 from benchmarks.timing import ROOT
 
-NAMES = ("training", "tracking", "startup", "preview", "sweep", "images", "precision", "scaling", "gpu")
+NAMES = ("training", "tracking", "startup", "preview", "sweep", "images", "precision", "scaling", "gpu")  # as in docs
 
 
 def main() -> None:
