@@ -125,6 +125,11 @@ def test_lrlab_and_the_bare_loop_do_the_same_work():
     task = {"model": "mlp", "root": str(DATASETS), "images": 1_000, "epochs": 4}
     bare, ours = (loops.training(way=way, **task) for way in (training.BASE, training.OURS))
     assert ours["loss at the end"] == pytest.approx(bare["loss at the end"], rel=1e-4)
+
+
+def test_the_ways_that_are_asked_for_are_those_there_are():
+    from benchmarks import loops
+
     assert list(loops.WAYS) == list(training.WAYS)
 
 
