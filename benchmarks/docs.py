@@ -1,0 +1,56 @@
+"""Write the tables of docs/speed.md from the JSON files, so that no figure is typed by hand."""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.timing import FOLDER, ROOT, Table, cells
+
+PAGE = ROOT / "docs" / "speed.md"
+_PLACE = re.compile(r"(<!-- table (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(prog="python -m benchmarks docs", description=__doc__).parse_args(arguments)
+    PAGE.write_text(filled(PAGE.read_text(), results()))
+    print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+def results() -> dict[str, dict[str, Any]]:
+    """What each benchmark's JSON file says, without those of quick trials."""
+    paths = (path for path in FOLDER.glob("*.json") if not path.stem.endswith(".quick"))
+    return {path.stem: json.loads(path.read_text()) for path in paths}
+
+
+def filled(page: str, measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """`page` with what was `measured` between its markers `<!-- table NAME -->` and `<!-- end -->`."""
+
+    def fill(place: re.Match[str]) -> str:
+        name = place["name"]
+        text = markdown(measured[name]) if name in measured else f"Not measured yet: `python -m benchmarks {name}`.\n"
+        return f"{place[1]}{text}{place[3]}"
+
+    return _PLACE.sub(fill, page)
+
+
+def markdown(contents: Mapping[str, Any]) -> str:
+    """The machine and the tables of one JSON file."""
+    machine = contents["machine"]
+    computer = ", ".join([machine["processor"], f"{machine['cores']} cores", *machine["gpus"]])
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    parts = [f"Medians of {contents['repeats']} interleaved repeats. {computer}; {versions}.\n"]
+    for kept in contents["tables"]:
+        table = Table(**kept)
+        if not table.rows:
+            continue
+        header, *lines = [f"| {' | '.join(line)} |" for line in cells(table)]
+        rule = "|---|" + "---:|" * (header.count("|") - 2)
+        left_out = [f"\nLeft out: {name}: {reason}." for name, reason in table.left_out.items()]
+        parts.append("\n".join([f"**{table.title}**\n", header, rule, *lines, *left_out]) + "\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    main()
