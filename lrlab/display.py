@@ -20,6 +20,7 @@ from lrlab.trainer import Epoch, Event, Update
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOSSES = 0.5  # reading the loss waits for the device
+_MOVES_A_SECOND = 4  # of the bar; each takes time from training
 
 
 class View(Protocol):
@@ -46,10 +47,11 @@ class Display:
             rich_progress.TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            refresh_per_second=_MOVES_A_SECOND,
             disable=not self.console.is_terminal,
         )
         self._task = self.bar.add_task("", total=epochs * steps_per_epoch, loss="")
-        self._loss_shown = 0.0
+        self._loss_shown = self._moved = 0.0
 
     def __enter__(self) -> "Display":
         self.bar.start()
@@ -67,7 +69,8 @@ class Display:
     def show(self, event: Event) -> None:
         """Move the bar, and print the line of an epoch that is complete."""
         if isinstance(event, Update):
-            if not self.bar.disable:
+            if not self.bar.disable and time.monotonic() - self._moved > 1 / _MOVES_A_SECOND:
+                self._moved = time.monotonic()
                 self._move(event)
         elif isinstance(event, Epoch):
             self.say(epoch_line(event, self.epochs))

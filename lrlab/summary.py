@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def _better(choose: Any, best: float | None, value: float) -> float:
     return value if best is None else choose(best, value)
 
 
+@lru_cache
 def versions() -> dict[str, str]:
     """What computed the run, as far as it decides the last bits of its result."""
     packages = ("lrlab", "torch", "torchvision")
