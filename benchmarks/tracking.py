@@ -63,13 +63,14 @@ def cost(way: str, overrides: Sequence[str]) -> timing.Measured:
 
 def fit_alone(config: Any, clock: Clock) -> int:
     """Train as the run does, with what it builds, and nothing around it; returns the updates of an epoch."""
-    from lrlab import experiment
+    from lrlab import training
     from lrlab.prepare import prepare
+    from lrlab.signals import Request
     from lrlab.trainer import fit
 
     prepared = prepare(config)
-    state = experiment._build(prepared)
-    batches, val = experiment._batches(prepared, train=True), experiment._batches(prepared, train=False)
+    state = training.build_state(prepared)
+    batches, val = (training.read_images(prepared, training.unseen, Request(), train=train) for train in (True, False))
     settings = prepared.trainer
     events = fit(
         state,

@@ -19,6 +19,7 @@ from test_data import folder_of_images
 
 from lrlab import checkpoint, compose, data, experiment, randomness
 from lrlab.batches import Batches, Batching
+from lrlab.errors import Interrupted
 from lrlab.folders import held
 from lrlab.models import cnn
 from lrlab.prepare import prepare
@@ -411,3 +412,29 @@ def test_a_failed_run_says_so_in_its_summary(command, tmp_path):
     said = json.loads(next((tmp_path / "outputs" / "runs").glob("*/summary.json")).read_text())
     assert said["status"] == "diverged"
     assert "got nan at update" in said["error"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_run_follows_the_same_plan_and_learns_as_much(tmp_path):
+    settings = ("model=mlp", "trainer.epochs=3", "scheduler=onecycle")
+    plain = train(tmp_path / "plain", *settings)
+    compiled = train(tmp_path / "compiled", *settings, "trainer.compile=true")
+    assert points(tmp_path / "compiled")["lr"] == points(tmp_path / "plain")["lr"]
+    assert compiled["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-3)
+    assert weights(tmp_path / "compiled").keys() == weights(tmp_path / "plain").keys()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_run_in_sixteen_bits_keeps_weights_in_float32_and_goes_on_bit_for_bit(precision, tmp_path, monkeypatch):
+    settings = (*SHORT, f"trainer.precision={precision}", "trainer.channels_last=true")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(whole, *settings)
+    StopAt(monkeypatch, signal.SIGTERM, 9)
+    with pytest.raises(Interrupted):
+        train(stopped, *settings)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    train(stopped, *settings, f"resume={stopped}")
+    assert all(tensor.dtype != torch.float16 for tensor in weights(whole).values())
+    assert same_weights(weights(stopped), weights(whole))
+    assert history(stopped) == history(whole)

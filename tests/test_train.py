@@ -103,6 +103,23 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
     assert subprocess.check_output([sys.executable, "-c", probe], env=ENVIRONMENT, text=True).strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("module", "arguments", "unused"),
+    [
+        ("lrlab.preview", ["scheduler=cosine"], {"torchvision", "tensorboard", "matplotlib", "sklearn", "scipy"}),
+        ("lrlab", ["trainer.epochs=1"], {"torchvision", "matplotlib", "pandas", "jinja2", "ray"}),
+    ],
+)
+def test_a_command_imports_nothing_heavy_that_it_does_not_use(module, arguments, unused, tmp_path):
+    probe = (
+        f"import runpy, sys; sys.argv = ['lrlab', *{arguments}]\n"
+        f"runpy.run_module('{module}', run_name='__main__')\n"
+        f"print('imported:', sorted({unused} & sys.modules.keys()))"
+    )
+    output = subprocess.check_output([sys.executable, "-c", probe], env=ENVIRONMENT, text=True, cwd=tmp_path)
+    assert output.splitlines()[-1] == "imported: []"
+
+
 def test_two_runs_of_the_same_second_never_share_a_folder(tmp_path):
     for process in [start("trainer.epochs=1", "model=linear") for _ in range(2)]:
         assert finish(process)[0] == 0

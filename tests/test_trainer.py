@@ -235,3 +235,39 @@ def test_a_validation_loss_that_is_not_finite_stops_too():
     seen, error = run_until_it_diverges(make_state(), 2 * STEPS - 1, nan_statistics)
     assert str(error).startswith("val/loss: got nan at update 10")
     assert len(epochs(seen)) == 1
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 8, 100])
+def test_parts_of_a_batch_make_the_same_updates(accumulate):
+    def start() -> TrainState:
+        state = make_state(partial(lr_scheduler.ExponentialLR, gamma=0.9))
+        state.model[2], state.model[4] = nn.Identity(), nn.Identity()  # they see each part on its own
+        return state
+
+    whole, parts = start(), start()
+    settings = {"interval": "step", "clip_grad_norm": 1.0, "label_smoothing": 0.1}
+    expected, events = run(whole, **settings), run(parts, **settings, accumulate=accumulate)
+    assert [(u.step, u.applied) for u in updates(events)] == [(u.step, u.applied) for u in updates(expected)]
+    losses = [update.loss.item() for update in updates(events)]
+    assert losses == pytest.approx([update.loss.item() for update in updates(expected)], rel=1e-5)
+    assert [epoch.train.accuracy for epoch in epochs(events)] == [epoch.train.accuracy for epoch in epochs(expected)]
+
+
+def test_a_compiled_model_is_not_compiled_again_for_another_lr():
+    state = make_state(partial(lr_scheduler.LambdaLR, lr_lambda=lambda t: 1 / (t + 1)))
+    plain = make_state(partial(lr_scheduler.LambdaLR, lr_lambda=lambda t: 1 / (t + 1)))
+    expected = run(plain, epochs=22, interval="step")
+    randomness.seed_everything(0)
+    state = make_state(partial(lr_scheduler.LambdaLR, lr_lambda=lambda t: 1 / (t + 1)))
+    torch.compiler.reset()
+    state.wrapped = torch.compile(state.model, backend="eager")
+    events = run(state, epochs=2, interval="step")  # training and validation, a whole batch and a smaller one
+    torch.compiler.set_stance("fail_on_recompile")
+    try:
+        events += run(state, epochs=22, interval="step")
+    finally:
+        torch.compiler.set_stance("default")
+    lrs = [update.applied["lr"] for update in updates(events)]
+    assert len(set(lrs)) == 22 * STEPS > 100
+    assert lrs == [update.applied["lr"] for update in updates(expected)]
+    assert equal(state.model, plain.model)
