@@ -259,8 +259,10 @@ def _require_shape(pixels: Tensor, shape: tuple[int, ...], index: int) -> None:
 
 
 def _in_memory(reading: _Reading, folder: Path | None = None) -> tuple[Tensor, Tensor]:
+    """The images and labels, read into a file without a name: in memory, or on the disk of `folder`."""
     with _nameless(folder) as path:
-        os.truncate(path, reading.size_bytes)
+        with path.open("r+b") as handle:
+            (os.ftruncate if folder is None else _reserve)(handle.fileno(), reading.size_bytes)
         return reading.into(path)
 
 
@@ -335,7 +337,6 @@ def _write(file: Path, reading: _Reading) -> None:
 
 def _reserve(handle: int, size_bytes: int) -> None:
     """Give a file its size and its room on the disk, the lack of which would kill whoever writes to the mapping."""
+    os.ftruncate(handle, size_bytes)
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size_bytes)
-    else:
-        os.ftruncate(handle, size_bytes)

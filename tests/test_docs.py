@@ -64,7 +64,7 @@ def test_the_readme_names_every_scheduler_and_every_command_in_it_composes():
                 compose.resolve(compose.compose(run))
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/schedules.md", "docs/sweeps.md"])
+@pytest.mark.parametrize("file", ["README.md", "docs/data.md", "docs/schedules.md", "docs/sweeps.md"])
 def test_links_lead_somewhere(file):
     text = (ROOT / file).read_text()
     for target in re.findall(r"\]\(([^)#]+)", text):
