@@ -62,20 +62,23 @@ def _main_of_a_rank(typed: list[str]) -> None:
     """
     from lrlab import distributed, training
 
-    with distributed.process_group():
-        if distributed.rank():
-            try:
+    own = int(os.environ["RANK"])
+    try:
+        with distributed.process_group():
+            if own:
                 return training.follow()
-            except distributed.PeerFailed as lost:
-                if lost.told:  # by that rank itself
-                    sys.exit(1)
-                raise
-            except UserError as error:
-                raise UserError(f"rank {distributed.rank()}: {error}") from error
-        try:
-            _main(typed)
-        finally:
-            distributed.dismiss()
+            try:
+                _main(typed)
+            finally:
+                distributed.dismiss()
+    except distributed.PeerFailed as lost:
+        if own and lost.told:  # by the rank that failed, and by rank 0
+            sys.exit(1)
+        raise
+    except UserError as error:
+        if own:
+            raise UserError(f"rank {own}: {error}") from error
+        raise
 
 
 def _main(typed: list[str]) -> None:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from inspect import signature
 from typing import Any
@@ -119,17 +119,16 @@ def together(task: Any, *, alike: tuple[type[BaseException], ...]) -> Iterator[N
 def dismiss() -> None:
     """Rank 0: tell the ranks that follow that there is no further task."""
     if not _Here.broken:
-        from_first(None)
+        with suppress(RuntimeError):  # one that is gone already needs no telling
+            from_first(None)
 
 
 def say_why(reason: str) -> None:
     """Tell the other ranks why this one ends; the first reason stays."""
     _Here.broken = True
     if _Here.store is not None:
-        try:
+        with suppress(RuntimeError, ValueError):  # the machine that keeps it may be gone
             _Here.store.compare_set(_REASON, "", f"rank {rank()}: {reason}")
-        except (RuntimeError, ValueError):  # the machine that keeps it is gone
-            return
 
 
 def broken() -> bool:

@@ -116,10 +116,10 @@ class Task:
 def follow() -> None:
     """Every rank but the first: train along with each task that rank 0 hands out, and write nothing.
 
-    Ends when rank 0 has no more. Raises Interrupted where a signal stopped a run, PeerFailed where a rank is gone.
+    Ends when rank 0 has no more, as after a signal. Raises PeerFailed where a rank is gone.
     """
-    while (task := distributed.from_first(None)) is not None:
-        with stop_request() as request:
+    with stop_request() as request:  # between runs too: rank 0 decides when all end
+        while (task := distributed.from_first(None)) is not None:
             try:
                 _train_along(task, request)
             except Diverged:  # rank 0 says so
