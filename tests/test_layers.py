@@ -9,19 +9,8 @@ PACKAGE = Path(lrlab.__file__).parent
 LAYERS = [
     {"__init__", "errors", "schedules", "horizon", "folders", "terminal"},  # the standard library
     {
-        *(
-            "randomness",
-            "data",
-            "augmentation",
-            "cache",
-            "batches",
-            "models",
-            "metrics",
-            "checkpoint",
-            "tracking",
-            "summary",
-            "signals",
-        ),
+        *("randomness", "data", "augmentation", "placement", "cache", "batches", "models", "metrics", "checkpoint"),
+        *("tracking", "summary", "signals"),
         *("hyperparameters", "plan", "audit", "chains", "greedy", "figures", "results", "inference"),
     },
     {"trainer", "range_test", "candidates", "verdicts", "comparison"},
@@ -37,8 +26,9 @@ SIDEWAYS = {
     "horizon": {"errors"},
     "folders": {"errors"},
     "augmentation": {"randomness"},
-    "cache": {"data", "randomness", "signals"},
-    "batches": {"data", "augmentation", "cache", "randomness", "signals"},
+    "placement": {"data"},
+    "cache": {"data", "placement", "randomness", "signals"},
+    "batches": {"data", "augmentation", "placement", "cache", "randomness", "signals"},
     "plan": {"hyperparameters"},
     "audit": {"plan"},
     "results": {"checkpoint", "summary"},
