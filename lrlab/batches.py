@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lrlab import cache, randomness
+from lrlab import cache, placement, randomness
 from lrlab.augmentation import Augmentation
 from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error, image_shape
 from lrlab.errors import UserError, wrong
@@ -26,7 +26,7 @@ class Batching:
 
     batch_size: int = 128  # images in one update, whatever computes it
     drop_last: bool = False  # leave out the last, smaller training batch of an epoch
-    cache: str = "auto"  # where images are kept once they are decoded, one of cache.CACHES
+    cache: str = "auto"  # where images are kept once they are decoded, one of placement.CACHES
     cache_bytes: int | None = None  # room for them; None: half of what is free
     cache_dir: str = "~/.cache/lrlab"  # the folder of those that are kept on disk
     workers: int = 0  # processes that decode images: at least so many once, exactly so many in each epoch without cache
@@ -47,7 +47,7 @@ class Batches:
     """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64.
 
     Images that are kept are read here, so that a mistake in them shows before training starts; `progress` is told how
-    many are. A place that `batching` names is taken without asking for its room, which `cache.choose` does.
+    many are. A place that `batching` names is taken without asking for its room, which `placement.choose` does.
     """
 
     def __init__(
@@ -78,16 +78,10 @@ class Batches:
     def _keep(self, progress: cache.Progress | None) -> tuple[Tensor, Tensor] | None:
         """All images and labels, on the device, in memory or mapped from the disk; None where they are not kept."""
         batching, place = self.batching, self.batching.cache
-        if place == "auto" and not cache.is_fixed(self.dataset):
-            place = "none"
-        if place == "none":
-            if isinstance(self.dataset, Images):
-                _ = self.dataset.tensors  # so that all workers share what is loaded now
-            return None
         with randomness.undisturbed():
             shape = image_shape(self.dataset)
         if place == "auto":
-            place = cache.choose(
+            place = placement.choose(
                 [self.dataset],
                 shape,
                 cache=place,
@@ -95,6 +89,10 @@ class Batches:
                 folder=batching.cache_folder,
                 device=self.device,
             ).place
+        if place == "none":
+            if isinstance(self.dataset, Images):
+                _ = self.dataset.tensors  # so that all workers share what is loaded now
+            return None
         return cache.keep(
             self.dataset,
             place,

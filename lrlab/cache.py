@@ -1,4 +1,4 @@
-"""Where the images of a data set live while it is trained on, and how they get there: decoded once, in parallel.
+"""Images that are kept: decoded once, in parallel, into memory or a file that later runs find.
 
 A cache holds labels (N,) int64 and then images (N, C, H, W) uint8 in one piece, mapped from a file on disk or from
 memory without a name, into which all decoding processes write; no pixel goes through a pipe and none is held twice.
@@ -6,11 +6,10 @@ memory without a name, into which all decoding processes write; no pixel goes th
 
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,94 +22,15 @@ from lrlab import randomness
 from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error
 from lrlab.errors import UserError, wrong
 from lrlab.folders import held
+from lrlab.placement import is_fixed
 from lrlab.signals import leave_to_the_parent
 
-KEPT = ("device", "memory", "disk")
-CACHES = ("auto", *KEPT, "none")
 _VERSION = 1  # of the file on disk
 _CHUNK = 128  # images that a process decodes at a time
 _IMAGES_WORTH_A_PROCESS = 256
 _IMAGES = "images"
 
 Progress = Callable[[int, int], None]  # is told how many images are read, of how many
-
-
-class Choice(NamedTuple):
-    """Where the images are kept, and how large they are there."""
-
-    place: str
-    size_bytes: int
-
-
-def is_fixed(dataset: MapDataset) -> bool:
-    """Whether reading an index always gives the same image: only the data set can know, and then it has a name."""
-    return hasattr(dataset, "fingerprint")
-
-
-def choose(
-    datasets: Sequence[MapDataset],
-    shape: tuple[int, ...],
-    *,
-    cache: str,
-    budget_bytes: int | None,
-    folder: Path,
-    device: torch.device,
-) -> Choice:
-    """Where to keep `datasets`, with images of `shape`: in `cache`, or the first place with room if that is "auto".
-
-    A place has room for `budget_bytes`, or if that is None for half of what is free there. Raises UserError where the
-    place that was asked for has too little; reads no image.
-    """
-    size = sum(len(dataset) for dataset in datasets) * prod(shape)
-    if cache == "none" or (cache == "auto" and not all(is_fixed(dataset) for dataset in datasets)):
-        return Choice("none", size)
-    for place in KEPT if cache == "auto" else [cache]:
-        room = budget_bytes if budget_bytes is not None else _free_bytes(place, folder, device) // 2
-        if size <= room:
-            return Choice("memory" if device.type == "cpu" and place == "device" else place, size)
-    if cache == "auto":
-        return Choice("none", size)
-    raise wrong(
-        "data.cache",
-        got=f"{cache} for images of {in_words(size)}",
-        allowed=f"up to {in_words(room)}, "
-        + ("data.cache_bytes" if budget_bytes is not None else "half of what is free"),
-        do="data.cache=auto, or data.cache_bytes=BYTES",
-    )
-
-
-def in_words(size_bytes: int) -> str:
-    """
-    >>> in_words(54_880_000), in_words(1797)
-    ('54.9 MB', '1.8 kB')
-    """
-    unit, name = next(((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB")) if size_bytes >= unit), (1e3, "kB"))
-    return f"{size_bytes / unit:.1f} {name}"
-
-
-def _free_bytes(place: str, folder: Path, device: torch.device) -> int:
-    if place == "disk":
-        existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
-        return shutil.disk_usage(existing).free if os.access(existing, os.W_OK) else 0
-    if place == "device" and device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if place == "device" and device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return _free_memory_bytes()
-
-
-def _free_memory_bytes() -> int:
-    """What Linux says it could still give, in this container too; elsewhere half of all there is."""
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    group = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # there is no such file, or it says "max"
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        free = min(free, max(limit - used, 0))
-    return free
 
 
 def keep(

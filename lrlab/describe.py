@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from lrlab import distributed
-from lrlab.cache import Choice, in_words
 from lrlab.checkpoint import flatten
 from lrlab.data import Splits
 from lrlab.folders import MACHINE
+from lrlab.placement import Choice, in_words
 from lrlab.plan import Plan
 
 _NO_HYPERPARAMETER = {

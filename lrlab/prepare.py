@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from lrlab import build, cache, checks, lint, scheduling, settings
+from lrlab import build, checks, lint, placement, scheduling, settings
 from lrlab.batches import Batching, batches_per_epoch
 from lrlab.compose import resolve
 from lrlab.data import Splits
@@ -59,7 +59,7 @@ def prepare(config: DictConfig) -> Prepared:
     build.build_optimizer(plain["optimizer"], None)
     splits = build.make(data_node, "data")
     settings.check_splits(splits, batching)
-    if batching.cache in cache.KEPT:  # "auto" always finds a place
+    if batching.cache in placement.KEPT:  # "auto" always finds a place
         choose_cache(batching, splits, device)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = scheduling.scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"))
@@ -71,15 +71,15 @@ def prepare(config: DictConfig) -> Prepared:
     return Prepared(plain, trainer, scheduler, batching, splits, plan, device, warnings)
 
 
-def place_images(prepared: Prepared) -> tuple[Prepared, cache.Choice]:
+def place_images(prepared: Prepared) -> tuple[Prepared, placement.Choice]:
     """The run with the place where its images are kept settled, and that place."""
     kept = choose_cache(prepared.batching, prepared.splits, prepared.device)
     return replace(prepared, batching=replace(prepared.batching, cache=kept.place)), kept
 
 
-def choose_cache(batching: Batching, splits: Splits, device: torch.device) -> cache.Choice:
+def choose_cache(batching: Batching, splits: Splits, device: torch.device) -> placement.Choice:
     """Where both splits are kept. Raises UserError where `batching` names a place that is too small for them."""
-    return cache.choose(
+    return placement.choose(
         [splits.train, splits.val],
         splits.shape,
         cache=batching.cache,

@@ -7,9 +7,9 @@ import torch
 
 from lrlab import checks, distributed
 from lrlab.batches import Batching, batches_per_epoch
-from lrlab.cache import CACHES
 from lrlab.data import Splits
 from lrlab.errors import wrong
+from lrlab.placement import CACHES
 from lrlab.precision import FORMATS
 from lrlab.trainer import MONITORS
 

@@ -90,6 +90,13 @@ def test_a_part_of_a_batch_is_that_part_whoever_makes_it_and_may_be_empty(place,
     source.close()
 
 
+def test_what_has_no_room_is_loaded():
+    source, expected = batches(in_memory(), cache_bytes=0), batches(in_memory())
+    assert source._kept is None
+    assert expected._kept is not None
+    assert equal(listed(source), listed(expected))
+
+
 def test_what_is_kept_is_not_changed_by_making_batches():
     for tensors in (IMAGES, IMAGES.float()):
         dataset = data.Images(N, (2, 6, 5), 4, lambda tensors=tensors: (tensors.clone(), LABELS))

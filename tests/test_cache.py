@@ -1,4 +1,4 @@
-"""Images are kept whole or not at all, where there is room, under a name that changes with their content."""
+"""Images are kept whole or not at all, under a name that changes with their content."""
 
 import multiprocessing
 import os
@@ -15,7 +15,7 @@ from PIL import Image
 from lrlab import cache, data
 from lrlab.errors import UserError
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU = torch.device("cpu")
 N = 10
 more_processes_than_cores = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
@@ -40,10 +40,6 @@ def in_processes(monkeypatch):
 def keep(dataset, place: str = "memory", folder: Path = Path("cache"), **settings) -> tuple[torch.Tensor, torch.Tensor]:
     settings = {"shape": (3, 6, 5), "num_classes": 2, "workers": 0, **settings}
     return cache.keep(dataset, place, folder=folder, device=CPU, **settings)
-
-
-def choose(wanted: str, *datasets, device: torch.device = CPU, budget: int | None = None) -> cache.Choice:
-    return cache.choose(datasets, (3, 6, 5), cache=wanted, budget_bytes=budget, folder=Path("cache"), device=device)
 
 
 def is_kept_whole(dataset, kept: tuple[torch.Tensor, torch.Tensor]) -> bool:
@@ -224,9 +220,7 @@ class Floats(Noisy):
 
 @pytest.mark.usefixtures("in_processes")
 @more_processes_than_cores
-def test_a_data_set_that_may_be_random_is_kept_only_on_request_and_then_alike_everywhere():
-    assert choose("auto", Noisy(), Noisy()).place == "none"
-    assert choose("memory", Noisy(), Noisy()).place == "memory"
+def test_a_data_set_that_may_be_random_is_kept_alike_everywhere():
     before = torch.get_rng_state()
     kept = [keep(Noisy(), place, workers=workers) for place in ("memory", "disk") for workers in (0, 3)]
     assert all(torch.equal(kept[0][0], images) for images, _ in kept)
@@ -238,32 +232,3 @@ def test_a_data_set_that_may_be_random_is_kept_only_on_request_and_then_alike_ev
 def test_floats_cannot_be_kept(place):
     with pytest.raises(UserError, match=r"data\.cache: got an image of float32 at index 0; .*; do: data\.cache=none"):
         keep(Floats(), place)
-
-
-def test_auto_takes_the_first_place_with_room_for_both_splits(files, monkeypatch):
-    size = 2 * N * 90
-    free = {"device": 2 * size, "memory": 2 * size, "disk": 2 * size}
-    monkeypatch.setattr(cache, "_free_bytes", lambda place, _folder, _device: free[place])
-    for place in ("device", "memory", "disk"):
-        assert choose("auto", files, files, device=CUDA) == (place, size)
-        free[place] -= 1  # half of it is too little now
-    assert choose("auto", files, files, device=CUDA) == ("none", size)
-    assert choose("auto", files, files, device=CUDA, budget=size).place == "device"
-    assert choose("auto", files, files, budget=size).place == "memory"  # the device's memory is this memory
-    assert choose("device", files, files, budget=size).place == "memory"
-    assert choose("none", files, files).place == "none"
-
-
-@pytest.mark.parametrize("place", ["device", "memory", "disk"])
-def test_a_place_that_is_too_small_is_an_error(files, monkeypatch, place):
-    message = rf"data\.cache: got {place} for images of 1\.8 kB; allowed: up to {{}}; do: data\.cache=auto, or "
-    with pytest.raises(UserError, match=message.format(r"1\.8 kB, data\.cache_bytes")):
-        choose(place, files, files, budget=1799)
-    monkeypatch.setattr(cache, "_free_bytes", lambda *_: 1000)
-    with pytest.raises(UserError, match=message.format(r"0\.5 kB, half of what is free")):
-        choose(place, files, files)
-
-
-def test_what_is_free_is_known_here():
-    for place in ("device", "memory", "disk"):
-        assert cache._free_bytes(place, Path("not/there/yet"), CPU) > 1_000_000

@@ -9,8 +9,8 @@ PACKAGE = Path(lrlab.__file__).parent
 LAYERS = [
     {"__init__", "errors", "schedules", "horizon", "folders", "terminal"},  # the standard library
     {
-        *("randomness", "distributed", "data", "augmentation", "cache", "batches", "models", "metrics", "precision"),
-        *("checkpoint", "tracking", "summary", "signals"),
+        *("randomness", "distributed", "data", "augmentation", "placement", "cache", "batches", "models", "metrics"),
+        *("precision", "checkpoint", "tracking", "summary", "signals"),
         *("hyperparameters", "plan", "audit", "chains", "greedy", "figures", "results", "inference"),
     },
     {"trainer", "range_test", "candidates", "verdicts", "comparison"},
@@ -26,8 +26,9 @@ SIDEWAYS = {
     "horizon": {"errors"},
     "folders": {"errors"},
     "augmentation": {"randomness"},
-    "cache": {"data", "randomness", "signals"},
-    "batches": {"data", "augmentation", "cache", "randomness", "signals"},
+    "placement": {"data"},
+    "cache": {"data", "placement", "randomness", "signals"},
+    "batches": {"data", "augmentation", "placement", "cache", "randomness", "signals"},
     "metrics": {"distributed"},
     "plan": {"hyperparameters"},
     "audit": {"plan"},
