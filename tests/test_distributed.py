@@ -126,7 +126,9 @@ def test_when_a_rank_is_killed_all_end_and_the_run_goes_on(victim):
     assert time.monotonic() - killed < 30
     assert processes_of(word) == []
     output = Path("output.txt").read_text()
-    assert "lrlab: error: ranks: got one that is gone (killed, or its machine lost)" in output
+    assert "SIGKILL" in output
+    if victim:  # torchrun may end the rank that is left before it has said a word, but not rank 0 before it has saved
+        assert "lrlab: error: ranks: got one that is gone (killed, or its machine lost)" in output
     run = only_run()
     done = len(history(run))
     assert done >= 2
