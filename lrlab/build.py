@@ -51,11 +51,12 @@ def try_model(description: str, shape: tuple[int, int, int], num_classes: int) -
 def build_optimizer(node: Node, parameters: Parameters, device: str = "cpu") -> torch.optim.Optimizer:
     """The optimizer over named `parameters`, in the groups that the node describes (see `groups.split`).
 
-    `fused`, where it has that setting and says null, is true on the `device` "cuda", and elsewhere torch's default.
+    `fused: auto` is true on the `device` "cuda", and elsewhere torch's default.
     """
     node = dict(node)
-    if device == "cuda" and "fused" in node and node["fused"] is None and not node.get("foreach"):
-        node["fused"] = True
+    if "fused" in node:
+        checks.choice("optimizer.fused", node["fused"], ("auto", True, False))
+        node["fused"] = node["fused"] if node["fused"] != "auto" else True if device == "cuda" else None
     node.pop("schedule", None)  # the scheduler's business
     named, decay_all = read_groups(node.pop("groups", {})), node.pop("decay_bias_and_norm", True)
     checks.flag("optimizer.decay_bias_and_norm", decay_all)

@@ -4,6 +4,7 @@ torchrun starts them. Rank 0 reads the command line, writes all files and says w
 Alone, every call here does nothing and costs nothing.
 """
 
+import json
 import os
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,6 +52,12 @@ def rank() -> int:
 
 def ranks() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def command() -> str:
+    """What a user types before `train.py` to start as many ranks as these on each machine."""
+    here = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return f"torchrun --nproc-per-node={here}" if ranks() > 1 else "python"
 
 
 def local_rank() -> int:
@@ -126,6 +134,9 @@ def dismiss() -> None:
 def say_why(reason: str) -> None:
     """Tell the other ranks why this one ends; the first reason stays."""
     _Here.broken = True
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):  # torchrun's last lines quote it
+        with suppress(OSError):
+            Path(file).write_text(json.dumps({"message": reason, "timestamp": int(time.time())}))
     if _Here.store is not None:
         with suppress(RuntimeError, ValueError):  # the machine that keeps it may be gone
             _Here.store.compare_set(_REASON, "", f"rank {rank()}: {reason}")

@@ -119,6 +119,8 @@ def _start(
         ),
         *(f"warning: {warning}" for warning in prepared.warnings),
     )
+    if prepared.trainer.compile:
+        display.say("compile    before the first update, which takes a minute or so")
     progress, audit = summary.Progress(), Audit(prepared.plan)
     if saved is not None:
         display.say(*restore(state, saved, prepared))
@@ -192,7 +194,7 @@ def _carry_out(this: Run, request: Request) -> float | None:
         _write_summary(this, "interrupted")
         this.display.say(
             f"stopped by {request.name} after update {this.state.step}, saved; to go on:",
-            f"python train.py resume={shlex.quote(str(this.folder))}",
+            f"{distributed.command()} train.py resume={shlex.quote(str(this.folder))}",
         )
     if request.number:
         raise Interrupted(request.number)

@@ -60,7 +60,9 @@ class Request:
         typed = [override for override in self.typed if key_of(override) != "sweep"]
         if value_of(typed, "hydra.sweep.dir") is None:
             typed.append(f"sweep={self.folder.name}")
-        return f"python train.py -m {shlex.join(typed)}"
+        from lrlab import distributed
+
+        return f"{distributed.command()} train.py -m {shlex.join(typed)}"
 
 
 def read_request(typed: list[str]) -> Request:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from math import prod
@@ -46,17 +47,19 @@ def choose(
     size = sum(len(dataset) for dataset in datasets) * prod(shape)
     if cache == "none" or (cache == "auto" and not all(is_fixed(dataset) for dataset in datasets)):
         return Choice("none", size)
+    if cache == "disk":
+        _require_writable(folder)
     for place in KEPT if cache == "auto" else [cache]:
         room = budget_bytes if budget_bytes is not None else _free_bytes(place, folder, device) // 2
         if size <= room:
             return Choice("memory" if device.type == "cpu" and place == "device" else place, size)
     if cache == "auto":
         return Choice("none", size)
+    why = "what data.cache_bytes allows" if budget_bytes is not None else "half of what is free there"
     raise wrong(
         "data.cache",
-        got=f"{cache} for images of {in_words(size)}",
-        allowed=f"up to {in_words(room)}, "
-        + ("data.cache_bytes" if budget_bytes is not None else "half of what is free"),
+        got=f"{cache}, for images of {in_words(size)}",
+        allowed=f"at most {in_words(room)}, {why}",
         do="data.cache=auto, or data.cache_bytes=BYTES",
     )
 
@@ -72,13 +75,37 @@ def in_words(size_bytes: int) -> str:
 
 def _free_bytes(place: str, folder: Path, device: torch.device) -> int:
     if place == "disk":
-        existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
-        return shutil.disk_usage(existing).free if os.access(existing, os.W_OK) else 0
+        return shutil.disk_usage(_existing(folder)).free if os.access(_existing(folder), os.W_OK) else 0
     if place == "device" and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if place == "device" and device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     return _free_memory_bytes()
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the first above it that exists."""
+    return next(path for path in [folder, *folder.absolute().parents] if path.exists())
+
+
+def _require_writable(folder: Path) -> None:
+    existing = _existing(folder)
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK) or not _makes_files(existing):
+        raise wrong(
+            "data.cache_dir",
+            got=f"{folder}, which cannot be written to",
+            allowed="a folder that can be made and written to",
+            do="data.cache_dir=FOLDER, or data.cache=auto",
+        )
+
+
+def _makes_files(folder: Path) -> bool:
+    """Whether a file can be made there: root may write everywhere, by the permissions, and yet not to /proc."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _free_memory_bytes() -> int:

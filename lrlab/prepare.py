@@ -59,6 +59,7 @@ def prepare(config: DictConfig) -> Prepared:
     build.build_optimizer(plain["optimizer"], None)
     splits = build.make(data_node, "data")
     settings.check_splits(splits, batching)
+    settings.check_parts(trainer, batching)
     if batching.cache in placement.KEPT:  # "auto" always finds a place
         choose_cache(batching, splits, device)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))

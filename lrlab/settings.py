@@ -132,6 +132,19 @@ def check_top_level(config: Node) -> None:
             raise wrong("extend", got=config["extend"], allowed="null, unless a run is resumed", do="trainer.epochs=N")
 
 
+def check_parts(trainer: TrainerSettings, batching: Batching) -> None:
+    """Raise UserError where a batch has fewer images than the ranks and the parts it is computed in."""
+    ranks = distributed.ranks()
+    if trainer.accumulate * ranks > batching.batch_size:
+        among = f" on each of {ranks} ranks" if ranks > 1 else ""
+        raise wrong(
+            "trainer.accumulate",
+            got=f"{trainer.accumulate} parts{among} of a batch of {batching.batch_size} images",
+            allowed=f"at most {batching.batch_size // ranks}, an image a part",
+            do="trainer.accumulate=4, or a larger data.batch_size",
+        )
+
+
 def check_splits(splits: Any, batching: Batching) -> None:
     """Raise UserError where `splits` are none, or cannot be made into the batches that `batching` asks for."""
     if not isinstance(splits, Splits):

@@ -33,11 +33,11 @@ def test_auto_takes_the_first_place_with_room_for_both_splits(monkeypatch):
 
 @pytest.mark.parametrize("place", ["device", "memory", "disk"])
 def test_a_place_that_is_too_small_is_an_error(monkeypatch, place):
-    message = rf"data\.cache: got {place} for images of 1\.8 kB; allowed: up to {{}}; do: data\.cache=auto, or "
-    with pytest.raises(UserError, match=message.format(r"1\.8 kB, data\.cache_bytes")):
+    message = rf"data\.cache: got {place}, for images of 1\.8 kB; allowed: at most {{}}; do: data\.cache=auto, or "
+    with pytest.raises(UserError, match=message.format(r"1\.8 kB, what data\.cache_bytes allows")):
         choose(place, FIXED, FIXED, budget=1799)
     monkeypatch.setattr(placement, "_free_bytes", lambda *_: 1000)
-    with pytest.raises(UserError, match=message.format(r"0\.5 kB, half of what is free")):
+    with pytest.raises(UserError, match=message.format(r"0\.5 kB, half of what is free there")):
         choose(place, FIXED, FIXED)
 
 
