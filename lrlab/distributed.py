@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lrlab.errors import UserError, in_words, wrong
+from lrlab.signals import unheeded_seconds
 
 _PATIENCE = timedelta(minutes=30)  # of a rank that waits for another, which may be decoding images
 _SECONDS_TO_HEAR = 2.0  # a rank that raises says why before the others notice that it is gone
 _SECONDS_TO_LEAVE = 5.0  # for ranks that know that another failed and are stuck in a call to it
+_SECONDS_TO_HEED = 20.0  # a signal: torchrun sends one when a rank is killed, which NCCL may never notice
 _REASON = "lrlab/reason"
 
 
@@ -190,8 +192,8 @@ def _leave_when_another_fails(store: dist.Store) -> None:
             return
         if failed:
             time.sleep(_SECONDS_TO_LEAVE)
-            if _Here.store is store:
-                os._exit(1)
+        if _Here.store is store and (failed or unheeded_seconds() > _SECONDS_TO_HEED):
+            os._exit(1)
 
 
 def add_up(values: Tensor) -> Tensor:

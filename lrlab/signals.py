@@ -21,6 +21,12 @@ class Request:
         return signal.Signals(self.number).name
 
 
+def unheeded_seconds() -> float:
+    """For how long a signal has asked the run in this process to stop; 0 where none has."""
+    request = _active[0] if _active else None
+    return time.monotonic() - request.at_seconds if request and request.number and request.at_seconds else 0.0
+
+
 SECONDS_OF_ONE_REQUEST = 0.5
 _SECONDS_TO_SAVE = 30
 _active: list[Request] = []

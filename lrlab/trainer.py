@@ -9,6 +9,8 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -207,17 +209,21 @@ def _gradients(
     Returns that loss () and the number () of images that were classified correctly, both over all ranks.
     """
     parts = min(accumulate, len(labels))
-    whole, correct = torch.zeros((), device=state.device), torch.zeros((), dtype=torch.int64, device=state.device)
-    for part, (x, y) in enumerate(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True), start=1):
+    batch = [(images, labels)]
+    if parts > 1:
+        batch = list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True))
+    losses, correct = [], []
+    for part, (x, y) in enumerate(batch, start=1):
         with distributed.keep_gradients(state.network) if part < parts else nullcontext():
             with state.precision.autocast():
                 logits = state.network(x)
                 loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
-            share = len(y) / size
-            state.precision.backward(loss if share == 1 else loss * (share * distributed.ranks()))
-        whole += loss.detach() * share
-        correct += count_correct(logits, y)
-    return distributed.add_up(whole), distributed.add_up(correct)
+            if (share := len(y) / size) != 1:
+                loss = loss * share
+            state.precision.backward(loss * distributed.ranks() if distributed.ranks() > 1 else loss)
+        losses.append(loss.detach())
+        correct.append(count_correct(logits, y))
+    return distributed.add_up(reduce(add, losses)), distributed.add_up(reduce(add, correct))
 
 
 def evaluate(state: TrainState, val: Batches) -> Generator[Evaluating, None, Result]:
