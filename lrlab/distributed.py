@@ -80,7 +80,9 @@ def process_group() -> Iterator[None]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_PATIENCE)
     _Here.store, _Here.broken = store, False
-    threading.Thread(target=_leave_when_another_fails, args=(store,), daemon=True).start()
+    over = threading.Event()
+    watch = threading.Thread(target=_leave_when_another_fails, args=(store, over), daemon=True)
+    watch.start()
     try:
         yield
     except Exception as error:
@@ -90,6 +92,8 @@ def process_group() -> Iterator[None]:
             raise
         raise lost from error
     finally:
+        over.set()
+        watch.join(_SECONDS_TO_LEAVE)  # a thread that is inside of the store when Python ends would abort the process
         _Here.store = None
         if not _Here.broken:  # or else it would wait for ranks that are gone
             dist.destroy_process_group()
@@ -182,17 +186,16 @@ def _reason() -> str:
     return ""
 
 
-def _leave_when_another_fails(store: dist.Store) -> None:
+def _leave_when_another_fails(store: dist.Store, over: threading.Event) -> None:
     """End this process where another rank failed and this one is stuck waiting for it, as NCCL would for long."""
-    while _Here.store is store:
-        time.sleep(0.5)
+    while not over.wait(0.5):
         try:
             failed = store.check([_REASON])
         except RuntimeError:
             return
-        if failed:
-            time.sleep(_SECONDS_TO_LEAVE)
-        if _Here.store is store and (failed or unheeded_seconds() > _SECONDS_TO_HEED):
+        if failed and over.wait(_SECONDS_TO_LEAVE):
+            return
+        if failed or unheeded_seconds() > _SECONDS_TO_HEED:
             os._exit(1)
 
 
