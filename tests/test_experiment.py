@@ -165,12 +165,12 @@ def processes():
 
 
 def carry_out(processes, folder: Path, *overrides: str, kill_after: tuple[int, float] | None = None) -> None:
-    """Train in a process of its own; kill it (rows of history, seconds) after its start and then some."""
+    """Train in a process of its own; kill it (rows of history, seconds) after it has something to go on from."""
     child = processes.Process(target=train, args=(folder, *overrides))
     child.start()
     if kill_after is not None:
         rows, seconds = kill_after
-        while child.is_alive() and not ((folder / "history.csv").exists() and len(history(folder)) >= rows):
+        while child.is_alive() and not ((folder / checkpoint.LAST).exists() and len(history(folder)) >= rows):
             time.sleep(0.005)
         time.sleep(seconds)
         if child.is_alive():
