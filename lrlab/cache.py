@@ -4,13 +4,11 @@ A cache holds labels (N,) int64 and then images (N, C, H, W) uint8 in one piece,
 memory without a name, into which all decoding processes write; no pixel goes through a pipe and none is held twice.
 """
 
-import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,13 +20,11 @@ from lrlab import randomness
 from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error
 from lrlab.errors import UserError, wrong
 from lrlab.folders import held
-from lrlab.placement import is_fixed
+from lrlab.placement import file_on_disk, is_fixed, is_whole, size_on_disk
 from lrlab.signals import leave_to_the_parent
 
-_VERSION = 1  # of the file on disk
 _CHUNK = 128  # images that a process decodes at a time
 _IMAGES_WORTH_A_PROCESS = 256
-_IMAGES = "images"
 
 Progress = Callable[[int, int], None]  # is told how many images are read, of how many
 
@@ -73,7 +69,7 @@ class _Reading(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        return len(self.dataset) * (8 + prod(self.shape))
+        return size_on_disk(self.dataset, self.shape)
 
     def views(self, path: Path, *, shared: bool) -> tuple[Tensor, Tensor]:
         """The images and labels in the file `path`, mapped: to be written if they are `shared`, or else only read."""
@@ -206,27 +202,17 @@ def _mapped(reading: _Reading, folder: Path) -> tuple[Tensor, Tensor]:
     if not is_fixed(reading.dataset):  # whoever asked for the disk says that it is, but not what it holds
         folder.mkdir(parents=True, exist_ok=True)
         return _in_memory(reading, folder)
-    home = folder / _key(reading)
-    file = home / _IMAGES
+    file = file_on_disk(reading.dataset, reading.shape, folder)
+    home = file.parent
     home.mkdir(parents=True, exist_ok=True)
-    if not _is_whole(file, reading):
+    if not is_whole(reading.dataset, reading.shape, file):
         with ExitStack() as stack:
             _hold(stack, home, reading)
-            if not _is_whole(file, reading):
+            if not is_whole(reading.dataset, reading.shape, file):
                 _write(file, reading)
     images, labels = reading.views(file, shared=False)
     check_labels(labels, reading.num_classes)
     return images, labels
-
-
-def _key(reading: _Reading) -> str:
-    content = (_VERSION, len(reading.dataset), reading.shape, reading.dataset.fingerprint())  # type: ignore[attr-defined]
-    return hashlib.sha256(repr(content).encode()).hexdigest()[:32]
-
-
-def _is_whole(file: Path, reading: _Reading) -> bool:
-    """A file gets its name when it is whole; another size is damage."""
-    return file.exists() and file.stat().st_size == reading.size_bytes
 
 
 def _hold(stack: ExitStack, home: Path, reading: _Reading) -> None:

@@ -27,7 +27,26 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Run `train.py`'s command line; exits with 0, 1 for an error, 130 or 143 for a signal."""
-    enter(_main_of_a_rank if int(os.environ.get("WORLD_SIZE", "1")) > 1 else _main)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _as_one_of_several()
+    else:
+        enter(_main)
+
+
+def _as_one_of_several() -> None:
+    """Run it as one of torchrun's processes, and leave without Python's own end.
+
+    There the threads of a process group are destroyed in an order that now and then aborts the process.
+    """
+    code = 0
+    try:
+        enter(_main_of_a_rank)
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def enter(command: Callable[[list[str]], None]) -> None:
@@ -116,6 +135,13 @@ def _sweep(typed: list[str]) -> None:
     from lrlab import multirun
 
     request = multirun.read_request(typed)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not request.is_ours:
+        raise wrong(
+            "hydra/launcher",
+            got=f"{request.launcher}, under torchrun",
+            allowed="lrlab, which trains one run after another on all ranks",
+            do="leave out hydra/launcher and hydra/sweeper, or torchrun",
+        )
     if request.is_ours:
         multirun.carry_out(request)
         return

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lrlab.errors import UserError, in_words, wrong
 from lrlab.signals import unheeded_seconds
 
-_PATIENCE = timedelta(minutes=30)  # of a rank that waits for another, which may be decoding images
+_PATIENCE = timedelta(hours=3)  # of a rank that waits for another, which may be decoding images
 _SECONDS_TO_HEAR = 2.0  # a rank that raises says why before the others notice that it is gone
 _SECONDS_TO_LEAVE = 5.0  # for ranks that know that another failed and are stuck in a call to it
 _SECONDS_TO_HEED = 20.0  # a signal: torchrun sends one when a rank is killed, which NCCL may never notice
@@ -56,10 +56,14 @@ def ranks() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def local_ranks() -> int:
+    """How many ranks this machine has."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if dist.is_initialized() else 1
+
+
 def command() -> str:
     """What a user types before `train.py` to start as many ranks as these on each machine."""
-    here = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return f"torchrun --nproc-per-node={here}" if ranks() > 1 else "python"
+    return f"torchrun --nproc-per-node={local_ranks()}" if ranks() > 1 else "python"
 
 
 def local_rank() -> int:
@@ -81,7 +85,8 @@ def process_group() -> Iterator[None]:
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_PATIENCE)
     _Here.store, _Here.broken = store, False
     over = threading.Event()
-    watch = threading.Thread(target=_leave_when_another_fails, args=(store, over), daemon=True)
+    own = store.clone()  # one client serves one call at a time, and the main thread may wait in one for long
+    watch = threading.Thread(target=_leave_when_another_fails, args=(own, over), daemon=True)
     watch.start()
     try:
         yield
@@ -117,8 +122,10 @@ def together(task: Any, *, alike: tuple[type[BaseException], ...]) -> Iterator[N
     if ranks() == 1:
         yield
         return
-    from_first(task)
     try:
+        if _Here.broken:
+            raise PeerFailed("ranks: got one that failed before; allowed: all of them; do: start again")
+        from_first(task)
         yield
     except alike:
         raise
@@ -157,14 +164,13 @@ def explain(error: BaseException) -> UserError | None:
     """`PeerFailed` with the other rank's own reason where `error` came of talking to one that is gone, else None."""
     if ranks() == 1 or not isinstance(error, RuntimeError) or isinstance(error, UserError):
         return None
-    talk = any(name in str(error) for name in ("gloo", "Gloo", "NCCL", "Connection", "Broken pipe"))
-    if not isinstance(error, dist.DistError) and not talk:
+    if not isinstance(error, dist.DistError) and not any(name in str(error) for name in ("gloo/", "Gloo", "NCCL")):
         return None
     _Here.broken = True
-    reason = _reason()
+    reason, said = _reason(), str(error).strip().splitlines()[0][:200]
     lost = wrong(
         "ranks",
-        got=f"one that is gone ({reason or 'killed, or its machine lost'})",
+        got=f"one that is gone ({reason or f'killed, or its machine lost: {said}'})",
         allowed="all of them until the end",
         do="start the run again, with resume=FOLDER where it has a checkpoint",
     )
@@ -193,8 +199,8 @@ def _leave_when_another_fails(store: dist.Store, over: threading.Event) -> None:
             failed = store.check([_REASON])
         except RuntimeError:
             return
-        if failed and over.wait(_SECONDS_TO_LEAVE):
-            return
+        if _Here.broken or (failed and over.wait(_SECONDS_TO_LEAVE)) or _Here.broken:
+            return  # this rank knows, and leaves by itself
         if failed or unheeded_seconds() > _SECONDS_TO_HEED:
             os._exit(1)
 
@@ -204,6 +210,14 @@ def add_up(values: Tensor) -> Tensor:
     if ranks() > 1:
         dist.all_reduce(values)
     return values
+
+
+def add_up_both(loss: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """The sums of every rank's `loss` () and `count` (), in one exchange."""
+    if ranks() == 1:
+        return loss, count
+    sums = add_up(torch.stack([loss.double(), count.double()]))
+    return sums[0].to(loss.dtype), sums[1].to(count.dtype)
 
 
 def largest(value: int) -> int:

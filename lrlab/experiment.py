@@ -267,6 +267,13 @@ def _explain(error: BaseException) -> UserError | None:
     """What the user can do about an error that torch raised, None where that is not known."""
     if lost := distributed.explain(error):
         return lost
+    if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
+        return wrong(
+            "model",
+            got=f"parameters that get no gradient, with {distributed.ranks()} ranks",
+            allowed="a model that uses all of its parameters in every forward pass",
+            do="freeze or remove them, or train with one process",
+        )
     if isinstance(error, RuntimeError) and "deterministic" in str(error):
         return _no_deterministic_way(error)
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):

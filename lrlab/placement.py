@@ -1,5 +1,6 @@
 """Where there is room for the images of a data set while it is trained on, known before any is read."""
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from lrlab.data import MapDataset
 from lrlab.errors import wrong
 
 KEPT = ("device", "memory", "disk")
+_VERSION = 1  # of the file on disk
 CACHES = ("auto", *KEPT, "none")
 
 
@@ -47,11 +49,16 @@ def choose(
     size = sum(len(dataset) for dataset in datasets) * prod(shape)
     if cache == "none" or (cache == "auto" and not all(is_fixed(dataset) for dataset in datasets)):
         return Choice("none", size)
-    if cache == "disk":
-        _require_writable(folder)
+    if cache == "disk" and not _is_writable(folder) and not _are_there(datasets, shape, folder):
+        raise wrong(
+            "data.cache_dir",
+            got=f"{folder}, which cannot be written to",
+            allowed="a folder that can be made and written to",
+            do="data.cache_dir=FOLDER, or data.cache=auto",
+        )
     for place in KEPT if cache == "auto" else [cache]:
         room = budget_bytes if budget_bytes is not None else _free_bytes(place, folder, device) // 2
-        if size <= room:
+        if size <= room or (place == "disk" and _are_there(datasets, shape, folder)):
             return Choice("memory" if device.type == "cpu" and place == "device" else place, size)
     if cache == "auto":
         return Choice("none", size)
@@ -62,6 +69,29 @@ def choose(
         allowed=f"at most {in_words(room)}, {why}",
         do="data.cache=auto, or data.cache_bytes=BYTES",
     )
+
+
+def file_on_disk(dataset: MapDataset, shape: tuple[int, ...], folder: Path) -> Path:
+    """The file below `folder` for this very content of a data set that has a fingerprint."""
+    content = (_VERSION, len(dataset), tuple(shape), dataset.fingerprint())  # type: ignore[attr-defined]
+    return folder / hashlib.sha256(repr(content).encode()).hexdigest()[:32] / "images"
+
+
+def size_on_disk(dataset: MapDataset, shape: tuple[int, ...]) -> int:
+    """Bytes of that file: labels (N,) int64 and images (N, C, H, W) uint8."""
+    return len(dataset) * (8 + prod(shape))
+
+
+def is_whole(dataset: MapDataset, shape: tuple[int, ...], file: Path) -> bool:
+    """A file gets its name when it is whole; another size is damage."""
+    return file.exists() and file.stat().st_size == size_on_disk(dataset, shape)
+
+
+def _are_there(datasets: Sequence[MapDataset], shape: tuple[int, ...], folder: Path) -> bool:
+    """Whether an earlier run left all of them on disk, so that they need no room."""
+    if not folder.is_dir() or not all(is_fixed(dataset) for dataset in datasets):
+        return False
+    return all(is_whole(dataset, shape, file_on_disk(dataset, shape, folder)) for dataset in datasets)
 
 
 def in_words(size_bytes: int) -> str:
@@ -88,15 +118,9 @@ def _existing(folder: Path) -> Path:
     return next(path for path in [folder, *folder.absolute().parents] if path.exists())
 
 
-def _require_writable(folder: Path) -> None:
+def _is_writable(folder: Path) -> bool:
     existing = _existing(folder)
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK) or not _makes_files(existing):
-        raise wrong(
-            "data.cache_dir",
-            got=f"{folder}, which cannot be written to",
-            allowed="a folder that can be made and written to",
-            do="data.cache_dir=FOLDER, or data.cache=auto",
-        )
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK) and _makes_files(existing)
 
 
 def _makes_files(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from lrlab.precision import FORMATS
 from lrlab.trainer import MONITORS
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+GRAPHS = ("reduce-overhead", "max-autotune")
 GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
 
 Node = dict[str, Any]
@@ -52,6 +53,13 @@ def trainer_settings(node: Node) -> TrainerSettings:
     checks.choice("trainer.compile", settings.compile, COMPILE)
     checks.choice("trainer.channels_last", settings.channels_last, ("auto", True, False))
     checks.number("trainer.accumulate", settings.accumulate, whole=True, low=1, example=4)
+    if settings.accumulate > 1 and settings.compile in GRAPHS:  # pytorch#96693: a part overwrites another's gradients
+        raise wrong(
+            "trainer.accumulate",
+            got=f"{settings.accumulate}, with trainer.compile={settings.compile}, whose CUDA graphs reuse their memory",
+            allowed="1 with these modes",
+            do="trainer.compile=true",
+        )
     return settings
 
 
@@ -65,6 +73,13 @@ def find_device(name: Any) -> torch.device:
         here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         here.append("mps")
+    ranks = distributed.ranks()
+    if ranks > 1 and (name == "mps" or str(name).startswith("cuda:")):
+        raise wrong(
+            "trainer.device", got=f"{name} for {ranks} ranks", allowed="auto, cpu, cuda", do="trainer.device=auto"
+        )
+    if ranks > 1 and here[-1] == "mps":
+        here.pop()
     if name == "auto":
         name = "cuda" if "cuda" in here else here[-1]
     if name not in here:
@@ -79,7 +94,7 @@ def find_device(name: Any) -> torch.device:
 
 def _own_gpu() -> torch.device:
     count, own = torch.cuda.device_count(), distributed.local_rank()
-    if own >= count:
+    if distributed.local_ranks() > count:
         raise wrong(
             "trainer.device",
             got=f"more ranks on a machine than its {count} GPU{'s' if count > 1 else ''}",

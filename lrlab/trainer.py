@@ -90,10 +90,12 @@ class TrainState:
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
         """Load its state, but for how it computes, which is this device's business."""
-        ways = [{way: group.get(way) for way in _WAYS} for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(saved)
-        for group, own in zip(self.optimizer.param_groups, ways, strict=True):
-            group.update({way: value for way, value in own.items() if way in group})
+        # Before it is loaded: by these torch decides on which device Adam counts its steps.
+        groups = [
+            {**theirs, **{way: own[way] for way in _WAYS if way in own}}
+            for theirs, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True)
+        ]
+        self.optimizer.load_state_dict({**saved, "param_groups": groups})
 
 
 _WAYS = ("fused", "foreach", "capturable")
@@ -223,7 +225,7 @@ def _gradients(
             state.precision.backward(loss * distributed.ranks() if distributed.ranks() > 1 else loss)
         losses.append(loss.detach())
         correct.append(count_correct(logits, y))
-    return distributed.add_up(reduce(add, losses)), distributed.add_up(reduce(add, correct))
+    return distributed.add_up_both(reduce(add, losses), reduce(add, correct))
 
 
 def evaluate(state: TrainState, val: Batches) -> Generator[Evaluating, None, Result]:

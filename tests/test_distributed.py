@@ -99,14 +99,14 @@ def test_a_signal_to_torchrun_saves_and_the_checkpoint_goes_on_with_other_ranks(
 
 
 def test_a_run_of_two_ranks_that_was_stopped_ends_as_if_it_had_not_been(tmp_path):
-    settings = (*SIZES, "model=mlp", "model.dropout=0.3", "scheduler=cosine", "data.shift=1", "trainer.epochs=40")
+    settings = (*SIZES, "model=mlp", "model.dropout=0.3", "scheduler=cosine", "data.shift=1", "trainer.epochs=150")
     torchrun(2, *settings, f"hydra.run.dir={tmp_path / 'whole'}")
     process = start(2, *settings)
     wait_for_epochs(3)
     process.send_signal(signal.SIGTERM)
     process.wait(60)
     run = only_run()
-    assert 3 < summary(run)["updates"] < 160
+    assert 3 < summary(run)["updates"] < 600
     torchrun(2, f"resume={run}")
     assert same_weights(weights(run), weights(tmp_path / "whole"))
     assert history(run) == history(tmp_path / "whole")
@@ -128,7 +128,7 @@ def test_when_a_rank_is_killed_all_end_and_the_run_goes_on(victim):
     output = Path("output.txt").read_text()
     assert "SIGKILL" in output
     if victim:  # torchrun may end the rank that is left before it has said a word, but not rank 0 before it has saved
-        assert "lrlab: error: ranks: got one that is gone (killed, or its machine lost)" in output
+        assert "lrlab: error: ranks: got one that is gone (killed, or its machine lost" in output
     run = only_run()
     done = len(history(run))
     assert done >= 2
@@ -170,6 +170,11 @@ def test_a_sweep_on_two_ranks_finishes_what_does_not_diverge():
     }
     assert sorted(said.values()) == ["diverged", "diverged", "finished", "finished"]
     assert all((status == "diverged") == ("lr=1000" in name) for name, status in said.items())
+
+
+def test_a_sweep_under_torchrun_takes_no_other_launcher():
+    output = torchrun(2, "-m", *SETTINGS, "scheduler=step,cosine", "hydra/launcher=basic", code=1)
+    assert "hydra/launcher: got basic, under torchrun; allowed: lrlab" in output
 
 
 def test_a_batch_that_has_no_image_for_a_rank_is_a_mistake():

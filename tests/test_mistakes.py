@@ -72,6 +72,7 @@ BEFORE_ANY_DATA = {
     "trainer.precision=bf61": r"trainer\.precision: got 'bf61'; .*; do: trainer\.precision=bf16",
     "trainer.compile=1": r"trainer\.compile: got 1; allowed: false, true, default, reduce-overhead",
     "trainer.channels_last=yess": r"trainer\.channels_last: got 'yess'; allowed: auto, true, false",
+    "trainer.accumulate=2 trainer.compile=reduce-overhead": r"trainer\.accumulate: got 2, with trainer\.compile=reduce-overhead",
     "trainer.accumulate=65": r"trainer\.accumulate: got 65 parts of a batch of 64 images; allowed: at most 64",
     "trainer.accumulate=0": r"trainer\.accumulate: got 0; allowed: an integer >= 1",
     "trainer.monitor=acc": r"trainer\.monitor: got 'acc'; allowed: val_loss, ",

@@ -50,3 +50,16 @@ def test_what_may_be_random_is_kept_only_on_request():
     assert choose("auto", FIXED, FIXED).place == "memory"
     assert choose("auto", FIXED, MAYBE_RANDOM).place == "none"
     assert choose("memory", FIXED, MAYBE_RANDOM).place == "memory"
+
+
+def test_what_is_on_disk_already_needs_no_room(monkeypatch):
+    monkeypatch.setattr(placement, "_free_bytes", lambda *_: 0)
+    with pytest.raises(UserError, match=r"data\.cache: got disk"):
+        choose("disk", FIXED)
+    file = placement.file_on_disk(FIXED, (3, 6, 5), Path("cache"))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(placement.size_on_disk(FIXED, (3, 6, 5))))
+    assert choose("disk", FIXED).place == "disk"
+    assert choose("auto", FIXED).place == "disk"
+    file.write_bytes(b"cut short")
+    assert choose("auto", FIXED).place == "none"

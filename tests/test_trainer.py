@@ -271,3 +271,19 @@ def test_a_compiled_model_is_not_compiled_again_for_another_lr():
     assert len(set(lrs)) == 22 * STEPS > 100
     assert lrs == [update.applied["lr"] for update in updates(expected)]
     assert equal(state.model, plain.model)
+
+
+def test_a_checkpoint_from_another_device_keeps_this_devices_way_to_compute():
+    def start(fused: bool | None) -> TrainState:
+        randomness.seed_everything(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=fused)
+        return TrainState(model, optimizer, HALVED_EACH_EPOCH(optimizer), CPU)
+
+    for theirs, own in ((None, True), (True, None)):
+        first, second = start(theirs), start(own)
+        run(first, epochs=1)
+        second.load_state_dict(copy.deepcopy(first.state_dict()))
+        assert second.optimizer.param_groups[0]["fused"] is own
+        events = run(second, epochs=2)
+        assert len(updates(events)) == STEPS
