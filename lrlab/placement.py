@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from lrlab.data import MapDataset
+from lrlab.data import Images, MapDataset
 from lrlab.errors import wrong
 
 KEPT = ("device", "memory", "disk")
@@ -88,8 +88,8 @@ def is_whole(dataset: MapDataset, shape: tuple[int, ...], file: Path) -> bool:
 
 
 def _are_there(datasets: Sequence[MapDataset], shape: tuple[int, ...], folder: Path) -> bool:
-    """Whether an earlier run left all of them on disk, so that they need no room."""
-    if not folder.is_dir() or not all(is_fixed(dataset) for dataset in datasets):
+    """Whether an earlier run left all of them on disk, so that they need no room, as far as is known unread."""
+    if not folder.is_dir() or any(isinstance(one, Images) or not is_fixed(one) for one in datasets):
         return False
     return all(is_whole(dataset, shape, file_on_disk(dataset, shape, folder)) for dataset in datasets)
 
