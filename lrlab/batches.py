@@ -47,7 +47,8 @@ class Batches:
     """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64.
 
     Images that are kept are read here, so that a mistake in them shows before training starts; `progress` is told how
-    many are. A place that `batching` names is taken without asking for its room, which `placement.choose` does.
+    many are. Training images that one process keeps in memory are read beside the first epoch instead, in its order.
+    A place that `batching` names is taken without asking for its room, which `placement.choose` does.
     """
 
     def __init__(
@@ -73,34 +74,39 @@ class Batches:
         self._mean, self._std = self._channels(batching.mean), self._channels(batching.std)
         self._places = _Places()
         self._loader: DataLoader | None = None
-        self._kept = self._keep(progress)
-
-    def _keep(self, progress: cache.Progress | None) -> tuple[Tensor, Tensor] | None:
-        """All images and labels, on the device, in memory or mapped from the disk; None where they are not kept."""
-        batching, place = self.batching, self.batching.cache
+        self._arriving: cache.Arriving | None = None
         with randomness.undisturbed():
-            shape = image_shape(self.dataset)
+            self._shape = image_shape(dataset)
+        self._place = self._chosen_place()
+        self._kept: tuple[Tensor, Tensor] | None = None  # all, on the device, in memory or mapped from the disk
+        if self._place == "none":
+            if isinstance(dataset, Images):
+                _ = dataset.tensors  # so that all workers share what is loaded now
+        elif not train or ranks > 1 or self._place == "disk" or isinstance(dataset, Images):
+            self._kept = self._keep(progress)
+
+    def _chosen_place(self) -> str:
+        batching, place = self.batching, self.batching.cache
         if place == "auto":
             place = placement.choose(
                 [self.dataset],
-                shape,
+                self._shape,
                 cache=place,
                 budget_bytes=batching.cache_bytes,
                 folder=batching.cache_folder,
                 device=self.device,
             ).place
-        if place == "none":
-            if isinstance(self.dataset, Images):
-                _ = self.dataset.tensors  # so that all workers share what is loaded now
-            return None
+        return place
+
+    def _keep(self, progress: cache.Progress | None) -> tuple[Tensor, Tensor]:
         return cache.keep(
             self.dataset,
-            place,
-            shape=shape,
+            self._place,
+            shape=self._shape,
             num_classes=self.num_classes,
-            folder=batching.cache_folder,
+            folder=self.batching.cache_folder,
             device=self.device,
-            workers=batching.workers,
+            workers=self.batching.workers,
             progress=progress,
         )
 
@@ -123,11 +129,17 @@ class Batches:
             yield self._finish(images, draws), labels
 
     def close(self) -> None:
-        """End the loader's workers; without it they would hold up the end of the process."""
+        """End all processes that read; without it they would hold up the end of this one."""
+        self._stop_arriving()
         iterator = getattr(self._loader, "_iterator", None)
         if iterator is not None:
             iterator._shutdown_workers()
         self._loader = None
+
+    def _stop_arriving(self) -> None:
+        if self._arriving is not None:
+            self._arriving.close()
+        self._arriving = None
 
     def _draws(self, epoch: int, parts: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """What decides the augmentation of each of `parts`, a row for each of its samples; None for no augmentation."""
@@ -154,12 +166,35 @@ class Batches:
     def _raw(self, epoch: int, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Images as the data set stores them and labels, on the device, for each of the index lists `parts`."""
         if self._kept is None:
-            yield from self._loaded(epoch, parts)
+            yield from self._loaded(epoch, parts) if self._place == "none" else self._arrived(parts)
             return
         images, labels = self._kept
         near = _joined(parts).to(images.device).split([len(part) for part in parts])  # one transfer, not one a batch
         for part in near:
             yield self._on_device(images.index_select(0, part)), self._on_device(labels.index_select(0, part))
+
+    def _arrived(self, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `_raw`, while the images are being read, those of `parts` first; once all are there, they are kept."""
+        self._stop_arriving()  # of an epoch that was left early
+        first = _joined(parts)
+        later = torch.ones(self.samples, dtype=torch.bool).index_fill_(0, first, False).nonzero().flatten()
+        arriving = self._arriving = cache.Arriving(
+            self.dataset,
+            torch.cat([first, later]),
+            shape=self._shape,
+            num_classes=self.num_classes,
+            workers=self.batching.workers,
+        )
+        images, labels, needed = arriving.images, arriving.labels, 0
+        for part in parts:
+            needed += len(part)
+            arriving.wait(needed)
+            yield self._on_device(images.index_select(0, part)), self._on_device(labels.index_select(0, part))
+        arriving.wait(self.samples)
+        self._stop_arriving()
+        if self._place == "device":
+            images, labels = images.to(self.device), labels.to(self.device)
+        self._kept = images, labels
 
     def _on_device(self, batch: Tensor) -> Tensor:
         """`batch` copied to the device while the device computes; a pinned source is what lets it do both."""

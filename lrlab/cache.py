@@ -1,5 +1,7 @@
 """Images that are kept: decoded once, in parallel, into memory or a file that later runs find.
 
+Those in memory can be used while they are still being decoded, in the order in which they are needed.
+
 A cache holds labels (N,) int64 and then images (N, C, H, W) uint8 in one piece, mapped from a file on disk or from
 memory without a name, into which all decoding processes write; no pixel goes through a pipe and none is held twice.
 """
@@ -58,6 +60,30 @@ def keep(
     return images, labels
 
 
+class Arriving:
+    """Images (N, C, H, W) uint8 and labels (N,) int64 that are read into memory while they are used, in `order` (N,).
+
+    They are there once `wait` has returned; `close` ends the processes that read, whether or not they are done.
+    """
+
+    def __init__(self, dataset: MapDataset, order: Tensor, *, shape: tuple[int, ...], num_classes: int, workers: int):
+        reading = _Reading(dataset, tuple(shape), num_classes, workers, _unheard)
+        self._open = ExitStack()
+        path = self._open.enter_context(_sized(reading, None))
+        self.images, self.labels = reading.views(path, shared=True)
+        self._arrivals = reading.arrivals(path, order)
+        self._open.callback(self._arrivals.close)
+        self._there = 0
+
+    def wait(self, count: int) -> None:
+        """Wait for the first `count` of the order. Raises UserError where one is not what it should be."""
+        while self._there < count:
+            self._there = next(self._arrivals)
+
+    def close(self) -> None:
+        self._open.close()
+
+
 class _Reading(NamedTuple):
     """A data set that is to be read whole, and how."""
 
@@ -78,7 +104,7 @@ class _Reading(NamedTuple):
         return whole[8 * count :].view(count, *self.shape), whole[: 8 * count].view(torch.int64)
 
     def into(self, path: Path) -> tuple[Tensor, Tensor]:
-        """Read the data set into the file `path`, which has its size; the images and labels there, checked."""
+        """Read the data set into the file `path`, which has its size; the images and labels there."""
         images, labels = self.views(path, shared=True)
         if isinstance(self.dataset, Images):
             source = self.dataset.tensors
@@ -86,17 +112,22 @@ class _Reading(NamedTuple):
             images.copy_(source[0])
             labels.copy_(source[1])
         else:
-            self._decode(path)
-        check_labels(labels, self.num_classes)
+            for done in self.arrivals(path, torch.arange(len(self.dataset))):
+                self.progress(done, len(self.dataset))
         return images, labels
 
-    def _decode(self, path: Path) -> None:
-        count = len(self.dataset)
-        workers = min(max(self.workers, _cores()), count // _IMAGES_WORTH_A_PROCESS)
+    def arrivals(self, path: Path, order: Tensor) -> Iterator[int]:
+        """Decode into the file `path`; of the images and labels in `order` (N,), how many are there, again and again.
+
+        The processes go on by themselves, however slowly this is iterated over.
+        """
+        workers = min(max(self.workers, _cores()), len(order) // _IMAGES_WORTH_A_PROCESS)
+        work = _Chunks(self, path, order)
         loader = DataLoader(
-            _Chunks(self, path),
+            work,
             batch_size=None,
             num_workers=workers,
+            prefetch_factor=len(work) if workers else None,  # an item is a number
             collate_fn=_as_it_is,
             worker_init_fn=leave_to_the_parent,
             generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
@@ -105,7 +136,7 @@ class _Reading(NamedTuple):
         try:
             for read in chunks:
                 done += read
-                self.progress(done, count)
+                yield done
         except UserError as error:
             raise UserError(describe_error(error)) from error
         finally:
@@ -115,20 +146,20 @@ class _Reading(NamedTuple):
 class _Chunks(Dataset):
     """The work of decoding in pieces; each item that is asked for is done, and is the number of images in it."""
 
-    def __init__(self, reading: _Reading, path: Path):
-        self.dataset, self.count = reading.dataset, len(reading.dataset)
+    def __init__(self, reading: _Reading, path: Path, order: Tensor):
+        self.dataset, self.pieces = reading.dataset, order.split(_CHUNK)
         self.fixed = is_fixed(self.dataset)  # or else it may draw, and does so by index, whoever reads it
         self.reading, self.path = reading._replace(progress=_unheard), path
         self.views: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
-        return (self.count + _CHUNK - 1) // _CHUNK
+        return len(self.pieces)
 
     def __getitem__(self, chunk: int) -> int:
         if self.views is None:
             self.views = self.reading.views(self.path, shared=True)
         images, labels = (view.numpy() for view in self.views)  # small writes cost a third of what a tensor's do
-        indices = range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, self.count))
+        indices = self.pieces[chunk].tolist()
         with randomness.undisturbed():
             for index in indices:
                 if not self.fixed:
@@ -138,6 +169,7 @@ class _Chunks(Dataset):
                 _require_uint8(pixels, index)
                 _require_shape(pixels, self.reading.shape, index)
                 images[index], labels[index] = pixels.numpy(), int(label)
+        check_labels(self.views[1][self.pieces[chunk]], self.reading.num_classes, indices)
         return len(indices)
 
 
@@ -176,10 +208,17 @@ def _require_shape(pixels: Tensor, shape: tuple[int, ...], index: int) -> None:
 
 def _in_memory(reading: _Reading, folder: Path | None = None) -> tuple[Tensor, Tensor]:
     """The images and labels, read into a file without a name: in memory, or on the disk of `folder`."""
+    with _sized(reading, folder) as path:
+        return reading.into(path)
+
+
+@contextmanager
+def _sized(reading: _Reading, folder: Path | None) -> Iterator[Path]:
+    """A file as of `_nameless` that has room for what is to be read."""
     with _nameless(folder) as path:
         with path.open("r+b") as handle:
             (os.ftruncate if folder is None else _reserve)(handle.fileno(), reading.size_bytes)
-        return reading.into(path)
+        yield path
 
 
 @contextmanager

@@ -1,12 +1,16 @@
 """Batches are a pure function of (seed, epoch, index), whatever makes them."""
 
+import itertools
+import multiprocessing
 import random
+import time
+from pathlib import Path
 
 import numpy
 import pytest
 import torch
 
-from lrlab import cache, data
+from lrlab import cache, data, randomness
 from lrlab.batches import Batches, Batching, batches_per_epoch
 from lrlab.errors import UserError
 
@@ -69,6 +73,64 @@ def test_any_cache_and_any_number_of_workers_give_the_same_batches(monkeypatch, 
         assert equal(listed(source, epoch=0), listed(expected, epoch=0))
         assert equal(listed(source, epoch=4, start=2), listed(expected, epoch=4)[2:])
         source.close()
+
+
+class Waiting(Plain):
+    """The image at `index` cannot be read before somebody makes a file."""
+
+    def __init__(self, index: int):
+        super().__init__()
+        self.index = index
+
+    def __getitem__(self, index: int) -> tuple:
+        patience = 300
+        while index == self.index and not Path("go").exists():
+            time.sleep(0.1)
+            patience -= 1
+            assert patience, "an image was waited for that is not needed yet"
+        return super().__getitem__(index)
+
+
+@pytest.fixture
+def two_readers(monkeypatch):
+    monkeypatch.setattr(cache, "_cores", lambda: 2)
+    monkeypatch.setattr(cache, "_IMAGES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(cache, "_CHUNK", 4)
+
+
+@more_than_some_machines_have_cores
+@pytest.mark.usefixtures("two_readers")
+@pytest.mark.parametrize("start", [0, 2])
+def test_training_starts_before_the_last_image_of_its_first_epoch_is_read(start):
+    expected = listed(batches(in_memory(), **AUGMENTED), 1, start)
+    last = torch.randperm(N, generator=randomness.generator(0, "order", 1))[-1]
+    source = batches(Waiting(int(last)), cache="memory", **AUGMENTED)
+    epoch, made = source.epoch(1, start), []
+    for images, labels in itertools.islice(epoch, 2):
+        made.append((images, labels))
+    Path("go").touch()
+    assert equal([*made, *epoch], expected)
+    assert multiprocessing.active_children() == []  # nothing is read any more
+    assert equal(listed(source, 2), listed(batches(in_memory(), **AUGMENTED), 2))
+
+
+@more_than_some_machines_have_cores
+@pytest.mark.usefixtures("two_readers")
+def test_an_epoch_that_is_left_while_images_are_read_can_be_entered_again():
+    source = batches(Plain(), cache="memory")
+    epoch = source.epoch(0)
+    next(epoch)
+    source.close()
+    assert multiprocessing.active_children() == []
+    next(source.epoch(0))
+    assert equal(listed(source), listed(batches(in_memory())))
+
+
+def test_an_image_that_cannot_be_read_ends_the_first_epoch_where_it_is_needed():
+    source = batches(Wrong(), cache="memory")
+    with pytest.raises(UserError, match=r"^data: got images of shapes \(2, 6, 5\) \(index 0\) and \(2, 5, 5\) \(7\); "):
+        listed(source)
+    assert source._kept is None
 
 
 @more_than_some_machines_have_cores

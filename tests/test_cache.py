@@ -170,6 +170,32 @@ def test_what_a_killed_process_left_is_not_taken_for_whole():
     assert [path.name for path in Path("cache").glob("*/*")] == ["images"]
 
 
+class Many(Counted):
+    """More images than anybody will wait for."""
+
+    def __len__(self) -> int:
+        return 100_000
+
+
+def read_until_killed() -> None:
+    order = torch.arange(len(Many()))
+    arriving = cache.Arriving(Many(), order, shape=(3, 6, 5), num_classes=2, workers=2)
+    arriving.wait(99)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("in_processes")
+def test_who_reads_ends_when_nobody_is_left_to_read_for():
+    process = multiprocessing.get_context("fork").Process(target=read_until_killed)
+    process.start()
+    process.join()
+    sizes = [-1, Path("read.txt").stat().st_size]
+    while sizes[-1] > sizes[-2]:
+        assert len(sizes) < 30, "they read on"
+        time.sleep(1)
+        sizes.append(Path("read.txt").stat().st_size)
+
+
 @pytest.mark.usefixtures("in_processes")
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_a_stop_while_reading_leaves_nothing(files, place):
