@@ -128,6 +128,11 @@ class Batches:
         for draws, (images, labels) in zip(self._draws(epoch, parts), self._raw(epoch, parts), strict=True):
             yield self._finish(images, draws), labels
 
+    def reseed(self, seed: int) -> None:
+        """Make the batches of another seed from now on, of images that are not read anew where they are kept."""
+        self.close()
+        self.seed = seed
+
     def close(self) -> None:
         """End all processes that read; without it they would hold up the end of this one."""
         self._stop_arriving()

@@ -11,7 +11,7 @@ import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,34 +102,37 @@ Test = tuple[int, list[tuple[float, float]], Suggestion | None]
 
 def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
     """A range test for each seed, each on a model, an optimizer and an order of the data of its own."""
-    from lrlab import build, randomness
+    from torch.optim.lr_scheduler import LambdaLR
+
     from lrlab.batches import Batches
     from lrlab.prepare import prepare
+    from lrlab.training import build_state
 
     prepared = prepare(compose.compose(overrides))
-    config, splits, trainer = prepared.config, prepared.splits, prepared.trainer
+    splits, trainer = prepared.splits, prepared.trainer
+    # No scheduler of theirs: some cycle the momentum as well, and set it when they are built.
+    unscheduled = replace(prepared.scheduler, build=lambda optimizer: LambdaLR(optimizer, lambda _: 1.0))
+    train = Batches(
+        splits.train,
+        prepared.batching,
+        num_classes=splits.num_classes,
+        seed=prepared.seed,
+        device=prepared.device,
+        train=True,
+    )
     tests: list[Test] = []
     for seed in range(prepared.seed, prepared.seed + settings.seeds):
-        randomness.seed_everything(seed)
-        model = build.build_model(config["model"], splits.shape, splits.num_classes).to(prepared.device)
-        optimizer = build.build_optimizer(config["optimizer"], model.named_parameters())
-        train = Batches(
-            splits.train,
-            prepared.batching,
-            num_classes=splits.num_classes,
-            seed=seed,
-            device=prepared.device,
-            train=True,
-        )
+        train.reseed(seed)
+        state = build_state(replace(prepared, scheduler=unscheduled, config={**prepared.config, "seed": seed}))
         tested = range_test(
-            model,
-            optimizer,
+            state,
             train,
             start=settings.start,
             end=settings.end,
             updates=settings.updates,
             clip_grad_norm=trainer.clip_grad_norm,
             label_smoothing=trainer.label_smoothing,
+            accumulate=trainer.accumulate,
         )
         try:
             points = list(tested)

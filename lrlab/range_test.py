@@ -4,12 +4,10 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import torch
-import torch.nn.functional as F
-from torch import nn
+from functools import partial
 
 from lrlab.batches import Batches
+from lrlab.trainer import TrainState, gradients
 
 _DIVERGED = 4.0  # times the lowest smoothed loss, as in fastai
 _DECADES = 0.25  # standard deviation of the smoothing, in powers of ten of the LR
@@ -27,8 +25,7 @@ class Suggestion:
 
 
 def range_test(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    state: TrainState,
     train: Batches,
     *,
     start: float,
@@ -36,24 +33,33 @@ def range_test(
     updates: int,
     clip_grad_norm: float | None = None,
     label_smoothing: float = 0.0,
+    accumulate: int = 1,
 ) -> Iterator[tuple[float, float]]:
     """Yield (LR, loss of the batch before its update) while the LR grows from `start` to `end` in `updates` updates.
 
     Ends early where the loss is not finite, or its running mean is four times the lowest it has been. Groups keep
-    their LR scales. `model` and `optimizer` are trained: give it copies.
+    their LR scales. `state` is trained, but for its scheduler, which is not asked.
 
     Source: Smith, Cyclical Learning Rates, 2015, arXiv:1506.01186, section 3.3.
     """
-    model.train()
-    batches = itertools.chain.from_iterable(train.epoch(epoch) for epoch in itertools.count())
+    state.network.train()
+    batches = itertools.chain.from_iterable(zip(itertools.count(), train.epoch(epoch)) for epoch in itertools.count())
     mean, weight, lowest = 0.0, 0.0, math.inf
     for update in range(updates):
         lr = start * (end / start) ** (update / (updates - 1))
-        for group in optimizer.param_groups:
+        for group in state.optimizer.param_groups:
             group["lr"] = lr * group.get("lr_scale", 1.0)
-        images, labels = next(batches)
-        loss = F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
-        value = loss.item()
+        batch, (images, labels) = next(batches)
+        compute = partial(
+            gradients,
+            state,
+            images,
+            labels,
+            size=train.size(batch),
+            accumulate=accumulate,
+            label_smoothing=label_smoothing,
+        )
+        value = compute()[0].item()
         if not math.isfinite(value):
             return
         yield lr, value
@@ -61,11 +67,12 @@ def range_test(
         lowest = min(lowest, mean / weight)
         if mean / weight > _DIVERGED * lowest:
             return
-        optimizer.zero_grad()
-        loss.backward()
-        if clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
-        optimizer.step()
+        while not state.precision.step(state.model, state.optimizer, clip_grad_norm):
+            state.optimizer.zero_grad()
+            if state.precision.scale < 1:
+                return
+            compute()
+        state.optimizer.zero_grad()
 
 
 def smooth(points: Sequence[tuple[float, float]]) -> list[float]:

@@ -161,7 +161,7 @@ def fit(
             randomness.seed_rank(train.seed, state.step, train.rank, train.ranks)
             size, made = train.size(state.batch), False
             while not made:  # again where fp16 could not hold the gradients: the plan counts updates that were made
-                loss, correct = _gradients(
+                loss, correct = gradients(
                     state, images, labels, size=size, accumulate=accumulate, label_smoothing=label_smoothing
                 )
                 unchecked.append((state.step, state.applied["lr"], loss))
@@ -203,7 +203,7 @@ def fit(
         yield result
 
 
-def _gradients(
+def gradients(
     state: TrainState, images: Tensor, labels: Tensor, *, size: int, accumulate: int, label_smoothing: float
 ) -> tuple[Tensor, Tensor]:
     """Add up the gradients of the mean loss over a batch of `size`, of which these are this rank's images and labels.

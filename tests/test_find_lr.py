@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import statistics
 from functools import partial
 
@@ -48,6 +49,25 @@ def test_five_seeds_agree_and_training_there_is_as_good_as_at_the_default(find, 
 def test_the_same_command_finds_the_same_lr(find):
     first, second = (find("model=linear", "find_lr.seeds=2", "find_lr.updates=100") for _ in range(2))
     assert first.out.replace("/figure", "-2/figure").splitlines()[:-1] == second.out.splitlines()[:-1]
+
+
+def losses(find, tmp_path, *typed: str) -> list[float]:
+    assert find("model=linear", "find_lr.seeds=1", "find_lr.updates=30", *typed).code == 0
+    [folder] = (tmp_path / "outputs" / "find_lr").iterdir()
+    with (folder / "losses.csv").open(newline="") as file:
+        found = [float(row["loss"]) for row in csv.DictReader(file)]
+    shutil.rmtree(folder)
+    return found
+
+
+def test_it_computes_as_training_does(find, tmp_path):
+    plain = losses(find, tmp_path)
+    assert losses(find, tmp_path, "trainer.accumulate=4") == pytest.approx(plain, rel=1e-3)
+    rounded = losses(find, tmp_path, "trainer.precision=bf16")
+    assert rounded != plain
+    assert rounded == pytest.approx(plain, rel=0.1)
+    # The schedule is not part of the test: onecycle would begin with another momentum.
+    assert losses(find, tmp_path, "scheduler=onecycle") == plain
 
 
 def test_it_says_what_makes_a_suggestion_doubtful(find):

@@ -30,6 +30,7 @@ SIDEWAYS = {
     "cache": {"data", "placement", "randomness", "signals"},
     "batches": {"data", "augmentation", "placement", "cache", "randomness", "signals"},
     "metrics": {"distributed"},
+    "range_test": {"trainer"},
     "distributed": {"signals"},
     "plan": {"hyperparameters"},
     "audit": {"plan"},

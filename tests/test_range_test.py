@@ -9,10 +9,14 @@ import torch
 from torch import nn
 
 from lrlab.range_test import range_test, smooth, suggest
+from lrlab.trainer import TrainState
 
 
 class Noise:
     """Batches without end, of a task that can be learned."""
+
+    def size(self, _batch):
+        return 32
 
     def epoch(self, epoch):
         generator = torch.Generator().manual_seed(epoch)
@@ -27,7 +31,8 @@ def carry_out(groups=None, **settings):
     torch.manual_seed(0)
     model = nn.Linear(4, 3)
     made = torch.optim.SGD(groups(model) if groups else model.parameters(), lr=1.0)
-    return made, list(range_test(model, made, Noise(), **{"start": 1e-5, "end": 1e3, "updates": 200, **settings}))
+    state = TrainState(model, made, torch.optim.lr_scheduler.ConstantLR(made), torch.device("cpu"))
+    return made, list(range_test(state, Noise(), **{"start": 1e-5, "end": 1e3, "updates": 200, **settings}))
 
 
 def test_the_lr_grows_by_the_same_factor_at_every_update():
