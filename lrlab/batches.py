@@ -265,15 +265,14 @@ class _Addressed(Dataset):
         self.dataset, self.seed = dataset, seed
 
     def __getitems__(self, places: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-        """The images and labels at (epoch, index), one batch; an empty one has the shape and type of the others."""
+        """The images and labels at (epoch, index), one batch."""
         samples = []
         with randomness.undisturbed():
-            for epoch, index in places or [(0, 0)]:
+            for epoch, index in places:
                 randomness.seed_sample(self.seed, epoch, index)
                 image, label = self.dataset[index]
                 samples.append((as_tensor(image), int(label), index))
-        images, labels = _stacked(samples)
-        return images[: len(places)], labels[: len(places)]
+        return _stacked(samples)
 
 
 def _stacked(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ memory without a name, into which all decoding processes write; no pixel goes th
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,7 +116,7 @@ class _Reading(NamedTuple):
                 self.progress(done, len(self.dataset))
         return images, labels
 
-    def arrivals(self, path: Path, order: Tensor) -> Iterator[int]:
+    def arrivals(self, path: Path, order: Tensor) -> Generator[int, None, None]:
         """Decode into the file `path`; of the images and labels in `order` (N,), how many are there, again and again.
 
         The processes go on by themselves, however slowly this is iterated over.

@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lrlab import checks, compose, folders
 from lrlab.arguments import key_of, read, split_off
@@ -111,7 +111,7 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
     prepared = prepare(compose.compose(overrides))
     splits, trainer = prepared.splits, prepared.trainer
     # No scheduler of theirs: some cycle the momentum as well, and set it when they are built.
-    unscheduled = replace(prepared.scheduler, build=lambda optimizer: LambdaLR(optimizer, lambda _: 1.0))
+    unscheduled = replace(prepared.scheduler, build=lambda optimizer: cast(Any, LambdaLR(optimizer, lambda _: 1.0)))
     train = Batches(
         splits.train,
         prepared.batching,

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import torch
 
-from lrlab.data import Images, MapDataset
+from lrlab import distributed, randomness
+from lrlab.data import Images, MapDataset, as_tensor
 from lrlab.errors import wrong
 
 KEPT = ("device", "memory", "disk")
@@ -32,6 +33,14 @@ def is_fixed(dataset: MapDataset) -> bool:
     return hasattr(dataset, "fingerprint")
 
 
+def _can_be_kept(dataset: MapDataset) -> bool:
+    """Whether it is fixed, and stores a byte a value, which the first image tells; `Images` are in memory anyhow."""
+    if isinstance(dataset, Images) or not is_fixed(dataset):
+        return is_fixed(dataset)
+    with randomness.undisturbed():
+        return as_tensor(dataset[0][0]).dtype == torch.uint8
+
+
 def choose(
     datasets: Sequence[MapDataset],
     shape: tuple[int, ...],
@@ -47,7 +56,7 @@ def choose(
     place that was asked for has too little; reads no image.
     """
     size = sum(len(dataset) for dataset in datasets) * prod(shape)
-    if cache == "none" or (cache == "auto" and not all(is_fixed(dataset) for dataset in datasets)):
+    if cache == "none" or (cache == "auto" and not all(map(_can_be_kept, datasets))):
         return Choice("none", size)
     if cache == "disk" and not _is_writable(folder) and not _are_there(datasets, shape, folder):
         raise wrong(
@@ -57,7 +66,9 @@ def choose(
             do="data.cache_dir=FOLDER, or data.cache=auto",
         )
     for place in KEPT if cache == "auto" else [cache]:
-        room = budget_bytes if budget_bytes is not None else _free_bytes(place, folder, device) // 2
+        own = place == "memory" or (place == "device" and device.type == "cpu")
+        copies = distributed.local_ranks() if own else 1  # each rank keeps its own; GPUs and files are not shared out
+        room = budget_bytes if budget_bytes is not None else _free_bytes(place, folder, device) // (2 * copies)
         if size <= room or (place == "disk" and _are_there(datasets, shape, folder)):
             return Choice("memory" if device.type == "cpu" and place == "device" else place, size)
     if cache == "auto":

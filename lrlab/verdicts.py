@@ -1,10 +1,12 @@
 """What can be said of candidates: differences to a reference, in sentences, and what makes them less sure."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrlab.candidates import Candidate, lower_is_better
 from lrlab.inference import LEVEL, MOST_SEEDS, Difference, differences
+from lrlab.results import Result
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def warnings(candidates: Sequence[Candidate], reference: str) -> list[str]:
     for candidate in candidates:
         if candidate is not base and not candidate.best.keys() & base.best.keys():
             found.append(f"{candidate.name} and {reference} have no seed in common, so their difference is not judged")
-    return found + _computed_differently(candidates)
+    return found + _the_same(candidates) + _computed_differently(candidates)
 
 
 def _about(candidate: Candidate) -> list[str]:
@@ -99,6 +101,20 @@ def _about(candidate: Candidate) -> list[str]:
     if any((run.summary.get("audit") or {}).get("equal") is False for run in candidate.best.values()):
         found.append(f"{candidate.name}: the LR of a run was not the one that was planned (see its summary.json)")
     return found
+
+
+def _the_same(candidates: Sequence[Candidate]) -> list[str]:
+    """A warning for each two that are one training under two names, as `step` is `constant` before its first step."""
+    found = []
+    for one, other in itertools.combinations(candidates, 2):
+        seeds = one.best.keys() & other.best.keys()
+        if seeds and all(_trained(one.best[seed]) == _trained(other.best[seed]) for seed in seeds):
+            found.append(f"{one.name} and {other.name} are the same training: the same LR and losses in every epoch")
+    return found
+
+
+def _trained(run: Result) -> list[tuple[float | None, ...]]:
+    return [(row.lr, row.train_loss, row.val_loss) for row in run.history]
 
 
 def _computed_differently(candidates: Sequence[Candidate]) -> list[str]:

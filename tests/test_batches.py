@@ -5,6 +5,7 @@ import multiprocessing
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -40,9 +41,11 @@ def in_memory() -> data.Images:
     return data.Images(N, (2, 6, 5), 4, lambda: (IMAGES, LABELS))
 
 
-def batches(dataset, *, train: bool = True, seed: int = 0, **settings) -> Batches:
+def batches(dataset, *, train: bool = True, seed: int = 0, rank: int = 0, ranks: int = 1, **settings: Any) -> Batches:
     settings = {"batch_size": 5, **settings}
-    return Batches(dataset, Batching(**settings), num_classes=4, seed=seed, device=CPU, train=train)
+    return Batches(
+        dataset, Batching(**settings), num_classes=4, seed=seed, device=CPU, train=train, rank=rank, ranks=ranks
+    )
 
 
 def listed(source: Batches, epoch: int = 0, start: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -136,20 +139,22 @@ def test_an_image_that_cannot_be_read_ends_the_first_epoch_where_it_is_needed():
 @more_than_some_machines_have_cores
 @pytest.mark.parametrize("workers", [0, 3])
 @pytest.mark.parametrize("place", ["memory", "none"])
-def test_a_part_of_a_batch_is_that_part_whoever_makes_it_and_may_be_empty(place, workers):
-    source = batches(Plain(), cache=place, workers=workers, **ALL_AUGMENTED)
-    parts = [torch.tensor([3, 1, 22]), torch.tensor([], dtype=torch.int64), torch.tensor([9])]
-    for _ in range(2):
-        raw = list(source._raw(1, parts))
-        assert [images.shape for images, _ in raw] == [(3, 2, 6, 5), (0, 2, 6, 5), (1, 2, 6, 5)]
-        assert [labels.tolist() for _, labels in raw] == [LABELS[part].tolist() for part in parts]
-        assert all(torch.equal(images, IMAGES[part]) for part, (images, _) in zip(parts, raw, strict=True))
-    draws = source._draws(1, parts)
-    made = [source._finish(images, draw) for (images, _), draw in zip(raw, draws, strict=True)]
-    assert [images.dtype for images in made] == [torch.float32] * 3
-    one = source._finish(IMAGES[parts[0][1:2]], source._draws(1, [parts[0][1:2]])[0])
-    assert torch.equal(made[0][1:2], one)
-    source.close()
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_the_parts_of_the_ranks_make_up_the_batch(place, workers, ranks):
+    whole = listed(batches(Plain(), **ALL_AUGMENTED), 1)
+    own = [
+        batches(Plain(), cache=place, workers=workers, rank=rank, ranks=ranks, **ALL_AUGMENTED) for rank in range(ranks)
+    ]
+    parts = [listed(source, 1) for source in own]
+    for source in own:
+        source.close()
+    # The last batch has three images, so of four ranks one has none there.
+    assert [len(part) for part in parts] == [5 if rank < 3 else 4 for rank in range(ranks)]
+    for batch, (images, labels) in enumerate(whole):
+        for rank, part in enumerate(parts):
+            if batch < len(part):
+                assert torch.equal(part[batch][0], images[rank::ranks])
+                assert torch.equal(part[batch][1], labels[rank::ranks])
 
 
 def test_what_has_no_room_is_loaded():

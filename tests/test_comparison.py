@@ -214,8 +214,16 @@ def test_warnings_name_an_edge_one_lr_few_seeds_and_unequal_grids():
     assert any(one.endswith("say nothing about the noise: step") for one in few.warnings)
     unequal = only(grid({"step": {0.1: [0.8] * 3}, "cosine": {0.1: [0.9] * 3, 0.2: [0.8] * 3}}))
     assert any("not run with the same base LRs: cosine 0.1, 0.2; step 0.1" in one for one in unequal.warnings)
-    middle = only(grid({name: {0.1: [0.7] * 3, 0.2: [0.9] * 3, 0.4: [0.8] * 3} for name in ("a", "b")}))
+    table = {0.1: [0.7] * 3, 0.2: [0.9] * 3, 0.4: [0.8] * 3}
+    middle = only([*grid({"a": table}), *grid({"b": table}, loss=0.4)])
     assert middle.warnings == []
+
+
+def test_two_names_of_one_training_are_told():
+    same = only(grid({name: {0.1: [0.7, 0.8, 0.9]} for name in ("step", "constant")}))
+    assert "constant and step are the same training: the same LR and losses in every epoch" in same.warnings
+    other = only([*grid({"step": {0.1: [0.7, 0.8]}}), run("b", 0.7, scheduler="constant", lr=0.1, seed=1, loss=0.6)])
+    assert not any("same training" in one for one in other.warnings)
 
 
 def test_epochs_to_a_target_count_from_one_and_say_who_never_got_there():

@@ -26,7 +26,7 @@ SIDEWAYS = {
     "horizon": {"errors"},
     "folders": {"errors"},
     "augmentation": {"randomness"},
-    "placement": {"data"},
+    "placement": {"data", "distributed", "randomness"},
     "cache": {"data", "placement", "randomness", "signals"},
     "batches": {"data", "augmentation", "placement", "cache", "randomness", "signals"},
     "metrics": {"distributed"},

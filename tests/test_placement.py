@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lrlab import data, placement
+from lrlab import data, distributed, placement
 from lrlab.errors import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -50,6 +50,18 @@ def test_what_may_be_random_is_kept_only_on_request():
     assert choose("auto", FIXED, FIXED).place == "memory"
     assert choose("auto", FIXED, MAYBE_RANDOM).place == "none"
     assert choose("memory", FIXED, MAYBE_RANDOM).place == "memory"
+
+
+def test_floats_are_not_kept():
+    floats = data.Fixed([(torch.zeros(3, 6, 5), 0)] * 10, "ten black images")
+    assert choose("auto", floats).place == "none"
+
+
+def test_each_rank_of_a_machine_keeps_its_own(monkeypatch):
+    monkeypatch.setattr(placement, "_free_bytes", lambda place, *_: 2 * 2 * 900 if place != "disk" else 0)
+    for ranks, place in ((2, "memory"), (3, "none")):
+        monkeypatch.setattr(distributed, "local_ranks", lambda ranks=ranks: ranks)
+        assert choose("auto", FIXED).place == place
 
 
 def test_what_is_on_disk_already_needs_no_room(monkeypatch):
