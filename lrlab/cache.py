@@ -147,19 +147,20 @@ class _Chunks(Dataset):
     """The work of decoding in pieces; each item that is asked for is done, and is the number of images in it."""
 
     def __init__(self, reading: _Reading, path: Path, order: Tensor):
-        self.dataset, self.pieces = reading.dataset, order.split(_CHUNK)
+        self.dataset = reading.dataset
+        self.order = order.numpy()  # tensors would take a file descriptor each on their way to another process
         self.fixed = is_fixed(self.dataset)  # or else it may draw, and does so by index, whoever reads it
         self.reading, self.path = reading._replace(progress=_unheard), path
         self.views: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
-        return len(self.pieces)
+        return (len(self.order) + _CHUNK - 1) // _CHUNK
 
     def __getitem__(self, chunk: int) -> int:
         if self.views is None:
             self.views = self.reading.views(self.path, shared=True)
         images, labels = (view.numpy() for view in self.views)  # small writes cost a third of what a tensor's do
-        indices = self.pieces[chunk].tolist()
+        indices = self.order[chunk * _CHUNK : (chunk + 1) * _CHUNK].tolist()
         with randomness.undisturbed():
             for index in indices:
                 if not self.fixed:
@@ -169,7 +170,7 @@ class _Chunks(Dataset):
                 _require_uint8(pixels, index)
                 _require_shape(pixels, self.reading.shape, index)
                 images[index], labels[index] = pixels.numpy(), int(label)
-        check_labels(self.views[1][self.pieces[chunk]], self.reading.num_classes, indices)
+        check_labels(torch.from_numpy(labels[indices]), self.reading.num_classes, indices)
         return len(indices)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -79,6 +80,29 @@ def test_ranks_share_one_batch_and_change_nothing_else(ranks, tmp_path):
         assert counted == pytest.approx(round(counted), abs=1e-9)
     assert output.count("finished:") == output.count("data       fake") == 1  # the others are silent
     assert f"{ranks} ranks" in output
+
+
+def test_torchruns_that_meet_as_those_of_several_machines_do_share_one_run(tmp_path):
+    """Each has a folder of its own, as machines without a shared disk have; rank 0 is on any of them."""
+    alone = tmp_path / "alone"
+    train(alone, *SETTINGS)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        endpoint = f"localhost:{free.getsockname()[1]}"
+    meet = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", "--rdzv-id=one")
+    machines = []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        command = [sys.executable, "-m", "torch.distributed.run", *meet, str(ROOT / "train.py"), *SETTINGS]
+        with (folder / "output.txt").open("w") as output:
+            machines.append(subprocess.Popen(command, env=ENVIRONMENT, cwd=folder, stdout=output, stderr=output))
+    said = [machine.wait(120) for machine in machines]
+    assert said == [0, 0], [(tmp_path / name / "output.txt").read_text() for name in ("one", "other")]
+    [run] = tmp_path.glob("o*/outputs/runs/*")
+    assert points(run)["lr"] == points(alone)["lr"]
+    losses = [[loss for _, loss in points(folder)["train/loss"]] for folder in (run, alone)]
+    assert losses[0][:4] == pytest.approx(losses[1][:4], rel=1e-5)
 
 
 def test_a_signal_to_torchrun_saves_and_the_checkpoint_goes_on_with_other_ranks():
