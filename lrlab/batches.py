@@ -46,8 +46,9 @@ class Batching:
 class Batches:
     """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64.
 
-    Images that are kept are read here, so that a mistake in them shows before training starts; `progress` is told how
-    many are. Training images that one process keeps in memory are read beside the first epoch instead, in its order.
+    Images that are kept are read here, so that a mistake in them shows before training starts, and `progress` is told
+    how many are; but training images that one process keeps in memory or on the device are read while the first epoch
+    trains, in its order, and what is wrong with one shows when its turn comes.
     A place that `batching` names is taken without asking for its room, which `placement.choose` does.
     """
 
@@ -75,6 +76,7 @@ class Batches:
         self._places = _Places()
         self._loader: DataLoader | None = None
         self._arriving: cache.Arriving | None = None
+        self._reserved: tuple[Tensor, Tensor] | None = None  # room on the device for those that arrive
         with randomness.undisturbed():
             self._shape = image_shape(dataset)
         self._place = self._chosen_place()
@@ -84,6 +86,8 @@ class Batches:
                 _ = dataset.tensors  # so that all workers share what is loaded now
         elif not train or ranks > 1 or self._place == "disk" or isinstance(dataset, Images):
             self._kept = self._keep(progress)
+        else:
+            cache.require_bytes(dataset)
 
     def _chosen_place(self) -> str:
         batching, place = self.batching, self.batching.cache
@@ -129,22 +133,22 @@ class Batches:
             yield self._finish(images, draws), labels
 
     def reseed(self, seed: int) -> None:
-        """Make the batches of another seed from now on, of images that are not read anew where they are kept."""
-        self.close()
+        """Make the batches of another seed from now on; images that are kept, or on their way, are not read anew."""
+        self._end_loader()
         self.seed = seed
 
     def close(self) -> None:
         """End all processes that read; without it they would hold up the end of this one."""
-        self._stop_arriving()
+        if self._arriving is not None:
+            self._arriving.close()
+        self._arriving = self._reserved = None
+        self._end_loader()
+
+    def _end_loader(self) -> None:
         iterator = getattr(self._loader, "_iterator", None)
         if iterator is not None:
             iterator._shutdown_workers()
         self._loader = None
-
-    def _stop_arriving(self) -> None:
-        if self._arriving is not None:
-            self._arriving.close()
-        self._arriving = None
 
     def _draws(self, epoch: int, parts: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """What decides the augmentation of each of `parts`, a row for each of its samples; None for no augmentation."""
@@ -179,27 +183,36 @@ class Batches:
             yield self._on_device(images.index_select(0, part)), self._on_device(labels.index_select(0, part))
 
     def _arrived(self, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `_raw`, while the images are being read, those of `parts` first; once all are there, they are kept."""
-        self._stop_arriving()  # of an epoch that was left early
-        first = _joined(parts)
+        """As `_raw`, while the images are being read, those of the first `parts` first; once all are, they are kept."""
+        arriving = self._arriving = self._arriving or self._begin_to_read(_joined(parts))
+        for part in parts:
+            arriving.wait(part)
+            images, labels = (source.index_select(0, part) for source in (arriving.images, arriving.labels))
+            yield self._on_device(images), self._on_device(labels)
+        if arriving.all_there:
+            images, labels = arriving.images, arriving.labels
+            if self._reserved is not None:
+                images, labels = self._reserved[0].copy_(images), self._reserved[1].copy_(labels)
+            self._kept = images, labels
+            arriving.close()
+            self._arriving = self._reserved = None
+
+    def _begin_to_read(self, first: Tensor) -> cache.Arriving:
+        """Images that are read from now on, at the indices `first` before all others."""
         later = torch.ones(self.samples, dtype=torch.bool).index_fill_(0, first, False).nonzero().flatten()
-        arriving = self._arriving = cache.Arriving(
+        arriving = cache.Arriving(
             self.dataset,
             torch.cat([first, later]),
             shape=self._shape,
             num_classes=self.num_classes,
             workers=self.batching.workers,
         )
-        images, labels, needed = arriving.images, arriving.labels, 0
-        for part in parts:
-            needed += len(part)
-            arriving.wait(needed)
-            yield self._on_device(images.index_select(0, part)), self._on_device(labels.index_select(0, part))
-        arriving.wait(self.samples)
-        self._stop_arriving()
-        if self._place == "device":
-            images, labels = images.to(self.device), labels.to(self.device)
-        self._kept = images, labels
+        if self._place == "device" and self.device.type != "cpu":  # now, while there is room
+            self._reserved = (
+                torch.empty_like(arriving.images, device=self.device),
+                torch.empty_like(arriving.labels, device=self.device),
+            )
+        return arriving
 
     def _on_device(self, batch: Tensor) -> Tensor:
         """`batch` copied to the device while the device computes; a pinned source is what lets it do both."""

@@ -25,7 +25,10 @@ from lrlab.folders import held
 from lrlab.placement import file_on_disk, is_fixed, is_whole, size_on_disk
 from lrlab.signals import leave_to_the_parent
 
-_CHUNK = 128  # images that a process decodes at a time
+_CHUNK = 32  # images that a process decodes at a time
+_NICENESS = (
+    5  # of processes that decode while another trains: what waits for an image goes first, what works ahead last
+)
 _IMAGES_WORTH_A_PROCESS = 256
 
 Progress = Callable[[int, int], None]  # is told how many images are read, of how many
@@ -63,7 +66,7 @@ def keep(
 class Arriving:
     """Images (N, C, H, W) uint8 and labels (N,) int64 that are read into memory while they are used, in `order` (N,).
 
-    They are there once `wait` has returned; `close` ends the processes that read, whether or not they are done.
+    Those at some indices are there once `wait` has returned. `close` ends the reading, whether or not it is done.
     """
 
     def __init__(self, dataset: MapDataset, order: Tensor, *, shape: tuple[int, ...], num_classes: int, workers: int):
@@ -71,13 +74,18 @@ class Arriving:
         self._open = ExitStack()
         path = self._open.enter_context(_sized(reading, None))
         self.images, self.labels = reading.views(path, shared=True)
-        self._arrivals = reading.arrivals(path, order)
+        self._arrivals = reading.arrivals(path, order, beside=True)
         self._open.callback(self._arrivals.close)
+        self._turn = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))  # of each index
         self._there = 0
 
-    def wait(self, count: int) -> None:
-        """Wait for the first `count` of the order. Raises UserError where one is not what it should be."""
-        while self._there < count:
+    @property
+    def all_there(self) -> bool:
+        return self._there == len(self._turn)
+
+    def wait(self, indices: Tensor) -> None:
+        """Wait for those at `indices` (B,). Raises UserError where one that comes before is not what it should be."""
+        while self._there <= int(self._turn[indices].max()):
             self._there = next(self._arrivals)
 
     def close(self) -> None:
@@ -116,10 +124,11 @@ class _Reading(NamedTuple):
                 self.progress(done, len(self.dataset))
         return images, labels
 
-    def arrivals(self, path: Path, order: Tensor) -> Generator[int, None, None]:
+    def arrivals(self, path: Path, order: Tensor, *, beside: bool = False) -> Generator[int, None, None]:
         """Decode into the file `path`; of the images and labels in `order` (N,), how many are there, again and again.
 
-        The processes go on by themselves, however slowly this is iterated over.
+        The processes go on by themselves, however slowly this is iterated over; if they work `beside` training, they
+        leave it the cores that it uses.
         """
         workers = min(max(self.workers, _cores()), len(order) // _IMAGES_WORTH_A_PROCESS)
         work = _Chunks(self, path, order)
@@ -129,7 +138,7 @@ class _Reading(NamedTuple):
             num_workers=workers,
             prefetch_factor=len(work) if workers else None,  # an item is a number
             collate_fn=_as_it_is,
-            worker_init_fn=leave_to_the_parent,
+            worker_init_fn=_in_the_background if beside else leave_to_the_parent,
             generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
         )
         done, chunks = 0, iter(loader)
@@ -176,6 +185,18 @@ class _Chunks(Dataset):
 
 def _unheard(_done: int, _total: int) -> None:
     pass
+
+
+def _in_the_background(_worker: int) -> None:
+    leave_to_the_parent()
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+
+
+def require_bytes(dataset: MapDataset) -> None:
+    """Raise UserError unless the first image has a byte a value, as those that are kept must."""
+    with randomness.undisturbed():
+        _require_uint8(as_tensor(dataset[0][0]), 0)
 
 
 def _as_it_is(read: Any) -> int:

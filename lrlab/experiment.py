@@ -5,6 +5,7 @@ config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkp
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lrlab.audit import Audit
 from lrlab.batches import Batches
 from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
 from lrlab.display import Display, View, result_line
-from lrlab.errors import Interrupted, UserError, in_words, wrong
+from lrlab.errors import Interrupted, UserError, in_words
 from lrlab.folders import MACHINE, held, run_name
 from lrlab.hyperparameters import read
 from lrlab.prepare import Prepared, place_images, prepare
@@ -174,7 +175,7 @@ def _carry_out(this: Run, request: Request) -> float | None:
         with this.display:
             _train(this, request)
     except BaseException as error:
-        told = _explain(error)
+        told = training.explain(error)
         failed = isinstance(error, Exception | SystemExit)  # or else a second Ctrl-C
         this.tracker.close("failure" if failed else None)
         status = "diverged" if isinstance(error, Diverged) else "failed" if failed else "interrupted"
@@ -202,6 +203,18 @@ def _carry_out(this: Run, request: Request) -> float | None:
 
 
 def _train(this: Run, request: Request) -> None:
+    """Train, and save what was reached if an image cannot be read: that shows between two updates."""
+    try:
+        _loop(this, request)
+    except UserError as error:
+        if type(error) is UserError:
+            with suppress(UserError, OSError):
+                require_finite_weights(this.state)
+                _save(this, checkpoint.LAST)
+        raise
+
+
+def _loop(this: Run, request: Request) -> None:
     """The loop's body: what other frameworks do in callbacks."""
     for event in training.events(this.prepared, this.state, this.train, this.val):
         this.display.show(event)
@@ -260,36 +273,4 @@ def _write_summary(this: Run, status: str, **facts: Any) -> None:
         warnings=this.prepared.warnings,
         audit=this.audit.summary(this.prepared.scheduler.monitor, this.state.step),
         **facts,
-    )
-
-
-def _explain(error: BaseException) -> UserError | None:
-    """What the user can do about an error that torch raised, None where that is not known."""
-    if lost := distributed.explain(error):
-        return lost
-    if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
-        return wrong(
-            "model",
-            got=f"parameters that get no gradient, with {distributed.ranks()} ranks",
-            allowed="a model that uses all of its parameters in every forward pass",
-            do="freeze or remove them, or train with one process",
-        )
-    if isinstance(error, RuntimeError) and "deterministic" in str(error):
-        return _no_deterministic_way(error)
-    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-        return wrong(
-            "trainer.compile",
-            got=f"true, for what torch.compile cannot compile here ({str(error).strip().splitlines()[0]})",
-            allowed="false; or a C++ compiler (CPU) or Triton (GPU), and a model that it takes",
-            do="trainer.compile=false",
-        )
-    return None
-
-
-def _no_deterministic_way(error: RuntimeError) -> UserError:
-    return wrong(
-        "trainer.deterministic",
-        got=f"true, for an operation that this device has no deterministic way to compute ({str(error).split('.')[0]})",
-        allowed="false, with this model on this device",
-        do="trainer.deterministic=false",
     )

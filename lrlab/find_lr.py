@@ -106,7 +106,7 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
 
     from lrlab.batches import Batches
     from lrlab.prepare import prepare
-    from lrlab.training import build_state
+    from lrlab.training import build_state, explain
 
     prepared = prepare(compose.compose(overrides))
     splits, trainer = prepared.splits, prepared.trainer
@@ -136,6 +136,11 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
         )
         try:
             points = list(tested)
+        except RuntimeError as error:
+            told = explain(error)
+            if told is None:
+                raise
+            raise told from error
         finally:
             train.close()
         suggestion = suggest(points)

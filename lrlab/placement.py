@@ -1,4 +1,4 @@
-"""Where there is room for the images of a data set while it is trained on, known before any is read."""
+"""Where there is room for the images of a data set while it is trained on, known before more than the first is read."""
 
 import hashlib
 import os
@@ -53,7 +53,7 @@ def choose(
     """Where to keep `datasets`, with images of `shape`: in `cache`, or the first place with room if that is "auto".
 
     A place has room for `budget_bytes`, or if that is None for half of what is free there. Raises UserError where the
-    place that was asked for has too little; reads no image.
+    place that was asked for has too little. For "auto" it reads the first image, or else none.
     """
     size = sum(len(dataset) for dataset in datasets) * prod(shape)
     if cache == "none" or (cache == "auto" and not all(map(_can_be_kept, datasets))):
@@ -99,10 +99,19 @@ def is_whole(dataset: MapDataset, shape: tuple[int, ...], file: Path) -> bool:
 
 
 def _are_there(datasets: Sequence[MapDataset], shape: tuple[int, ...], folder: Path) -> bool:
-    """Whether an earlier run left all of them on disk, so that they need no room, as far as is known unread."""
-    if not folder.is_dir() or any(isinstance(one, Images) or not is_fixed(one) for one in datasets):
+    """Whether an earlier run left all of them on disk, so that they need no room.
+
+    `Images` have a name only once they are read, so a file of their size is taken for theirs.
+    """
+    return folder.is_dir() and all(_is_there(dataset, shape, folder) for dataset in datasets)
+
+
+def _is_there(dataset: MapDataset, shape: tuple[int, ...], folder: Path) -> bool:
+    if not is_fixed(dataset):
         return False
-    return all(is_whole(dataset, shape, file_on_disk(dataset, shape, folder)) for dataset in datasets)
+    if isinstance(dataset, Images):
+        return any(is_whole(dataset, shape, file) for file in folder.glob("*/images"))
+    return is_whole(dataset, shape, file_on_disk(dataset, shape, folder))
 
 
 def in_words(size_bytes: int) -> str:

@@ -15,7 +15,7 @@ from torch.utils import deterministic
 
 from lrlab import build, cache, distributed, randomness
 from lrlab.batches import Batches
-from lrlab.errors import Interrupted
+from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.precision import Precision
 from lrlab.prepare import Prepared, place_images, prepare
 from lrlab.resume import restore
@@ -144,3 +144,35 @@ def _train_along(task: Task, request: Request) -> None:
     finally:
         train.close()
         val.close()
+
+
+def explain(error: BaseException) -> UserError | None:
+    """What the user can do about an error that torch raised, None where that is not known."""
+    if lost := distributed.explain(error):
+        return lost
+    if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
+        return wrong(
+            "model",
+            got=f"parameters that get no gradient, with {distributed.ranks()} ranks",
+            allowed="a model that uses all of its parameters in every forward pass",
+            do="freeze or remove them, or train with one process",
+        )
+    if isinstance(error, RuntimeError) and "deterministic" in str(error):
+        return _no_deterministic_way(error)
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return wrong(
+            "trainer.compile",
+            got=f"true, for what torch.compile cannot compile here ({str(error).strip().splitlines()[0]})",
+            allowed="false; or a C++ compiler (CPU) or Triton (GPU), and a model that it takes",
+            do="trainer.compile=false",
+        )
+    return None
+
+
+def _no_deterministic_way(error: RuntimeError) -> UserError:
+    return wrong(
+        "trainer.deterministic",
+        got=f"true, for an operation that this device has no deterministic way to compute ({str(error).split('.')[0]})",
+        allowed="false, with this model on this device",
+        do="trainer.deterministic=false",
+    )

@@ -1,12 +1,11 @@
 """What can be said of candidates: differences to a reference, in sentences, and what makes them less sure."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lrlab.candidates import Candidate, lower_is_better
 from lrlab.inference import LEVEL, MOST_SEEDS, Difference, differences
-from lrlab.results import Result
 
 
 @dataclass(frozen=True)
@@ -104,17 +103,23 @@ def _about(candidate: Candidate) -> list[str]:
 
 
 def _the_same(candidates: Sequence[Candidate]) -> list[str]:
-    """A warning for each two that are one training under two names, as `step` is `constant` before its first step."""
-    found = []
-    for one, other in itertools.combinations(candidates, 2):
-        seeds = one.best.keys() & other.best.keys()
-        if seeds and all(_trained(one.best[seed]) == _trained(other.best[seed]) for seed in seeds):
-            found.append(f"{one.name} and {other.name} are the same training: the same LR and losses in every epoch")
-    return found
+    """A warning for those that are one training under several names, as `step` is `constant` before its first step."""
+    by_training: dict[str, list[str]] = {}
+    for candidate in candidates:
+        by_training.setdefault(repr(_trained(candidate)), []).append(candidate.name)
+    return [
+        f"{', '.join(names[:-1])} and {names[-1]} are the same training: the same LR and losses in every epoch"
+        for names in by_training.values()
+        if len(names) > 1
+    ]
 
 
-def _trained(run: Result) -> list[tuple[float | None, ...]]:
-    return [(row.lr, row.train_loss, row.val_loss) for row in run.history]
+def _trained(candidate: Candidate) -> list[tuple[Any, ...]]:
+    """What tells one training from another: by seed, the LR and the losses of every epoch."""
+    return [
+        (seed, [(row.lr, row.train_loss, row.val_loss) for row in run.history] or run.name)
+        for seed, run in sorted(candidate.best.items())
+    ]
 
 
 def _computed_differently(candidates: Sequence[Candidate]) -> list[str]:

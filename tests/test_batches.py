@@ -114,8 +114,8 @@ def test_training_starts_before_the_last_image_of_its_first_epoch_is_read(start)
         made.append((images, labels))
     Path("go").touch()
     assert equal([*made, *epoch], expected)
-    assert set(multiprocessing.active_children()) <= before  # nothing is read any more
     assert equal(listed(source, 2), listed(batches(in_memory(), **AUGMENTED), 2))
+    assert set(multiprocessing.active_children()) <= before  # nothing is read any more
 
 
 @more_than_some_machines_have_cores
@@ -129,6 +129,39 @@ def test_an_epoch_that_is_left_while_images_are_read_can_be_entered_again():
     assert set(multiprocessing.active_children()) <= before
     next(source.epoch(0))
     assert equal(listed(source), listed(batches(in_memory())))
+
+
+@more_than_some_machines_have_cores
+@pytest.mark.usefixtures("two_readers")
+def test_the_end_of_an_epoch_does_not_wait_for_images_that_it_did_not_need():
+    order = torch.randperm(N, generator=randomness.generator(0, "order", 1))
+    source = batches(Waiting(int(order[0])), cache="memory")
+    assert equal(listed(source, 1, start=3), listed(batches(in_memory()), 1, start=3))
+    Path("go").touch()
+    assert equal(listed(source, 2), listed(batches(in_memory()), 2))
+    assert equal(listed(source, 3), listed(batches(in_memory()), 3))
+    source.close()
+
+
+class Counting(Plain):
+    """Writes down which images are read."""
+
+    def __getitem__(self, index: int) -> tuple:
+        with Path("read.txt").open("a") as file:
+            file.write(f"{index}\n")
+        return super().__getitem__(index)
+
+
+def test_another_seed_needs_no_image_that_was_read_for_the_one_before(monkeypatch):
+    monkeypatch.setattr(cache, "_CHUNK", 1)
+    source = batches(Counting(), cache="memory")
+    Path("read.txt").unlink(missing_ok=True)  # the constructor looks at the first one
+    for seed in range(4):
+        source.reseed(seed)
+        expected = listed(batches(in_memory(), seed=seed))[:2]
+        assert equal(list(itertools.islice(source.epoch(0), 2)), expected)
+    read = Path("read.txt").read_text().split()
+    assert 10 < len(read) == len(set(read))
 
 
 def test_an_image_that_cannot_be_read_ends_the_first_epoch_where_it_is_needed():

@@ -139,7 +139,7 @@ class Counted(torch.utils.data.Dataset):
         if self.dies and index == 7:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.01)
-        return torch.full((3, 6, 5), index, dtype=torch.uint8), index % 2
+        return torch.full((3, 6, 5), index % 256, dtype=torch.uint8), index % 2
 
     def fingerprint(self) -> str:
         return "counted"
@@ -180,7 +180,7 @@ class Many(Counted):
 def read_until_killed() -> None:
     order = torch.arange(len(Many()))
     arriving = cache.Arriving(Many(), order, shape=(3, 6, 5), num_classes=2, workers=2)
-    arriving.wait(99)
+    arriving.wait(torch.arange(99))
     os.kill(os.getpid(), signal.SIGKILL)
 
 

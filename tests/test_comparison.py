@@ -222,6 +222,8 @@ def test_warnings_name_an_edge_one_lr_few_seeds_and_unequal_grids():
 def test_two_names_of_one_training_are_told():
     same = only(grid({name: {0.1: [0.7, 0.8, 0.9]} for name in ("step", "constant")}))
     assert "constant and step are the same training: the same LR and losses in every epoch" in same.warnings
+    three = only(grid({name: {0.1: [0.7]} for name in ("step", "constant", "cosine")}))
+    assert any(one.startswith("constant, cosine and step are the same training") for one in three.warnings)
     other = only([*grid({"step": {0.1: [0.7, 0.8]}}), run("b", 0.7, scheduler="constant", lr=0.1, seed=1, loss=0.6)])
     assert not any("same training" in one for one in other.warnings)
 

@@ -108,3 +108,16 @@ def test_help_says_what_there_is(find):
     out = find("--help").out
     for field in find_lr.fields(find_lr.Settings):
         assert f"find_lr.{field.name}=" in out
+
+
+def test_what_torch_cannot_compute_is_explained_as_in_training(find, tmp_path, monkeypatch):
+    def fails(*_arguments, **_settings):
+        raise RuntimeError("some_backward does not have a deterministic implementation. You can turn it off.")
+        yield
+
+    monkeypatch.setattr(find_lr, "range_test", fails)
+    done = find("model=linear")
+    assert done.code == 1
+    assert done.err.startswith("lrlab: error: trainer.deterministic: got true, for an operation that ")
+    assert done.err.count("\n") == 1
+    assert list((tmp_path / "outputs").glob("**/*.*")) == []

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import points, summary
 from test_data import folder_of_images
 
-from lrlab import checkpoint
+from lrlab import cache, checkpoint, data, randomness
 
 # What is typed, and what the line must say.
 BEFORE_ANY_DATA = {
@@ -89,7 +90,7 @@ BEFORE_ANY_DATA = {
     "data.cache=memory data.cache_bytes=1000": r"data\.cache: got memory, for images of 115\.0 kB; allowed: at most 1\.0 kB, what data\.cache_bytes allows; do: data\.cache=auto, ",
     "data.cache=disk data.cache_dir=/proc/nope": r"data\.cache_dir: got /proc/nope, which cannot be written to; allowed: a folder",
     "optimizer.fused=yes1": r"optimizer\.fused: got 'yes1'; allowed: auto, true, false",
-    "data.cache=disk data.cache_bytes=1000": r"data\.cache: got disk, for images of 115\.0 kB; allowed: at most 1\.0 kB",
+    "data.cache=disk data.cache_bytes=1000 data.cache_dir=there": r"data\.cache: got disk, for images of 115\.0 kB; allowed: at most 1\.0 kB",
     "data.cache_bytes=2e9": r"data\.cache_bytes: got 2000000000\.0; allowed: an integer >= 0; do: data\.cache_bytes=2_000_000_000",
     "data.cache_dir=3": r"data\.cache_dir: got 3; allowed: a folder; do: data\.cache_dir=FOLDER",
     "data.prefetch=0": r"data\.prefetch: got 0; allowed: an integer >= 1",
@@ -215,6 +216,29 @@ def test_an_image_that_does_not_decode_is_named_by_its_path(command, tmp_path, w
     assert re.match(
         rf"lrlab: error: data\.root: got {re.escape(str(bad))}, which does not decode .*; do: replace", outcome.err
     )
+
+
+def test_a_training_image_that_does_not_decode_costs_nothing_that_was_trained_before_it(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_CHUNK", 1)
+    root = folder_of_images(tmp_path / "images")
+    samples = data.ImageFiles(root / "train", None).samples
+    last = torch.randperm(len(samples), generator=randomness.generator(0, "order", 0))[-1]
+    bad = Path(samples[int(last)][0])
+    good = bad.read_bytes()
+    bad.write_bytes(b"not an image")
+    outcome = image_run(command, root)
+    assert outcome.code == 1
+    assert f"data.root: got {bad}, which does not decode" in outcome.err
+    [run] = (tmp_path / "outputs" / "runs").iterdir()
+    stopped = summary(run)
+    assert stopped["status"] == "failed"
+    assert stopped["updates"] == -(-len(samples) // 3) - 1
+    bad.write_bytes(good)
+    done = command(f"resume={run}")
+    assert f"resumed after update {stopped['updates']}" in done.out
+    assert summary(run)["status"] == "finished"
+    steps = [step for step, _ in points(run)["lr"]]
+    assert steps == list(range(summary(run)["updates"]))
 
 
 def test_labels_out_of_range_are_named(command, tmp_path):
