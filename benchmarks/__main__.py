@@ -1,6 +1,6 @@
 """Run benchmarks by name, all of them without one: `python -m benchmarks [NAME ...] [--quick] [--repeats N] ...`.
 
-`python -m benchmarks docs` writes the tables of docs/speed.md from the JSON files.
+`python -m benchmarks docs` writes the tables of docs/*.md from the JSON files.
 """
 
 import importlib
@@ -9,7 +9,19 @@ import sys
 
 from benchmarks.timing import ROOT
 
-NAMES = ("training", "tracking", "startup", "preview", "sweep", "images", "precision", "scaling", "gpu")  # as in docs
+NAMES = (
+    "training",
+    "tracking",
+    "startup",
+    "preview",
+    "sweep",
+    "images",
+    "precision",
+    "scaling",
+    "gpu",
+    "faults",
+    "saving",
+)
 
 
 def main() -> None:

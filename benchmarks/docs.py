@@ -1,4 +1,4 @@
-"""Write the tables of docs/speed.md from the JSON files, so that no figure is typed by hand."""
+"""Write the tables of docs/*.md from the JSON files, so that no figure is typed by hand."""
 
 import argparse
 import json
@@ -8,14 +8,15 @@ from typing import Any
 
 from benchmarks.timing import FOLDER, ROOT, Table, cells
 
-PAGE = ROOT / "docs" / "speed.md"
+PAGES = (ROOT / "docs" / "speed.md", ROOT / "docs" / "reliability.md")
 _PLACE = re.compile(r"(<!-- table (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     argparse.ArgumentParser(prog="python -m benchmarks docs", description=__doc__).parse_args(arguments)
-    PAGE.write_text(filled(PAGE.read_text(), results()))
-    print(f"written: {PAGE.relative_to(ROOT)}")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(), results()))
+        print(f"written: {page.relative_to(ROOT)}")
 
 
 def results() -> dict[str, dict[str, Any]]:
@@ -40,7 +41,9 @@ def markdown(contents: Mapping[str, Any]) -> str:
     machine = contents["machine"]
     computer = ", ".join([machine["processor"], f"{machine['cores']} cores", *machine["gpus"]])
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    parts = [f"Medians of {contents['repeats']} interleaved repeats. {computer}; {versions}.\n"]
+    counted = all(not table["base"] for table in contents["tables"])
+    how = "Counted once" if counted else f"Medians of {contents['repeats']} interleaved repeats"
+    parts = [f"{how}. {computer}; {versions}.\n"]
     for kept in contents["tables"]:
         table = Table(**kept)
         if not table.rows:

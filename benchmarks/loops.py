@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from benchmarks.processes import terminal
 from benchmarks.runs import Clock, composed, train
 from benchmarks.timing import Measured, Missing
-from lrlab import build, checkpoint, compose, data, randomness
+from lrlab import build, checkpoint, compose, data, datasets, randomness
 
 BATCH, SEED, LR, MOMENTUM, GAMMA = 128, 0, 0.02, 0.9, 0.7
 MEAN, STD = 0.1307, 0.3081
@@ -67,7 +67,7 @@ class Task:
 
 def first_images(images: int, name: str, root: str, download: bool) -> data.Splits:
     """lrlab's MNIST with the first `images` of its training split."""
-    splits = data.torchvision_images(name, root, download)
+    splits = datasets.torchvision_images(name, root, download)
     whole = splits.train
 
     def load() -> tuple[Tensor, Tensor]:

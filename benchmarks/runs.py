@@ -99,9 +99,9 @@ def saves_timed(trained: Trained) -> Iterator[None]:
 
     save = checkpoint.save
 
-    def timed_save(path: Path, contents: dict[str, Any]) -> None:
+    def timed_save(*arguments: Any, **settings: Any) -> None:
         started = time.perf_counter()
-        save(path, contents)
+        save(*arguments, **settings)
         trained.checkpoint_seconds.append(time.perf_counter() - started)
 
     checkpoint.save = timed_save

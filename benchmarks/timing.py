@@ -92,6 +92,9 @@ def _rounded(value: Any) -> Any:
 
 def cells(table: Table) -> list[list[str]]:
     """The table as text, its header first."""
+    if not table.base:  # counts, which have no spread
+        columns = list(dict.fromkeys(column for row in table.rows for column in row if column != "name"))
+        return [["", *columns], *([row["name"], *(str(row.get(one, "")) for one in columns)] for row in table.rows)]
     hidden = ("name", "lowest", "highest", "ratio", "ratio_lowest", "ratio_highest")
     columns = list(dict.fromkeys(column for row in table.rows for column in row if column not in hidden))
     lines = [["", *columns[:1], "lowest to highest", f"to {table.base}", *columns[1:]]]

@@ -1,23 +1,25 @@
-"""Batches of a split: their order, their augmentation, and where they are put together.
+"""Batches of a split: their order and their augmentation.
 
 Everything random is a pure function of (seed, epoch, index of the sample): the same batches come from memory or
 from any number of loader workers, and from the middle of an epoch as from its start.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lrlab import cache, placement, randomness
 from lrlab.augmentation import Augmentation
-from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error, image_shape
-from lrlab.errors import UserError, wrong
-from lrlab.signals import leave_to_the_parent
+from lrlab.data import Images, MapDataset, describe_error, image_shape
+from lrlab.errors import DataError, UserError
+from lrlab.sources import Arriving, Kept, Loaded, Source, joined
+
+_ALIGNMENT_BYTES = 512  # of torch's memory on a GPU; on a CPU it is 64
+_BYTES_AT_ONCE = 3 << 20  # of finished images: small batches are finished several at a time, which costs less in all
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Batching:
     cache_dir: str = "~/.cache/lrlab"  # the folder of those that are kept on disk
     workers: int = 0  # processes that decode images: at least so many once, exactly so many in each epoch without cache
     prefetch: int = 2  # batches that each of them makes ahead, without cache
+    timeout: float = 600  # seconds without a batch from them, without cache, after which the run ends; 0: never
     shift: int = 0  # pixels: training images are moved by up to this much, edges filled with black
     flip: bool = False  # mirror half of the training images
     cutout: int = 0  # pixels: side of the black square in each training image
@@ -65,54 +68,63 @@ class Batches:
         ranks: int = 1,
         progress: cache.Progress | None = None,
     ):
-        self.dataset, self.batching, self.num_classes = dataset, batching, num_classes
-        self.seed, self.device, self.train = seed, device, train
+        self.batching = batching
+        self.seed = seed  # may be changed between two passes
+        self.device, self.train = device, train
         self.rank, self.ranks = rank, ranks
         self.samples = len(dataset)
         self._augmentation = Augmentation()
         if train:
             self._augmentation = Augmentation(batching.shift, batching.flip, batching.cutout, batching.resized_crop)
         self._mean, self._std = self._channels(batching.mean), self._channels(batching.std)
-        self._places = _Places()
-        self._loader: DataLoader | None = None
-        self._arriving: cache.Arriving | None = None
-        self._reserved: tuple[Tensor, Tensor] | None = None  # room on the device for those that arrive
         with randomness.undisturbed():
             self._shape = image_shape(dataset)
-        self._place = self._chosen_place()
-        self._kept: tuple[Tensor, Tensor] | None = None  # all, on the device, in memory or mapped from the disk
-        if self._place == "none":
-            if isinstance(dataset, Images):
-                _ = dataset.tensors  # so that all workers share what is loaded now
-        elif not train or ranks > 1 or self._place == "disk" or isinstance(dataset, Images):
-            self._kept = self._keep(progress)
-        else:
-            cache.require_bytes(dataset)
+        self.source = self._source(dataset, num_classes, progress)
 
-    def _chosen_place(self) -> str:
-        batching, place = self.batching, self.batching.cache
-        if place == "auto":
-            place = placement.choose(
-                [self.dataset],
-                self._shape,
-                cache=place,
-                budget_bytes=batching.cache_bytes,
-                folder=batching.cache_folder,
-                device=self.device,
-            ).place
-        return place
-
-    def _keep(self, progress: cache.Progress | None) -> tuple[Tensor, Tensor]:
-        return cache.keep(
-            self.dataset,
-            self._place,
+    def _source(self, dataset: MapDataset, num_classes: int, progress: cache.Progress | None) -> Source:
+        batching, device, place = self.batching, self.device, self._place(dataset)
+        if place == "none":
+            return Loaded(
+                dataset,
+                num_classes=num_classes,
+                device=device,
+                workers=batching.workers,
+                prefetch=batching.prefetch,
+                timeout_seconds=batching.timeout,
+            )
+        if self.train and self.ranks == 1 and place != "disk" and not isinstance(dataset, Images):
+            return Arriving(
+                dataset,
+                place=place,
+                shape=self._shape,
+                num_classes=num_classes,
+                device=device,
+                workers=batching.workers,
+            )
+        images, labels = cache.keep(
+            dataset,
+            place,
             shape=self._shape,
-            num_classes=self.num_classes,
-            folder=self.batching.cache_folder,
-            device=self.device,
-            workers=self.batching.workers,
+            num_classes=num_classes,
+            folder=batching.cache_folder,
+            device=device,
+            workers=batching.workers,
             progress=progress,
         )
+        return Kept(images, labels, device)
+
+    def _place(self, dataset: MapDataset) -> str:
+        batching = self.batching
+        if batching.cache != "auto":
+            return batching.cache
+        return placement.choose(
+            [dataset],
+            self._shape,
+            cache="auto",
+            budget_bytes=batching.cache_bytes,
+            folder=batching.cache_folder,
+            device=self.device,
+        ).place
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -123,48 +135,51 @@ class Batches:
         return min(self.batching.batch_size, self.samples - batch * self.batching.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """This rank's part of the batches of one pass, from batch `start` on: every `ranks`-th sample of each."""
+        """This rank's part of the batches of one pass, from batch `start` on: every `ranks`-th sample of each.
+
+        Raises DataError where an image or a label is not what it should be.
+        """
         order = torch.arange(self.samples)
         if self.train:
             order = torch.randperm(self.samples, generator=randomness.generator(self.seed, "order", epoch))
         batches = order.split(self.batching.batch_size)[start : len(self)]
         parts = [batch[self.rank :: self.ranks] for batch in batches if len(batch) > self.rank]
-        for draws, (images, labels) in zip(self._draws(epoch, parts), self._raw(epoch, parts), strict=True):
-            yield self._finish(images, draws), labels
-
-    def reseed(self, seed: int) -> None:
-        """Make the batches of another seed from now on; images that are kept, or on their way, are not read anew."""
-        self._end_loader()
-        self.seed = seed
+        groups = self._groups(parts)
+        wholes = [joined(group) for group in groups]
+        read = self.source.read(wholes, seed=self.seed, epoch=epoch)
+        try:
+            for group, draws, (images, labels) in zip(groups, self._draws(epoch, wholes), read, strict=True):
+                sizes = [len(part) for part in group]
+                for batch in zip(self._finish(images, draws).split(sizes), labels.split(sizes), strict=True):
+                    yield _aligned(batch[0]), _aligned(batch[1])
+        except UserError as error:
+            raise DataError(describe_error(error)) from error
 
     def close(self) -> None:
         """End all processes that read; without it they would hold up the end of this one."""
-        if self._arriving is not None:
-            self._arriving.close()
-        self._arriving = self._reserved = None
-        self._end_loader()
+        self.source.close()
 
-    def _end_loader(self) -> None:
-        iterator = getattr(self._loader, "_iterator", None)
-        if iterator is not None:
-            iterator._shutdown_workers()
-        self._loader = None
+    def _groups(self, parts: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        """The `parts` in groups that are read and finished at once."""
+        count = 1
+        if self.source.ready:
+            size_bytes = 4 * math.prod(self._shape) * max((len(part) for part in parts), default=1)
+            count = max(1, _BYTES_AT_ONCE // size_bytes)
+        return [parts[first : first + count] for first in range(0, len(parts), count)]
 
     def _draws(self, epoch: int, parts: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """What decides the augmentation of each of `parts`, a row for each of its samples; None for no augmentation."""
         if not self._augmentation:
             return [None] * len(parts)
         draws = self._augmentation.draws(self.samples, seed=self.seed, epoch=epoch)
-        return draws.index_select(0, _joined(parts)).to(self.device).split([len(part) for part in parts])
+        return draws.index_select(0, joined(parts)).to(self.device).split([len(part) for part in parts])
 
     def _finish(self, images: Tensor, draws: Tensor | None) -> Tensor:
-        """Augment and normalize a batch (B, C, H, W) of uint8, or of floats, which are not scaled; in place."""
-        scaled = images.dtype != torch.uint8
+        """Augment and normalize images (B, C, H, W) of uint8, or of floats, which are not scaled; may be in place."""
+        are_bytes = images.dtype == torch.uint8
         if draws is not None:
             images = self._augmentation(images, draws)
-        images = images.float()
-        if not scaled:
-            images.div_(255)
+        images = images / 255 if are_bytes else images.float()
         if self._mean is not None and self._std is not None:
             images.sub_(self._mean).div_(self._std)
         return images
@@ -172,83 +187,15 @@ class Batches:
     def _channels(self, values: Sequence[float] | None) -> Tensor | None:
         return None if values is None else torch.tensor(values, device=self.device).view(-1, 1, 1)
 
-    def _raw(self, epoch: int, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images as the data set stores them and labels, on the device, for each of the index lists `parts`."""
-        if self._kept is None:
-            yield from self._loaded(epoch, parts) if self._place == "none" else self._arrived(parts)
-            return
-        images, labels = self._kept
-        near = _joined(parts).to(images.device).split([len(part) for part in parts])  # one transfer, not one a batch
-        for part in near:
-            yield self._on_device(images.index_select(0, part)), self._on_device(labels.index_select(0, part))
 
-    def _arrived(self, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `_raw`, while the images are being read, those of the first `parts` first; once all are, they are kept."""
-        arriving = self._arriving = self._arriving or self._begin_to_read(_joined(parts))
-        for part in parts:
-            arriving.wait(part)
-            images, labels = (source.index_select(0, part) for source in (arriving.images, arriving.labels))
-            yield self._on_device(images), self._on_device(labels)
-        if arriving.all_there:
-            images, labels = arriving.images, arriving.labels
-            if self._reserved is not None:
-                images, labels = self._reserved[0].copy_(images), self._reserved[1].copy_(labels)
-            self._kept = images, labels
-            arriving.close()
-            self._arriving = self._reserved = None
+def _aligned(part: Tensor) -> Tensor:
+    """`part` of a tensor, at an address like that of a tensor of its own.
 
-    def _begin_to_read(self, first: Tensor) -> cache.Arriving:
-        """Images that are read from now on, at the indices `first` before all others."""
-        later = torch.ones(self.samples, dtype=torch.bool).index_fill_(0, first, False).nonzero().flatten()
-        arriving = cache.Arriving(
-            self.dataset,
-            torch.cat([first, later]),
-            shape=self._shape,
-            num_classes=self.num_classes,
-            workers=self.batching.workers,
-        )
-        if self._place == "device" and self.device.type != "cpu":  # now, while there is room
-            self._reserved = (
-                torch.empty_like(arriving.images, device=self.device),
-                torch.empty_like(arriving.labels, device=self.device),
-            )
-        return arriving
-
-    def _on_device(self, batch: Tensor) -> Tensor:
-        """`batch` copied to the device while the device computes; a pinned source is what lets it do both."""
-        if batch.device.type == "cpu" and self.device.type == "cuda" and not batch.is_pinned():
-            batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=True)
-
-    def _loaded(self, epoch: int, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `_raw`, read by the loader."""
-        self._places.batches = [[(epoch, index) for index in part.tolist()] for part in parts]
-        if self._loader is None:
-            self._loader = self._make_loader()
-        try:
-            for part, (images, labels) in zip(parts, self._loader, strict=True):
-                check_labels(labels, self.num_classes, part.tolist())
-                yield self._on_device(images), self._on_device(labels)
-        except UserError as error:
-            raise UserError(describe_error(error)) from error
-
-    def _make_loader(self) -> DataLoader:
-        workers = self.batching.workers
-        return DataLoader(
-            _Addressed(self.dataset, self.seed),
-            batch_sampler=self._places,
-            num_workers=workers,
-            prefetch_factor=self.batching.prefetch if workers else None,
-            persistent_workers=workers > 0,
-            worker_init_fn=leave_to_the_parent,
-            collate_fn=_as_it_is,
-            pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
-        )
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return torch.cat([torch.empty(0, dtype=torch.int64), *parts])
+    Some kernels add up in another order where the address is no multiple of a vector's size, and a batch must train
+    the same wherever in a group it comes.
+    """
+    offset_bytes = part.storage_offset() * part.element_size()
+    return part if offset_bytes % _ALIGNMENT_BYTES == 0 else part.clone()
 
 
 def batches_per_epoch(samples: int, batching: Batching, *, train: bool) -> int:
@@ -256,51 +203,3 @@ def batches_per_epoch(samples: int, batching: Batching, *, train: bool) -> int:
     if train and batching.drop_last:
         return samples // batching.batch_size
     return -(-samples // batching.batch_size)
-
-
-class _Places(Sampler):
-    """The (epoch, index) pairs of the batches to come; set before each pass, so that workers can be kept."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[tuple[int, int]]] = []
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-class _Addressed(Dataset):
-    """A data set whose own random transforms draw the same for (seed, epoch, index), whatever was drawn before."""
-
-    def __init__(self, dataset: MapDataset, seed: int):
-        self.dataset, self.seed = dataset, seed
-
-    def __getitems__(self, places: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-        """The images and labels at (epoch, index), one batch."""
-        samples = []
-        with randomness.undisturbed():
-            for epoch, index in places:
-                randomness.seed_sample(self.seed, epoch, index)
-                image, label = self.dataset[index]
-                samples.append((as_tensor(image), int(label), index))
-        return _stacked(samples)
-
-
-def _stacked(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor]:
-    """Images (B, C, H, W) and labels (B,) int64 of (image, label, index); all images must have one shape."""
-    first, _, first_index = samples[0]
-    for image, _, index in samples:
-        if image.shape != first.shape:
-            raise wrong(
-                "data",
-                got=f"images of shapes {tuple(first.shape)} (index {first_index}) and {tuple(image.shape)} ({index})",
-                allowed="one shape (C, H, W) for all images",
-                do="data.image_size=N where the data set has it, or resize in the data set",
-            )
-    return torch.stack([image for image, _, _ in samples]), torch.tensor([label for _, label, _ in samples])
-
-
-def _as_it_is(batch: Any) -> tuple[Tensor, Tensor]:
-    return batch

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lrlab import randomness
-from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error
+from lrlab.data import Images, MapDataset, as_tensor, check_labels, describe_error, other_shape
 from lrlab.errors import UserError, wrong
 from lrlab.folders import held
 from lrlab.placement import file_on_disk, is_fixed, is_whole, size_on_disk
@@ -63,7 +63,7 @@ def keep(
     return images, labels
 
 
-class Arriving:
+class Arrivals:
     """Images (N, C, H, W) uint8 and labels (N,) int64 that are read into memory while they are used, in `order` (N,).
 
     Those at some indices are there once `wait` has returned. `close` ends the reading, whether or not it is done.
@@ -177,7 +177,8 @@ class _Chunks(Dataset):
                 image, label = self.dataset[index]
                 pixels = as_tensor(image)
                 _require_uint8(pixels, index)
-                _require_shape(pixels, self.reading.shape, index)
+                if tuple(pixels.shape) != self.reading.shape:
+                    raise other_shape(self.reading.dataset, (0, self.reading.shape), (index, pixels.shape))
                 images[index], labels[index] = pixels.numpy(), int(label)
         check_labels(torch.from_numpy(labels[indices]), self.reading.num_classes, indices)
         return len(indices)
@@ -215,16 +216,6 @@ def _require_uint8(pixels: Tensor, index: int) -> None:
             got=f"an image of {str(pixels.dtype).removeprefix('torch.')} at index {index}",
             allowed="images of uint8, which can be kept",
             do="data.cache=none",
-        )
-
-
-def _require_shape(pixels: Tensor, shape: tuple[int, ...], index: int) -> None:
-    if tuple(pixels.shape) != shape:
-        raise wrong(
-            "data",
-            got=f"images of shapes {shape} (index 0) and {tuple(pixels.shape)} ({index})",
-            allowed="one shape (C, H, W) for all images",
-            do="data.image_size=N where the data set has it, or resize in the data set",
         )
 
 

@@ -1,53 +1,145 @@
 """Checkpoints: written whole or not at all, loaded without running code, refused where they do not fit."""
 
+import hashlib
+import io
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
+from lrlab import disk
 from lrlab.errors import UserError, wrong
+from lrlab.horizon import Horizon
 
-FORMAT = 2
-LAST, BEST = Path("checkpoints/last.pt"), Path("checkpoints/best.pt")
+Buffer = bytes | memoryview
+FORMAT = 3
+LAST, PREVIOUS, BEST = (Path(f"checkpoints/{name}.pt") for name in ("last", "previous", "best"))
+_MARK, _DIGITS = b"lrlab sha256 ", 64  # the comment at the end of the zip file that torch writes
 
 
 class Damaged(UserError):
     """A file that is no whole checkpoint."""
 
 
-def save(path: Path, contents: dict[str, Any]) -> None:
+@dataclass
+class Rhythm:
+    """When the next checkpoint is due: so many `updates` or so many `seconds` after the one before, where given."""
+
+    updates: int | None = None
+    seconds: float | None = None
+    _saved: tuple[int, float] = (0, -math.inf)  # the updates that were complete, and when
+
+    def due(self, updates: int) -> bool:
+        """Whether to save now that so many `updates` are complete."""
+        step, at_seconds = self._saved
+        if self.updates is not None:
+            return updates - step >= self.updates
+        return self.seconds is not None and time.monotonic() - at_seconds >= self.seconds
+
+    @property
+    def last(self) -> int:
+        """The updates that were complete at the last checkpoint."""
+        return self._saved[0]
+
+    def saved(self, updates: int) -> None:
+        self._saved = (updates, time.monotonic())
+
+
+def rhythm(every: Any, horizon: Horizon) -> Rhythm:
+    """The `Rhythm` that `every` means: a duration (counts are updates), `10min`, or None for none.
+
+    Raises UserError where it is nothing of that kind.
+
+    >>> rhythm("10min", Horizon(10, 100)).seconds, rhythm("5%", Horizon(10, 100)).updates
+    (600.0, 50)
+    """
+    key = "checkpoint.every"
+    if every is None:
+        return Rhythm()
+    if minutes := re.fullmatch(r"(\d+(?:\.\d+)?)min", str(every)):
+        seconds = 60 * float(minutes[1])
+        if seconds > 0:
+            return Rhythm(seconds=seconds)
+    elif isinstance(every, str | int) and not isinstance(every, bool):
+        updates = horizon.count(str(every), "step", key)
+        if updates > 0:
+            return Rhythm(updates=updates)
+    raise wrong(key, got=every, allowed="minutes (10min), a duration (500st, 25%, 2ep) or null", do=f"{key}=10min")
+
+
+def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) -> None:
     """Write `contents` (tensors, numbers, strings and containers of them) to `path`, atomically.
 
     A temporary file in the same folder is written and synced, then renamed over `path`, then the folder is synced:
-    whenever the process or the machine stops, `path` holds the old checkpoint or the new one, whole.
+    whenever the process or the machine stops, `path` holds the old checkpoint or the new one, whole. The old one
+    stays as `before` where that is given. The file ends in the SHA-256 of all that is before, which `load` checks.
+    Raises disk.Refused where the disk does not take it.
     """
-    path.parent.mkdir(exist_ok=True)
+    parts = _parts({"lrlab": FORMAT, **contents})
     temporary = path.with_suffix(".tmp")
+    with disk.writing(path, sum(map(len, parts))):
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                _write(file, parts)
+                file.flush()
+                os.fsync(file.fileno())
+            if before is not None and path.exists():
+                _link(path, before)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _write(file: BinaryIO, parts: Sequence[Buffer]) -> None:
+    for part in parts:
+        file.write(part)
+
+
+def _parts(contents: dict[str, Any]) -> tuple[Buffer, ...]:
+    """A zip file as torch.load reads it, whose comment is the hash of what comes before it."""
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    # The last two bytes of a zip file without a comment are the comment's length.
+    body = buffer.getbuffer()[:-2]
+    length = struct.pack("<H", len(_MARK) + _DIGITS)
+    digest = hashlib.sha256(body)
+    digest.update(length + _MARK)
+    return body, length, _MARK, digest.hexdigest().encode()
+
+
+def _link(file: Path, name: Path) -> None:
+    """Let `name` be what `file` is, at once; where the file system has no links `file` is renamed."""
+    temporary = name.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("wb") as file:
-            torch.save({"lrlab": FORMAT, **contents}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        os.link(file, temporary)
+    except OSError:
+        os.replace(file, name)
+    else:
+        os.replace(temporary, name)
 
 
 def find(target: str) -> Path:
     """The checkpoint that `target`, a run's folder or a `.pt` file, means."""
     path = Path(target).expanduser()
-    file = path / LAST if path.is_dir() else path
-    if file.is_file():
-        return file
+    files = [path / LAST, path / PREVIOUS] if path.is_dir() else [path]
+    for file in files:
+        if file.is_file():
+            return file
     got = f"{target}, a folder without {LAST}" if path.is_dir() else f"{target}, which does not exist"
     raise wrong(
         "resume",
@@ -57,30 +149,58 @@ def find(target: str) -> Path:
     )
 
 
+def latest(target: str, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that `target` means, and its contents; of a folder's two latest the one that is whole.
+
+    `warn` is told where the last one is damaged. Raises as `find` and `load`.
+    """
+    path = find(target)
+    try:
+        return path, load(path)
+    except Damaged as error:
+        earlier = path.with_name(PREVIOUS.name)
+        if not Path(target).expanduser().is_dir() or path == earlier or not earlier.is_file():
+            raise
+        contents = load(earlier)
+        warn(f"{str(error).partition('; ')[0]}; {earlier.name}, the one before it, is used instead")
+        return earlier, contents
+
+
 def load(path: Path) -> dict[str, Any]:
     """The contents of the checkpoint `path`, on the CPU. Never runs code that the file may hold.
 
-    Raises UserError where it is damaged, is not lrlab's, or is of a newer format.
+    Raises Damaged where it is not, byte for byte, what was saved, and UserError where it is of another format.
     """
+    data, contents, reason = b"", None, "its SHA-256 is another one"
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        data = path.read_bytes()
+        contents = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
+        reason = type(error).__name__
+    body, digest = data[:-_DIGITS], data[-_DIGITS:]
+    written = contents.get("lrlab") if isinstance(contents, dict) else None
+    if contents is not None and written != FORMAT and _MARK not in data[-_DIGITS - len(_MARK) :]:
+        raise _foreign(path, written)
+    if contents is None or not body.endswith(_MARK) or hashlib.sha256(body).hexdigest().encode() != digest:
         message = wrong(
             "resume",
-            got=f"{path}, which cannot be read ({type(error).__name__}: damaged, cut short, or not a checkpoint)",
+            got=f"{path}, which cannot be read ({reason}: damaged, cut short, or not a checkpoint)",
             allowed="a whole checkpoint that lrlab wrote",
             do=f"try another one, such as {path.with_name('best.pt' if path.name == 'last.pt' else 'last.pt')}",
         )
-        raise Damaged(str(message)) from error
-    written = contents.get("lrlab") if isinstance(contents, dict) else None
+        raise Damaged(str(message))
     if written != FORMAT:
-        raise wrong(
-            "resume",
-            got=f"{path}, " + ("which lrlab did not write" if written is None else f"of format {written}"),
-            allowed=f"a checkpoint that lrlab wrote, of format {FORMAT}",
-            do="resume=outputs/runs/NAME" if written is None else "use the version of lrlab that wrote it",
-        )
+        raise _foreign(path, written)
     return contents
+
+
+def _foreign(path: Path, written: Any) -> UserError:
+    return wrong(
+        "resume",
+        got=f"{path}, " + ("which lrlab did not write" if written is None else f"of format {written}"),
+        allowed=f"a checkpoint that lrlab wrote, of format {FORMAT}",
+        do="resume=outputs/runs/NAME" if written is None else "use the version of lrlab that wrote it",
+    )
 
 
 def require_readable(path: Path) -> None:

@@ -161,17 +161,20 @@ def _sweep(typed: list[str]) -> None:
 
 def _resume(overrides: list[str], target: str) -> None:
     """Continue a run with the config that its checkpoint holds, and what is typed now on top, in its own folder."""
-    from lrlab import checkpoint, experiment
+    from lrlab import checkpoint, experiment, trust
     from lrlab.display import log_to
 
-    path = checkpoint.find(target).resolve()
+    found, contents = checkpoint.latest(target, lambda reason: print(f"warning: {reason}", file=sys.stderr))
+    path = found.resolve()
     if path.parent.name != "checkpoints":
         raise wrong("resume", got=path, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
-    folder, contents = _shortest(path.parent.parent), checkpoint.load(path)
+    folder = _shortest(path.parent.parent)
     epochs = [f"trainer.epochs={extend}"] if (extend := value_of(overrides, "extend")) else []
     typed = [override for override in overrides if not key_of(override).startswith("hydra")]
     as_it_was = {**contents["config"], "resume": str(path), "extend": None}
+    folders.require_plain(folder)
     config = compose.change(as_it_was, [*typed, *epochs])
+    trust.require_known_targets(compose.plain(config), typed, path)
     log_to(folder)
     _guarded(lambda: experiment.run(config, folder, choices=contents["choices"], overrides=contents["overrides"]))
     _print_hint(folder)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrlab import checks, comparison, folders, report, results, summary
+from lrlab import checks, comparison, disk, folders, report, results, summary
 from lrlab.arguments import split_off
 from lrlab.cli import enter
 from lrlab.comparison import METRICS, Comparison, Contest
@@ -69,7 +69,7 @@ def _main(typed: list[str]) -> None:
         command=str(summary.read(paths[0], results.SWEEP).get("command") or "") if len(paths) == 1 else None,
         facts=report.facts(compared),
     )
-    summary.write_whole(folder / "report.html", text)
+    disk.write_whole(folder / "report.html", text)
     print(f"report     {folder / 'report.html'}")
     print(f"results    {folder / RESULTS}")
     print(f"figures    {', '.join(str(path) for path in figures)}")
@@ -134,7 +134,7 @@ def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[results.Result]
 
 def write_results(folder: Path, found: Sequence[results.Result]) -> None:
     """Write `results.csv`, a row a run."""
-    summary.write_whole(folder / RESULTS, results.as_csv(found))
+    disk.write_whole(folder / RESULTS, results.as_csv(found))
 
 
 def lines(compared: Comparison) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from lrlab import verdicts
 from lrlab.candidates import Candidate, extended, gather, lower_is_better, names_of
 from lrlab.errors import closest, wrong
-from lrlab.results import GROUPS, Result, differing, fingerprint
+from lrlab.results import GROUPS, Result, differing, fingerprint, is_number
 from lrlab.verdicts import Against
 
 METRICS = ("val_accuracy", "val_loss", "best_val_accuracy", "best_val_loss", "train_accuracy", "train_loss")
@@ -129,7 +129,8 @@ def _lacking(result: Result) -> str | None:
     needed = {"history.csv": result.history or None, "config.yaml": result.settings or None}
     needed |= {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
     needed |= {name: result.summary.get(name) for name in (*METRICS, "seconds")}
-    return next((name for name, value in needed.items() if value is None or isinstance(value, str)), None)
+    texts = ("history.csv", "config.yaml")
+    return next((name for name, value in needed.items() if not (value if name in texts else is_number(value))), None)
 
 
 def _why_unfinished(result: Result) -> str:

@@ -43,6 +43,12 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         raise explain(error, overrides) from error
 
 
+def plain(config: DictConfig) -> dict[str, Any]:
+    """`config` as plain dicts, lists and scalars, without the `hydra` node and with every `${...}` as it is written."""
+    keys = [str(key) for key in config if key != "hydra"]
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=False))
+
+
 def resolve(config: DictConfig) -> dict[str, Any]:
     """`config` as plain dicts, lists and scalars, without the `hydra` node and with every `${...}` filled in."""
     keys = [str(key) for key in config if key != "hydra"]

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrlab import distributed
+from lrlab import distributed, summary
+from lrlab.batches import Batching
 from lrlab.checkpoint import flatten
 from lrlab.data import Splits
 from lrlab.folders import MACHINE
@@ -36,23 +37,36 @@ def start_lines(
     settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
     subjects = {
         "data": f"{len(splits.train):,} training and {len(splits.val):,} validation images "
-        f"{'x'.join(map(str, splits.shape))}, {splits.num_classes} classes; {_kept(kept, device)}",
+        f"{'x'.join(map(str, splits.shape))}, {splits.num_classes} classes; {_kept(kept, device, config['data'])}",
         "model": f"{parameters:,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
         "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
         f"{horizon.epochs} x {horizon.steps_per_epoch} updates = {horizon.steps:,} in all{_durations(config, plan)}",
-        "device": device_name(device),
+        "device": device_name(device) + _way(config["trainer"]),
         "folder": str(folder),
     }
     return [f"{name:<9}  {choices[name] + ': ' if name in choices else ''}{text}" for name, text in subjects.items()]
 
 
-def _kept(choice: Choice, device: torch.device) -> str:
+def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:
     """Where the images are while they are trained on."""
     if choice.place == "none":
-        return "read when needed"
-    place = {"device": str(device), "memory": "cpu", "disk": "disk"}[choice.place]
-    return f"kept on {place}, {in_words(choice.size_bytes)}"
+        workers = data.get("workers", 0)
+        return "read when needed" + (f", by {workers} worker{'s' if workers > 1 else ''}" if workers else "")
+    if choice.place == "disk":
+        return f"kept on disk, {in_words(choice.size_bytes)}, below {data.get('cache_dir', Batching.cache_dir)}"
+    on_device = choice.place == "device" and device.type != "cpu"
+    return f"kept {f'on {device}' if on_device else 'in memory'}, {in_words(choice.size_bytes)}"
+
+
+def _way(trainer: Mapping[str, Any]) -> str:
+    """How an update is computed, where that is not the usual way."""
+    ways = [precision] if (precision := trainer.get("precision", "fp32")) != "fp32" else []
+    if trainer.get("compile"):
+        ways.append("compiled")
+    if (parts := trainer.get("accumulate", 1)) > 1:
+        ways.append(f"batches in {parts} parts")
+    return "".join(f", {way}" for way in ways)
 
 
 def _durations(config: Mapping[str, Any], plan: Plan) -> str:
@@ -89,6 +103,27 @@ def device_name(device: torch.device, threads: int | None = None) -> str:
     threads = threads or torch.get_num_threads()
     name = f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
     return name + ranks
+
+
+def computed_by(device: torch.device) -> dict[str, str]:
+    """What decides the last bits of a run's result beside its settings."""
+    processor = {"instructions": torch.backends.cpu.get_cpu_capability()} if device.type == "cpu" else {}
+    return {"device": device_name(device), **processor, **summary.versions()}
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What of `computed_by` is another now than `before`, in a line; empty where nothing is.
+
+    >>> changed({"torch": "2.11.0", "device": "cpu (1 thread)"}, {"torch": "2.15.0", "device": "cpu (1 thread)"})
+    'warning: the last bits may differ from those of a run that was not stopped: torch was 2.11.0, is 2.15.0'
+    """
+    differences = [
+        f"{name} was {before.get(name, 'none')}, is {now.get(name, 'none')}"
+        for name in [*now, *(name for name in before if name not in now)]
+        if before.get(name) != now.get(name)
+    ]
+    said = f"warning: the last bits may differ from those of a run that was not stopped: {'; '.join(differences)}"
+    return said if differences else ""
 
 
 def _class(node: Mapping[str, Any]) -> str:

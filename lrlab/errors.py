@@ -8,6 +8,10 @@ class UserError(Exception):
     """A mistake that the user can mend; its text is the one line that the user reads."""
 
 
+class DataError(UserError):
+    """An image or a label is not what it should be, which shows when it is read: what was trained before is sound."""
+
+
 class Interrupted(BaseException):
     """A run was stopped by a signal after its state was saved.
 

@@ -1,8 +1,9 @@
 """The shell: builds everything from a config, drives the loop, and leaves a run's files in its folder.
 
-config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,best}.pt
+config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,previous,best}.pt
 """
 
+import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,19 +14,22 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lrlab import checkpoint, distributed, summary, training
+from lrlab import checkpoint, disk, distributed, summary, training
 from lrlab.audit import Audit
 from lrlab.batches import Batches
-from lrlab.describe import count_parameters, device_name, hyperparameters, start_lines
+from lrlab.describe import computed_by, count_parameters, device_name, hyperparameters, start_lines
 from lrlab.display import Display, View, result_line
-from lrlab.errors import Interrupted, UserError, in_words
+from lrlab.errors import DataError, Interrupted, UserError, in_words
 from lrlab.folders import MACHINE, held, run_name
 from lrlab.hyperparameters import read
 from lrlab.prepare import Prepared, place_images, prepare
 from lrlab.resume import require_same_run, restore
+from lrlab.secrecy import mask, mask_overrides
 from lrlab.signals import Request, stop_request
 from lrlab.tracking import Tracker, refuse_second_run
 from lrlab.trainer import Diverged, Epoch, TrainState, Update, require_finite_weights
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Run:
     progress: summary.Progress
     audit: Audit
     display: View
+    refused: bool = False  # whether the user knows that the disk takes no more points
 
 
 def run(
@@ -54,7 +59,10 @@ def run(
     is no longer finite, and Interrupted where a signal stopped the run, after saving it.
     """
     with held(folder), stop_request() as request:
-        saved = checkpoint.load(checkpoint.find(config.resume)) if config.resume else None
+        saved = None
+        if config.resume:
+            path, saved = checkpoint.latest(config.resume, log.warning)
+            config = OmegaConf.create({**config, "resume": str(path)})
         return train_to_the_end(
             config, folder, saved, choices=choices or {}, overrides=overrides, make_display=Display, request=request
         )
@@ -152,12 +160,16 @@ def _open_files(
         folder,
         updates=prepared.plan.horizon.steps,
         driven=_driven(prepared, state.optimizer),
-        hyperparameters=compared,
+        hyperparameters=mask(compared),
         trial=run_name(overrides, leave_out=["seed", *(key for key in MACHINE if key != "data.root")]),
         step=state.step,
         state=saved["tracker"] if saved else None,
     )
-    summary.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.saved_config)))
+    try:
+        disk.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(mask(prepared.saved_config))))
+    except BaseException:
+        tracker.close()
+        raise
     return tracker
 
 
@@ -172,14 +184,17 @@ def _carry_out(this: Run, request: Request) -> float | None:
         _write_summary(this, "running")
         _save(this, checkpoint.LAST)
         checkpoint.require_readable(this.folder / checkpoint.LAST)
+        size = (this.folder / checkpoint.LAST).stat().st_size
+        disk.require_room(this.folder, 2 * size, "two checkpoints more")
         with this.display:
             _train(this, request)
     except BaseException as error:
-        told = training.explain(error)
+        told = _with_checkpoint(this, error) if isinstance(error, _KEEPS) else training.explain(error)
         failed = isinstance(error, Exception | SystemExit)  # or else a second Ctrl-C
         this.tracker.close("failure" if failed else None)
         status = "diverged" if isinstance(error, Diverged) else "failed" if failed else "interrupted"
-        _write_summary(this, status, error=in_words(told or error))
+        with suppress(disk.Refused):  # the error itself says more
+            _write_summary(this, status, error=in_words(told or error))
         if told is None:
             raise
         raise told from error
@@ -188,6 +203,7 @@ def _carry_out(this: Run, request: Request) -> float | None:
         this.val.close()
     if this.state.epoch == this.prepared.trainer.epochs:
         this.tracker.close("success")
+        _warn_of_refusal(this)
         _write_summary(this, "finished")
         this.display.say(result_line(this.progress, this.state.step, this.prepared.trainer.monitor))
     else:
@@ -202,15 +218,32 @@ def _carry_out(this: Run, request: Request) -> float | None:
     return this.progress.val_loss
 
 
+_KEEPS = Diverged | disk.Refused  # errors that leave what was saved before them
+
+
+def _with_checkpoint(this: Run, error: Diverged | disk.Refused) -> UserError:
+    """The error and what is left of the run."""
+    last = this.folder / checkpoint.LAST
+    if not last.exists():
+        return error
+    return type(error)(f"{error}; last good checkpoint: {shlex.quote(str(last))} (update {this.prepared.rhythm.last})")
+
+
+def _warn_of_refusal(this: Run) -> None:
+    """Say once that the disk takes no more points; training goes on, and they are kept until it does."""
+    if this.tracker.refusal and not this.refused:
+        this.display.say(f"warning: {this.tracker.refusal}; training goes on, and what is missing is tried again")
+        this.refused = True
+
+
 def _train(this: Run, request: Request) -> None:
     """Train, and save what was reached if an image cannot be read: that shows between two updates."""
     try:
         _loop(this, request)
-    except UserError as error:
-        if type(error) is UserError:
-            with suppress(UserError, OSError):
-                require_finite_weights(this.state)
-                _save(this, checkpoint.LAST)
+    except DataError:
+        with suppress(UserError, OSError):
+            require_finite_weights(this.state)
+            _save(this, checkpoint.LAST)
         raise
 
 
@@ -220,11 +253,16 @@ def _loop(this: Run, request: Request) -> None:
         this.display.show(event)
         if isinstance(event, Update):
             this.tracker.update(event.step, event.applied, event.loss)
+            _warn_of_refusal(this)
             if warning := this.audit.check(event.step, event.applied):
                 this.display.say(warning)
+            if this.prepared.rhythm.due(this.state.step):
+                require_finite_weights(this.state)
+                _save(this, checkpoint.LAST)
         elif isinstance(event, Epoch):
             metrics = _metrics(event)
             this.tracker.epoch(event.epoch, event.step, event.lr, metrics, event.seconds)
+            _warn_of_refusal(this)
             if this.progress.add(event.epoch, event.seconds, metrics, this.prepared.trainer.monitor):
                 _save(this, checkpoint.BEST)  # before last.pt, which claims that it is there
             _save(this, checkpoint.LAST)
@@ -243,6 +281,7 @@ def _metrics(event: Epoch) -> dict[str, float]:
 
 
 def _save(this: Run, path: Path) -> None:
+    """Write the checkpoint `path`; of last.pt the one before stays too."""
     checkpoint.save(
         this.folder / path,
         {
@@ -250,13 +289,16 @@ def _save(this: Run, path: Path) -> None:
             "progress": asdict(this.progress),
             "audit": this.audit.state_dict(),
             "tracker": this.tracker.state_dict(),
-            "config": this.prepared.saved_config,
-            "overrides": this.overrides,
+            "config": mask(this.prepared.saved_config),
+            "overrides": mask_overrides(this.overrides),
             "choices": this.choices,
             "facts": this.prepared.facts(),
-            "versions": summary.versions(),
+            "computed_by": computed_by(this.prepared.device),
         },
+        before=this.folder / checkpoint.PREVIOUS if path == checkpoint.LAST else None,
     )
+    if path == checkpoint.LAST:
+        this.prepared.rhythm.saved(this.state.step)
 
 
 def _write_summary(this: Run, status: str, **facts: Any) -> None:
@@ -270,7 +312,7 @@ def _write_summary(this: Run, status: str, **facts: Any) -> None:
         choices=this.choices,
         versions=summary.versions(),
         plan=this.prepared.plan.summary(),
-        warnings=this.prepared.warnings,
+        warnings=[*this.prepared.warnings, *filter(None, [this.tracker.refusal])],
         audit=this.audit.summary(this.prepared.scheduler.monitor, this.state.step),
         **facts,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lrlab import disk
 from lrlab.terminal import Line
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -30,6 +31,11 @@ def draw(
     save(figure, path)
 
 
+def _text(name: str) -> str:
+    """A name as it is, where matplotlib would read what lies between two dollars as a formula."""
+    return name.replace("$", r"\$")
+
+
 def _figure(width: float, height: float) -> Any:
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -42,7 +48,7 @@ def _together(lines: Sequence[Line], xlabel: str, ylabel: str, log: bool) -> Any
     figure = _figure(7.2, 4.2)
     axes = figure.add_subplot()
     for colour, line in zip(COLOURS, lines, strict=False):
-        axes.stairs(line.values, line.edges, baseline=None, color=colour, linewidth=1.8, label=line.name)
+        axes.stairs(line.values, line.edges, baseline=None, color=colour, linewidth=1.8, label=_text(line.name))
     axes.set(xlabel=xlabel, ylabel=ylabel)
     _finish(axes, lines, log)
     axes.grid(alpha=0.3, linewidth=0.6)
@@ -66,10 +72,10 @@ def _small_multiples(
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
     for panel, line in zip(panels, lines, strict=False):
         panel.stairs(line.values, line.edges, baseline=None, color=COLOURS[0], linewidth=1.4)
-        panel.set_title(line.name.removeprefix(prefix), fontsize=8.5, pad=3)
+        panel.set_title(_text(line.name.removeprefix(prefix)), fontsize=8.5, pad=3)
     for panel, (name, reason) in zip(panels[len(lines) :], without, strict=False):
-        panel.set_title(name.removeprefix(prefix), fontsize=8.5, pad=3)
-        panel.text(0.5, 0.5, reason, transform=panel.transAxes, ha="center", va="center", fontsize=8)
+        panel.set_title(_text(name.removeprefix(prefix)), fontsize=8.5, pad=3)
+        panel.text(0.5, 0.5, _text(reason), transform=panel.transAxes, ha="center", va="center", fontsize=8)
     for index, panel in enumerate(panels):
         panel.set_visible(index < count)
         panel.tick_params(labelsize=7.5, labelbottom=count - columns <= index < count)
@@ -167,7 +173,12 @@ def draw_panels(panels: Sequence[Panel]) -> Any:
         axis.spines[["top", "right"]].set_visible(False)
     columns = 3 if len(panels) == 1 else 6
     figure.legend(
-        [handles[name] for name in names], names, loc="outside upper left", ncols=columns, frameon=False, fontsize=9
+        [handles[name] for name in names],
+        list(map(_text, names)),
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
     )
     return figure
 
@@ -209,8 +220,12 @@ def draw_stairs(line: Line) -> Any:
 
 def save(figure: Any, path: Path) -> None:
     """Write a figure to `path` (.png, .svg or .pdf), the same bytes for the same figure."""
+    drawn = io.BytesIO()
     with _repeatable():
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(
+            drawn, format=path.suffix[1:], dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None
+        )
+    disk.write_whole(path, drawn.getvalue())
 
 
 def as_svg(draw_it: Callable[[], Any]) -> str:

@@ -121,31 +121,32 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
         train=True,
     )
     tests: list[Test] = []
-    for seed in range(prepared.seed, prepared.seed + settings.seeds):
-        train.reseed(seed)
-        state = build_state(replace(prepared, scheduler=unscheduled, config={**prepared.config, "seed": seed}))
-        tested = range_test(
-            state,
-            train,
-            start=settings.start,
-            end=settings.end,
-            updates=settings.updates,
-            clip_grad_norm=trainer.clip_grad_norm,
-            label_smoothing=trainer.label_smoothing,
-            accumulate=trainer.accumulate,
-        )
-        try:
-            points = list(tested)
-        except RuntimeError as error:
-            told = explain(error)
-            if told is None:
-                raise
-            raise told from error
-        finally:
-            train.close()
-        suggestion = suggest(points)
-        tests.append((seed, points, suggestion))
-        print(_line(seed, points, suggestion), flush=True)
+    try:
+        for seed in range(prepared.seed, prepared.seed + settings.seeds):
+            train.seed = seed
+            state = build_state(replace(prepared, scheduler=unscheduled, config={**prepared.config, "seed": seed}))
+            points = list(
+                range_test(
+                    state,
+                    train,
+                    start=settings.start,
+                    end=settings.end,
+                    updates=settings.updates,
+                    clip_grad_norm=trainer.clip_grad_norm,
+                    label_smoothing=trainer.label_smoothing,
+                    accumulate=trainer.accumulate,
+                )
+            )
+            suggestion = suggest(points)
+            tests.append((seed, points, suggestion))
+            print(_line(seed, points, suggestion), flush=True)
+    except RuntimeError as error:
+        told = explain(error)
+        if told is None:
+            raise
+        raise told from error
+    finally:
+        train.close()
     return tests
 
 
@@ -183,14 +184,14 @@ def _rounded(value: float) -> float:
 
 
 def _write(folder: Path, tests: Sequence[Test], lr: float, settings: Settings, overrides: Sequence[str]) -> None:
-    from lrlab import figures, summary
+    from lrlab import disk, figures, summary
 
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
     writer.writerow(["seed", "update", "lr", "loss"])
     for seed, points, _ in tests:
         writer.writerows([seed, update, at, loss] for update, (at, loss) in enumerate(points))
-    summary.write_whole(folder / "losses.csv", rows.getvalue())
+    disk.write_whole(folder / "losses.csv", rows.getvalue())
     facts = {
         "lr": lr,
         "seeds": {seed: suggestion and asdict(suggestion) for seed, _, suggestion in tests},
@@ -198,7 +199,7 @@ def _write(folder: Path, tests: Sequence[Test], lr: float, settings: Settings, o
         "overrides": list(overrides),
         "versions": summary.versions(),
     }
-    summary.write_whole(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
+    disk.write_whole(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
     drawn = [
         ([at for at, _ in points], [loss for _, loss in points], smooth(points)) for _, points, _ in tests if points
     ]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lrlab.errors import wrong
+from lrlab.secrecy import is_secret
 
 LONGEST_NAME = 95  # so that no folder's name is over 120, with the date before it and a number behind it
 # Where a run reads and computes, not what.
@@ -18,6 +19,7 @@ MACHINE = (
         "data.download",
         "data.workers",
         "data.prefetch",
+        "data.timeout",
         "data.cache",
         "data.cache_bytes",
         "data.cache_dir",
@@ -33,7 +35,7 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
 
     Dotted keys are named by their last part (`optimizer.lr=0.1` is `lr=0.1`) unless two overrides share it. Where
     characters had to be replaced or cut, a hash of the whole keeps different overrides apart. Keys in `leave_out`
-    are no part of the name.
+    and secrets are no part of the name.
 
     >>> run_name(["scheduler=cosine", "seed=1", "data.root=/somewhere"])
     'scheduler=cosine,seed=1'
@@ -44,7 +46,11 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
     """
     skipped = {"resume", "extend", "sweep", *leave_out}
     pairs = [override.lstrip("+").partition("=") for override in overrides if not override.startswith("~")]
-    kept = [(key, value) for key, _, value in pairs if key not in skipped and not key.startswith("hydra")]
+    kept = [
+        (key, value)
+        for key, _, value in pairs
+        if key not in skipped and not key.startswith("hydra") and not is_secret(key)
+    ]
     kept = [(key.removesuffix("._target_"), value) for key, value in kept]
     leaves = [key.rpartition(".")[2] for key, _ in kept]
     raw = ",".join(
@@ -120,6 +126,19 @@ def held(folder: Path, *, what: str = "training", patience_seconds: float = 0.0)
         yield
     finally:
         os.close(handle)
+
+
+def require_plain(folder: Path) -> None:
+    """Raise UserError where a part of the run in `folder` is a link: what is cut and written would lie elsewhere."""
+    inside = [*folder.iterdir(), *(folder / "checkpoints").glob("*")] if folder.is_dir() else []
+    for path in [folder, *inside]:
+        if path.is_symlink():
+            raise wrong(
+                "folder",
+                got=f"{path}, a link to {path.resolve()}",
+                allowed="a run's own files and folders",
+                do="copy what it means into its place",
+            )
 
 
 def discard_unused(folder: Path) -> None:

@@ -17,7 +17,7 @@ from lrlab.compose import resolve
 from lrlab.display import Display, View, epoch_line, log_to
 from lrlab.errors import Interrupted, UserError, in_words, wrong
 from lrlab.experiment import train_to_the_end
-from lrlab.folders import held
+from lrlab.folders import held, require_plain
 from lrlab.signals import stop_request
 from lrlab.trainer import Diverged, Epoch, Event, Update
 from lrlab.training import unseen
@@ -109,6 +109,9 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         return Outcome("interrupted", error="stopped by a signal, saved")
     except SystemExit as leaving:
         return Outcome("failed", error=in_words(leaving))
+    except OSError as error:
+        log.exception("a file or a device cannot be used")
+        return Outcome("failed", error=in_words(error))
     except Exception as error:
         log.exception("this is a bug in lrlab or in code that it was given")
         return Outcome("failed", error=in_words(error))
@@ -132,29 +135,30 @@ def run_in_sweep(
     when a sweep is killed, its runs take a moment to notice. `make_display` gets the epochs and updates of an epoch.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    require_plain(folder)
     with held(folder, patience_seconds=60), stop_request() as request:
         if (done := summary.read(folder)).get("status") == "finished":
             _require_same_settings(folder, config)
             return done["val_loss"]
-        saved = _whole_checkpoint(folder)
+        path, saved = _whole_checkpoint(folder)
         if saved is None:
             _clear(folder)
         else:
-            config = OmegaConf.create({**config, "resume": str(folder)})
+            config = OmegaConf.create({**config, "resume": str(path)})
         return train_to_the_end(
             config, folder, saved, choices=choices, overrides=overrides, make_display=make_display, request=request
         )
 
 
-def _whole_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The contents of last.pt in `folder`, None where there is none that is whole."""
-    if not (folder / checkpoint.LAST).exists():
-        return None
+def _whole_checkpoint(folder: Path) -> tuple[Path | None, dict[str, Any] | None]:
+    """The latest checkpoint in `folder` that is whole, and its contents; None where there is none."""
+    if not any((folder / name).exists() for name in (checkpoint.LAST, checkpoint.PREVIOUS)):
+        return None, None
     try:
-        return checkpoint.load(folder / checkpoint.LAST)
+        return checkpoint.latest(str(folder), lambda reason: log.warning("warning: %s", reason))
     except checkpoint.Damaged as error:
         log.warning("warning: %s; the run starts anew", error)
-        return None
+        return None, None
 
 
 def _clear(folder: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from lrlab import checks, describe, distributed, summary, workers
+from lrlab import checks, describe, disk, distributed, summary, workers
 from lrlab.board import Board
 from lrlab.errors import Interrupted, wrong
 from lrlab.jobs import Ended, Job, Noticed, Outcome
+from lrlab.secrecy import mask
 from lrlab.signals import stop_request
 from lrlab.sweep import Planned
 
@@ -120,7 +121,7 @@ def carry_out(planned: Planned, settings: Settings) -> dict[str, Outcome]:
             outcomes[job.name] = outcome
             if outcome.status not in ("finished", "interrupted"):
                 failed.set()
-            with suppress(OSError):  # a full disk must not end the other runs
+            with suppress(OSError, disk.Refused):  # a full disk must not end the other runs
                 _write_down(job, outcome)
             board.ended(job, outcome)
 
@@ -139,7 +140,7 @@ def _write_down(job: Job, outcome: Outcome) -> None:
         return
     if not (job.folder / "config.yaml").exists():
         job.folder.mkdir(parents=True, exist_ok=True)
-        summary.write_whole(job.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
+        disk.write_whole(job.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(mask(job.config))))
     said = summary.read(job.folder)
     stale = outcome.status != "interrupted" and said.get("error") != outcome.error  # of an earlier attempt
     if said.get("status") != outcome.status or "choices" not in said or stale:

@@ -1,5 +1,6 @@
-"""Loss and accuracy as exact sums over samples, kept on the device until they are read."""
+"""Loss and accuracy as exact sums over samples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from lrlab import distributed
+
+_BATCHES_AT_ONCE = 50  # are read from a device, so that it is not waited for all the time
 
 
 @dataclass(frozen=True)
@@ -19,52 +22,63 @@ class Result:
 
 @dataclass
 class Sums:
-    """Running sums over the samples of a pass."""
+    """Running sums over the samples of a pass. Reading from a device takes waiting for it, and so is done in bulk."""
 
     device: torch.device
-    loss: Tensor = field(init=False)  # () sum over samples
-    correct: Tensor = field(init=False)  # () int64
-    samples: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self.reset()
+    samples: int = 0
+    _loss: float = 0.0  # sum over the samples that were read
+    _correct: int = 0  # of those
+    _unread: list[tuple[Tensor, Tensor, int]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def reset(self) -> None:
-        widest = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
-        self.loss = torch.zeros((), dtype=widest, device=self.device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        self.samples = 0
+        self._loss, self._correct, self.samples = 0.0, 0, 0
+        self._unread.clear()
 
-    @torch.no_grad()
     def count(self, mean_loss: Tensor, correct: Tensor, samples: int) -> None:
         """Count a batch: its mean loss (), and how many () of its samples were classified correctly."""
-        self.loss.add_(mean_loss, alpha=samples)
-        self.correct += correct
         self.samples += samples
+        self._unread.append((mean_loss, correct, samples))
+        if self.device.type == "cpu" or len(self._unread) == _BATCHES_AT_ONCE:
+            self._read()
+
+    def _read(self) -> None:
+        if not self._unread:
+            return
+        losses, corrects, counts = zip(*self._unread, strict=True)
+        self._unread.clear()
+        # One after another, so that the sums are the same wherever they were last read.
+        for loss, correct, samples in zip(_values(losses), _values(corrects), counts, strict=True):
+            self._loss += loss * samples
+            self._correct += correct
 
     def over_all_ranks(self) -> "Sums":
         """The sums of every rank's own, in place."""
-        if distributed.ranks() == 1:
-            return self
-        counts = torch.tensor([self.correct, self.samples], device=self.device)
-        distributed.add_up(self.loss)
-        self.correct, samples = distributed.add_up(counts)
-        self.samples = int(samples)
+        self._read()
+        if distributed.ranks() > 1:
+            own = torch.tensor([self._loss, self._correct, self.samples], dtype=torch.float64, device=self.device)
+            self._loss, correct, samples = distributed.add_up(own).tolist()
+            self._correct, self.samples = round(correct), round(samples)
         return self
 
     def result(self) -> Result:
         """The means; waits for the device."""
-        return Result(self.loss.item() / self.samples, self.correct.item() / self.samples)
+        self._read()
+        return Result(self._loss / self.samples, self._correct / self.samples)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss": self.loss, "correct": self.correct, "samples": self.samples}
+        self._read()
+        return {"loss": self._loss, "correct": self._correct, "samples": self.samples}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loss = state["loss"].to(self.device, self.loss.dtype)
-        self.correct = state["correct"].to(self.device)
-        self.samples = state["samples"]
+        self.reset()
+        self._loss, self._correct, self.samples = float(state["loss"]), int(state["correct"]), state["samples"]
+
+
+def _values(numbers: Sequence[Tensor]) -> list[Any]:
+    """Tensors () as Python's numbers."""
+    return [numbers[0].item()] if len(numbers) == 1 else torch.stack(list(numbers)).tolist()
 
 
 def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
     """How many () int64 of the logits (B, classes) are largest at their label (B,)."""
-    return (logits.argmax(1) == labels).sum()
+    return torch.count_nonzero(logits.argmax(1) == labels)

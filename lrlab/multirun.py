@@ -17,6 +17,7 @@ from lrlab import compose, folders
 from lrlab.arguments import key_of, value_of
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.fitting import chosen, fit_to_targets
+from lrlab.secrecy import mask_overrides
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,15 @@ class Request:
     @property
     def again(self) -> str:
         """The command that goes on with it."""
-        typed = [override for override in self.typed if key_of(override) != "sweep"]
+        return self._command(self.typed)
+
+    @property
+    def saved_command(self) -> str:
+        """The same, as it may lie in a file."""
+        return self._command(mask_overrides(self.typed))
+
+    def _command(self, overrides: Sequence[str]) -> str:
+        typed = [override for override in overrides if key_of(override) != "sweep"]
         if value_of(typed, "hydra.sweep.dir") is None:
             typed.append(f"sweep={self.folder.name}")
         from lrlab import distributed
@@ -75,8 +84,8 @@ def read_request(typed: list[str]) -> Request:
     common = compose.without_sweeps(overrides)
     if len([one for one in common if key_of(one) == "sweep"]) < len([one for one in typed if key_of(one) == "sweep"]):
         raise wrong("sweep", got="several names", allowed="one name for one sweep", do="sweep=lr_study")
-    if name := value_of(common, "sweep"):
-        folders.require_sweep_name(name)
+    if (name := value_of(common, "sweep")) not in (None, "null"):
+        folders.require_sweep_name(str(name))
     fixed = folders.fixed_keys(runs) if runs else [key_of(override) for override in common]
     config = compose.compose(common)
     HydraConfig.instance().set_config(config)
@@ -87,7 +96,7 @@ def read_request(typed: list[str]) -> Request:
 def carry_out(request: Request) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
     from lrlab import launcher, results, sweep, workers
-    from lrlab.summary import write_whole
+    from lrlab.disk import write_whole
 
     settings = launcher.read_settings(_plain(request.config.hydra.launcher))
     if not settings.in_this_process and settings.executor == "processes":
@@ -101,10 +110,10 @@ def carry_out(request: Request) -> None:
                 planned, request = check(request), reserve(request)
                 stack.enter_context(folders.held(request.folder, what="sweeping"))
                 planned = sweep.moved(planned, request.folder)
-            facts = {"command": request.again, "runs": [job.name for job in planned.jobs]}
+            facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
             write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
             print(f"sweep      {request.in_words}", *launcher.start_lines(planned, settings), sep="\n", flush=True)
-            launcher.carry_out(planned, settings)
+            outcomes = launcher.carry_out(planned, settings)
     except BaseException as stop:
         if isinstance(stop, Interrupted):
             print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
@@ -112,7 +121,8 @@ def carry_out(request: Request) -> None:
             print("stopped at once. To go on from the last complete epochs:", f"  {request.again}", sep="\n")
         raise
     show_result(request)
-    if bad := sweep.unfinished(planned):
+    ended = {name: outcome.status for name, outcome in outcomes.items()}  # which a full disk may not have taken
+    if bad := sweep.unfinished(planned, ended):
         raise wrong(
             str(request.folder),
             got=f"{len(bad)} of {len(planned.jobs)} runs that did not finish ({sweep.some(bad, most=6)})",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from lrlab import build, checks, lint, placement, scheduling, settings
+from lrlab import build, checkpoint, checks, lint, placement, scheduling, settings
 from lrlab.batches import Batching, batches_per_epoch
 from lrlab.compose import resolve
 from lrlab.data import Splits
@@ -27,6 +27,7 @@ class Prepared:
     splits: Splits
     plan: Plan
     device: torch.device
+    rhythm: checkpoint.Rhythm  # of checkpoints within epochs
     warnings: list[str]  # about the plan
 
     @property
@@ -69,7 +70,8 @@ def prepare(config: DictConfig) -> Prepared:
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     scheduling.check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
     warnings = lint.warnings(plan, plain["scheduler"], plain["optimizer"])
-    return Prepared(plain, trainer, scheduler, batching, splits, plan, device, warnings)
+    rhythm = checkpoint.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
+    return Prepared(plain, trainer, scheduler, batching, splits, plan, device, rhythm, warnings)
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, placement.Choice]:

@@ -15,10 +15,11 @@ from typing import Any
 from lrlab import checks, compose, folders
 from lrlab.arguments import read, split_off
 from lrlab.cli import enter
+from lrlab.disk import write_whole
 from lrlab.errors import UserError, wrong
 from lrlab.fitting import fit_to_targets
 from lrlab.plan import Plan
-from lrlab.summary import write_whole
+from lrlab.results import cell
 from lrlab.terminal import Line, plot, sparkline
 
 HELP = """lrlab.preview: the LR of every update, before anything is trained.
@@ -186,7 +187,7 @@ def as_csv(curves: Sequence[Curve], show: str) -> str:
     columns = [plan.per_update(show) for plan in plans]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", "epoch", *(curve.name for curve in curves)])
+    writer.writerow(["step", "epoch", *(cell(curve.name) for curve in curves)])
     for step in range(max(map(len, columns))):
         values = [repr(column[step]) if step < len(column) else "" for column in columns]
         writer.writerow([step, step // min(lengths), *values])
@@ -198,24 +199,18 @@ def _draw(curves: Sequence[Curve], settings: Settings) -> None:
 
     assert settings.file is not None
     planned = [curve for curve in curves if curve.shows(settings.show)]
-    path = Path(settings.file)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        figures.draw(
-            [line_of(curve, settings.show, settings.x) for curve in planned],
-            temporary,
-            xlabel=AXES[settings.x],
-            ylabel=LABELS.get(settings.show, settings.show),
-            log=settings.log,
-            without=[
-                (curve.name, "not with these\nsettings" if curve.plan is None else "follows a metric")
-                for curve in curves
-                if curve not in planned
-            ],
-        )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    figures.draw(
+        [line_of(curve, settings.show, settings.x) for curve in planned],
+        Path(settings.file),
+        xlabel=AXES[settings.x],
+        ylabel=LABELS.get(settings.show, settings.show),
+        log=settings.log,
+        without=[
+            (curve.name, "not with these\nsettings" if curve.plan is None else "follows a metric")
+            for curve in curves
+            if curve not in planned
+        ],
+    )
 
 
 def _print(curves: Sequence[Curve], settings: Settings) -> None:

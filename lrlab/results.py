@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from lrlab import summary
 from lrlab.checkpoint import flatten
 from lrlab.errors import wrong
 from lrlab.folders import MACHINE
+from lrlab.secrecy import mask
 
 SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
 GROUPS = ("data", "model", "optimizer", "scheduler")
 MEASURED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_val_loss", "best_val_accuracy")
-NO_SETTING = ("resume", "extend", "sweep", *MACHINE)  # they do not make a run another run
+_NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from", *MEASURED)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NO_SETTING = ("resume", "extend", "sweep", "checkpoint.every", *MACHINE)  # they do not make a run another run
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -65,7 +69,7 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
         saved = yaml.load((folder / "config.yaml").read_text(), Loader=_Loader)
     except (OSError, ValueError, yaml.YAMLError):
         return None
-    return identity(saved) if isinstance(saved, dict) else None
+    return printable(identity(saved)) if isinstance(saved, dict) else None
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +77,8 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
 
     `data.root` is left out only where the data set has a name: a folder of images is told by nothing but its path.
     """
-    flat = flatten(config)
-    kept = {"data.root"} if flat.get("data._target_") != "lrlab.data.torchvision_images" else set()
+    flat = flatten(mask(config))
+    kept = {"data.root"} if flat.get("data._target_") != "lrlab.datasets.torchvision_images" else set()
     return {key: value for key, value in sorted(flat.items()) if key not in NO_SETTING or key in kept}
 
 
@@ -90,7 +94,47 @@ def _number(value: Any) -> Any:
 
 def read_result(folder: Path, name: str) -> Result:
     """The run in `folder`. What is missing or cannot be read is empty."""
-    return Result(name, folder, settings_of(folder) or {}, summary.read(folder), _rows(folder))
+    return Result(printable(name), folder, settings_of(folder) or {}, _sound(summary.read(folder)), _rows(folder))
+
+
+def _sound(said: dict[str, Any]) -> dict[str, Any]:
+    """What a summary says, without what no run could have written: the file may come from anybody."""
+    kept = {name: said[name] for name in _NUMBERS if is_number(said.get(name))}
+    kept |= {name: printable(said[name]) for name in ("status", "error", "device") if isinstance(said.get(name), str)}
+    for name in ("choices", "versions"):
+        if isinstance(said.get(name), dict):
+            kept[name] = {printable(k): printable(v) for k, v in said[name].items() if isinstance(v, str)}
+    plan = said.get("plan")
+    if isinstance(plan, dict) and all(is_number(plan.get(name)) for name in ("steps_per_epoch", "updates")):
+        lr = plan.get("lr")
+        if isinstance(lr, dict) and all(step.isdecimal() and is_number(value) for step, value in lr.items()):
+            kept["plan"] = {
+                name: plan[name] for name in ("steps_per_epoch", "updates", "interval", "lr") if name in plan
+            }
+    return kept
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite one, not a flag."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def printable(value: Any) -> Any:
+    """Texts, also in dicts and lists, without characters that move a terminal's cursor or change its colours."""
+    if isinstance(value, str):
+        return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in value)
+    if isinstance(value, dict):
+        return {printable(key): printable(one) for key, one in value.items()}
+    return [printable(one) for one in value] if isinstance(value, list) else value
+
+
+def cell(value: Any) -> Any:
+    """A value for a CSV file: a text that a spreadsheet would compute gets a quote before it.
+
+    >>> cell("=1+1"), cell("step"), cell(-0.5)
+    ("'=1+1", 'step', -0.5)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def find(folders: Sequence[Path]) -> list[Result]:
@@ -133,13 +177,13 @@ def as_csv(results: Sequence[Result]) -> str:
     header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, "epochs", "updates", *MEASURED, "best_epoch"]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(header)
+    rows.writerow(map(cell, header))
     for result in results:
         settings = result.settings
         said = [result.summary.get(name) for name in ("epochs", "updates", *MEASURED, "best_epoch")]
         chosen = [result.choice(group) for group in GROUPS]
         own = [settings.get(key) for key in ("optimizer.lr", "seed", *kept)]
-        rows.writerow([result.name, result.status, *chosen, *own, *said])
+        rows.writerow(map(cell, [result.name, result.status, *chosen, *own, *said]))
     return text.getvalue()
 
 

@@ -6,12 +6,14 @@ from functools import partial
 from typing import Any
 
 from lrlab import build, checkpoint, scheduling
+from lrlab.describe import changed, computed_by
 from lrlab.errors import wrong
 from lrlab.horizon import Horizon
 from lrlab.hyperparameters import HyperparameterScheduler, follows_metric
 from lrlab.plan import Plan, side_by_side, simulate
 from lrlab.prepare import Prepared
 from lrlab.results import NO_SETTING
+from lrlab.secrecy import mask
 from lrlab.trainer import TrainState
 
 
@@ -19,7 +21,7 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where the config is not the one that the checkpoint was saved with."""
     extend, before = prepared.config["extend"], saved["config"]["trainer"]["epochs"]
     may_change = {*NO_SETTING, "trainer.epochs"} if extend is not None else NO_SETTING
-    checkpoint.refuse_changes(saved["config"], prepared.config, may_change)
+    checkpoint.refuse_changes(saved["config"], mask(prepared.config), may_change)
     checkpoint.refuse_changes(saved["facts"], prepared.facts(), ["plan.sha256"] if extend is not None else [])
     if extend is not None and extend <= before:
         raise wrong("extend", got=extend, allowed=f"more than the {before} epochs planned", do=f"extend={2 * before}")
@@ -56,6 +58,8 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
             allowed="one that this model and optimizer saved",
             do="start a new run",
         ) from error
+    if warning := changed(saved["computed_by"], computed_by(prepared.device)):
+        lines.append(warning)
     return [*lines, f"resumed after update {state.step}, in epoch {state.epoch + 1} of {prepared.trainer.epochs}"]
 
 

@@ -50,6 +50,16 @@ def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> Sc
                     allowed=f"a duration of at least {least} {interval}{'' if least == 1 else 's'}",
                     do=f"scheduler.{name}={'[50%]' if isinstance(node[name], list) else '25%'}",
                 )
+    milestones = resolved.get("milestones")
+    if isinstance(milestones, list):
+        twice = len({str(written) for written in node["milestones"]}) < len(milestones)
+        if twice or milestones != sorted(milestones):  # two durations may fall together in a short run
+            raise wrong(
+                "scheduler.milestones",
+                got=f"{node['milestones']}, which is {milestones} {interval}s",
+                allowed="durations that rise, each of them once",
+                do=f"scheduler.milestones={sorted(set(milestones))}".replace(" ", ""),
+            )
     checks.check_target(resolved, "scheduler", given=("optimizer",))
     curves = _hyperparameter_curves(schedule or {}, horizon, interval)
     factory = make(resolved | {"_partial_": True}, "scheduler")

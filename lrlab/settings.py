@@ -52,7 +52,7 @@ def trainer_settings(node: Node) -> TrainerSettings:
     checks.choice("trainer.precision", settings.precision, FORMATS)
     checks.choice("trainer.compile", settings.compile, COMPILE)
     checks.choice("trainer.channels_last", settings.channels_last, ("auto", True, False))
-    checks.number("trainer.accumulate", settings.accumulate, whole=True, low=1, example=4)
+    checks.number("trainer.accumulate", settings.accumulate, whole=True, low=1, example=1)
     if settings.accumulate > 1 and settings.compile in GRAPHS:  # pytorch#96693: a part overwrites another's gradients
         raise wrong(
             "trainer.accumulate",
@@ -117,6 +117,7 @@ def split_batching(node: Node) -> tuple[Batching, Node]:
         raise wrong("data.cache_dir", got=repr(batching.cache_dir), allowed="a folder", do="data.cache_dir=FOLDER")
     checks.number("data.workers", batching.workers, whole=True, low=0, example=2)
     checks.number("data.prefetch", batching.prefetch, whole=True, low=1, example=2)
+    checks.number("data.timeout", batching.timeout, low=0, example=600)
     checks.number("data.cutout", batching.cutout, whole=True, low=0, example=8)
     if batching.resized_crop is not None:
         checks.number("data.resized_crop", batching.resized_crop, above=0, high=1, example="0.25, or null")
@@ -138,8 +139,9 @@ def check_top_level(config: Node) -> None:
             raise wrong(
                 group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
             )
-    own = ("seed", "resume", "extend", "sweep")
+    own = ("seed", "resume", "extend", "sweep", "checkpoint")
     checks.require_names(config, "", [*own, *GROUPS], required=own[:3])
+    checks.require_names(config.get("checkpoint", {}), "checkpoint", ["every"], required=[])
     checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
     if config["extend"] is not None:
         checks.number("extend", config["extend"], whole=True, low=1, example=40)

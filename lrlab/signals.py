@@ -15,6 +15,12 @@ class Request:
 
     number = 0
     at_seconds = 0.0
+    heeded = False  # the run has left its loop, and saves
+
+    def note(self, number: int) -> None:
+        """A signal asks, to this process or to another rank; the first one stays."""
+        if not self.number:
+            self.number, self.at_seconds = number, time.monotonic()
 
     @property
     def name(self) -> str:
@@ -24,7 +30,7 @@ class Request:
 def unheeded_seconds() -> float:
     """For how long a signal has asked the run in this process to stop; 0 where none has."""
     request = _active[0] if _active else None
-    return time.monotonic() - request.at_seconds if request and request.number and request.at_seconds else 0.0
+    return time.monotonic() - request.at_seconds if request and request.number and not request.heeded else 0.0
 
 
 SECONDS_OF_ONE_REQUEST = 0.5
@@ -49,7 +55,7 @@ def stop_request() -> Iterator[Request]:
 
     def note(number: int, _: FrameType | None) -> None:
         if not request.number:
-            request.number, request.at_seconds = number, time.monotonic()
+            request.note(number)
         elif time.monotonic() - request.at_seconds > SECONDS_OF_ONE_REQUEST:
             _restore(before)
             os.kill(os.getpid(), number)

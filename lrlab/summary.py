@@ -1,13 +1,14 @@
 """What a run has reached, and `summary.json`, which says it."""
 
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from lrlab.disk import write_whole
 
 FILE = "summary.json"
 
@@ -85,10 +86,3 @@ def amend(folder: Path, **facts: Any) -> None:
     """Change `facts` in the summary in `folder`, for a run that could not do so itself."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / FILE, json.dumps({**read(folder), **facts}, indent=2, allow_nan=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path` so that it holds the old text or the new one, never a part."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

@@ -4,6 +4,7 @@ Everything about a sweep is in its folder, a folder a run. The same sweep over t
 are finished, goes on with those that were begun, and refuses to mix with runs that it does not name.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 
 from lrlab import results, summary
 from lrlab.errors import wrong
+from lrlab.folders import require_plain
 from lrlab.jobs import Job
 from lrlab.prepare import prepare
 
@@ -56,6 +58,9 @@ def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
     paths = [path.parent for path in sorted(folder.rglob("config.yaml"))]
     there = {path: results.settings_of(path) or {} for path in paths}
     placed = _place(jobs, folder, there)
+    for job in placed:
+        if os.path.lexists(job.folder):
+            require_plain(job.folder)
     unknown = sorted(str(path.relative_to(folder)) for path in there.keys() - {job.folder for job in placed})
     if whole and unknown:
         raise wrong(
@@ -128,9 +133,11 @@ def _refuse_other(job: Job, folder: Path, settings: Mapping[str, Any]) -> None:
             )
 
 
-def unfinished(planned: Planned) -> list[str]:
-    """The runs that are not finished, each with how it ended."""
-    status = {job.name: summary.read(job.folder).get("status", "not run") for job in planned.jobs}
+def unfinished(planned: Planned, ended: Mapping[str, str]) -> list[str]:
+    """The runs that are not finished, each with how it `ended`; of those that have not, what their folders say."""
+    status = {
+        job.name: ended.get(job.name) or summary.read(job.folder).get("status", "not run") for job in planned.jobs
+    }
     return [f"{name} {said}" for name, said in status.items() if said != "finished"]
 
 

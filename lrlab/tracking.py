@@ -1,7 +1,8 @@
 """What a run records while it trains: TensorBoard events and `history.csv`.
 
 Both files only grow, and `Tracker.state_dict` knows their lengths at a checkpoint. A resumed run cuts them back to
-those lengths and goes on in a new event file, so that no point is doubled and none is missing.
+those lengths and goes on in a new event file, so that no point is doubled and none is missing. A disk that takes no
+more never ends training: the points wait in memory until it does.
 """
 
 import csv
@@ -26,6 +27,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from torch import Tensor
 from torch.utils.tensorboard.summary import custom_scalars
 
+from lrlab.disk import Log
 from lrlab.errors import wrong
 
 HISTORY = ("epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
@@ -70,9 +72,8 @@ class Tracker:
             for curve, progress in zip(self.curves, state["curves"], strict=True):
                 curve.recent, curve.corners = [tuple(point) for point in progress["recent"]], progress["corners"]
         name = f"events.out.tfevents.{_later_than_all(folder):010d}.{socket.gethostname()}.{os.getpid()}"
-        self._events = _unused(folder / name).open("ab")
+        self._events, self._history = Log(_unused(folder / name)), Log(folder / "history.csv")
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        self._history = (folder / "history.csv").open("a", newline="")
         self._rows = csv.writer(self._history, lineterminator="\n")
         # Tells a TensorBoard that is already open to forget what it read beyond `step`, at which the latest epoch's
         # means stand. It only heeds the second such mark of a run, so a new run begins with one too.
@@ -107,6 +108,11 @@ class Tracker:
         self._scalars(step, means)
         self._events.flush()
 
+    @property
+    def refusal(self) -> str:
+        """Why points wait in memory that the disk does not take; empty where none do."""
+        return self._events.refusal or self._history.refusal
+
     def flush(self) -> None:
         """Hand everything recorded so far to the operating system; waits for the device."""
         losses = [loss for _, loss, _ in self._pending if loss is not None]
@@ -127,8 +133,8 @@ class Tracker:
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold to continue these files: their lengths in bytes, once they are on the disk."""
         self.flush()
-        for file in (self._events, self._history):
-            os.fsync(file.fileno())
+        for log in (self._events, self._history):
+            log.flush(sync=True)
         return {
             "lengths": {path.name: path.stat().st_size for path in log_files(self.folder)},
             "curves": [{"recent": curve.recent, "corners": curve.corners} for curve in self.curves],
@@ -163,7 +169,7 @@ class Tracker:
     def _write(self, event: Event) -> None:
         data = event.SerializeToString()
         header = struct.pack("<Q", len(data))
-        self._events.write(header + _masked_crc(header) + data + _masked_crc(data))
+        self._events.add(header + _masked_crc(header) + data + _masked_crc(data))
 
 
 class Curve:

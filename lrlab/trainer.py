@@ -24,11 +24,12 @@ from lrlab.hyperparameters import Scheduler, follows_metric
 from lrlab.metrics import Result, Sums, count_correct
 from lrlab.precision import Precision
 
+_UPDATES_BETWEEN_CHECKS = 50  # on devices where reading a number takes waiting
 MONITORS = ("val_loss", "val_accuracy", "train_loss", "train_accuracy")
 
 
 class Diverged(UserError):
-    """The loss is no longer a finite number."""
+    """The loss, a gradient or a weight is no longer a finite number."""
 
 
 @dataclass
@@ -149,12 +150,12 @@ def fit(
     `interval` says what steps the scheduler: every "epoch" or every "step" (update). A scheduler that follows a
     metric is told `monitor`. Validation runs every `eval_every` epochs and after the last. Gradients are clipped to
     the total norm `clip_grad_norm`, and computed over `accumulate` parts of the batch one after another, which needs
-    less memory. Raises Diverged where a loss or, at the end of an epoch, a weight is not finite: on the CPU before the
-    optimizer uses that loss, elsewhere within 50 updates and before the epoch's yield.
+    less memory. Raises Diverged where a loss or a gradient is not finite, on the CPU before the optimizer uses it,
+    elsewhere some updates later; and where a weight is not, before the epoch's yield.
     """
     for epoch in range(state.epoch, epochs):
         clock = time.perf_counter()
-        unchecked: list[tuple[int, float, Tensor]] = []
+        guard = _Guard(state.device)
         state.network.train()
         for images, labels in train.epoch(epoch, start=state.batch):
             state.applied = hyperparameters.read(state.optimizer)
@@ -164,15 +165,8 @@ def fit(
                 loss, correct = gradients(
                     state, images, labels, size=size, accumulate=accumulate, label_smoothing=label_smoothing
                 )
-                unchecked.append((state.step, state.applied["lr"], loss))
-                # Reading a loss waits for the device: free on the CPU, so every update; elsewhere now and then.
-                if state.device.type == "cpu" or len(unchecked) == 50 or state.batch + 1 == len(train):
-                    _require_finite_losses(unchecked)
-                    unchecked.clear()
-                made = state.precision.step(state.model, state.optimizer, clip_grad_norm)
-                state.optimizer.zero_grad()
-                if not made and state.precision.scale < 1:
-                    raise _diverged("gradients", "values beyond fp16's range", state.step, state.applied["lr"])
+                guard.check(state, loss, last=state.batch + 1 == len(train))
+                made = _apply(state, clip_grad_norm)
             state.sums.count(loss, correct, size)
             if interval == "step":
                 state.scheduler.step()  # after optimizer.step(), as torch requires
@@ -228,6 +222,15 @@ def gradients(
     return distributed.add_up_both(reduce(add, losses), reduce(add, correct))
 
 
+def _apply(state: TrainState, clip_grad_norm: float | None) -> bool:
+    """Make the update from the gradients, and let go of them; whether it was made, which fp16 may not allow."""
+    made = state.precision.step(state.model, state.optimizer, clip_grad_norm)
+    state.optimizer.zero_grad()
+    if not made and state.precision.scale < 1:
+        raise _diverged(state, "gradients", "values beyond fp16's range")
+    return made
+
+
 def evaluate(state: TrainState, val: Batches) -> Generator[Evaluating, None, Result]:
     """The `Result` over the validation split, as the generator's return value; the loss is without smoothing."""
     distributed.copy_buffers_from_first(state.model)
@@ -240,7 +243,7 @@ def evaluate(state: TrainState, val: Batches) -> Generator[Evaluating, None, Res
         yield Evaluating()
     result = sums.over_all_ranks().result()
     if not math.isfinite(result.loss):
-        raise _diverged("val/loss", result.loss, state.step, state.applied["lr"])
+        raise _diverged(state, "val/loss", result.loss)
     return result
 
 
@@ -259,22 +262,66 @@ def advance(scheduler: Scheduler, monitor: str, train: Result, val: Result | Non
 
 
 def require_finite_weights(state: TrainState) -> None:
-    """Raise Diverged where a parameter is not finite, so that it is never saved."""
-    for name, parameter in state.model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise _diverged(f"weights of {name}", "a value that is not finite", state.step, state.applied["lr"])
+    """Raise Diverged where a parameter or a buffer is not finite, so that it is never saved."""
+    if not all(torch.isfinite(value).all() for value in state.model.state_dict().values()):
+        raise _diverged(state, "weights", "a value that is not finite")
 
 
-def _require_finite_losses(losses: list[tuple[int, float, Tensor]]) -> None:
-    """Raise Diverged for the first of `losses` (update, LR, loss) that is not finite."""
-    values = [losses[0][2].item()] if len(losses) == 1 else torch.stack([loss for _, _, loss in losses]).tolist()
-    for (step, lr, _), value in zip(losses, values, strict=True):
-        if not math.isfinite(value):
-            raise _diverged("train/loss", value, step, lr)
+class _Guard:
+    """Losses and gradients that were not looked at yet: it waits for the device, which is free only on the CPU."""
+
+    def __init__(self, device: torch.device):
+        self.most = 1 if device.type == "cpu" else _UPDATES_BETWEEN_CHECKS
+        self.waiting: list[tuple[int, float, Tensor, Tensor]] = []  # update, LR, loss, gradients' sum or largest
+
+    def check(self, state: TrainState, loss: Tensor, *, last: bool) -> None:
+        """Take in the update's `loss` () and gradients, the `last` of the epoch or not.
+
+        Raises Diverged where one of those taken in is not finite. What fp16 does about its gradients is `Precision`'s.
+        """
+        size = loss if state.precision.name == "fp16" else _size(state.optimizer, loss)
+        self.waiting.append((state.step, state.applied["lr"], loss, size))
+        if len(self.waiting) < self.most and not last:
+            return
+        for (step, lr, seen, _), finite in zip(self.waiting, self._finite(), strict=True):
+            if not finite:
+                if not math.isfinite(value := seen.item()):
+                    raise _diverged(state, "train/loss", value, step, lr)
+                if _first_not_finite(state.model):  # or else only the sum is too large
+                    raise _diverged(state, "gradients", "a value that is not finite", step, lr)
+        self.waiting.clear()
+
+    def _finite(self) -> list[bool]:
+        sums = [loss + size for _, _, loss, size in self.waiting]  # of a finite number and another is no finite one
+        return [math.isfinite(value) for value in (torch.stack(sums).tolist() if len(sums) > 1 else [sums[0].item()])]
 
 
-def _diverged(tag: str, value: object, step: int, lr: float) -> Diverged:
+def _size(optimizer: torch.optim.Optimizer, none: Tensor) -> Tensor:
+    """A number () that is not finite where a gradient is not; `none` where there are no gradients."""
+    gradients = [
+        weight.grad for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None
+    ]
+    if not gradients:
+        return none
+    if none.device.type == "cpu":  # where a call costs more than a pass over few numbers
+        return reduce(add, [gradient.sum() for gradient in gradients])
+    return nn.utils.get_total_norm(gradients, float("inf"))
+
+
+def _first_not_finite(model: nn.Module) -> str:
+    """The first parameter with a gradient, or else parameter or buffer, that is not finite; empty if there is none."""
+    gradients = [(name, weight.grad) for name, weight in model.named_parameters() if weight.grad is not None]
+    for name, value in [*gradients, *model.state_dict().items()]:
+        if not torch.isfinite(value).all():
+            return name
+    return ""
+
+
+def _diverged(state: TrainState, tag: str, value: object, step: int | None = None, lr: float | None = None) -> Diverged:
+    """The error about the update `step`, or the one under way."""
+    step, lr = (state.step, state.applied["lr"]) if step is None or lr is None else (step, lr)
+    first = _first_not_finite(state.model)
     return Diverged(
-        f"{tag}: got {value} at update {step}, LR {lr:g}; allowed: finite numbers; "
+        f"{tag}: got {value} at update {step}, LR {lr:g}{first and f', first in {first}'}; allowed: finite numbers; "
         "do: lower optimizer.lr, warm up (scheduler=warmup_cosine) or set trainer.clip_grad_norm=1"
     )

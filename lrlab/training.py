@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from torch.utils import deterministic
 
-from lrlab import build, cache, distributed, randomness
+from lrlab import allocator, build, cache, distributed, randomness
 from lrlab.batches import Batches
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.precision import Precision
@@ -33,6 +33,8 @@ def build_state(prepared: Prepared) -> TrainState:
     _set_deterministic(prepared.trainer.deterministic, prepared.device)
     model = build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
     trainer, device = prepared.trainer, prepared.device
+    if device.type == "cpu":
+        allocator.keep_freed_memory()
     channels_last = trainer.channels_last
     if channels_last == "auto":
         channels_last = device.type == "cuda" and trainer.precision != "fp32"
@@ -101,7 +103,10 @@ def stop_is_agreed(event: Event, request: Request) -> bool:
     if distributed.ranks() > 1:
         if isinstance(event, Evaluating) or (isinstance(event, Update) and event.step % _UPDATES_BETWEEN_AGREEMENTS):
             return False  # some ranks evaluate a batch more than others; and asking takes time
-        request.number = distributed.largest(request.number)
+        if agreed := distributed.largest(request.number):
+            request.note(agreed)
+            request.heeded = True
+        return bool(agreed)  # a signal that arrives while this asks stays noted, and the others hear of it next time
     return bool(request.number)
 
 
@@ -157,8 +162,9 @@ def explain(error: BaseException) -> UserError | None:
             allowed="a model that uses all of its parameters in every forward pass",
             do="freeze or remove them, or train with one process",
         )
-    if isinstance(error, RuntimeError) and "deterministic" in str(error):
-        return _no_deterministic_way(error)
+    for kind, said, explained in _KNOWN:
+        if isinstance(error, kind) and said in str(error):
+            return explained(error)
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
         return wrong(
             "trainer.compile",
@@ -169,10 +175,45 @@ def explain(error: BaseException) -> UserError | None:
     return None
 
 
-def _no_deterministic_way(error: RuntimeError) -> UserError:
+def _no_memory(error: BaseException) -> UserError:
+    return wrong(
+        "data.batch_size",
+        got=f"a batch for which the device has no memory ({str(error).splitlines()[0][:200]})",
+        allowed="what the device holds beside the model",
+        do="trainer.accumulate=2 (the same batch in two parts), trainer.precision=bf16, or a smaller data.batch_size",
+    )
+
+
+def _lost_reader(error: BaseException) -> UserError:
+    """About a process that reads images and that was killed, or is stuck."""
+    said = str(error).splitlines()[0].rstrip(".")
+    if "timed out" in said:
+        return wrong(
+            "data.timeout",
+            got=f"no batch from the processes that read images ({said})",
+            allowed="a batch within data.timeout seconds",
+            do="look at the disk that data.root lies on, or data.timeout=0 to wait for ever",
+        )
+    return wrong(
+        "data.workers",
+        got=f"a process that reads images and is gone ({said})",
+        allowed="all of them until the end: the system kills one where memory, also /dev/shm, runs out",
+        do="fewer data.workers, or 0; then resume=FOLDER",
+    )
+
+
+def _no_deterministic_way(error: BaseException) -> UserError:
     return wrong(
         "trainer.deterministic",
         got=f"true, for an operation that this device has no deterministic way to compute ({str(error).split('.')[0]})",
         allowed="false, with this model on this device",
         do="trainer.deterministic=false",
     )
+
+
+# The kind of an error, what it says, and what to make of it.
+_KNOWN: tuple[tuple[type[BaseException], str, Callable[[BaseException], UserError]], ...] = (
+    (torch.OutOfMemoryError, "", _no_memory),
+    (RuntimeError, "DataLoader ", _lost_reader),
+    (RuntimeError, "deterministic", _no_deterministic_way),
+)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lrlab import compose, experiment
@@ -79,3 +80,13 @@ class StopAt:
                 os.kill(os.getpid(), number)
 
         monkeypatch.setattr(experiment.Display, "show", show)
+
+
+def folder_of_images(root: Path, splits: tuple[str, ...] = ("train", "val"), size: tuple[int, int] = (12, 10)) -> Path:
+    """Two classes with three images each in every split, one colour a class."""
+    for split in splits:
+        for name, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
+            (root / split / name).mkdir(parents=True)
+            for index in range(3):
+                Image.new("RGB", size, colour).save(root / split / name / f"{index}.png")
+    return root

@@ -11,9 +11,11 @@ import numpy
 import pytest
 import torch
 
+from lrlab import batches as batches_room
 from lrlab import cache, data, randomness
 from lrlab.batches import Batches, Batching, batches_per_epoch
-from lrlab.errors import UserError
+from lrlab.errors import DataError, UserError
+from lrlab.sources import Kept, Loaded
 
 CPU = torch.device("cpu")
 N = 23
@@ -157,7 +159,7 @@ def test_another_seed_needs_no_image_that_was_read_for_the_one_before(monkeypatc
     source = batches(Counting(), cache="memory")
     Path("read.txt").unlink(missing_ok=True)  # the constructor looks at the first one
     for seed in range(4):
-        source.reseed(seed)
+        source.seed = seed
         expected = listed(batches(in_memory(), seed=seed))[:2]
         assert equal(list(itertools.islice(source.epoch(0), 2)), expected)
     read = Path("read.txt").read_text().split()
@@ -166,9 +168,43 @@ def test_another_seed_needs_no_image_that_was_read_for_the_one_before(monkeypatc
 
 def test_an_image_that_cannot_be_read_ends_the_first_epoch_where_it_is_needed():
     source = batches(Wrong(), cache="memory")
-    with pytest.raises(UserError, match=r"^data: got images of shapes \(2, 6, 5\) \(index 0\) and \(2, 5, 5\) \(7\); "):
+    with pytest.raises(DataError, match=r"^data: got images of shapes \(2, 6, 5\) \(index 0\) and \(2, 5, 5\) \(7\); "):
         listed(source)
-    assert source._kept is None
+    assert not source.source.ready
+    with pytest.raises(DataError, match=r"^data: got images of shapes "):
+        listed(source)
+
+
+@more_than_some_machines_have_cores
+@pytest.mark.parametrize("workers", [0, 1])
+def test_another_seed_loads_other_batches_by_the_same_processes(workers):
+    source = batches(Plain(noisy=True), workers=workers, seed=0)
+    next(source.epoch(0))
+    children = set(multiprocessing.active_children())
+    source.seed = 1
+    assert equal(listed(source), listed(batches(Plain(noisy=True), seed=1)))
+    assert set(multiprocessing.active_children()) == children
+    source.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("start", [0, 3])
+def test_batches_are_the_same_however_many_are_made_at_once(monkeypatch, count, start):
+    expected = listed(batches(in_memory(), **ALL_AUGMENTED), 1, start)
+    monkeypatch.setattr(batches_room, "_BYTES_AT_ONCE", count * 4 * 5 * 2 * 6 * 5)
+    assert equal(listed(batches(in_memory(), **ALL_AUGMENTED), 1, start), expected)
+    one_by_one = listed(batches(in_memory(), cache="none", **ALL_AUGMENTED), 1, start)
+    assert equal(one_by_one, expected)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_batches_lie_where_tensors_of_their_own_would(size):
+    pixels = IMAGES.flatten().repeat(2)[: N * size**2].view(N, 1, size, size)
+    dataset = data.Images(N, (1, size, size), 4, lambda: (pixels, LABELS))
+    for images, labels in batches(dataset).epoch(0):
+        assert images.data_ptr() % 64 == 0
+        assert labels.data_ptr() % 64 == 0
+        assert images.is_contiguous()
 
 
 @more_than_some_machines_have_cores
@@ -194,8 +230,8 @@ def test_the_parts_of_the_ranks_make_up_the_batch(place, workers, ranks):
 
 def test_what_has_no_room_is_loaded():
     source, expected = batches(in_memory(), cache_bytes=0), batches(in_memory())
-    assert source._kept is None
-    assert expected._kept is not None
+    assert isinstance(source.source, Loaded)
+    assert isinstance(expected.source, Kept)
     assert equal(listed(source), listed(expected))
 
 

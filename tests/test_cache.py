@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lrlab import cache, data
+from lrlab import cache, data, datasets
 from lrlab.errors import UserError
 
 CPU = torch.device("cpu")
@@ -21,13 +21,13 @@ more_processes_than_cores = pytest.mark.filterwarnings("ignore:This DataLoader w
 
 
 @pytest.fixture
-def files(tmp_path) -> data.ImageFiles:
+def files(tmp_path) -> datasets.ImageFiles:
     """Two classes of five images of noise."""
     for index in range(N):
         (tmp_path / "files" / str(index % 2)).mkdir(parents=True, exist_ok=True)
         noise = torch.randint(0, 256, (6, 5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(index))
         Image.fromarray(noise.numpy()).save(tmp_path / "files" / str(index % 2) / f"{index}.png")
-    return data.ImageFiles(tmp_path / "files", None)
+    return datasets.ImageFiles(tmp_path / "files", None)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_progress_is_told(files, place):
 
 def test_what_is_on_disk_is_not_read_again(files, monkeypatch):
     first = keep(files, "disk")
-    monkeypatch.setattr(data.ImageFiles, "__getitem__", None)
+    monkeypatch.setattr(datasets.ImageFiles, "__getitem__", None)
     again = keep(files, "disk")
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
 
@@ -101,11 +101,11 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_the_key_follows_the_files(files, change):
     before = files.fingerprint()
-    assert data.ImageFiles(files.folder, None).fingerprint() == before
-    assert data.ImageFiles(files.folder, 4).fingerprint() != before
+    assert datasets.ImageFiles(files.folder, None).fingerprint() == before
+    assert datasets.ImageFiles(files.folder, 4).fingerprint() != before
     keep(files, "disk")
     change(Path(files.samples[0][0]))
-    changed = data.ImageFiles(files.folder, None)
+    changed = datasets.ImageFiles(files.folder, None)
     assert changed.fingerprint() != before
     assert is_kept_whole(changed, keep(changed, "disk"))
 
@@ -113,7 +113,7 @@ def test_the_key_follows_the_files(files, change):
 def test_the_key_does_not_follow_the_folder(files, tmp_path):
     before = files.fingerprint()
     (tmp_path / "files").rename(tmp_path / "moved")
-    assert data.ImageFiles(tmp_path / "moved", None).fingerprint() == before
+    assert datasets.ImageFiles(tmp_path / "moved", None).fingerprint() == before
 
 
 def test_a_damaged_file_is_replaced(files):
@@ -179,7 +179,7 @@ class Many(Counted):
 
 def read_until_killed() -> None:
     order = torch.arange(len(Many()))
-    arriving = cache.Arriving(Many(), order, shape=(3, 6, 5), num_classes=2, workers=2)
+    arriving = cache.Arrivals(Many(), order, shape=(3, 6, 5), num_classes=2, workers=2)
     arriving.wait(torch.arange(99))
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -225,7 +225,8 @@ def test_images_of_another_shape_and_labels_out_of_range_are_named(files):
     with pytest.raises(UserError, match=r"data: got label 1 at index 5; allowed: 0 to 0 for 1 classes; do: "):
         keep(files, num_classes=1)
     Image.new("RGB", (4, 4)).save(files.samples[6][0])
-    with pytest.raises(UserError, match=r"data: got images of shapes \(3, 6, 5\) \(index 0\) and \(3, 4, 4\) \(6\); "):
+    two = r"\S+/0/0\.png, index 0: \(3, 6, 5\); \S+/1/3\.png, index 6: \(3, 4, 4\)"
+    with pytest.raises(UserError, match=rf"data: got images of two shapes \({two}\); "):
         keep(files)
 
 

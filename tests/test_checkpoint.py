@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import random
+import zipfile
 
 import pytest
 import torch
@@ -60,6 +62,68 @@ def test_what_is_not_there_is_named(tmp_path):
         checkpoint.find(str(tmp_path / "nothing.pt"))
     with pytest.raises(UserError, match=r"a folder without checkpoints/last\.pt"):
         checkpoint.find(str(tmp_path))
+
+
+def no_links(*_: object) -> None:
+    raise OSError("this file system has none")
+
+
+def test_the_one_before_stays_and_is_never_missing(path, monkeypatch):
+    before = path.with_name("previous.pt")
+    checkpoint.save(path, {**CONTENTS, "name": "second"}, before=before)
+    assert [checkpoint.load(file)["name"] for file in (path, before)] == ["second", "x"]
+    monkeypatch.setattr(os, "link", no_links)
+    checkpoint.save(path, {**CONTENTS, "name": "third"}, before=before)
+    assert [checkpoint.load(file)["name"] for file in (path, before)] == ["third", "second"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["last.pt", "previous.pt"]
+
+
+def test_where_there_is_no_last_one_the_one_before_is_meant(path):
+    path.rename(path.with_name("previous.pt"))
+    assert checkpoint.find(str(path.parent.parent)).name == "previous.pt"
+
+
+def test_every_flipped_bit_is_found_and_the_one_before_used(path):
+    before, told = path.with_name("previous.pt"), []
+    checkpoint.save(path, {**CONTENTS, "name": "second"}, before=before)
+    whole, draw = path.read_bytes(), random.Random(0)
+    for bit in draw.sample(range(8 * len(whole)), 500):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(checkpoint.Damaged, match=r"last\.pt, which cannot be read \("):
+            checkpoint.load(path)
+        used, contents = checkpoint.latest(str(path.parent.parent), told.append)
+        assert (used, contents["name"]) == (before, "x")
+    assert len(told) == 500
+    assert told[0].endswith("; previous.pt, the one before it, is used instead")
+    assert "\n" not in told[0]
+
+
+def test_every_truncation_is_found(path):
+    whole = path.read_bytes()
+    for length in random.Random(0).sample(range(len(whole)), 100):
+        path.write_bytes(whole[:length])
+        with pytest.raises(checkpoint.Damaged):
+            checkpoint.load(path)
+
+
+def test_without_a_whole_one_or_for_a_file_that_was_named_there_is_no_other(path):
+    before = path.with_name("previous.pt")
+    checkpoint.save(path, CONTENTS, before=before)
+    path.write_bytes(b"")
+    with pytest.raises(checkpoint.Damaged):
+        checkpoint.latest(str(path), print)
+    before.write_bytes(b"")
+    with pytest.raises(checkpoint.Damaged, match=r"previous\.pt"):
+        checkpoint.latest(str(path.parent.parent), print)
+
+
+def test_torch_reads_a_checkpoint_as_its_own(path):
+    assert torch.load(path, weights_only=True)["name"] == "x"
+    with zipfile.ZipFile(path) as file:
+        assert file.testzip() is None
+        assert file.comment.startswith(b"lrlab sha256 ")
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])

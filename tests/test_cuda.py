@@ -7,7 +7,7 @@ import torch
 from support import StopAt, history, points, same_weights, summary, train, weights
 
 from lrlab.batches import Batches, Batching
-from lrlab.data import fake
+from lrlab.datasets import fake
 from lrlab.errors import Interrupted
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

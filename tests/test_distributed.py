@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 from support import ROOT, history, points, same_weights, summary, train, weights
 
+from lrlab import distributed
+from lrlab.signals import Request, stop_request
+from lrlab.trainer import Epoch
+from lrlab.training import stop_is_agreed
+
 # Neither the training nor the validation images divide by the ranks; BatchNorm would see each rank's own share.
 SIZES = ("data=fake", "data.train_images=200", "data.val_images=101", "data.image_size=8", "data.channels=1")
 SETTINGS = (*SIZES, "model=mlp", "scheduler=onecycle", "trainer.epochs=2")
@@ -160,7 +165,29 @@ def test_when_a_rank_is_killed_all_end_and_the_run_goes_on(victim):
     wait_for_epochs(done + 2)
     process.terminate()
     process.wait(60)
-    assert summary(run)["epochs"] > done
+    assert summary(run)["epochs"] > done, Path("output.txt").read_text()
+
+
+def test_a_signal_that_arrives_while_ranks_agree_is_heeded_the_next_time(monkeypatch):
+    request, epoch = Request(), object.__new__(Epoch)
+
+    def interrupted(number: int) -> int:
+        request.note(signal.SIGTERM)
+        return number
+
+    monkeypatch.setattr(distributed, "ranks", lambda: 2)
+    monkeypatch.setattr(distributed, "largest", interrupted)
+    assert not stop_is_agreed(epoch, request)  # the other rank was told of none
+    assert stop_is_agreed(epoch, request)
+
+
+def test_the_same_signal_told_by_another_rank_and_by_torchrun_is_one_request(monkeypatch):
+    monkeypatch.setattr(distributed, "ranks", lambda: 2)
+    monkeypatch.setattr(distributed, "largest", lambda _: int(signal.SIGTERM))
+    with stop_request() as request:
+        assert stop_is_agreed(object.__new__(Epoch), request)
+        os.kill(os.getpid(), signal.SIGTERM)  # a second request would end this process
+        assert request.number == signal.SIGTERM
 
 
 def test_a_rank_that_raises_says_why_before_the_others_notice(tmp_path):

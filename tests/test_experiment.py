@@ -1,9 +1,11 @@
 """A run from config to files: what it leaves, that it repeats itself, and that it goes on where it stopped."""
 
+import itertools
 import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -14,10 +16,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from support import StopAt, history, points, same_weights, summary, train, weights
-from test_data import folder_of_images
+from support import StopAt, folder_of_images, history, points, same_weights, summary, train, weights
 
-from lrlab import checkpoint, compose, data, experiment, randomness
+from lrlab import checkpoint, compose, datasets, experiment, randomness
 from lrlab.batches import Batches, Batching
 from lrlab.errors import Interrupted
 from lrlab.folders import held
@@ -34,7 +35,7 @@ def test_what_a_run_leaves(tmp_path):
     assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == [
         *("checkpoints", "config", "events", "history", "summary")
     ]
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.pt", "last.pt"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.pt", "last.pt", "previous.pt"]
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     assert [row["step"] for row in rows] == ["23", "46", "69"]
     assert said["status"] == "finished"
@@ -79,7 +80,7 @@ def test_the_tutorials_loop_by_hand_gives_the_same_lr_and_the_same_weights(tmp_p
         *("scheduler=exponential", "scheduler.gamma=0.9"),
     )
     settings = Batching(batch_size=64, shift=2, mean=[0.3054], std=[0.3760])
-    splits, cpu = data.digits(), torch.device("cpu")
+    splits, cpu = datasets.digits(), torch.device("cpu")
     batches = Batches(splits.train, settings, num_classes=10, seed=0, device=cpu, train=True)
 
     randomness.seed_everything(0)
@@ -179,9 +180,12 @@ def carry_out(processes, folder: Path, *overrides: str, kill_after: tuple[int, f
     assert child.exitcode in (0, -signal.SIGKILL)
 
 
-@pytest.mark.parametrize("scheduler", ["warmup_cosine", "plateau"])
-def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(processes, tmp_path, scheduler):
-    overrides = (f"scheduler={scheduler}", "trainer.epochs=12", "model.dropout=0.2", "data.batch_size=32")
+@pytest.mark.parametrize(("scheduler", "every"), [("warmup_cosine", "null"), ("plateau", "7st")])
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(processes, tmp_path, scheduler, every):
+    overrides = (
+        *(f"scheduler={scheduler}", "trainer.epochs=12", "model.dropout=0.2", "data.batch_size=32"),
+        f"checkpoint.every={every}",
+    )
     carry_out(processes, tmp_path / "whole", *overrides)
     moments, killed_in_training = random.Random(scheduler), 0
     for attempt in range(5):
@@ -215,6 +219,30 @@ def test_a_signal_stops_the_run_after_its_update_and_the_run_goes_on_exactly(
     assert f"resumed after update {step + 1}" in resumed.out
     train(tmp_path / "whole", f"scheduler={scheduler}", *SHORT)
     assert_same_run(folder, tmp_path / "whole")
+
+
+def test_checkpoints_are_written_within_epochs_and_the_run_is_the_same(tmp_path, monkeypatch):
+    steps: list[int] = []
+    save = experiment._save
+    monkeypatch.setattr(experiment, "_save", lambda this, path: (steps.append(this.state.step), save(this, path)))
+    train(tmp_path / "often", *SHORT, "checkpoint.every=2st")
+    within, steps[:] = set(steps), []
+    train(tmp_path / "seldom", *SHORT, "checkpoint.every=null")
+    ends = {int(row["step"]) for row in history(tmp_path / "seldom")}
+    assert set(steps) == {0, *ends}
+    assert within > set(steps)
+    assert max(later - step for step, later in itertools.pairwise(sorted(within))) == 2
+    assert history(tmp_path / "often") == history(tmp_path / "seldom")
+    assert points(tmp_path / "often") == points(tmp_path / "seldom")
+    assert same_weights(weights(tmp_path / "often"), weights(tmp_path / "seldom"))
+
+
+@pytest.mark.parametrize("every", ["0min", "0st", "-1", "soon", "true", "1.5", "[1]"])
+def test_a_rhythm_that_is_none_is_refused(command, tmp_path, every):
+    refused = command(f"checkpoint.every={every}")
+    assert refused.code == 1
+    assert refused.err.startswith("lrlab: error: checkpoint.every: got ")
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_whole(command, tmp_path, monkeypatch):
@@ -333,7 +361,11 @@ def test_data_that_changed_is_refused(command, tmp_path):
 
 def test_where_images_are_kept_is_said_and_changes_nothing(command, tmp_path):
     arguments = ("data=imagefolder", f"data.root={folder_of_images(tmp_path / 'images')}", *SHORT)
-    said = {"auto": "kept on cpu, 4.3 kB", "disk": "kept on disk, 4.3 kB", "none": "read when needed"}
+    said = {
+        "auto": "kept in memory, 4.3 kB",
+        "disk": "kept on disk, 4.3 kB, below kept",
+        "none": "read when needed, by 1 worker",
+    }
     for place, words in said.items():
         outcome = command(*arguments, f"data.cache={place}", "data.cache_dir=kept", "data.workers=1")
         assert (outcome.code, outcome.err) == (0, "")
@@ -346,15 +378,22 @@ def test_where_images_are_kept_is_said_and_changes_nothing(command, tmp_path):
     assert command(f"resume={run}", "extend=5", "data.cache=memory").code == 0
 
 
+def test_how_updates_are_computed_is_said(command):
+    plain = command(*SHORT)
+    assert re.search(r"^device     cpu \(1 thread\)$", plain.out, re.MULTILINE)
+    other = command(*SHORT, "trainer.precision=bf16", "trainer.accumulate=2")
+    assert re.search(r"^device     cpu \(1 thread\), bf16, batches in 2 parts$", other.out, re.MULTILINE)
+
+
 def test_a_signal_while_images_are_read_ends_the_run_before_it_begins(command, tmp_path, monkeypatch):
     images = folder_of_images(tmp_path / "images")
-    read = data.ImageFiles.__getitem__
+    read = datasets.ImageFiles.__getitem__
 
     def signalled(dataset, index):
         os.kill(os.getpid(), signal.SIGTERM)
         return read(dataset, index)
 
-    monkeypatch.setattr(data.ImageFiles, "__getitem__", signalled)
+    monkeypatch.setattr(datasets.ImageFiles, "__getitem__", signalled)
     outcome = command("data=imagefolder", f"data.root={images}", "data.image_size=8", "model=linear")
     assert outcome.code == 143
     assert "epoch 1/" not in outcome.out
@@ -396,9 +435,25 @@ def test_going_back_to_the_best_epoch_drops_what_came_after(command, tmp_path):
     assert (points(folder), history(folder)) == whole
 
 
-def test_a_damaged_checkpoint_is_refused_and_left(command, tmp_path):
+def test_of_a_damaged_checkpoint_the_one_before_is_used_and_the_run_ends_the_same(command, tmp_path):
+    command(*SHORT)
+    folder = next((tmp_path / "outputs" / "runs").iterdir())
+    last = folder / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[:1000])
+    resumed = command(f"resume={folder}")
+    assert resumed.code == 0
+    assert resumed.err.count("\n") == 1
+    assert re.fullmatch(
+        r"warning: resume: got .*last\.pt, which cannot .*; previous\.pt, .* used instead\n", resumed.err
+    )
+    train(tmp_path / "whole", *SHORT)
+    assert_same_run(folder, tmp_path / "whole")
+
+
+def test_where_no_checkpoint_is_whole_the_run_is_refused_and_left(command, tmp_path):
     command(*SHORT)
     last = next((tmp_path / "outputs" / "runs").iterdir()) / "checkpoints" / "last.pt"
+    (last.parent / "previous.pt").unlink()
     last.write_bytes(last.read_bytes()[:1000])
     refused = command(f"resume={last.parent.parent}")
     assert refused.code == 1
@@ -438,3 +493,25 @@ def test_a_run_in_sixteen_bits_keeps_weights_in_float32_and_goes_on_bit_for_bit(
     assert all(tensor.dtype != torch.float16 for tensor in weights(whole).values())
     assert same_weights(weights(stopped), weights(whole))
     assert history(stopped) == history(whole)
+
+
+def test_what_computes_otherwise_than_before_is_named_when_a_run_goes_on(command, tmp_path, monkeypatch):
+    def go_on() -> list[str]:
+        outcome = command(f"resume={next((tmp_path / 'outputs' / 'runs').iterdir())}", f"extend={next(longer)}")
+        assert outcome.code == 0
+        return [line for line in outcome.out.splitlines() if line.startswith("warning: the last bits")]
+
+    longer = iter(range(5, 9))
+    command(*SHORT)
+    assert go_on() == []
+    now = torch.get_num_threads()
+    torch.set_num_threads(now + 1)
+    try:
+        (line,) = go_on()
+    finally:
+        torch.set_num_threads(now)
+    assert re.search(rf"stopped: device was cpu \({now} threads?\), is cpu \({now + 1} threads\)$", line)
+    assert len(go_on()) == 1  # back on as many threads
+    monkeypatch.setattr("lrlab.summary.versions", lambda: {"torch": "9.9"})
+    (line,) = go_on()
+    assert re.search(r"torch was 2\..*, is 9\.9", line)

@@ -7,9 +7,13 @@ import lrlab
 
 PACKAGE = Path(lrlab.__file__).parent
 LAYERS = [
-    {"__init__", "errors", "schedules", "horizon", "folders", "terminal"},  # the standard library
     {
-        *("randomness", "distributed", "data", "augmentation", "placement", "cache", "batches", "models", "metrics"),
+        *("__init__", "errors", "schedules", "horizon", "folders", "terminal", "allocator"),
+        *("disk", "secrecy"),
+    },  # the standard library
+    {
+        *("randomness", "distributed", "data", "datasets", "augmentation", "placement", "cache", "sources"),
+        *("batches", "models", "metrics"),
         *("precision", "checkpoint", "tracking", "summary", "signals"),
         *("hyperparameters", "plan", "audit", "chains", "greedy", "figures", "results", "inference"),
     },
@@ -17,18 +21,21 @@ LAYERS = [
     {
         *("compose", "checks", "settings", "groups", "build", "scheduling", "lint"),
         *("prepare", "resume", "describe", "display", "training", "experiment"),
-        *("jobs", "workers", "ray_cluster", "board", "sweep", "launcher", "report"),
+        *("jobs", "workers", "ray_cluster", "board", "sweep", "launcher", "report", "trust"),
     },
     {"arguments", "fitting", "cli", "multirun", "preview", "find_lr", "compare", "plugins", "__main__"},
 ]
 # What a room may import of its own layer besides; layer 3 is one shell.
 SIDEWAYS = {
     "horizon": {"errors"},
-    "folders": {"errors"},
+    "folders": {"errors", "secrecy"},
+    "disk": {"errors"},
+    "datasets": {"data"},
     "augmentation": {"randomness"},
     "placement": {"data", "distributed", "randomness"},
     "cache": {"data", "placement", "randomness", "signals"},
-    "batches": {"data", "augmentation", "placement", "cache", "randomness", "signals"},
+    "sources": {"data", "cache", "randomness", "signals"},
+    "batches": {"data", "augmentation", "placement", "cache", "sources", "randomness"},
     "metrics": {"distributed"},
     "range_test": {"trainer"},
     "distributed": {"signals"},

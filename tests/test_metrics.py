@@ -32,3 +32,22 @@ def test_sums_continue_from_their_state():
     for batch in batches[2:]:
         second.count(*batch)
     assert second.result() == whole.result()
+
+
+@pytest.mark.parametrize("saved_after", [1, 49, 50, 51, 120])
+def test_sums_that_are_read_in_bulk_are_those_that_are_read_at_once(saved_after):
+    values = torch.rand(120, generator=torch.Generator().manual_seed(0))
+    at_once, in_bulk, restored = Sums(CPU), Sums(torch.device("cuda")), Sums(torch.device("cuda"))
+    for index, value in enumerate(values):
+        at_once.count(value, torch.tensor(index % 3), 1 + index % 5)
+    for index, value in enumerate(values):
+        in_bulk.count(value, torch.tensor(index % 3), 1 + index % 5)
+        if index + 1 == saved_after:
+            restored.load_state_dict(in_bulk.state_dict())
+            in_bulk = restored
+    assert in_bulk.samples == at_once.samples
+    assert in_bulk.result() == at_once.result()
+    in_bulk.count(values[0], torch.tensor(1), 1)
+    in_bulk.reset()
+    in_bulk.count(values[0], torch.tensor(1), 1)
+    assert in_bulk.result().accuracy == 1

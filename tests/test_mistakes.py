@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import points, summary
-from test_data import folder_of_images
+from support import folder_of_images, points, summary
 
-from lrlab import cache, checkpoint, data, randomness
+from lrlab import cache, checkpoint, datasets, randomness
 
 # What is typed, and what the line must say.
 BEFORE_ANY_DATA = {
@@ -25,7 +24,7 @@ BEFORE_ANY_DATA = {
     "scheduler=step +scheduler.gama=0.9": r"scheduler\.gama: .* \(did you mean scheduler\.gamma\?\); allowed: step_size, gamma, ",
     "scheduler=step ++scheduler.gama=0.9": r"scheduler\.gama: .* \(did you mean scheduler\.gamma\?\); allowed: ",
     "lr=0.1": r"lr: got a setting that does not exist \(did you mean optimizer\.lr\?\); .*; do: optimizer\.lr=VALUE$",
-    "schedular=cosine": r"schedular: .* \(did you mean scheduler\?\); allowed: data, ",
+    "schedular=cosine": r"schedular: .* \(did you mean scheduler\?\); allowed: checkpoint, data, ",
     "trainer.epoch=3": r"trainer\.epoch: .* \(did you mean trainer\.epochs\?\); allowed: ",
     "+trainer.epoch=3": r"trainer\.epoch: .* \(did you mean trainer\.epochs\?\); allowed: ",
     "+model.widht=3": r"model\.widht: .* \(did you mean model\.width\?\); allowed: ",
@@ -93,6 +92,7 @@ BEFORE_ANY_DATA = {
     "data.cache=disk data.cache_bytes=1000 data.cache_dir=there": r"data\.cache: got disk, for images of 115\.0 kB; allowed: at most 1\.0 kB",
     "data.cache_bytes=2e9": r"data\.cache_bytes: got 2000000000\.0; allowed: an integer >= 0; do: data\.cache_bytes=2_000_000_000",
     "data.cache_dir=3": r"data\.cache_dir: got 3; allowed: a folder; do: data\.cache_dir=FOLDER",
+    "data.timeout=-1": r"data\.timeout: got -1; allowed: a number >= 0; do: data\.timeout=600",
     "data.prefetch=0": r"data\.prefetch: got 0; allowed: an integer >= 1",
     "data.cutout=-1": r"data\.cutout: got -1; allowed: an integer >= 0",
     "data.cutout=9": r"data\.cutout: got 9 for images of 8x8 pixels; allowed: 0 to 8; do: data\.cutout=4",
@@ -221,7 +221,7 @@ def test_an_image_that_does_not_decode_is_named_by_its_path(command, tmp_path, w
 def test_a_training_image_that_does_not_decode_costs_nothing_that_was_trained_before_it(command, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "_CHUNK", 1)
     root = folder_of_images(tmp_path / "images")
-    samples = data.ImageFiles(root / "train", None).samples
+    samples = datasets.ImageFiles(root / "train", None).samples
     last = torch.randperm(len(samples), generator=randomness.generator(0, "order", 0))[-1]
     bad = Path(samples[int(last)][0])
     good = bad.read_bytes()
@@ -258,8 +258,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
     folder = next((tmp_path / "outputs" / "runs").iterdir())
     assert outcome.code == 1
     assert re.match(
-        r"lrlab: error: train/loss: got nan at update \d+, LR 1e\+30; allowed: finite numbers; do: ", outcome.err
+        r"lrlab: error: (train/loss|gradients): got .* at update \d+, LR 1e\+30, first in .*\.weight; "
+        r"allowed: finite numbers; do: .*; last good checkpoint: .*last\.pt \(update \d+\)$",
+        outcome.err.strip(),
     )
+    assert outcome.err.count("\n") == 1
     assert '"status": "diverged"' in (folder / "summary.json").read_text()
     kept = checkpoint.load(folder / "checkpoints" / "last.pt")["state"]["model"]
     assert all(torch.isfinite(value).all() for value in kept.values())

@@ -52,8 +52,10 @@ def test_a_folder_that_is_named_twice_is_read_once(sweep):
 
 
 def test_folders_of_images_are_other_data_and_a_downloaded_set_is_the_same_wherever_it_lies():
-    images = [results.identity({"data": {"_target_": "lrlab.data.image_folder", "root": root}}) for root in "ab"]
-    known = [results.identity({"data": {"_target_": "lrlab.data.torchvision_images", "root": root}}) for root in "ab"]
+    images = [results.identity({"data": {"_target_": "lrlab.datasets.image_folder", "root": root}}) for root in "ab"]
+    known = [
+        results.identity({"data": {"_target_": "lrlab.datasets.torchvision_images", "root": root}}) for root in "ab"
+    ]
     assert results.fingerprint(images[0]) != results.fingerprint(images[1])
     assert results.fingerprint(known[0]) == results.fingerprint(known[1])
 

@@ -5,15 +5,15 @@ from functools import partial
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from lrlab import randomness
+from lrlab import randomness, trainer
 from lrlab.batches import Batches, Batching
 from lrlab.data import Images
 from lrlab.errors import UserError
 from lrlab.metrics import Result
-from lrlab.trainer import Diverged, Epoch, Evaluating, TrainState, Update, advance, fit
+from lrlab.trainer import Diverged, Epoch, Evaluating, TrainState, Update, advance, fit, require_finite_weights
 
 CPU = torch.device("cpu")
 EPOCHS, STEPS = 4, 5
@@ -218,21 +218,77 @@ def test_a_loss_that_is_not_finite_stops_before_the_optimizer_uses_it():
     state = make_state()
     seen, error = run_until_it_diverges(state, 6, nan_weight)
     assert str(error).startswith(
-        "train/loss: got nan at update 7, LR 0.05; allowed: finite numbers; do: lower optimizer.lr"
+        "train/loss: got nan at update 7, LR 0.05, first in 1.weight; allowed: finite numbers; do: lower optimizer.lr"
     )
     assert updates(seen)[-1].step == 6
     assert state.step == 7
     assert all(torch.isfinite(parameter).all() for parameter in state.model[5].parameters())
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("clip_grad_norm", [None, 1.0])
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_gradient_that_is_not_finite_stops_before_the_optimizer_uses_it(value, clip_grad_norm, accumulate):
+    state, seen = make_state(), []
+
+    def spoil(gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        gradient[0] = value if state.step == 7 else gradient[0]
+        return gradient
+
+    state.model[5].bias.register_hook(spoil)
+    loop = fit(state, batches(), batches(False), epochs=EPOCHS, clip_grad_norm=clip_grad_norm, accumulate=accumulate)
+    while state.step < 7:
+        seen.append(next(loop))
+    weights = [parameter.clone() for parameter in state.model.parameters()]
+    with pytest.raises(Diverged) as raised:
+        next(loop)
+    assert str(raised.value).startswith(
+        "gradients: got a value that is not finite at update 7, LR 0.05, first in 5.bias; allowed: finite numbers; do: "
+    )
+    assert updates(seen)[-1].step == 6
+    assert all(torch.equal(a, b) for a, b in zip(weights, state.model.parameters(), strict=True))
+
+
+def test_gradients_whose_sum_alone_is_too_large_are_no_error():
+    state = make_state(lr=1e-38)
+    state.optimizer.param_groups[0]["momentum"] = 0.0
+    state.model[5].bias.register_hook(lambda gradient: torch.full_like(gradient, 3e38))
+    assert len(updates(run(state))) == EPOCHS * STEPS
+
+
 def test_weights_that_are_not_finite_are_found_before_the_epoch_can_be_saved():
     seen, error = run_until_it_diverges(make_state(), STEPS - 1, nan_weight)
-    assert str(error).startswith("weights of 1.weight: got a value that is not finite at update 5, LR 0.1")
+    assert str(error).startswith("weights: got a value that is not finite at update 5, LR 0.1, first in 1.weight;")
     assert epochs(seen) == []
 
 
+def test_statistics_that_are_not_finite_are_found_where_no_loss_shows_them():
+    state = make_state()
+    nan_statistics(state.model)
+    state.applied = {"lr": 0.1}
+    with pytest.raises(Diverged, match=r"weights: got a value that is not finite at update 0, LR 0\.1, first in 2\.r"):
+        require_finite_weights(state)
+
+
+def test_where_reading_takes_waiting_an_update_is_looked_at_later_and_named_all_the_same():
+    state, guard = make_state(), trainer._Guard(torch.device("cuda"))
+    state.applied = {"lr": 0.1}
+    for parameter in state.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    for step in range(49):
+        state.step, state.model[1].weight.grad[0, 0] = step, float("nan") if step == 30 else 1.0
+        guard.check(state, torch.tensor(1.0), last=False)
+    nan_weight(state.model)  # what comes of it
+    with pytest.raises(Diverged, match=r"gradients: got a value that is not finite at update 30, LR 0\.1"):
+        guard.check(state, torch.tensor(1.0), last=True)
+
+
 def test_a_validation_loss_that_is_not_finite_stops_too():
-    seen, error = run_until_it_diverges(make_state(), 2 * STEPS - 1, nan_statistics)
+    def spoil(model: nn.Module) -> None:
+        model.register_forward_hook(lambda model, _, logits: logits if model.training else logits * float("nan"))
+
+    seen, error = run_until_it_diverges(make_state(), 2 * STEPS - 1, spoil)
     assert str(error).startswith("val/loss: got nan at update 10")
     assert len(epochs(seen)) == 1
 
@@ -287,3 +343,35 @@ def test_a_checkpoint_from_another_device_keeps_this_devices_way_to_compute():
         assert second.optimizer.param_groups[0]["fused"] is own
         events = run(second, epochs=2)
         assert len(updates(events)) == STEPS
+
+
+ODD = [(50, 3, 33, 10), (30, 3, 15, 10), (10, 1, 25, 2)]
+
+
+@pytest.mark.parametrize(("batch_size", "channels", "size", "classes"), ODD)
+def test_where_batches_come_from_decides_no_bit_of_the_weights(batch_size, channels, size, classes):
+    """Images of an odd number of values: kernels add up in another order where a batch's address is an odd one."""
+    count, generator = 6 * batch_size, torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, channels, size, size), dtype=torch.uint8, generator=generator)
+    dataset = Images(count, images.shape[1:], classes, lambda: (images, torch.arange(count) % classes))
+
+    def source(train: bool, place: str = "memory") -> Batches:
+        batching = Batching(batch_size=batch_size, cache=place)
+        return Batches(dataset, batching, num_classes=classes, seed=0, device=CPU, train=train)
+
+    def state() -> TrainState:
+        randomness.seed_everything(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, classes))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        return TrainState(model, optimizer, HALVED_EACH_EPOCH(optimizer), CPU)
+
+    whole, loaded, stopped, resumed = (state() for _ in range(4))
+    list(fit(whole, source(True), source(False), epochs=2))
+    list(fit(loaded, source(True, "none"), source(False, "none"), epochs=2))
+    assert equal(whole.model, loaded.model)
+    for event in fit(stopped, source(True), source(False), epochs=2):
+        if event.step == 2:
+            break
+    resumed.load_state_dict(copy.deepcopy(stopped.state_dict()))
+    list(fit(resumed, source(True), source(False), epochs=2))
+    assert equal(whole.model, resumed.model)

@@ -1,0 +1,118 @@
+"""Files on a disk that may be full: written whole or not at all, or as far as it goes; the refusal is one line."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lrlab.errors import UserError, wrong
+
+
+class Refused(UserError):
+    """The disk did not take a file; what was there before is as it was."""
+
+
+@contextmanager
+def writing(path: Path, size_bytes: int | None = None) -> Iterator[None]:
+    """Raise Refused, which names `path`, the bytes that it needs and those that are free, where the block's I/O fails.
+
+    `size_bytes` is None where it is not known.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _refused(path, error, size_bytes) from error
+
+
+def _refused(path: Path, error: OSError, size_bytes: int | None) -> Refused:
+    said = [error.strerror or type(error).__name__]
+    said += [f"{size_bytes:,} bytes needed"] if size_bytes is not None else []
+    with suppress(OSError, StopIteration):
+        there = next(folder for folder in path.absolute().parents if folder.is_dir())
+        said += [f"{shutil.disk_usage(there).free:,} bytes free"]
+    message = wrong(
+        "file",
+        got=f"{path}, which cannot be written ({', '.join(said)})",
+        allowed="a disk with room, and a place that this user may write to",
+        do="make room, or choose another folder",
+    )
+    return Refused(str(message))
+
+
+def require_room(folder: Path, size_bytes: int, what: str) -> None:
+    """Raise Refused where the disk of `folder` has no room for `size_bytes` more, which `what` needs."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # some file systems do not say
+        return
+    if free < size_bytes:
+        message = wrong(
+            "folder",
+            got=f"{folder}, on a disk with {free:,} bytes free",
+            allowed=f"at least {size_bytes:,} bytes, {what}",
+            do="make room, or choose another folder",
+        )
+        raise Refused(str(message))
+
+
+def write_whole(path: Path, contents: str | bytes) -> None:
+    """Write `contents` to `path` so that it holds the old ones or the new ones, never a part; raises Refused."""
+    data = contents.encode() if isinstance(contents, str) else contents
+    temporary = path.with_name(f"{path.name}.tmp")
+    with writing(path, len(data)):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+class Log:
+    """A file that only grows. What the disk refuses waits in memory, and is tried again with what comes after it."""
+
+    def __init__(self, path: Path):
+        self.path, self.refusal = path, ""
+        with writing(path):
+            self._file = path.open("ab", buffering=0)
+        self._length = self._file.seek(0, os.SEEK_END)  # of what is whole
+        self._waiting = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._waiting += data
+
+    def write(self, text: str) -> None:
+        """What `csv.writer` calls."""
+        self.add(text.encode())
+
+    def flush(self, *, sync: bool = False) -> None:
+        """Hand what waits to the operating system, or to the disk itself; `refusal` then says why, if it does not."""
+        try:
+            with writing(self.path, len(self._waiting)):
+                try:
+                    self._append()
+                except OSError:
+                    os.ftruncate(self._file.fileno(), self._length)  # half a record would hide what comes after it
+                    raise
+                if sync:
+                    os.fsync(self._file.fileno())
+            self.refusal = ""
+        except Refused as error:
+            self.refusal = str(error)
+
+    def _append(self) -> None:
+        done = 0
+        while done < len(self._waiting):
+            done += self._file.write(memoryview(self._waiting)[done:]) or 0
+        self._length += done
+        self._waiting = bytearray()
+
+    def close(self) -> None:
+        self.flush()
+        with suppress(OSError):
+            self._file.close()

@@ -1,0 +1,48 @@
+"""Values that must not lie in files: those of settings whose names say that they are secrets."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MASKED = "***"
+_WORDS = re.compile(
+    r"(?:^|_)(?:secret|token|password|passwd|passphrase|credentials?|api_?key|access_?key|private_?key)(?:_|$)"
+)
+
+
+def is_secret(key: str) -> bool:
+    """Whether the last part of a dotted `key` names a secret.
+
+    >>> is_secret("data.api_key"), is_secret("data.HF_TOKEN"), is_secret("model.num_tokens")
+    (True, True, False)
+    """
+    return bool(_WORDS.search(key.rpartition(".")[2].lower()))
+
+
+def mask(config: Any) -> Any:
+    """A copy of `config`, dicts and lists of plain values, in which secrets are masked."""
+    if isinstance(config, Mapping):
+        hidden = {key for key, value in config.items() if is_secret(str(key)) and value is not None}
+        return {key: MASKED if key in hidden else mask(value) for key, value in config.items()}
+    return [mask(value) for value in config] if isinstance(config, list) else config
+
+
+def mask_overrides(overrides: Iterable[str]) -> list[str]:
+    """`overrides` (KEY=VALUE) with secrets masked.
+
+    >>> mask_overrides(["seed=1", "+data.token=abc"])
+    ['seed=1', '+data.token=***']
+    """
+    pairs = [override.partition("=") for override in overrides]
+    return [f"{key}={MASKED}" if value and is_secret(key) else f"{key}{sign}{value}" for key, sign, value in pairs]
+
+
+def masked_keys(config: Any, prefix: str = "") -> list[str]:
+    """The dotted keys of `config` whose values were masked when it was saved."""
+    if not isinstance(config, Mapping):
+        return []
+    found = []
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        found += [path] if value == MASKED and is_secret(path) else masked_keys(value, f"{path}.")
+    return found

@@ -1,0 +1,64 @@
+"""Five ways to break what makes a run exact after a kill, one line of lrlab each; the harness must notice every one."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def no_random_state() -> None:
+    from lrlab import randomness
+
+    randomness.set_state = lambda *_: None
+
+
+def no_cut_of_logs() -> None:
+    from lrlab import tracking
+
+    tracking.cut_back = lambda *_: None
+
+
+def saved_in_place() -> None:
+    from lrlab import checkpoint
+
+    def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) -> None:
+        del before
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            checkpoint._write(file, checkpoint._parts({"lrlab": checkpoint.FORMAT, **contents}))
+            os.fsync(file.fileno())
+
+    checkpoint.save = save
+
+
+def one_batch_off() -> None:
+    from lrlab.batches import Batches
+
+    original = Batches.epoch
+
+    def epoch(batches: Batches, number: int, start: int = 0) -> Iterator[Any]:
+        return original(batches, number, start + 1 if start else 0)
+
+    Batches.epoch = epoch
+
+
+def scheduler_forgotten() -> None:
+    from lrlab.trainer import TrainState
+
+    original = TrainState.load_state_dict
+
+    def load_state_dict(state: TrainState, saved: dict[str, Any]) -> None:
+        fresh = state.scheduler.state_dict()
+        lrs = [group["lr"] for group in saved["optimizer"]["param_groups"]]
+        original(state, {**saved, "scheduler": {**fresh, "_last_lr": lrs}})
+
+    TrainState.load_state_dict = load_state_dict
+
+
+ALL: tuple[Callable[[], None], ...] = (
+    no_random_state,
+    no_cut_of_logs,
+    saved_in_place,
+    one_batch_off,
+    scheduler_forgotten,
+)
