@@ -1,27 +1,24 @@
 """Checkpoints: written whole or not at all, loaded without running code, refused where they do not fit."""
 
-import hashlib
-import io
 import math
 import os
 import re
-import struct
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
-from lrlab import disk
+from lrlab import disk, sealed
 from lrlab.errors import UserError, wrong
 from lrlab.horizon import Horizon
 
-Buffer = bytes | memoryview
 FORMAT = 3
 LAST, PREVIOUS, BEST = (Path(f"checkpoints/{name}.pt") for name in ("last", "previous", "best"))
-_MARK, _DIGITS = b"lrlab sha256 ", 64  # the comment at the end of the zip file that torch writes
 
 
 class Damaged(UserError):
@@ -82,43 +79,27 @@ def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) ->
     stays as `before` where that is given. The file ends in the SHA-256 of all that is before, which `load` checks.
     Raises disk.Refused where the disk does not take it.
     """
-    parts = _parts({"lrlab": FORMAT, **contents})
     temporary = path.with_suffix(".tmp")
-    with disk.writing(path, sum(map(len, parts))):
+    with disk.writing(path):
         path.parent.mkdir(exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                _write(file, parts)
-                file.flush()
-                os.fsync(file.fileno())
+    try:
+        sealed.write(temporary, partial(torch.save, {"lrlab": FORMAT, **contents}), meant=path)
+        with disk.writing(path):
             if before is not None and path.exists():
                 _link(path, before)
             os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
-def _write(file: BinaryIO, parts: Sequence[Buffer]) -> None:
-    for part in parts:
-        file.write(part)
-
-
-def _parts(contents: dict[str, Any]) -> tuple[Buffer, ...]:
-    """A zip file as torch.load reads it, whose comment is the hash of what comes before it."""
-    buffer = io.BytesIO()
-    torch.save(contents, buffer)
-    # The last two bytes of a zip file without a comment are the comment's length.
-    body = buffer.getbuffer()[:-2]
-    length = struct.pack("<H", len(_MARK) + _DIGITS)
-    digest = hashlib.sha256(body)
-    digest.update(length + _MARK)
-    return body, length, _MARK, digest.hexdigest().encode()
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _link(file: Path, name: Path) -> None:
@@ -171,17 +152,18 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises Damaged where it is not, byte for byte, what was saved, and UserError where it is of another format.
     """
-    data, contents, reason = b"", None, "its SHA-256 is another one"
+    contents, has_seal, is_whole, reason = None, False, False, "its SHA-256 is another one"
     try:
-        data = path.read_bytes()
-        contents = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
+            checked = pool.submit(sealed.check, file.fileno())  # on another core
+            contents = torch.load(file, map_location="cpu", weights_only=True)
+            has_seal, is_whole = checked.result()
     except Exception as error:
         reason = type(error).__name__
-    body, digest = data[:-_DIGITS], data[-_DIGITS:]
     written = contents.get("lrlab") if isinstance(contents, dict) else None
-    if contents is not None and written != FORMAT and _MARK not in data[-_DIGITS - len(_MARK) :]:
+    if contents is not None and written != FORMAT and not has_seal:
         raise _foreign(path, written)
-    if contents is None or not body.endswith(_MARK) or hashlib.sha256(body).hexdigest().encode() != digest:
+    if contents is None or not is_whole:
         message = wrong(
             "resume",
             got=f"{path}, which cannot be read ({reason}: damaged, cut short, or not a checkpoint)",

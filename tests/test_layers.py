@@ -9,7 +9,7 @@ PACKAGE = Path(lrlab.__file__).parent
 LAYERS = [
     {
         *("__init__", "errors", "schedules", "horizon", "folders", "terminal", "allocator"),
-        *("disk", "secrecy"),
+        *("disk", "sealed", "secrecy"),
     },  # the standard library
     {
         *("randomness", "distributed", "data", "datasets", "augmentation", "placement", "cache", "sources"),
@@ -30,6 +30,7 @@ SIDEWAYS = {
     "horizon": {"errors"},
     "folders": {"errors", "secrecy"},
     "disk": {"errors"},
+    "sealed": {"disk"},
     "datasets": {"data"},
     "augmentation": {"randomness"},
     "placement": {"data", "distributed", "randomness"},

@@ -1,7 +1,7 @@
 """Five ways to break what makes a run exact after a kill, one line of lrlab each; the harness must notice every one."""
 
-import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ def no_cut_of_logs() -> None:
 
 
 def saved_in_place() -> None:
-    from lrlab import checkpoint
+    import torch
+
+    from lrlab import checkpoint, sealed
 
     def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) -> None:
         del before
         path.parent.mkdir(exist_ok=True)
-        with path.open("wb") as file:
-            checkpoint._write(file, checkpoint._parts({"lrlab": checkpoint.FORMAT, **contents}))
-            os.fsync(file.fileno())
+        sealed.write(path, partial(torch.save, {"lrlab": checkpoint.FORMAT, **contents}), meant=path)
 
     checkpoint.save = save
 
