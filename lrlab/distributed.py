@@ -6,6 +6,8 @@ Alone, every call here does nothing and costs nothing.
 
 import json
 import os
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from datetime import timedelta
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from traceback import extract_stack
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -27,7 +30,7 @@ _PATIENCE = timedelta(hours=3)  # of a rank that waits for another, which may be
 _SECONDS_TO_HEAR = 2.0  # a rank that raises says why before the others notice that it is gone
 _SECONDS_TO_LEAVE = 5.0  # for ranks that know that another failed and are stuck in a call to it
 _SECONDS_TO_HEED = 20.0  # a signal: torchrun sends one when a rank is killed, which NCCL may never notice
-_REASON = "lrlab/reason"
+_REASON, _WAITED, _HEARD, _WHERE = (f"lrlab/{name}" for name in ("reason", "waited", "heard", "where"))
 
 
 class PeerFailed(UserError):
@@ -40,6 +43,9 @@ class _Here:
     """What this process knows of the others."""
 
     store: dist.Store | None = None
+    groups: ClassVar[dict[float, Any]] = {}  # all ranks, by the seconds for which they wait for each other
+    group: Any = None  # the one in use; None: with _PATIENCE
+    seconds = _PATIENCE.total_seconds()
     broken = False  # ranks no longer do the same, so none may wait for another
 
 
@@ -100,8 +106,24 @@ def process_group() -> Iterator[None]:
         over.set()
         watch.join(_SECONDS_TO_LEAVE)  # a thread that is inside of the store when Python ends would abort the process
         _Here.store = None
+        _Here.groups.clear()
         if not _Here.broken:  # or else it would wait for ranks that are gone
             dist.destroy_process_group()
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """In this block, which every rank enters, one for which the others wait so long ends the run."""
+    if ranks() == 1:
+        yield
+        return
+    if seconds not in _Here.groups:
+        _Here.groups[seconds] = dist.new_group(timeout=timedelta(seconds=seconds))
+    _Here.group, _Here.seconds = _Here.groups[seconds], seconds
+    try:
+        yield
+    finally:
+        _Here.group = None
 
 
 def from_first(value: Any) -> Any:
@@ -167,7 +189,10 @@ def explain(error: BaseException) -> UserError | None:
     if not isinstance(error, dist.DistError) and not any(name in str(error) for name in ("gloo/", "Gloo", "NCCL")):
         return None
     _Here.broken = True
-    reason, said = _reason(), str(error).strip().splitlines()[0][:200]
+    said = str(error).strip().splitlines()[0][:200]
+    if hangs := _hangs(said):
+        return hangs
+    reason = _reason()
     lost = wrong(
         "ranks",
         got=f"one that is gone ({reason or f'killed, or its machine lost: {said}'})",
@@ -177,6 +202,38 @@ def explain(error: BaseException) -> UserError | None:
     failure = PeerFailed(str(lost))
     failure.told = bool(reason)
     return failure
+
+
+def _silent(store: dist.Store) -> list[str]:
+    """The ranks that do not notice that others waited for them in vain, each with what it does."""
+    store.set(_WAITED, "")
+    time.sleep(_SECONDS_TO_HEAR)
+    silent = [number for number in range(ranks()) if not store.check([f"{_HEARD}/{number}"])]
+    places = {number: f"{_WHERE}/{number}" for number in silent}
+    return [
+        f"rank {number}" + (f" ({store.get(place).decode()})" if store.check([place]) else "")
+        for number, place in places.items()
+    ]
+
+
+def _hangs(error: str) -> PeerFailed | None:
+    """What to say where this rank waited too long for another, as `error` says; lets the others know that it did not
+    hang itself."""
+    silent = []
+    with suppress(RuntimeError):
+        if _Here.store is not None:
+            _Here.store.set(f"{_HEARD}/{rank()}", "")
+            silent = _silent(_Here.store) if re.search("timed out|timeout", error, re.IGNORECASE) else []
+    if not silent:
+        return None
+    message = wrong(
+        "ranks",
+        got=f"{', '.join(silent)}, for which the others waited {_Here.seconds:g} s",
+        allowed="an answer within trainer.timeout seconds",
+        do="resume=FOLDER, once it is clear why; or a longer trainer.timeout",
+    )
+    say_why(str(message))
+    return PeerFailed(str(message))
 
 
 def _reason() -> str:
@@ -197,6 +254,8 @@ def _leave_when_another_fails(store: dist.Store, over: threading.Event) -> None:
     while not over.wait(0.5):
         try:
             failed = store.check([_REASON])
+            if store.check([_WAITED]):
+                store.set(f"{_WHERE}/{rank()}", _where())
         except RuntimeError:
             return
         if _Here.broken or (failed and over.wait(_SECONDS_TO_LEAVE)) or _Here.broken:
@@ -205,10 +264,16 @@ def _leave_when_another_fails(store: dist.Store, over: threading.Event) -> None:
             os._exit(1)
 
 
+def _where() -> str:
+    """What the main thread does."""
+    place = extract_stack(sys._current_frames()[threading.main_thread().ident or 0])[-1]
+    return f"in {place.name}, {place.filename}:{place.lineno}"
+
+
 def add_up(values: Tensor) -> Tensor:
     """The sum of every rank's `values`, in place."""
     if ranks() > 1:
-        dist.all_reduce(values)
+        dist.all_reduce(values, group=_Here.group)
     return values
 
 
@@ -225,7 +290,7 @@ def largest(value: int) -> int:
     if ranks() == 1:
         return value
     values = torch.tensor([value])
-    dist.all_reduce(values, dist.ReduceOp.MAX)
+    dist.all_reduce(values, dist.ReduceOp.MAX, group=_Here.group)
     return int(values)
 
 
@@ -234,8 +299,11 @@ def first_on_each_machine(work: Callable[[], Any]) -> Any:
     if ranks() == 1:
         return work()
     result = work() if local_rank() == 0 else None
-    add_up(torch.zeros(1))  # waits for all
-    return result if local_rank() == 0 else work()
+    dist.all_reduce(torch.zeros(1))  # waits for all, as long as it takes
+    if local_rank() != 0:
+        result = work()
+    dist.all_reduce(torch.zeros(1))
+    return result
 
 
 def replicate(model: nn.Module, device: torch.device) -> nn.Module:
@@ -245,7 +313,8 @@ def replicate(model: nn.Module, device: torch.device) -> nn.Module:
     where = [device.index] if device.type == "cuda" else None
     known = signature(DistributedDataParallel).parameters
     no_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
-    return DistributedDataParallel(model, device_ids=where, **{no_buffers: False})  # type: ignore[arg-type]
+    options: dict[str, Any] = {no_buffers: False}
+    return DistributedDataParallel(model, device_ids=where, process_group=_Here.group, **options)
 
 
 def keep_gradients(network: nn.Module) -> AbstractContextManager[Any]:
@@ -257,4 +326,4 @@ def copy_buffers_from_first(model: nn.Module) -> None:
     """Rank 0's running statistics (of batch normalization) on every rank."""
     if ranks() > 1:
         for buffer in model.buffers():
-            dist.broadcast(buffer, src=0)
+            dist.broadcast(buffer, src=0, group=_Here.group)

@@ -86,7 +86,11 @@ def train_to_the_end(
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
             print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
-    with distributed.together(training.Task(prepared.config, saved), alike=(Diverged, Interrupted)):
+    task = training.Task(prepared.config, saved)
+    with (
+        distributed.together(task, alike=(Diverged, Interrupted)),
+        distributed.patience(prepared.trainer.timeout),
+    ):
         this = _start(
             prepared,
             folder,

@@ -25,6 +25,7 @@ MACHINE = (
         "data.cache_dir",
     ),
     "trainer.device",
+    "trainer.timeout",
 )
 _UNSAFE = re.compile(r"[^A-Za-z0-9=,._+-]")
 _SYNTAX = re.compile(r"[\[\]'\"]")

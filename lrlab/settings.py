@@ -35,6 +35,7 @@ class TrainerSettings:
     compile: bool | str = False
     channels_last: bool | str = "auto"
     accumulate: int = 1
+    timeout: float = 900
 
 
 def trainer_settings(node: Node) -> TrainerSettings:
@@ -53,6 +54,7 @@ def trainer_settings(node: Node) -> TrainerSettings:
     checks.choice("trainer.compile", settings.compile, COMPILE)
     checks.choice("trainer.channels_last", settings.channels_last, ("auto", True, False))
     checks.number("trainer.accumulate", settings.accumulate, whole=True, low=1, example=1)
+    checks.number("trainer.timeout", settings.timeout, above=0, example=900)
     if settings.accumulate > 1 and settings.compile in GRAPHS:  # pytorch#96693: a part overwrites another's gradients
         raise wrong(
             "trainer.accumulate",

@@ -1,11 +1,13 @@
 """Ctrl-C and SIGTERM as a request that a run heeds when its state is complete."""
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
@@ -73,10 +75,19 @@ def stop_request() -> Iterator[Request]:
 def leave_to_the_parent(_worker: int = 0) -> None:
     """Called in a process that loads data: a signal to the whole group must not end it before the run has saved.
 
-    The run shuts such processes down itself; should it be gone, the alarm ends them.
+    The run shuts such processes down itself; should it be gone, the alarm ends them. Of a run that was killed torch
+    tells them, but for those that a server forked (by default since Python 3.14), whose parent is that server.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_TO_SAVE))
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid != os.getppid():
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _restore(handlers: dict[int, Any]) -> None:

@@ -138,17 +138,18 @@ def unseen(_what: str) -> AbstractContextManager[cache.Progress]:
 
 def _train_along(task: Task, request: Request) -> None:
     prepared, _ = place_images(prepare(OmegaConf.create(task.config)))
-    state = build_state(prepared)
-    if task.saved is not None:
-        restore(state, task.saved, prepared)
-    train, val = (read_images(prepared, unseen, request, train=train) for train in (True, False))
-    try:
-        for event in events(prepared, state, train, val):
-            if stop_is_agreed(event, request):
-                break
-    finally:
-        train.close()
-        val.close()
+    with distributed.patience(prepared.trainer.timeout):
+        state = build_state(prepared)
+        if task.saved is not None:
+            restore(state, task.saved, prepared)
+        train, val = (read_images(prepared, unseen, request, train=train) for train in (True, False))
+        try:
+            for event in events(prepared, state, train, val):
+                if stop_is_agreed(event, request):
+                    break
+        finally:
+            train.close()
+            val.close()
 
 
 def explain(error: BaseException) -> UserError | None:

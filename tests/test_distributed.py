@@ -1,6 +1,7 @@
 """Several ranks compute what one computes: the same LR, updates, order and counts; and all end when one does."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import ROOT, history, points, same_weights, summary, train, weights
 
-from lrlab import distributed
+from lrlab import checkpoint, distributed
 from lrlab.signals import Request, stop_request
 from lrlab.trainer import Epoch
 from lrlab.training import stop_is_agreed
@@ -205,6 +206,28 @@ def test_a_rank_that_raises_says_why_before_the_others_notice(tmp_path):
     assert "ranks: got one that is gone (rank 1: KeyError: 'boom')" in output
     assert output.index("KeyError: 'boom'") < output.index("ranks: got one that is gone")
     assert "rank 1: KeyError: 'boom'" in summary(only_run())["error"]
+
+
+def test_a_rank_that_hangs_is_named_and_all_end(tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "import os, time, torch\n"
+        "class Hangs(torch.optim.SGD):\n"
+        "    updates = 0\n"
+        "    def step(self, closure=None):\n"
+        "        self.updates += 1\n"
+        "        if self.updates == 20 and os.environ['RANK'] == '1':\n"
+        "            time.sleep(1000)\n"
+        "        return super().step(closure)\n"
+    )
+    began = time.monotonic()
+    settings = ("optimizer._target_=broken.Hangs", "trainer.epochs=50", "trainer.timeout=4")
+    output = torchrun(2, *SETTINGS, *settings, code=1)
+    assert time.monotonic() - began < 40
+    line = r"lrlab: error: ranks: got rank 1 \(in step, \S+broken\.py:7\), for which the others waited 4 s; allowed: "
+    assert re.search(line, output), output
+    assert "rank 1 (in step" in summary(only_run())["error"]
+    assert not processes_of(str(tmp_path))
+    assert checkpoint.load(only_run() / checkpoint.LAST)["state"]["progress"]["step"] == 16  # of epochs of 4
 
 
 def test_a_mistake_is_told_once_and_by_one_rank():

@@ -366,11 +366,12 @@ def _to_the_end(
             ranks.send(plan.number, draws.randrange(case.ranks) if kills else None)
         clock = time.monotonic()
         codes = ranks.wait()
+        counts = (hit or (fault is not None and -signal.SIGKILL in codes)) and any(codes)
+        tally.stops += counts
+        _require_all_gone(ranks, codes)
         if hit:
             tally.slowest = max(tally.slowest, time.monotonic() - clock)
-        _require_all_gone(ranks, codes)
-        if (hit or (fault is not None and -signal.SIGKILL in codes)) and any(codes):
-            tally.stops += 1
+        if counts:
             tally.inside += fault is not None or any(place.glob("run/checkpoints/*.tmp"))
             for code in () if kills else codes:
                 tally.codes[code] = tally.codes.get(code, 0) + 1
