@@ -108,7 +108,7 @@ def _main(typed: list[str]) -> None:
     if arguments.resume and arguments.multirun:
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
     if arguments.resume:
-        _resume(fit_to_targets(arguments.overrides), arguments.resume)
+        _resume(arguments.overrides, arguments.resume)
     elif arguments.multirun:
         _sweep(arguments.overrides)
     else:

@@ -29,16 +29,20 @@ def require_known_targets(config: Mapping[str, Any], typed: Iterable[str], sourc
     config has none.
     """
     given = {tuple(override.lstrip("+").split("=", 1)) for override in typed}
+    foreign = []
     for key, value in _leaves(config):
         if isinstance(value, str) and "${" in value:
             raise wrong(key, got=f"'{value}', in {source}", allowed="a plain value", do=f"{key}=VALUE")
         if key.rpartition(".")[2] == "_target_" and (key, value) not in given and not _is_known(value):
-            raise wrong(
-                key,
-                got=f"{value}, which {source} names",
-                allowed="what lrlab, torch.nn, torch.optim and torchvision.models define, and what is typed",
-                do=f"{key}={value}, if you know it and trust it",
-            )
+            foreign.append((key, value))
+    if foreign:
+        key, value = foreign[0]
+        raise wrong(
+            key,
+            got=f"{value}, which {source} names",
+            allowed="what lrlab, torch.nn, torch.optim and torchvision.models define, and what is typed",
+            do=f"{' '.join(f'{key}={value}' for key, value in foreign)}, if you know and trust what this names",
+        )
     for key in secrecy.masked_keys(config):
         if key not in {one[0] for one in given}:
             raise wrong(key, got="nothing", allowed="its value, which is not saved", do=f"{key}=VALUE")

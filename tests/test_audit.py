@@ -94,7 +94,7 @@ def test_a_scheduler_that_does_otherwise_in_training_is_found_out_even_across_a_
         stopped = command(*typed)
     assert "warning: lr at update 5 is 0.01, and was planned as 0.02" in stopped.out
     [folder] = (tmp_path / "outputs" / "runs").iterdir()
-    assert command(f"resume={folder}").code == 0
+    assert command(f"resume={folder}", typed[0]).code == 0
     found = summary(folder)["audit"]
     assert not found["equal"]
     assert (found["updates"], found["differing"], found["largest_difference"]) == (12, 7, 0.01)

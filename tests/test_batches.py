@@ -168,10 +168,12 @@ def test_another_seed_needs_no_image_that_was_read_for_the_one_before(monkeypatc
 
 def test_an_image_that_cannot_be_read_ends_the_first_epoch_where_it_is_needed():
     source = batches(Wrong(), cache="memory")
-    with pytest.raises(DataError, match=r"^data: got images of shapes \(2, 6, 5\) \(index 0\) and \(2, 5, 5\) \(7\); "):
+    with pytest.raises(
+        DataError, match=r"^data: got images of two shapes \(index 0: \(2, 6, 5\); index 7: \(2, 5, 5\)\); "
+    ):
         listed(source)
     assert not source.source.ready
-    with pytest.raises(DataError, match=r"^data: got images of shapes "):
+    with pytest.raises(DataError, match=r"^data: got images of two shapes "):
         listed(source)
 
 
@@ -312,7 +314,7 @@ class Wrong(Plain):
 def test_what_is_wrong_with_a_sample_is_one_line_with_its_index(workers):
     source = batches(Wrong(), train=False, workers=workers)
     with pytest.raises(
-        UserError, match=r"^data: got images of shapes \(2, 6, 5\) \(index 5\) and \(2, 5, 5\) \(7\); .*$"
+        UserError, match=r"^data: got images of two shapes \(index 5: \(2, 6, 5\); index 7: \(2, 5, 5\)\); .*$"
     ):
         listed(source)
     with pytest.raises(UserError, match=r"^data: got label 9 at index 16; allowed: 0 to 3 for 4 classes; .*$"):

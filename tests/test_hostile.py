@@ -98,7 +98,7 @@ def test_a_config_from_a_checkpoint_calls_nothing_that_is_not_known(command, run
     outcome = command(f"resume={run}")
     assert outcome.code == 1
     assert outcome.err.startswith(f"lrlab: error: {group}._target_: got {target}, which ")
-    assert f"do: {group}._target_={target}, if you know it and trust it" in outcome.err
+    assert f"do: {group}._target_={target}, if you know and trust what this names" in outcome.err
     assert outcome.err.count("\n") == 1
     assert not Path("created").exists()
     assert [path for path in sorted(run.rglob("*")) if path.name != "train.log"] == before

@@ -1,5 +1,6 @@
 """A user's own scheduler, optimizer, model and data set: one YAML or one override each, no change to lrlab."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,11 @@ def test_all_of_them_together_in_a_sweep_and_again_after_a_resume(command, tmp_p
     outcome = command("--config-dir", "my_conf", *everything, "trainer.epochs=2", "-m", "scheduler.wait=1,2")
     assert (outcome.code, outcome.err) == (0, "")
     run = next((tmp_path / "outputs" / "sweeps").iterdir()) / "wait=1"
-    longer = command(f"resume={run}", "extend=3")  # finds my_conf again
+    refused = command(f"resume={run}", "extend=3")
+    assert refused.code == 1
+    targets = re.search("do: (.*), if you know and trust", refused.err)[1].split()  # a file does not say what is run
+    assert len(targets) == 4
+    longer = command(f"resume={run}", "extend=3", *targets)
     assert (longer.code, longer.err) == (0, "")
     assert [float(row["lr"]) for row in history(run)] == [0.1, 0.05, 0.05]
     assert len(points(run)["lr"]) == 12
