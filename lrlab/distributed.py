@@ -299,17 +299,23 @@ def first_on_each_machine(work: Callable[[], Any]) -> Any:
     if ranks() == 1:
         return work()
     result = work() if local_rank() == 0 else None
-    dist.all_reduce(torch.zeros(1))  # waits for all, as long as it takes
+    _wait_for_all()
     if local_rank() != 0:
         result = work()
-    dist.all_reduce(torch.zeros(1))
+    _wait_for_all()
     return result
+
+
+def _wait_for_all() -> None:
+    """As long as it takes, whatever the `patience`: they may be reading."""
+    dist.all_reduce(torch.zeros(1))
 
 
 def replicate(model: nn.Module, device: torch.device) -> nn.Module:
     """`model` as training calls it: its gradients become the means over all ranks."""
     if ranks() == 1:
         return model
+    _wait_for_all()
     where = [device.index] if device.type == "cuda" else None
     known = signature(DistributedDataParallel).parameters
     no_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14

@@ -86,10 +86,10 @@ def train_to_the_end(
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
             print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
-    task = training.Task(prepared.config, saved)
+    task = training.Task(prepared.config, saved, prepared.trainer.timeout)
     with (
         distributed.together(task, alike=(Diverged, Interrupted)),
-        distributed.patience(prepared.trainer.timeout),
+        distributed.patience(task.timeout_seconds),
     ):
         this = _start(
             prepared,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lrlab.errors import wrong
-from lrlab.secrecy import is_secret
+from lrlab.secrecy import holds_secret
 
 LONGEST_NAME = 95  # so that no folder's name is over 120, with the date before it and a number behind it
 # Where a run reads and computes, not what.
@@ -50,7 +50,7 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
     kept = [
         (key, value)
         for key, _, value in pairs
-        if key not in skipped and not key.startswith("hydra") and not is_secret(key)
+        if key not in skipped and not key.startswith("hydra") and not holds_secret(key, value)
     ]
     kept = [(key.removesuffix("._target_"), value) for key, value in kept]
     leaves = [key.rpartition(".")[2] for key, _ in kept]

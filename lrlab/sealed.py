@@ -61,8 +61,8 @@ def write(file: Path, save: Callable[[Sink], Any], *, meant: Path) -> None:
         opened = file.open("w+b", buffering=0)
     with opened, ThreadPoolExecutor(1) as pool:
         sink = Sink(opened)
-        hashing = pool.submit(_hash, opened.fileno(), iter(sink.ends.get, None))
         try:
+            hashing = pool.submit(_hash, opened.fileno(), iter(sink.ends.get, None))
             save(sink)
             sink.tell()
         finally:

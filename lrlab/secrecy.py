@@ -8,6 +8,7 @@ MASKED = "***"
 _WORDS = re.compile(
     r"(?:^|_)(?:secret|token|password|passwd|passphrase|credentials?|api_?key|access_?key|private_?key)(?:_|$)"
 )
+_INNER_KEY = re.compile(r"(\w+)['\"]?\s*:")
 
 
 def is_secret(key: str) -> bool:
@@ -34,7 +35,18 @@ def mask_overrides(overrides: Iterable[str]) -> list[str]:
     ['seed=1', '+data.token=***']
     """
     pairs = [override.partition("=") for override in overrides]
-    return [f"{key}={MASKED}" if value and is_secret(key) else f"{key}{sign}{value}" for key, sign, value in pairs]
+    return [
+        f"{key}={MASKED}" if value and holds_secret(key, value) else f"{key}{sign}{value}" for key, sign, value in pairs
+    ]
+
+
+def holds_secret(key: str, value: str) -> bool:
+    """Whether what was typed as KEY=VALUE names a secret, in `key` or inside of a `value` that is a mapping.
+
+    >>> holds_secret("+data.login", "{user: me, token: abc}")
+    True
+    """
+    return is_secret(key) or any(map(is_secret, _INNER_KEY.findall(value)))
 
 
 def masked_keys(config: Any, prefix: str = "") -> list[str]:

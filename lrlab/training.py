@@ -116,6 +116,7 @@ class Task:
 
     config: dict[str, Any]  # resolved
     saved: dict[str, Any] | None  # the checkpoint to go on from
+    timeout_seconds: float  # for which they wait for each other
 
 
 def follow() -> None:
@@ -137,8 +138,8 @@ def unseen(_what: str) -> AbstractContextManager[cache.Progress]:
 
 
 def _train_along(task: Task, request: Request) -> None:
-    prepared, _ = place_images(prepare(OmegaConf.create(task.config)))
-    with distributed.patience(prepared.trainer.timeout):
+    with distributed.patience(task.timeout_seconds):
+        prepared, _ = place_images(prepare(OmegaConf.create(task.config)))
         state = build_state(prepared)
         if task.saved is not None:
             restore(state, task.saved, prepared)

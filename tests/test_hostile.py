@@ -265,6 +265,19 @@ def test_values_of_secrets_lie_in_no_file(command):
     assert (again.code, again.err) == (0, "")
 
 
+def test_a_secret_inside_of_a_value_lies_in_no_file_either(command):
+    Path("nested.py").write_text(
+        "from lrlab.datasets import fake\n"
+        "def images(login):\n"
+        "    assert login['api_key'] == 'hunter2', login\n"
+        "    return fake(train_images=60, val_images=20, image_size=8, channels=3, num_classes=4)\n"
+    )
+    typed = ["data._target_=nested.images", "model=mlp", "data.shift=0", "trainer.epochs=1"]
+    assert command(*typed, "+data.login={user: me, api_key: hunter2}").code == 0
+    assert [path for path in Path("outputs").rglob("*") if "hunter2" in path.name] == []
+    assert [path for path in Path("outputs").rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()] == []
+
+
 def test_a_sweep_keeps_secrets_to_itself(command):
     Path("kept.py").write_text(
         "from lrlab.datasets import fake\n"
