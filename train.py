@@ -6,7 +6,7 @@ python train.py resume=outputs/runs/NAME                  continue a run that wa
 python train.py --help                                    what can be chosen
 """
 
-from lrlab.cli import main
+from lrlab.commands.train import main
 
 if __name__ == "__main__":
     main()

@@ -136,7 +136,7 @@ def bare_loop(overrides: Sequence[str], images: int, clock: Clock, *, bf16: bool
     import torch.nn.functional as F
 
     from benchmarks.scaling import noise
-    from lrlab import build, compose
+    from lrlab.config import build, compose
 
     torch.backends.cudnn.benchmark = True  # as lrlab with trainer.deterministic=false
     node = compose.resolve(composed(overrides))["model"]

@@ -74,7 +74,7 @@ def subset(root: Path, limit: int | None) -> Iterator[tuple[Path, int]]:
 def lrlab_run(root: str, settings: Sequence[str]) -> timing.Measured:
     import torchvision.datasets  # noqa: F401  # imported before the clock runs, as in the other rows
 
-    import lrlab.experiment  # noqa: F401
+    import lrlab.runs.run  # noqa: F401
 
     clock = Clock()
     overrides = [*run_overrides(root), *settings]
@@ -150,7 +150,8 @@ def built(root: str) -> tuple[Any, Any]:
     """lrlab's model and torch's optimizer."""
     import torch
 
-    from lrlab import build, compose, randomness
+    from lrlab.config import build, compose
+    from lrlab.system import randomness
 
     randomness.seed_everything(0)
     classes = sum(path.is_dir() for path in Path(root, "train").iterdir())

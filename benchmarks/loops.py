@@ -19,7 +19,10 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from benchmarks.processes import terminal
 from benchmarks.runs import Clock, composed, train
 from benchmarks.timing import Measured, Missing
-from lrlab import build, checkpoint, compose, data, datasets, randomness
+from lrlab.config import build, compose
+from lrlab.data import datasets, splits
+from lrlab.runs import checkpoint
+from lrlab.system import randomness
 
 BATCH, SEED, LR, MOMENTUM, GAMMA = 128, 0, 0.02, 0.9, 0.7
 MEAN, STD = 0.1307, 0.3081
@@ -65,7 +68,7 @@ class Task:
         ]
 
 
-def first_images(images: int, name: str, root: str, download: bool) -> data.Splits:
+def first_images(images: int, name: str, root: str, download: bool) -> splits.Splits:
     """lrlab's MNIST with the first `images` of its training split."""
     splits = datasets.torchvision_images(name, root, download)
     whole = splits.train
@@ -74,8 +77,8 @@ def first_images(images: int, name: str, root: str, download: bool) -> data.Spli
         pixels, labels = whole.tensors  # type: ignore[attr-defined]
         return pixels[:images], labels[:images]
 
-    train = data.Images(images, splits.shape, splits.num_classes, load)
-    return data.Splits(train=train, val=splits.val, num_classes=splits.num_classes)
+    train = splits.Images(images, splits.shape, splits.num_classes, load)
+    return splits.Splits(train=train, val=splits.val, num_classes=splits.num_classes)
 
 
 def training(way: str, **task: Any) -> Measured:

@@ -16,7 +16,7 @@ UNPLANNED = ("plateau", "greedy")  # nothing is planned for those that follow a 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = timing.parser("preview", __doc__, repeats=3).parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"
-    from lrlab import compose
+    from lrlab.config import compose
 
     before = timing.machine()
     updates = QUICK_UPDATES if options.quick else UPDATES
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def seconds(config: Any, steps_per_epoch: int) -> timing.Measured:
-    from lrlab.prepare import plan_only
+    from lrlab.config.prepare import plan_only
 
     started = time.perf_counter()
     plan_only(config, steps_per_epoch)

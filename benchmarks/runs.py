@@ -50,22 +50,22 @@ def train(overrides: Sequence[str], clock: Clock, *, live: bool = True) -> Train
 
     Raises Missing where this lrlab does not know one of the settings.
     """
-    from lrlab import experiment
+    from lrlab.runs import run
 
     config = composed(overrides)
     choices = {str(group): str(choice) for group, choice in config.hydra.runtime.choices.items()}
     trained = Trained(Path("run"))
     trained.folder.mkdir()
     with epochs_timed(clock), saves_timed(trained), terminal() if live else contextlib.nullcontext():
-        experiment.run(config, trained.folder, choices=choices, overrides=list(overrides))
+        run.run(config, trained.folder, choices=choices, overrides=list(overrides))
     return trained
 
 
 def composed(overrides: Sequence[str]) -> Any:
     """The config of a run. Raises Missing where this lrlab does not know one of the settings."""
-    from lrlab import compose
+    from lrlab.config import compose
+    from lrlab.config.targets import fit_to_targets
     from lrlab.errors import UserError
-    from lrlab.fitting import fit_to_targets
 
     try:
         return compose.compose(fit_to_targets(list(overrides)))
@@ -76,7 +76,7 @@ def composed(overrides: Sequence[str]) -> Any:
 @contextlib.contextmanager
 def epochs_timed(clock: Clock) -> Iterator[None]:
     """Read `clock` whenever the training batches of an epoch are asked for."""
-    from lrlab.batches import Batches
+    from lrlab.data.batches import Batches
 
     epoch = Batches.epoch
 
@@ -95,7 +95,7 @@ def epochs_timed(clock: Clock) -> Iterator[None]:
 @contextlib.contextmanager
 def saves_timed(trained: Trained) -> Iterator[None]:
     """Take the time of every checkpoint that is written."""
-    from lrlab import checkpoint
+    from lrlab.runs import checkpoint
 
     save = checkpoint.save
 

@@ -48,7 +48,7 @@ def compared(contents: dict[str, Any], folder: Path) -> list[tuple[str, str, dic
     """Two tables: title, base, cases."""
     import torch
 
-    from lrlab import checkpoint
+    from lrlab.runs import checkpoint
 
     buffer = io.BytesIO()
     torch.save(contents, buffer)

@@ -61,7 +61,7 @@ def noise(train_images: int, val_images: int, channels: int, image_size: int, nu
     """lrlab's splits of random pixels and labels, in memory."""
     import torch
 
-    from lrlab.data import Images, Splits
+    from lrlab.data.splits import Images, Splits
 
     shape = (channels, image_size, image_size)
 
@@ -78,7 +78,7 @@ def noise(train_images: int, val_images: int, channels: int, image_size: int, nu
 
 def speed(processes: int, overrides: Sequence[str]) -> timing.Measured:
     """Images per second of a run carried out by so many processes of torchrun; 0: without it."""
-    if processes and importlib.util.find_spec("lrlab.distributed") is None:
+    if processes and importlib.util.find_spec("lrlab.system.distributed") is None:
         raise timing.Missing("this lrlab does not train in several processes")
     composed(overrides)
     launch = (*TORCHRUN, f"--nproc-per-node={processes}") if processes else ()

@@ -141,7 +141,7 @@ def _gpus() -> list[str]:
 
 
 def _versions() -> dict[str, str]:
-    from lrlab import summary
+    from lrlab.runs import summary
 
     found = summary.versions()
     for name in PEERS:

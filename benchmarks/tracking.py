@@ -63,14 +63,14 @@ def cost(way: str, overrides: Sequence[str]) -> timing.Measured:
 
 def fit_alone(config: Any, clock: Clock) -> int:
     """Train as the run does, with what it builds, and nothing around it; returns the updates of an epoch."""
-    from lrlab import training
-    from lrlab.prepare import prepare
-    from lrlab.signals import Request
-    from lrlab.trainer import fit
+    from lrlab.config.prepare import prepare
+    from lrlab.runs import assemble
+    from lrlab.system.signals import Request
+    from lrlab.training.loop import fit
 
     prepared = prepare(config)
-    state = training.build_state(prepared)
-    batches, val = (training.read_images(prepared, training.unseen, Request(), train=train) for train in (True, False))
+    state = assemble.build_state(prepared)
+    batches, val = (assemble.read_images(prepared, assemble.unseen, Request(), train=train) for train in (True, False))
     settings = prepared.trainer
     events = fit(
         state,

@@ -1,6 +1,6 @@
 """`python -m lrlab` is `python train.py`, wherever lrlab is installed."""
 
-from lrlab.cli import main
+from lrlab.commands.train import main
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 from support import Outcome
 
-from lrlab import cli
+from lrlab.commands import train
 
 torch.set_num_threads(1)
 # The same examples everywhere, and no deadline: the first one may pay for an import.
@@ -50,4 +50,4 @@ def enter(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def command(enter: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """Run `python train.py ARGUMENTS` in this process."""
-    return partial(enter, cli.main)
+    return partial(enter, train.main)

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lrlab import compose, experiment
+from lrlab.config import compose
+from lrlab.runs import run
 
 ROOT = Path(__file__).parents[1]
 DATASETS = ROOT.parent / "shared" / "datasets"
@@ -35,7 +36,7 @@ def train(folder: Path, *overrides: str) -> dict[str, Any]:
     config = compose.compose(overrides)
     choices = dict(config.hydra.runtime.choices)
     groups = ("data", "model", "optimizer", "scheduler")
-    experiment.run(config, folder, choices={group: choices[group] for group in groups}, overrides=list(overrides))
+    run.run(config, folder, choices={group: choices[group] for group in groups}, overrides=list(overrides))
     return summary(folder)
 
 
@@ -72,14 +73,14 @@ class StopAt:
     """A progress display that sends this process a signal at an update, as Ctrl-C or a batch system would."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, step: int):
-        original = experiment.Display.show
+        original = run.Display.show
 
         def show(display, event):
             original(display, event)
-            if getattr(event, "step", None) == step and isinstance(event, experiment.Update):
+            if getattr(event, "step", None) == step and isinstance(event, run.Update):
                 os.kill(os.getpid(), number)
 
-        monkeypatch.setattr(experiment.Display, "show", show)
+        monkeypatch.setattr(run.Display, "show", show)
 
 
 def folder_of_images(root: Path, splits: tuple[str, ...] = ("train", "val"), size: tuple[int, int] = (12, 10)) -> Path:

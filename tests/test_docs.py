@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from lrlab import compose
-from lrlab.arguments import read
-from lrlab.fitting import fit_to_targets
-from lrlab.prepare import plan_only
+from lrlab.config import compose
+from lrlab.config.arguments import read
+from lrlab.config.prepare import plan_only
+from lrlab.config.targets import fit_to_targets
 
 DOCS = (ROOT / "docs" / "schedules.md").read_text()
 GOLDEN = {

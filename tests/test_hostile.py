@@ -14,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import folder_of_images, summary, train
 
-from lrlab import checkpoint, compare, results, secrecy, trust
+from lrlab.commands import compare
+from lrlab.comparison import results
+from lrlab.comparison.results import Result
+from lrlab.config import secrets, trust
 from lrlab.errors import UserError
-from lrlab.results import Result
+from lrlab.runs import checkpoint
 
 SHORT = (
     "data=fake",
@@ -85,7 +88,7 @@ TARGETS = {
     "model": ("os.system", "builtins.eval", "subprocess.run", "torch.utils.collect_env.run", "torch.hub.load"),
     "optimizer": ("pathlib.Path.write_text", "shutil.rmtree", "torch.save", "torch.load", "their_code.Optimizer"),
     "scheduler": ("torch.optim.lr_scheduler.warnings.warn", "torch.nn.modules.module.itertools.count", "os.mkdir"),
-    "data": ("lrlab.tracking.clear", "lrlab.folders.reserve", "urllib.request.urlretrieve", "numpy.savetxt"),
+    "data": ("lrlab.runs.tracking.clear", "lrlab.runs.folders.reserve", "urllib.request.urlretrieve", "numpy.savetxt"),
 }
 
 
@@ -136,7 +139,7 @@ def test_ones_own_class_is_built_again_when_it_is_typed_again(command):
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (trust.CONF / "scheduler").glob("*.yaml")))
 def test_what_lrlab_itself_saves_is_known(name):
-    from lrlab import compose
+    from lrlab.config import compose
 
     required = {"wsd": ["scheduler.lr_lambda.decay=20%"]}
     config = compose.plain(compose.compose([f"scheduler={name}", *required.get(name, [])]))
@@ -191,7 +194,7 @@ def test_a_value_that_climbs_makes_no_path(command, value):
     root = folder_of_images(Path("images"))
     outcome = command("data=imagefolder", f"data.root={root}", "data.workers=0", f"+trainer.note='{value}'")
     assert outcome.code == 1  # no such setting; its name is made by the same function as that of one that exists
-    from lrlab.folders import run_name
+    from lrlab.config.names import run_name
 
     name = run_name([f"model.name={value}"])
     assert Path(name).name == name
@@ -249,7 +252,7 @@ def test_a_summary_that_no_run_wrote_breaks_no_comparison(said):
 
 def test_values_of_secrets_lie_in_no_file(command):
     Path("guarded.py").write_text(
-        "from lrlab.datasets import fake\n"
+        "from lrlab.data.datasets import fake\n"
         "def images(api_key, seen=None):\n"
         "    assert api_key == 'hunter2', api_key\n"
         "    return fake(train_images=60, val_images=20, image_size=8, channels=3, num_classes=4)\n"
@@ -267,7 +270,7 @@ def test_values_of_secrets_lie_in_no_file(command):
 
 def test_a_secret_inside_of_a_value_lies_in_no_file_either(command):
     Path("nested.py").write_text(
-        "from lrlab.datasets import fake\n"
+        "from lrlab.data.datasets import fake\n"
         "def images(login):\n"
         "    assert login['api_key'] == 'hunter2', login\n"
         "    return fake(train_images=60, val_images=20, image_size=8, channels=3, num_classes=4)\n"
@@ -280,7 +283,7 @@ def test_a_secret_inside_of_a_value_lies_in_no_file_either(command):
 
 def test_a_sweep_keeps_secrets_to_itself(command):
     Path("kept.py").write_text(
-        "from lrlab.datasets import fake\n"
+        "from lrlab.data.datasets import fake\n"
         "def images(token):\n"
         "    assert token == 'hunter2', token\n"
         "    return fake(train_images=60, val_images=20, image_size=8, channels=3, num_classes=4)\n"
@@ -293,14 +296,14 @@ def test_a_sweep_keeps_secrets_to_itself(command):
 
 def test_masks_leave_what_is_no_secret():
     config = {"data": {"token": "a", "tokens": 3, "num_tokens": 4, "password": None}, "list": [{"secret": 1}]}
-    assert secrecy.mask(config) == {
+    assert secrets.mask(config) == {
         "data": {"token": "***", "tokens": 3, "num_tokens": 4, "password": None},
         "list": [{"secret": "***"}],
     }
 
 
 def test_lengths_that_climb_cut_nothing(run):
-    from lrlab import tracking
+    from lrlab.runs import tracking
 
     victim = Path("victim.csv")
     victim.write_text("precious")
@@ -310,7 +313,7 @@ def test_lengths_that_climb_cut_nothing(run):
 
 
 def test_tensorboard_is_only_told_to_listen_to_this_machine():
-    from lrlab.display import tensorboard_hint
+    from lrlab.runs.display import tensorboard_hint
 
     command, link = tensorboard_hint(Path("outputs"))
     assert "bind_all" not in command

@@ -1,117 +1,164 @@
-"""Imports point down: the table of rooms, held by a walk over the import statements."""
+"""Imports point down, package by package: the table of floors, held by a walk over the import statements.
+
+A file of the package, such as `models`, is a floor's room like a package. No floor is free: what stands on one floor
+may not import its neighbours, and modules inside of a package may not import each other in a circle.
+"""
 
 import ast
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import lrlab
 
 PACKAGE = Path(lrlab.__file__).parent
-LAYERS = [
-    {
-        *("__init__", "errors", "schedules", "horizon", "folders", "terminal", "allocator"),
-        *("disk", "sealed", "secrecy"),
-    },  # the standard library
-    {
-        *("randomness", "distributed", "data", "datasets", "augmentation", "placement", "cache", "sources"),
-        *("batches", "models", "metrics"),
-        *("precision", "checkpoint", "tracking", "summary", "signals"),
-        *("hyperparameters", "plan", "audit", "chains", "greedy", "figures", "results", "inference"),
-    },
-    {"trainer", "range_test", "candidates", "verdicts", "comparison"},
-    {
-        *("compose", "checks", "settings", "groups", "build", "scheduling", "lint"),
-        *("prepare", "resume", "describe", "display", "training", "experiment"),
-        *("jobs", "workers", "ray_cluster", "board", "sweep", "launcher", "report", "trust"),
-    },
-    {"arguments", "fitting", "cli", "multirun", "preview", "find_lr", "compare", "plugins", "__main__"},
+FLOORS = [
+    {"errors", "moved"},
+    {"schedules"},
+    {"lr", "system", "models"},
+    {"data", "drawing"},
+    {"training"},
+    {"config"},
+    {"runs"},
+    {"comparison"},
+    {"sweeps"},
+    {"commands"},
+    # Doors: what Python, Hydra or a user's old import enters by. Each leads to one room, and nobody imports a door.
+    {"__main__", "plugins", "preview", "find_lr", "compare", "datasets", "greedy", "chains"},
 ]
-# What a room may import of its own layer besides; layer 3 is one shell.
-SIDEWAYS = {
-    "horizon": {"errors"},
-    "folders": {"errors", "secrecy"},
-    "disk": {"errors"},
-    "sealed": {"disk"},
-    "datasets": {"data"},
-    "augmentation": {"randomness"},
-    "placement": {"data", "distributed", "randomness"},
-    "cache": {"data", "placement", "randomness", "signals"},
-    "sources": {"data", "cache", "randomness", "signals"},
-    "batches": {"data", "augmentation", "placement", "cache", "sources", "randomness"},
-    "metrics": {"distributed"},
-    "range_test": {"trainer"},
-    "distributed": {"signals"},
-    "plan": {"hyperparameters"},
-    "audit": {"plan"},
-    "results": {"checkpoint", "summary"},
-    "verdicts": {"candidates"},
-    "comparison": {"candidates", "verdicts"},
-}
-HYDRA = {"hydra", "omegaconf"}
-HEAVY = {
-    "matplotlib": {"figures"},
-    "tensorboard": {"tracking"},
-    "rich": {"display", "board", "preview"},
-    "scipy": {"inference"},
-    "jinja2": {"report"},
-    "ray": {"ray_cluster"},
-    "hydra": LAYERS[3] | LAYERS[4],
+HYDRA = {"config", "runs", "sweeps", "commands", "plugins"}  # who may know Hydra and omegaconf
+PRINTS = {"runs", "comparison", "sweeps", "commands"}
+ONE_ROOM = {
+    "matplotlib": {"drawing.figures"},
+    "tensorboard": {"runs.tracking"},
+    "rich": {"runs.display", "sweeps.table", "commands.preview"},
+    "scipy": {"comparison.statistics"},
+    "jinja2": {"comparison.report"},
+    "yaml": {"comparison.results"},
+    "ray": {"sweeps.ray"},
 }
 
 
-def nodes(room: str) -> list[ast.AST]:
-    """The syntax tree of a room: a file, or a package's files."""
-    files = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
-    return [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
-
-
-def imports(room: str) -> set[str]:
-    """Every module that a room imports, anywhere in it; lrlab's own as `lrlab.NAME`."""
-    found: set[str] = set()
-    for node in nodes(room):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "lrlab":
-            found |= {f"lrlab.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
+def modules(package: Path) -> dict[str, Path]:
+    """Every module by its name below `lrlab`: `data.batches`, `models`, and `data` for a package itself."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:
+            found[name] = path
     return found
 
 
-def test_every_room_has_its_layer():
-    packages = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/**/*.py")}
-    files = {path.stem for path in PACKAGE.glob("*.py")} | packages
-    assert files == set().union(*LAYERS)
+def imports(path: Path) -> set[str]:
+    """The full names that a module imports, anywhere in it: `lrlab.data.store`, `lrlab.data.splits.Images`, `torch`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
 
 
-def test_imports_point_down():
-    for level, rooms in enumerate(LAYERS):
-        below = set().union(*LAYERS[:level])
-        for room in rooms:
-            own = {name.split(".")[1] for name in imports(room) if name.startswith("lrlab.")} - {room}
-            beside = rooms if level >= 3 else SIDEWAYS.get(room, set())
-            assert own <= below | beside, f"{room} imports {own - below - beside}"
+def imported_modules(path: Path, known: dict[str, Path]) -> set[str]:
+    """Which of the `known` modules of lrlab a module imports."""
+    names = {name.removeprefix("lrlab.") for name in imports(path) if name.startswith("lrlab.")}
+    return {name if name in known else name.rpartition(".")[0] for name in names} & known.keys()
 
 
-def test_only_the_shell_sees_a_config():
-    for room in set().union(*LAYERS[:3]):
-        assert not {name.split(".")[0] for name in imports(room)} & HYDRA, room
+def room(module: str) -> str:
+    return module.partition(".")[0]
 
 
-def test_the_bottom_needs_nothing_but_the_standard_library():
-    import sys
+def faults(package: Path) -> Iterator[str]:
+    """Every import that does not point down, and every circle inside of a package."""
+    known = modules(package)
+    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
+    inside: dict[str, set[str]] = {}
+    for module, path in known.items():
+        if room(module) not in floor:
+            yield f"{module} stands on no floor"
+            continue
+        wanted = imported_modules(path, known)
+        for other in sorted(wanted):
+            if room(other) != room(module) and floor.get(room(other), len(FLOORS)) >= floor[room(module)]:
+                yield f"{module} imports {other}"
+        inside[module] = {other for other in wanted if room(other) == room(module) and other != module}
+    yield from circles(inside)
 
-    for room in LAYERS[0]:
-        others = {name.split(".")[0] for name in imports(room)} - set(sys.stdlib_module_names) - {"lrlab"}
-        assert not others, f"{room} imports {others}"
+
+def circles(edges: dict[str, set[str]]) -> Iterator[str]:
+    """A circle for each module that reaches itself."""
+    for start in edges:
+        seen, waiting = set(), [*edges[start]]
+        while waiting:
+            module = waiting.pop()
+            if module == start:
+                yield f"{start} imports itself in a circle"
+                break
+            if module not in seen:
+                seen.add(module)
+                waiting += edges.get(module, ())
 
 
-def test_heavy_packages_are_imported_in_one_room_only():
-    for package, rooms in HEAVY.items():
-        users = {room for room in set().union(*LAYERS) if package in {name.split(".")[0] for name in imports(room)}}
-        assert users <= rooms, f"{package} is imported by {users - rooms}"
+def test_imports_point_down_and_never_in_a_circle():
+    assert list(faults(PACKAGE)) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "said"),
+    [
+        ("config/checks.py", "from lrlab.sweeps import table", "config.checks imports sweeps.table"),
+        ("data/splits.py", "import lrlab.training.loop", "data.splits imports training.loop"),
+        ("lr/horizon.py", "from lrlab.system.disk import write_whole", "lr.horizon imports system.disk"),
+        ("drawing/figures.py", "def late():\n    from lrlab.data import Splits", "drawing.figures imports data"),
+        ("errors.py", "from lrlab import models", "errors imports models"),
+        ("lr/horizon.py", "from lrlab.lr import plan", "lr.horizon imports itself in a circle"),
+        ("runs/run.py", "from lrlab import compare", "runs.run imports compare"),
+        ("utils.py", "", "utils stands on no floor"),
+    ],
+)
+def test_an_import_that_must_not_be_is_found(tmp_path, module, line, said):
+    copy = tmp_path / "lrlab"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / module).open("a") as file:
+        file.write(f"\n{line}\n")
+    assert said in list(faults(copy))
+
+
+def test_every_floor_is_inhabited():
+    assert {room(module) for module in modules(PACKAGE)} == set().union(*FLOORS)
+
+
+def test_only_upper_floors_see_a_config():
+    for module, path in modules(PACKAGE).items():
+        known = {name.partition(".")[0] for name in imports(path)} & {"hydra", "omegaconf"}
+        assert not known or room(module) in HYDRA, module
+
+
+def test_the_lowest_floors_need_nothing_but_the_standard_library():
+    for module, path in modules(PACKAGE).items():
+        if room(module) in FLOORS[0] | FLOORS[1]:
+            others = {name.partition(".")[0] for name in imports(path)} - {*sys.stdlib_module_names, "lrlab"}
+            assert not others, f"{module} imports {others}"
+
+
+@pytest.mark.parametrize("package", ONE_ROOM)
+def test_a_heavy_package_is_imported_in_its_rooms_only(package):
+    users = {
+        module
+        for module, path in modules(PACKAGE).items()
+        if package in {name.partition(".")[0] for name in imports(path)}
+    }
+    assert users == ONE_ROOM[package]
 
 
 def test_nothing_below_the_shell_prints():
-    for room in set().union(*LAYERS[:3]):
-        calls = [node for node in nodes(room) if isinstance(node, ast.Call)]
-        assert not [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"], room
+    for module, path in modules(PACKAGE).items():
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+        assert not printing or room(module) in PRINTS, module

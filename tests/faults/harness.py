@@ -22,11 +22,12 @@ from typing import Any
 
 import torch
 
-from lrlab import checkpoint, sealed
+from lrlab.runs import checkpoint
+from lrlab.system import sealed
 
 SECONDS_TO_END = 60.0  # of any process of a run; far more than one needs
 PRELOADED = (
-    *("lrlab.cli", "lrlab.experiment", "lrlab.checkpoint", "lrlab.multirun", "lrlab.training"),
+    *("lrlab.commands.train", "lrlab.runs.run", "lrlab.runs.checkpoint", "lrlab.sweeps.request", "lrlab.runs.assemble"),
     *("sklearn.datasets", "torchvision", "torch.nn.parallel", "matplotlib"),
 )
 # Where a process may die inside of a checkpoint's write.
@@ -72,7 +73,7 @@ class Ranks:
     news: list[Connection]
     output: Path
 
-    def training(self, seconds: float = SECONDS_TO_END) -> bool:
+    def assemble(self, seconds: float = SECONDS_TO_END) -> bool:
         """Wait until the first rank trains; False where it ended, or said nothing, before that."""
         try:
             return self.news[0].poll(seconds) and self.news[0].recv() == "training"
@@ -163,22 +164,23 @@ def _train(this: Start, news: Connection) -> None:
     os.environ.update(this.variables)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from lrlab import cli, training
+    from lrlab.commands import train
+    from lrlab.runs import assemble
 
-    original = training.events
+    original = assemble.events
 
     def events(*given: Any) -> Iterator[Any]:
         news.send("training")
         yield from original(*given)
         news.send("trained")
 
-    training.events = events
+    assemble.events = events
     if this.broken is not None:
         this.broken()
     if this.fault is not None:
         _die_in_write(this.fault)
     sys.argv = ["train.py", *this.arguments]
-    cli.main()
+    train.main()
 
 
 def _die_in_write(fault: Fault) -> None:

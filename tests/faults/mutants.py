@@ -7,13 +7,13 @@ from typing import Any
 
 
 def no_random_state() -> None:
-    from lrlab import randomness
+    from lrlab.system import randomness
 
     randomness.set_state = lambda *_: None
 
 
 def no_cut_of_logs() -> None:
-    from lrlab import tracking
+    from lrlab.runs import tracking
 
     tracking.cut_back = lambda *_: None
 
@@ -21,7 +21,8 @@ def no_cut_of_logs() -> None:
 def saved_in_place() -> None:
     import torch
 
-    from lrlab import checkpoint, sealed
+    from lrlab.runs import checkpoint
+    from lrlab.system import sealed
 
     def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) -> None:
         del before
@@ -32,7 +33,7 @@ def saved_in_place() -> None:
 
 
 def one_batch_off() -> None:
-    from lrlab.batches import Batches
+    from lrlab.data.batches import Batches
 
     original = Batches.epoch
 
@@ -43,7 +44,7 @@ def one_batch_off() -> None:
 
 
 def scheduler_forgotten() -> None:
-    from lrlab.trainer import TrainState
+    from lrlab.training.loop import TrainState
 
     original = TrainState.load_state_dict
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from support import history, points, summary, train
 
-from lrlab import checkpoint, compare, disk, experiment, find_lr, preview
+from lrlab.commands import compare, find_lr, preview
+from lrlab.runs import checkpoint, run
+from lrlab.system import disk
 
 SHORT = ("data=fake", "data.train_images=96", "data.val_images=20", "data.image_size=8", "data.batch_size=32")
 RUN = (*SHORT, "model=mlp", "trainer.epochs=3")
@@ -83,15 +85,15 @@ def test_a_full_disk_in_a_checkpoint_leaves_the_one_before(command, monkeypatch)
 
 def test_the_disk_of_a_run_is_filled_in_the_midst_of_it(command, small_disk, monkeypatch):
     """The real thing: every write point of the run meets a disk without room, in whatever order it comes to them."""
-    original, filler = experiment.Display.show, []
+    original, filler = run.Display.show, []
 
     def show(display, event):
         original(display, event)
-        if isinstance(event, experiment.Epoch) and event.epoch == 0:
+        if isinstance(event, run.Epoch) and event.epoch == 0:
             filler.append(fill(small_disk, 0))
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.Display, "show", show)
+        patch.setattr(run.Display, "show", show)
         outcome = command(*RUN, f"hydra.run.dir={small_disk}/run")
     assert outcome.code == 1
     assert re.search(LINE.format(r"(last|best)\.pt"), outcome.err), outcome.err

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class LrlabLauncher(Launcher):
-    """Hands every batch of runs that a sweeper asks for to `lrlab.multirun`; a plain sweep goes there directly."""
+    """Hands every batch of runs that a sweeper asks for to lrlab; a plain sweep goes there directly."""
 
     def __init__(self, **settings: Any):
         self.settings = settings
@@ -21,7 +21,7 @@ class LrlabLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Carry out one batch."""
-        from lrlab import multirun
+        from lrlab.sweeps.hydra_launcher import launch
 
         loader = self.hydra_context.config_loader
         configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
@@ -29,4 +29,4 @@ class LrlabLauncher(Launcher):
             name: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
             for name, value in self.settings.items()
         }
-        return multirun.launch(job_overrides, configs, first=initial_job_idx, settings=settings)
+        return launch(job_overrides, configs, first=initial_job_idx, settings=settings)

@@ -1,0 +1,1 @@
+"""What is typed: one file a command, and how all of them start and end."""

@@ -1,0 +1,215 @@
+"""A learning rate to start from: `python -m lrlab.find_lr optimizer=adam model=resnet20`.
+
+Takes what `train.py` takes. For each of several seeds, a new model is trained on while the LR grows, until the loss
+explodes. Nothing is left but a folder with a figure, the losses and a summary.
+"""
+
+import csv
+import io
+import json
+import math
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from lrlab.commands.train import enter
+from lrlab.config import checks, compose, names
+from lrlab.config.arguments import key_of, read, split_off
+from lrlab.config.targets import fit_to_targets
+from lrlab.errors import wrong
+from lrlab.runs import folders
+from lrlab.training.range_test import Suggestion, range_test, smooth, suggest
+
+HELP = """lrlab.find_lr: a learning rate to start from, found by a range test.
+
+python -m lrlab.find_lr                                  for the default data, model and optimizer
+python -m lrlab.find_lr optimizer=adam model=mlp         whatever train.py takes
+
+find_lr.start=1e-6     the first LR
+find_lr.end=10         the last LR, unless the loss explodes before
+find_lr.updates=400    from the first to the last
+find_lr.seeds=5        range tests, of seed, seed+1, ...; their median is the suggestion
+"""
+OUTPUTS = Path("outputs/find_lr")
+_DISAGREE = 3.0  # times the lowest suggestion
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `find_lr.NAME=...` on the command line says."""
+
+    start: float = 1e-6
+    end: float = 10.0
+    updates: int = 400
+    seeds: int = 5
+
+
+def main() -> None:
+    """The command line of the LR finder."""
+    enter(_main)
+
+
+def _main(typed: list[str]) -> None:
+    if {"--help", "-h"} & set(typed):
+        print(HELP)
+        return
+    ours, theirs = split_off(typed, "find_lr")
+    settings, arguments = read_settings(ours), read(theirs)
+    if arguments.flags or arguments.resume or arguments.multirun:
+        got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
+        raise wrong("command line", got=got, allowed="KEY=VALUE", do="see --help")
+    overrides = fit_to_targets(arguments.overrides)
+    folders.require_writable(OUTPUTS)
+    tests = _run(overrides, settings)
+    found = [suggestion for _, _, suggestion in tests if suggestion is not None]
+    if not found:
+        raise wrong(
+            "find_lr",
+            got=f"a loss that hardly falls at any LR from {settings.start:g} to {settings.end:g}",
+            allowed="a model and data from which something can be learned",
+            do="find_lr.updates=2000, or other ends",
+        )
+    lr = _rounded(statistics.median_low([suggestion.lr for suggestion in found]))
+    folder = folders.reserve(OUTPUTS / f"{_now()}_{names.run_name(arguments.overrides)}")
+    _write(folder, tests, lr, settings, theirs)
+    for line in conclusion(lr, found, len(tests), settings, theirs):
+        print(line)
+    print(f"figure: {folder / 'figure.png'}")
+
+
+def read_settings(typed: Mapping[str, str]) -> Settings:
+    """Raises UserError for the first of the `find_lr.NAME=VALUE` that is not allowed."""
+    checks.require_names(typed, "find_lr", [field.name for field in fields(Settings)])
+    settings = Settings(**{name: _number(text) for name, text in typed.items()})
+    checks.number("find_lr.start", settings.start, above=0, example=1e-6)
+    checks.number("find_lr.end", settings.end, above=settings.start, example=10)
+    checks.number("find_lr.updates", settings.updates, whole=True, low=20, example=400)
+    checks.number("find_lr.seeds", settings.seeds, whole=True, low=1, example=5)
+    return settings
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
+
+
+Test = tuple[int, list[tuple[float, float]], Suggestion | None]
+
+
+def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
+    """A range test for each seed, each on a model, an optimizer and an order of the data of its own."""
+    from torch.optim.lr_scheduler import LambdaLR
+
+    from lrlab.config.prepare import prepare
+    from lrlab.data.batches import Batches
+    from lrlab.runs.assemble import build_state, explain
+
+    prepared = prepare(compose.compose(overrides))
+    splits, trainer = prepared.splits, prepared.trainer
+    # No scheduler of theirs: some cycle the momentum as well, and set it when they are built.
+    unscheduled = replace(prepared.scheduler, build=lambda optimizer: cast(Any, LambdaLR(optimizer, lambda _: 1.0)))
+    train = Batches(
+        splits.train,
+        prepared.batching,
+        num_classes=splits.num_classes,
+        seed=prepared.seed,
+        device=prepared.device,
+        train=True,
+    )
+    tests: list[Test] = []
+    try:
+        for seed in range(prepared.seed, prepared.seed + settings.seeds):
+            train.seed = seed
+            state = build_state(replace(prepared, scheduler=unscheduled, config={**prepared.config, "seed": seed}))
+            points = list(
+                range_test(
+                    state,
+                    train,
+                    start=settings.start,
+                    end=settings.end,
+                    updates=settings.updates,
+                    clip_grad_norm=trainer.clip_grad_norm,
+                    label_smoothing=trainer.label_smoothing,
+                    accumulate=trainer.accumulate,
+                )
+            )
+            suggestion = suggest(points)
+            tests.append((seed, points, suggestion))
+            print(_line(seed, points, suggestion), flush=True)
+    except RuntimeError as error:
+        told = explain(error)
+        if told is None:
+            raise
+        raise told from error
+    finally:
+        train.close()
+    return tests
+
+
+def _line(seed: int, points: Sequence[tuple[float, float]], suggestion: Suggestion | None) -> str:
+    if suggestion is None:
+        return f"seed {seed}: the loss hardly falls"
+    return (
+        f"seed {seed}: {suggestion.lr:.2g}  (loss lowest at {suggestion.lowest:.2g}, "
+        f"{len(points)} updates, last LR {suggestion.last:.2g})"
+    )
+
+
+def conclusion(
+    lr: float, found: Sequence[Suggestion], tests: int, settings: Settings, overrides: Sequence[str]
+) -> list[str]:
+    """What to tell the user: the LR with its spread, what to type, and what makes it doubtful."""
+    low, high = min(one.lr for one in found), max(one.lr for one in found)
+    others = [override for override in overrides if key_of(override) != "optimizer.lr"]
+    lines = [
+        f"optimizer.lr={lr:g}  (median of {len(found)} of {tests} seeds, {low:.2g} to {high:.2g})",
+        shlex.join(["python", "train.py", *others, f"optimizer.lr={lr:g}"]),
+    ]
+    if high > _DISAGREE * low:
+        lines.append(f"warning: the seeds disagree by a factor of {high / low:.1f}; find_lr.updates=2000 is less noisy")
+    if any(one.lowest >= 0.9 * settings.end for one in found):
+        lines.append(f"warning: the loss was still falling at the last LR; find_lr.end={10 * settings.end:g}")
+    if low <= 2 * settings.start:
+        lines.append(f"warning: the loss fell from the first LR on; find_lr.start={settings.start / 100:g}")
+    return lines
+
+
+def _rounded(value: float) -> float:
+    """`value` with two significant digits."""
+    return float(f"{value:.2g}") if math.isfinite(value) else value
+
+
+def _write(folder: Path, tests: Sequence[Test], lr: float, settings: Settings, overrides: Sequence[str]) -> None:
+    from lrlab.drawing import figures
+    from lrlab.runs import summary
+    from lrlab.system import disk
+
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerow(["seed", "update", "lr", "loss"])
+    for seed, points, _ in tests:
+        writer.writerows([seed, update, at, loss] for update, (at, loss) in enumerate(points))
+    disk.write_whole(folder / "losses.csv", rows.getvalue())
+    facts = {
+        "lr": lr,
+        "seeds": {seed: suggestion and asdict(suggestion) for seed, _, suggestion in tests},
+        "settings": asdict(settings),
+        "overrides": list(overrides),
+        "versions": summary.versions(),
+    }
+    disk.write_whole(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
+    drawn = [
+        ([at for at, _ in points], [loss for _, loss in points], smooth(points)) for _, points, _ in tests if points
+    ]
+    figures.draw_range_tests(drawn, folder / "figure.png", suggestion=lr)
+
+
+def _now() -> str:
+    from datetime import datetime
+
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S")

@@ -1,0 +1,272 @@
+"""LR curves without training: `python -m lrlab.preview scheduler=step,cosine preview.file=curves.png`.
+
+Takes what `train.py` takes; commas mean several curves, as in a sweep. No data is read, no model is built.
+"""
+
+import csv
+import io
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lrlab.commands.train import enter
+from lrlab.comparison.results import cell
+from lrlab.config import checks, compose, names
+from lrlab.config.arguments import read, split_off
+from lrlab.config.targets import fit_to_targets
+from lrlab.drawing.terminal import Line, plot, sparkline
+from lrlab.errors import UserError, wrong
+from lrlab.lr.plan import Plan
+from lrlab.system.disk import write_whole
+
+HELP = """lrlab.preview: the LR of every update, before anything is trained.
+
+python -m lrlab.preview scheduler=cosine                          drawn in the terminal, with a table
+python -m lrlab.preview scheduler=step,exponential,cosine         several, as in a sweep
+python -m lrlab.preview scheduler=all preview.file=all.png        every schedule there is, as a contact sheet
+python -m lrlab.preview optimizer.lr=0.1,0.2 trainer.epochs=50    whatever train.py takes
+
+preview.file=curves.png      a figure: .png, .svg or .pdf; more than 8 curves become small multiples
+preview.csv=curves.csv       every update: step, epoch, then a column a curve
+preview.x=epoch              epoch, step or percent
+preview.log=false            true: a logarithmic LR axis
+preview.show=lr              lr, lr/GROUP, momentum or weight_decay
+preview.steps_per_epoch=N    instead of the data set's known size
+"""
+AXES = {"epoch": "epoch", "step": "update", "percent": "% of the run"}
+LABELS = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
+_MOST_DRAWN = 6  # curves in one terminal drawing; more have a line of their own in the table
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `preview.NAME=...` on the command line says."""
+
+    file: str | None = None
+    csv: str | None = None
+    x: str = "epoch"
+    log: bool = False
+    show: str = "lr"
+    steps_per_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One planned run; without a plan where it cannot be one with these settings."""
+
+    name: str
+    plan: Plan | None
+    notes: list[str]  # warnings, or why there is no plan
+
+    def shows(self, name: str) -> bool:
+        return self.plan is not None and name in self.plan.curves
+
+
+def main() -> None:
+    """The command line of the preview."""
+    enter(_main)
+
+
+def _main(typed: list[str]) -> None:
+    if {"--help", "-h"} & set(typed):
+        print(HELP)
+        return
+    ours, others = split_off(typed, "preview")
+    settings, arguments = read_settings(ours), read(others)
+    if arguments.flags or arguments.resume:
+        raise wrong("command line", got=arguments.flags or "resume=", allowed="KEY=VALUE", do="see --help")
+    curves = plan_curves(arguments.overrides, settings.steps_per_epoch)
+    shown = [curve for curve in curves if curve.shows(settings.show)]
+    if not shown:
+        raise _nothing_to_show(curves, settings.show)
+    table = as_csv(shown, settings.show) if settings.csv else ""
+    _print(curves, settings)
+    if settings.csv:
+        write_whole(Path(settings.csv), table)
+        print(f"wrote {settings.csv}")
+    if settings.file:
+        _draw(curves, settings)
+        print(f"wrote {settings.file}")
+
+
+def read_settings(typed: Mapping[str, str]) -> Settings:
+    """Raises UserError for the first of the `preview.NAME=VALUE` that is not allowed."""
+    checks.require_names(typed, "preview", [field.name for field in fields(Settings)])
+    given: dict[str, Any] = {name: value for name, value in typed.items() if value != "null"}
+    if "log" in given:
+        given["log"] = {"true": True, "false": False}.get(given["log"].lower(), given["log"])
+        checks.flag("preview.log", given["log"])
+    if "steps_per_epoch" in given:
+        text = given["steps_per_epoch"]
+        given["steps_per_epoch"] = int(text) if text.isdecimal() else text
+        checks.number("preview.steps_per_epoch", given["steps_per_epoch"], whole=True, low=1, example=100)
+    settings = Settings(**given)
+    checks.choice("preview.x", settings.x, tuple(AXES))
+    _check_path("preview.file", settings.file, (".png", ".svg", ".pdf"))
+    _check_path("preview.csv", settings.csv, (".csv",))
+    return settings
+
+
+def _check_path(key: str, name: str | None, suffixes: Sequence[str]) -> None:
+    if name is None:
+        return
+    path, example = Path(name), f"{key}=curves{suffixes[0]}"
+    if path.suffix not in suffixes:
+        raise wrong(key, got=name, allowed=f"a name that ends with {', '.join(suffixes)}", do=example)
+    if not path.parent.is_dir():
+        raise wrong(key, got=f"{path.parent}, which is no folder", allowed="a folder that exists", do="make it first")
+    if path.is_dir():
+        raise wrong(key, got=f"{path}, which is a folder", allowed="the name of a file", do=example)
+
+
+def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[Curve]:
+    """The plan of every run that `overrides` mean as a sweep, under the name that a sweep gives it."""
+    from lrlab.config.prepare import plan_only
+
+    every = f"scheduler={','.join(compose.options('scheduler', overrides))}"
+    runs = compose.expand(fit_to_targets([every if typed == "scheduler=all" else typed for typed in overrides]))
+    fixed = [key for key in names.fixed_keys(runs) if key != "scheduler" or len(runs) > 1]
+    curves: list[Curve] = []
+    for run in runs:
+        config = compose.compose(run)
+        name = names.run_name(run, leave_out=fixed)
+        if name == "default":
+            name = f"scheduler={config.hydra.runtime.choices.get('scheduler')}"
+        if name in [curve.name for curve in curves]:
+            raise wrong("command line", got=f"two curves named {name}", allowed="each once", do="remove the double")
+        try:
+            curves.append(Curve(name, *plan_only(config, steps_per_epoch)))
+        except UserError as error:
+            if "scheduler=all" in overrides:
+                curves.append(Curve(name, None, [str(error)]))
+            else:
+                raise UserError(f"{name}: {error}" if len(runs) > 1 else str(error)) from error
+    return curves
+
+
+def _nothing_to_show(curves: Sequence[Curve], show: str) -> UserError:
+    there = sorted({name for curve in curves if curve.plan is not None for name in curve.plan.curves})
+    if there:
+        return wrong("preview.show", got=show, allowed=", ".join(there), do=f"preview.show={there[0]}")
+    return wrong(
+        "scheduler",
+        got="only schedulers that follow a metric, whose LR is not known before training",
+        allowed="at least one that is",
+        do="scheduler=cosine",
+    )
+
+
+def line_of(curve: Curve, show: str, axis: str) -> Line:
+    """The curve as a staircase over epochs, updates or percent."""
+    plan = curve.plan
+    assert plan is not None
+    values = plan.curves[show]
+    per_epoch = plan.horizon.steps_per_epoch // plan.updates_per_count
+    unit = {
+        "epoch": 1 / per_epoch,
+        "step": plan.updates_per_count,
+        "percent": 100 / len(values),
+    }[axis]
+    return Line(curve.name, [count * unit for count in range(len(values) + 1)], values)
+
+
+def as_csv(curves: Sequence[Curve], show: str) -> str:
+    """A row an update: `step`, `epoch`, then a column a curve; empty where a run is over."""
+    plans = [curve.plan for curve in curves if curve.plan is not None]
+    lengths = {plan.horizon.steps_per_epoch for plan in plans}
+    if len(lengths) > 1:
+        raise wrong(
+            "preview.csv",
+            got=f"curves with {' and '.join(map(str, sorted(lengths)))} updates an epoch, with no common epochs",
+            allowed="one length of an epoch",
+            do="preview.steps_per_epoch=N, or a file a curve",
+        )
+    columns = [plan.per_update(show) for plan in plans]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["step", "epoch", *(cell(curve.name) for curve in curves)])
+    for step in range(max(map(len, columns))):
+        values = [repr(column[step]) if step < len(column) else "" for column in columns]
+        writer.writerow([step, step // min(lengths), *values])
+    return text.getvalue()
+
+
+def _draw(curves: Sequence[Curve], settings: Settings) -> None:
+    from lrlab.drawing import figures
+
+    assert settings.file is not None
+    planned = [curve for curve in curves if curve.shows(settings.show)]
+    figures.draw(
+        [line_of(curve, settings.show, settings.x) for curve in planned],
+        Path(settings.file),
+        xlabel=AXES[settings.x],
+        ylabel=LABELS.get(settings.show, settings.show),
+        log=settings.log,
+        without=[
+            (curve.name, "not with these\nsettings" if curve.plan is None else "follows a metric")
+            for curve in curves
+            if curve not in planned
+        ],
+    )
+
+
+def _print(curves: Sequence[Curve], settings: Settings) -> None:
+    """The drawing, the table, which curves are the same, and what is probably a mistake."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    colours = ("blue", "red", "green", "magenta", "yellow", "cyan")
+    planned = [curve for curve in curves if curve.shows(settings.show)]
+    lines = [line_of(curve, settings.show, settings.x) for curve in planned]
+    together = len(lines) <= _MOST_DRAWN
+    if together:
+        width = min(shutil.get_terminal_size((80, 24)).columns, 120)
+        rows = plot(lines, width=width, log=settings.log, letters=not console.is_terminal, xlabel=AXES[settings.x])
+        for row in rows:
+            text = Text()
+            for part, index in row:
+                text.append(part, style=colours[index] if index >= 0 else None)
+            console.print(text)
+    marks = [f"{chr(97 + index)} " if together and len(lines) > 1 else "" for index in range(len(lines))]
+    for index, line in enumerate(_table(planned, lines, marks)):
+        console.print(Text(line, style=colours[index - 1] if together and index and len(lines) > 1 else ""))
+    for note in _notes(curves):
+        console.print(note)
+
+
+def _table(curves: Sequence[Curve], lines: Sequence[Line], marks: Sequence[str]) -> list[str]:
+    """The header and a line a curve, in columns."""
+    rows = [["curve", "updates", "start", "peak", "at", "end", "mean", "at zero"]]
+    drawings = [""]
+    for curve, line, mark in zip(curves, lines, marks, strict=True):
+        assert curve.plan is not None
+        values, repeats = line.values, curve.plan.updates_per_count
+        peak, updates = max(values), len(values) * repeats
+        zeros = [count for count, value in enumerate(values) if value == 0]
+        at_zero = f"{len(zeros) * repeats} ({zeros[0] * repeats}..{(zeros[-1] + 1) * repeats - 1})" if zeros else "0"
+        numbers = [f"{values[0]:.4g}", f"{peak:.4g}", str(values.index(peak) * repeats), f"{values[-1]:.4g}"]
+        mean = math.fsum(values) / len(values)
+        rows.append([mark + curve.name, f"0..{updates - 1}", *numbers, f"{mean:.4g}", at_zero])
+        drawings.append("  " + sparkline(line) if len(lines) > _MOST_DRAWN else "")
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    aligned = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    return ["  ".join(row) + drawing for row, drawing in zip(aligned, drawings, strict=True)]
+
+
+def _notes(curves: Sequence[Curve]) -> list[str]:
+    notes = []
+    same: dict[str, list[str]] = {}
+    for curve in curves:
+        if curve.plan is None:
+            notes += [f"{curve.name}: {note}" for note in curve.notes]
+        elif curve.plan.lrs is None:
+            notes.append(f"{curve.name} follows a metric: its LR is not known before training")
+        else:
+            same.setdefault(curve.plan.hashes["lr"], []).append(curve.name)
+    notes += [f"the same LR at every update: {', '.join(names)}" for names in same.values() if len(names) > 1]
+    planned = [curve for curve in curves if curve.plan is not None]
+    return notes + [f"warning: {curve.name}: {warning}" for curve in planned for warning in curve.notes]

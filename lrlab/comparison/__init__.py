@@ -1,0 +1,1 @@
+"""What runs showed, and what may be claimed of it."""

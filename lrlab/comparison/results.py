@@ -1,0 +1,196 @@
+"""What runs left in their folders, read back: settings, summary and history, never TensorBoard's files."""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lrlab.config.identity import identity
+from lrlab.errors import wrong
+from lrlab.runs import summary
+from lrlab.system import disk
+
+TABLE = "results.csv"  # in a folder of runs: a row a run
+SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
+GROUPS = ("data", "model", "optimizer", "scheduler")
+MEASURED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_val_loss", "best_val_accuracy")
+_NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from", *MEASURED)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of history.csv."""
+
+    epoch: int  # from 0
+    step: int  # updates completed
+    lr: float  # of the epoch's last update
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run, as its folder tells it."""
+
+    name: str
+    folder: Path
+    settings: dict[str, Any]  # flattened
+    summary: dict[str, Any]
+    history: list[Epoch]
+
+    @property
+    def status(self) -> str:
+        return self.summary.get("status", "not run")
+
+    def choice(self, group: str) -> str:
+        """What was chosen in a group, or else the class that its settings name."""
+        target = str(self.settings.get(f"{group}._target_", "?")).rpartition(".")[2]
+        return (self.summary.get("choices") or {}).get(group) or target
+
+
+def settings_of(folder: Path) -> dict[str, Any] | None:
+    """The flattened settings in a run's config.yaml, without those that only say where it reads and computes.
+
+    None where there is no such file, or none that can be read.
+    """
+    try:
+        saved = yaml.load((folder / "config.yaml").read_text(), Loader=_Loader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return printable(identity(saved)) if isinstance(saved, dict) else None
+
+
+def read_result(folder: Path, name: str) -> Result:
+    """The run in `folder`. What is missing or cannot be read is empty."""
+    return Result(printable(name), folder, settings_of(folder) or {}, _sound(summary.read(folder)), _rows(folder))
+
+
+def _sound(said: dict[str, Any]) -> dict[str, Any]:
+    """What a summary says, without what no run could have written: the file may come from anybody."""
+    kept = {name: said[name] for name in _NUMBERS if is_number(said.get(name))}
+    kept |= {name: printable(said[name]) for name in ("status", "error", "device") if isinstance(said.get(name), str)}
+    for name in ("choices", "versions"):
+        if isinstance(said.get(name), dict):
+            kept[name] = {printable(k): printable(v) for k, v in said[name].items() if isinstance(v, str)}
+    plan = said.get("plan")
+    if isinstance(plan, dict) and all(is_number(plan.get(name)) for name in ("steps_per_epoch", "updates")):
+        lr = plan.get("lr")
+        if isinstance(lr, dict) and all(step.isdecimal() and is_number(value) for step, value in lr.items()):
+            kept["plan"] = {
+                name: plan[name] for name in ("steps_per_epoch", "updates", "interval", "lr") if name in plan
+            }
+    return kept
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite one, not a flag."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def printable(value: Any) -> Any:
+    """Texts, also in dicts and lists, without characters that move a terminal's cursor or change its colours."""
+    if isinstance(value, str):
+        return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in value)
+    if isinstance(value, dict):
+        return {printable(key): printable(one) for key, one in value.items()}
+    return [printable(one) for one in value] if isinstance(value, list) else value
+
+
+def cell(value: Any) -> Any:
+    """A value for a CSV file: a text that a spreadsheet would compute gets a quote before it.
+
+    >>> cell("=1+1"), cell("step"), cell(-0.5)
+    ("'=1+1", 'step', -0.5)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def find(folders: Sequence[Path]) -> list[Result]:
+    """All runs in and below `folders`, sorted by name. Raises UserError for a folder without any.
+
+    A name is the path from the folder that is common to all.
+    """
+    results: dict[Path, Result] = {}
+    common = Path(os.path.commonpath([folder.absolute() for folder in folders]))
+    for folder in folders:
+        if not folder.is_dir():
+            raise wrong("compare", got=f"{folder}, which is no folder", allowed="folders of runs", do=_WHERE)
+        runs = sorted({path.parent for pattern in ("config.yaml", "summary.json") for path in folder.rglob(pattern)})
+        if not runs:
+            raise wrong("compare", got=f"{folder}, which holds no run", allowed="folders of runs", do=_WHERE)
+        for run in runs:
+            name = run.absolute().relative_to(common)
+            results.setdefault(run.resolve(), read_result(run, str(name) if name.parts else run.absolute().name))
+    return sorted(results.values(), key=lambda result: result.name)
+
+
+_WHERE = "python -m lrlab.compare outputs/sweeps/NAME"
+
+
+def differing(results: Iterable[Result]) -> dict[str, list[Any]]:
+    """The settings that are not the same in all of `results`, each with its values in order of appearance."""
+    results = [result for result in results if result.settings]
+    keys = sorted({key for result in results for key in result.settings})
+    values = {key: list({repr(r.settings.get(key)): r.settings.get(key) for r in results}.values()) for key in keys}
+    return {key: several for key, several in values.items() if len(several) > 1}
+
+
+def as_csv(results: Sequence[Result]) -> str:
+    """A row a run: how it ended, what was chosen, the settings that differ, and what was measured.
+
+    It holds nothing that a clock decided, so the same sweep on the same machine gives the same bytes.
+    """
+    varying = [key for key in differing(results) if key not in ("seed", "optimizer.lr")]
+    kept = [key for key in varying if not key.rpartition(".")[2].startswith("_")]
+    header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, "epochs", "updates", *MEASURED, "best_epoch"]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(map(cell, header))
+    for result in results:
+        settings = result.settings
+        said = [result.summary.get(name) for name in ("epochs", "updates", *MEASURED, "best_epoch")]
+        chosen = [result.choice(group) for group in GROUPS]
+        own = [settings.get(key) for key in ("optimizer.lr", "seed", *kept)]
+        rows.writerow(map(cell, [result.name, result.status, *chosen, *own, *said]))
+    return text.getvalue()
+
+
+def _rows(folder: Path) -> list[Epoch]:
+    """The rows of history.csv."""
+    try:
+        with (folder / "history.csv").open(newline="") as file:
+            return [_epoch(row) for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    numbers: dict[str, Any] = {name: float(text) if text else None for name, text in row.items()}
+    return Epoch(**{**numbers, "epoch": int(row["epoch"]), "step": int(row["step"])})
+
+
+def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[Result]) -> list[tuple[str, str]]:
+    """The runs that sweeps in these folders name and that have no files, with what to do about it."""
+    there = {result.folder.absolute() for result in found}
+    missing = []
+    for folder in folders_of_sweeps:
+        said = summary.read(folder, SWEEP)
+        names = [str(name) for name in said.get("runs") or []]
+        missing += [(name, "not begun") for name in names if (folder / name).absolute() not in there]
+    return missing
+
+
+def write(folder: Path, found: Sequence[Result]) -> None:
+    """Write `results.csv`, a row a run."""
+    disk.write_whole(folder / TABLE, as_csv(found))

@@ -1,0 +1,1 @@
+"""From words to checked settings: what was typed, composed, checked and planned."""

@@ -1,0 +1,114 @@
+"""Model and optimizer from the nodes of a resolved config; every mistake becomes one line."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import fields
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+
+from lrlab.config import checks
+from lrlab.config.groups import read_groups, split
+from lrlab.data.batches import Batching
+from lrlab.errors import wrong
+from lrlab.models import check_output
+
+Node = dict[str, Any]
+Parameters = Iterable[tuple[str, Tensor]] | None  # with their names in the model; None: of no model yet
+
+
+def build_model(node: Node, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """The model, told `num_classes` and `input_shape` if it asks for them, and tried on two blank images."""
+    offered = {"num_classes": num_classes, "input_shape": shape}
+    parameters = checks.check_target(node, "model", given=offered)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    given = {
+        name: value
+        for name, value in offered.items()
+        if name not in node and (name in parameters or (name == "num_classes" and takes_any))
+    }
+    model = make(node, "model", **given)
+    check_output(model, shape, num_classes)
+    return model
+
+
+@lru_cache
+def try_model(description: str, shape: tuple[int, int, int], num_classes: int) -> list[tuple[str, Tensor]]:
+    """Build the model that the JSON text describes and try it, once a process however many runs of a sweep use it.
+
+    Returns its parameters' names, each with a stand-in of as many dimensions.
+    """
+    model = build_model(json.loads(description), shape, num_classes)
+    return [
+        (name, torch.zeros((1,) * parameter.ndim, requires_grad=parameter.requires_grad))
+        for name, parameter in model.named_parameters()
+    ]
+
+
+def build_optimizer(node: Node, parameters: Parameters, device: str = "cpu") -> torch.optim.Optimizer:
+    """The optimizer over named `parameters`, in the groups that the node describes (see `groups.split`).
+
+    `fused: auto` is true on the `device` "cuda", and elsewhere torch's default.
+    """
+    node = dict(node)
+    if "fused" in node:
+        checks.choice("optimizer.fused", node["fused"], ("auto", True, False))
+        node["fused"] = node["fused"] if node["fused"] != "auto" else True if device == "cuda" else None
+    node.pop("schedule", None)  # the scheduler's business
+    named, decay_all = read_groups(node.pop("groups", {})), node.pop("decay_bias_and_norm", True)
+    checks.flag("optimizer.decay_bias_and_norm", decay_all)
+    checks.check_target(node, "optimizer", given=("params",))
+    if "lr" in node:
+        checks.number("optimizer.lr", node["lr"], above=0, example=0.01)
+    if parameters is not None:
+        parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
+    factory = make(node | {"_partial_": True}, "optimizer")
+    groups = split(parameters, named, decay_bias_and_norm=decay_all)
+    optimizer = checks.attempt("optimizer", node["_target_"], factory, groups)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise wrong(
+            "optimizer._target_",
+            got=f"{node['_target_']}, which makes a {type(optimizer).__name__}",
+            allowed="a class derived from torch.optim.Optimizer",
+            do="optimizer=sgd",
+        )
+    try:
+        optimizer.step()  # without gradients: changes nothing
+    except TypeError as error:
+        raise wrong(
+            "optimizer._target_",
+            got=f"{node['_target_']}, whose step() wants a closure",
+            allowed="an optimizer that makes one update from one gradient",
+            do="optimizer=sgd",
+        ) from error
+    return optimizer
+
+
+def known_settings(path: str, node: Node) -> set[str]:
+    """The settings that the `_target_` of the node at `path` names as parameters, and those that lrlab reads itself."""
+    ours = {
+        "data": {field.name for field in fields(Batching)},
+        "optimizer": {"decay_bias_and_norm", "groups", "schedule"},
+        "scheduler": {"interval", "monitor"},
+    }
+    return {*checks.parameters_of(checks.locate(node["_target_"], path)), *ours.get(path, set())}
+
+
+def make(node: Node, key: str, **given: Any) -> Any:
+    """What the node's `_target_` returns, called with the node's other keys and with `given`."""
+    return _plain_partials(checks.attempt(key, node["_target_"], instantiate, node, _convert_="all", **given))
+
+
+def _plain_partials(value: Any) -> Any:
+    """Hydra's partials check their target anew at each call, 40 times the cost of a schedule; once is enough."""
+    if isinstance(value, dict):
+        return {name: _plain_partials(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain_partials(part) for part in value]
+    if not isinstance(value, partial):
+        return value
+    arguments = {name: _plain_partials(argument) for name, argument in value.keywords.items()}
+    return partial(value.func, *map(_plain_partials, value.args), **arguments)

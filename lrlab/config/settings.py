@@ -1,0 +1,215 @@
+"""Settings that lrlab reads itself, checked: the top level, the trainer, and how batches are made."""
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+import torch
+
+from lrlab.config import checks
+from lrlab.data.batches import Batching, batches_per_epoch
+from lrlab.data.room import CACHES
+from lrlab.data.splits import Splits
+from lrlab.errors import wrong
+from lrlab.system import distributed
+from lrlab.training.loop import MONITORS
+from lrlab.training.precision import FORMATS
+
+COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+GRAPHS = ("reduce-overhead", "max-autotune")
+GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The `trainer` group, checked."""
+
+    epochs: int
+    device: str
+    eval_every: int
+    monitor: str
+    clip_grad_norm: float | None
+    label_smoothing: float
+    deterministic: bool
+    precision: str = "fp32"
+    compile: bool | str = False
+    channels_last: bool | str = "auto"
+    accumulate: int = 1
+    timeout: float = 900
+
+
+def trainer_settings(node: Node) -> TrainerSettings:
+    """Raises UserError naming the first setting of the `trainer` group that is missing, unknown or out of range."""
+    names = {field.name: field.default is MISSING for field in fields(TrainerSettings)}
+    checks.require_names(node, "trainer", list(names), required=[name for name, needed in names.items() if needed])
+    settings = TrainerSettings(**node)
+    checks.number("trainer.epochs", settings.epochs, whole=True, low=1, example=10)
+    checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
+    checks.choice("trainer.monitor", settings.monitor, MONITORS)
+    if settings.clip_grad_norm is not None:
+        checks.number("trainer.clip_grad_norm", settings.clip_grad_norm, above=0, example="1.0, or null for none")
+    checks.number("trainer.label_smoothing", settings.label_smoothing, low=0, high=1, example=0.1)
+    checks.flag("trainer.deterministic", settings.deterministic)
+    checks.choice("trainer.precision", settings.precision, FORMATS)
+    checks.choice("trainer.compile", settings.compile, COMPILE)
+    checks.choice("trainer.channels_last", settings.channels_last, ("auto", True, False))
+    checks.number("trainer.accumulate", settings.accumulate, whole=True, low=1, example=1)
+    checks.number("trainer.timeout", settings.timeout, above=0, example=900)
+    if settings.accumulate > 1 and settings.compile in GRAPHS:  # pytorch#96693: a part overwrites another's gradients
+        raise wrong(
+            "trainer.accumulate",
+            got=f"{settings.accumulate}, with trainer.compile={settings.compile}, whose CUDA graphs reuse their memory",
+            allowed="1 with these modes",
+            do="trainer.compile=true",
+        )
+    return settings
+
+
+def find_device(name: Any) -> torch.device:
+    """The device that `trainer.device` means. Raises UserError where this machine has none of that name.
+
+    Of several ranks each has a GPU of its own, the one of its number on its machine.
+    """
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    ranks = distributed.ranks()
+    if ranks > 1 and (name == "mps" or str(name).startswith("cuda:")):
+        raise wrong(
+            "trainer.device", got=f"{name} for {ranks} ranks", allowed="auto, cpu, cuda", do="trainer.device=auto"
+        )
+    if ranks > 1 and here[-1] == "mps":
+        here.pop()
+    if name == "auto":
+        name = "cuda" if "cuda" in here else here[-1]
+    if name not in here:
+        reason = " (this torch sees no CUDA device)" if str(name).startswith("cuda") and len(here) == 1 else ""
+        raise wrong(
+            "trainer.device", got=f"'{name}'{reason}", allowed=f"auto, {', '.join(here)}", do="trainer.device=auto"
+        )
+    if name == "cuda" and distributed.ranks() > 1:
+        return _own_gpu()
+    return torch.device(name)
+
+
+def _own_gpu() -> torch.device:
+    count, own = torch.cuda.device_count(), distributed.local_rank()
+    if distributed.local_ranks() > count:
+        raise wrong(
+            "trainer.device",
+            got=f"more ranks on a machine than its {count} GPU{'s' if count > 1 else ''}",
+            allowed="a GPU each",
+            do=f"torchrun --nproc-per-node={count}, or trainer.device=cpu",
+        )
+    return torch.device("cuda", own)
+
+
+def split_batching(node: Node) -> tuple[Batching, Node]:
+    """The checked settings of the `data` group that all data sets share, and the rest, which is the data set's own."""
+    names = {field.name for field in fields(Batching)}
+    shared = {name: value for name, value in node.items() if name in names}
+    batching = Batching(**shared)
+    checks.number("data.batch_size", batching.batch_size, whole=True, low=1, example=128)
+    checks.choice("data.cache", batching.cache, CACHES)
+    if batching.cache_bytes is not None:
+        checks.number("data.cache_bytes", batching.cache_bytes, whole=True, low=0, example="2_000_000_000, or null")
+    if not isinstance(batching.cache_dir, str) or not batching.cache_dir:
+        raise wrong("data.cache_dir", got=repr(batching.cache_dir), allowed="a folder", do="data.cache_dir=FOLDER")
+    checks.number("data.workers", batching.workers, whole=True, low=0, example=2)
+    checks.number("data.prefetch", batching.prefetch, whole=True, low=1, example=2)
+    checks.number("data.timeout", batching.timeout, low=0, example=600)
+    checks.number("data.cutout", batching.cutout, whole=True, low=0, example=8)
+    if batching.resized_crop is not None:
+        checks.number("data.resized_crop", batching.resized_crop, above=0, high=1, example="0.25, or null")
+    checks.number("data.shift", batching.shift, whole=True, low=0, example=2)
+    checks.flag("data.flip", batching.flip)
+    checks.flag("data.drop_last", batching.drop_last)
+    for name, values in (("mean", batching.mean), ("std", batching.std)):
+        if values is not None and not isinstance(values, list):
+            raise wrong(f"data.{name}", got=values, allowed="a list, one value a channel", do=f"data.{name}=[{values}]")
+        for value in values or []:
+            checks.number(f"data.{name}", value, above=0 if name == "std" else None, example="[0.5]")
+    return batching, {name: value for name, value in node.items() if name not in names}
+
+
+def check_top_level(config: Node) -> None:
+    """Raise UserError where a group is missing, or seed, resume, extend or sweep is not what it should be."""
+    for group in GROUPS:
+        if not isinstance(config.get(group), dict):
+            raise wrong(
+                group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
+            )
+    own = ("seed", "resume", "extend", "sweep", "checkpoint")
+    checks.require_names(config, "", [*own, *GROUPS], required=own[:3])
+    checks.require_names(config.get("checkpoint", {}), "checkpoint", ["every"], required=[])
+    checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
+    if config["extend"] is not None:
+        checks.number("extend", config["extend"], whole=True, low=1, example=40)
+        if config["resume"] is None:
+            raise wrong("extend", got=config["extend"], allowed="null, unless a run is resumed", do="trainer.epochs=N")
+
+
+def check_parts(trainer: TrainerSettings, batching: Batching) -> None:
+    """Raise UserError where a batch has fewer images than the ranks and the parts it is computed in."""
+    ranks = distributed.ranks()
+    if trainer.accumulate * ranks > batching.batch_size:
+        among = f" on each of {ranks} ranks" if ranks > 1 else ""
+        raise wrong(
+            "trainer.accumulate",
+            got=f"{trainer.accumulate} parts{among} of a batch of {batching.batch_size} images",
+            allowed=f"at most {batching.batch_size // ranks}, an image a part",
+            do="trainer.accumulate=4, or a larger data.batch_size",
+        )
+
+
+def check_splits(splits: Any, batching: Batching) -> None:
+    """Raise UserError where `splits` are none, or cannot be made into the batches that `batching` asks for."""
+    if not isinstance(splits, Splits):
+        raise wrong(
+            "data._target_",
+            got=f"something that returned {type(splits).__name__}",
+            allowed="a function that returns lrlab.data.Splits",
+            do="return Splits(train=..., val=..., num_classes=...)",
+        )
+    images = len(splits.train)
+    if images == 0 or len(splits.val) == 0:
+        raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
+    shape = checks.attempt("data", "reading the first image", lambda: splits.shape)
+    if len(shape) != 3:
+        raise wrong("data", got=f"images of shape {shape}", allowed="(C, H, W)", do="give every image a channel axis")
+    channels, smaller = shape[0], min(shape[1:])
+    if batching.cutout > smaller:
+        raise wrong(
+            "data.cutout",
+            got=f"{batching.cutout} for images of {shape[1]}x{shape[2]} pixels",
+            allowed=f"0 to {smaller}",
+            do=f"data.cutout={smaller // 2}",
+        )
+    for name, values in (("mean", batching.mean), ("std", batching.std)):
+        if values is not None and len(values) not in (1, channels):
+            raise wrong(
+                f"data.{name}",
+                got=f"{len(values)} values",
+                allowed=f"{channels}, one a channel, or null",
+                do=f"data.{name}=null",
+            )
+    if (batching.mean is None) != (batching.std is None):
+        raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do="set the other too")
+    smallest = batching.batch_size if batching.drop_last else images % batching.batch_size or batching.batch_size
+    if (ranks := distributed.ranks()) > smallest:
+        raise wrong(
+            "data.batch_size",
+            got=f"{batching.batch_size} of {images} images, which leaves a batch of {smallest} for {ranks} ranks",
+            allowed="at least an image a rank in every batch",
+            do="data.drop_last=true, or fewer ranks",
+        )
+    if batches_per_epoch(images, batching, train=True) == 0:
+        raise wrong(
+            "data.batch_size",
+            got=f"{batching.batch_size} with drop_last, which leaves no batch of {images} images",
+            allowed=f"1 to {images}",
+            do="data.drop_last=false",
+        )

@@ -1,0 +1,86 @@
+"""What files from strangers may make this process do: build the parts that lrlab, torch and torchvision are made of.
+
+A checkpoint and a run's folder hold a config, and a config names what to call. What a user types is the user's own
+word; what a file says is not.
+"""
+
+import pkgutil
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lrlab.config import secrets
+from lrlab.config.compose import CONF
+from lrlab.errors import wrong
+
+_PLACES = ("torch.nn.", "torch.optim.", "torchvision.models.", "lrlab.schedules.")
+
+
+def require_known_targets(config: Mapping[str, Any], typed: Iterable[str], source: Path) -> None:
+    """Raise UserError where `config`, which `source` holds, names code that is neither known nor in what was `typed`.
+
+    Nothing of it is imported or called. References, which could read the environment, are refused as well: a saved
+    config has none.
+    """
+    given = {tuple(override.lstrip("+").split("=", 1)) for override in typed}
+    foreign = []
+    for key, value in _leaves(config):
+        if isinstance(value, str) and "${" in value:
+            raise wrong(key, got=f"'{value}', in {source}", allowed="a plain value", do=f"{key}=VALUE")
+        if key.rpartition(".")[2] == "_target_" and (key, value) not in given and not _is_known(value):
+            foreign.append((key, value))
+    if foreign:
+        key, value = foreign[0]
+        raise wrong(
+            key,
+            got=f"{value}, which {source} names",
+            allowed="what lrlab, torch.nn, torch.optim and torchvision.models define, and what is typed",
+            do=f"{' '.join(f'{key}={value}' for key, value in foreign)}, if you know and trust what this names",
+        )
+    for key in secrets.masked_keys(config):
+        if key not in {one[0] for one in given}:
+            raise wrong(key, got="nothing", allowed="its value, which is not saved", do=f"{key}=VALUE")
+
+
+def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no container, with its dotted key; a `_target_` in any case."""
+    pairs: Iterable[tuple[Any, Any]] = ()
+    if isinstance(config, Mapping):
+        pairs = config.items()
+    elif isinstance(config, list | tuple):
+        pairs = enumerate(config)
+    for key, value in pairs:
+        if isinstance(value, Mapping | list | tuple) and key != "_target_":
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+@lru_cache
+def _ours() -> frozenset[str]:
+    """What the options that come with lrlab name."""
+    text = "\n".join(file.read_text() for file in CONF.rglob("*.yaml"))
+    return frozenset(re.findall(r"_target_: *([\w.]+)", text))
+
+
+def _is_known(target: Any) -> bool:
+    """Whether it is one of lrlab's own, or a model, optimizer, scheduler or schedule where those are defined."""
+    if not isinstance(target, str) or target in _ours():
+        return isinstance(target, str)
+    if not re.fullmatch(r"\w+(\.\w+)+", target) or not target.startswith(_PLACES):
+        return False
+    try:
+        found = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    if not f"{getattr(found, '__module__', '')}.".startswith(_PLACES):
+        return False  # reached through a module that happens to import it
+    if isinstance(found, type):
+        return issubclass(found, nn.Module | Optimizer | LRScheduler)
+    return callable(found) and target.startswith(("torchvision.models.", "lrlab.schedules."))

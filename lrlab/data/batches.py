@@ -1,0 +1,206 @@
+"""Batches of a split: their order and their augmentation.
+
+Everything random is a pure function of (seed, epoch, index of the sample): the same batches come from memory or
+from any number of loader workers, and from the middle of an epoch as from its start.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lrlab.data import room, store
+from lrlab.data.augmentation import Augmentation
+from lrlab.data.readers import Arriving, Kept, Loaded, Source, joined
+from lrlab.data.splits import Images, MapDataset, describe_error, image_shape
+from lrlab.errors import DataError, UserError
+from lrlab.system import randomness
+
+_ALIGNMENT_BYTES = 512  # of torch's memory on a GPU; on a CPU it is 64
+_BYTES_AT_ONCE = 3 << 20  # of finished images: small batches are finished several at a time, which costs less in all
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How batches are made from a data set: the settings that every data set shares."""
+
+    batch_size: int = 128  # images in one update, whatever computes it
+    drop_last: bool = False  # leave out the last, smaller training batch of an epoch
+    cache: str = "auto"  # where images are kept once they are decoded, one of placement.CACHES
+    cache_bytes: int | None = None  # room for them; None: half of what is free
+    cache_dir: str = "~/.cache/lrlab"  # the folder of those that are kept on disk
+    workers: int = 0  # processes that decode images: at least so many once, exactly so many in each epoch without cache
+    prefetch: int = 2  # batches that each of them makes ahead, without cache
+    timeout: float = 600  # seconds without a batch from them, without cache, after which the run ends; 0: never
+    shift: int = 0  # pixels: training images are moved by up to this much, edges filled with black
+    flip: bool = False  # mirror half of the training images
+    cutout: int = 0  # pixels: side of the black square in each training image
+    resized_crop: float | None = None  # smallest share of a training image's area that is cut out and scaled up
+    mean: Sequence[float] | None = None  # a value a channel, of pixels scaled to 0..1
+    std: Sequence[float] | None = None  # likewise
+
+    @property
+    def cache_folder(self) -> Path:
+        return Path(self.cache_dir).expanduser()
+
+
+class Batches:
+    """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64.
+
+    Images that are kept are read here, so that a mistake in them shows before training starts, and `progress` is told
+    how many are; but training images that one process keeps in memory or on the device are read while the first epoch
+    trains, in its order, and what is wrong with one shows when its turn comes.
+    A place that `batching` names is taken without asking for its room, which `placement.choose` does.
+    """
+
+    def __init__(
+        self,
+        dataset: MapDataset,
+        batching: Batching,
+        *,
+        num_classes: int,
+        seed: int,
+        device: torch.device,
+        train: bool,
+        rank: int = 0,
+        ranks: int = 1,
+        progress: store.Progress | None = None,
+    ):
+        self.batching = batching
+        self.seed = seed  # may be changed between two passes
+        self.device, self.train = device, train
+        self.rank, self.ranks = rank, ranks
+        self.samples = len(dataset)
+        self._augmentation = Augmentation()
+        if train:
+            self._augmentation = Augmentation(batching.shift, batching.flip, batching.cutout, batching.resized_crop)
+        self._mean, self._std = self._channels(batching.mean), self._channels(batching.std)
+        with randomness.undisturbed():
+            self._shape = image_shape(dataset)
+        self.source = self._source(dataset, num_classes, progress)
+
+    def _source(self, dataset: MapDataset, num_classes: int, progress: store.Progress | None) -> Source:
+        batching, device, place = self.batching, self.device, self._place(dataset)
+        if place == "none":
+            return Loaded(
+                dataset,
+                num_classes=num_classes,
+                device=device,
+                workers=batching.workers,
+                prefetch=batching.prefetch,
+                timeout_seconds=batching.timeout,
+            )
+        if self.train and self.ranks == 1 and place != "disk" and not isinstance(dataset, Images):
+            return Arriving(
+                dataset,
+                place=place,
+                shape=self._shape,
+                num_classes=num_classes,
+                device=device,
+                workers=batching.workers,
+            )
+        images, labels = store.keep(
+            dataset,
+            place,
+            shape=self._shape,
+            num_classes=num_classes,
+            folder=batching.cache_folder,
+            device=device,
+            workers=batching.workers,
+            progress=progress,
+        )
+        return Kept(images, labels, device)
+
+    def _place(self, dataset: MapDataset) -> str:
+        batching = self.batching
+        if batching.cache != "auto":
+            return batching.cache
+        return room.choose(
+            [dataset],
+            self._shape,
+            cache="auto",
+            budget_bytes=batching.cache_bytes,
+            folder=batching.cache_folder,
+            device=self.device,
+        ).place
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return batches_per_epoch(self.samples, self.batching, train=self.train)
+
+    def size(self, batch: int) -> int:
+        """Images in the batch of that index, over all ranks."""
+        return min(self.batching.batch_size, self.samples - batch * self.batching.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """This rank's part of the batches of one pass, from batch `start` on: every `ranks`-th sample of each.
+
+        Raises DataError where an image or a label is not what it should be.
+        """
+        order = torch.arange(self.samples)
+        if self.train:
+            order = torch.randperm(self.samples, generator=randomness.generator(self.seed, "order", epoch))
+        batches = order.split(self.batching.batch_size)[start : len(self)]
+        parts = [batch[self.rank :: self.ranks] for batch in batches if len(batch) > self.rank]
+        groups = self._groups(parts)
+        wholes = [joined(group) for group in groups]
+        read = self.source.read(wholes, seed=self.seed, epoch=epoch)
+        try:
+            for group, draws, (images, labels) in zip(groups, self._draws(epoch, wholes), read, strict=True):
+                sizes = [len(part) for part in group]
+                for batch in zip(self._finish(images, draws).split(sizes), labels.split(sizes), strict=True):
+                    yield _aligned(batch[0]), _aligned(batch[1])
+        except UserError as error:
+            raise DataError(describe_error(error)) from error
+
+    def close(self) -> None:
+        """End all processes that read; without it they would hold up the end of this one."""
+        self.source.close()
+
+    def _groups(self, parts: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        """The `parts` in groups that are read and finished at once."""
+        count = 1
+        if self.source.ready:
+            size_bytes = 4 * math.prod(self._shape) * max((len(part) for part in parts), default=1)
+            count = max(1, _BYTES_AT_ONCE // size_bytes)
+        return [parts[first : first + count] for first in range(0, len(parts), count)]
+
+    def _draws(self, epoch: int, parts: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """What decides the augmentation of each of `parts`, a row for each of its samples; None for no augmentation."""
+        if not self._augmentation:
+            return [None] * len(parts)
+        draws = self._augmentation.draws(self.samples, seed=self.seed, epoch=epoch)
+        return draws.index_select(0, joined(parts)).to(self.device).split([len(part) for part in parts])
+
+    def _finish(self, images: Tensor, draws: Tensor | None) -> Tensor:
+        """Augment and normalize images (B, C, H, W) of uint8, or of floats, which are not scaled; may be in place."""
+        are_bytes = images.dtype == torch.uint8
+        if draws is not None:
+            images = self._augmentation(images, draws)
+        images = images / 255 if are_bytes else images.float()
+        if self._mean is not None and self._std is not None:
+            images.sub_(self._mean).div_(self._std)
+        return images
+
+    def _channels(self, values: Sequence[float] | None) -> Tensor | None:
+        return None if values is None else torch.tensor(values, device=self.device).view(-1, 1, 1)
+
+
+def _aligned(part: Tensor) -> Tensor:
+    """`part` of a tensor, at an address like that of a tensor of its own.
+
+    Some kernels add up in another order where the address is no multiple of a vector's size, and a batch must train
+    the same wherever in a group it comes.
+    """
+    offset_bytes = part.storage_offset() * part.element_size()
+    return part if offset_bytes % _ALIGNMENT_BYTES == 0 else part.clone()
+
+
+def batches_per_epoch(samples: int, batching: Batching, *, train: bool) -> int:
+    """How many batches one pass over `samples` has; the last may be smaller, or be dropped in training."""
+    if train and batching.drop_last:
+        return samples // batching.batch_size
+    return -(-samples // batching.batch_size)

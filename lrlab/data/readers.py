@@ -1,0 +1,226 @@
+"""Where the images of batches come from: kept ones, those that are just being decoded, or a loader.
+
+A source reads each of the index lists `parts` (B,), in their order: images (B, C, H, W) as the data set stores them
+and labels (B,) int64, on the device. Only a data set's own random transforms take notice of (seed, epoch).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data._utils import signal_handling
+
+from lrlab.data import store
+from lrlab.data.splits import Images, MapDataset, as_tensor, check_labels, other_shape
+from lrlab.system import randomness
+from lrlab.system.signals import leave_to_the_parent
+
+Parts = Sequence[Tensor]
+Read = Iterator[tuple[Tensor, Tensor]]
+
+
+class Source(Protocol):
+    """What batches are made from. Raises UserError where an image or a label is not what it should be."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether all images are there, so that it is quicker to ask for many at once."""
+        ...
+
+    def read(self, parts: Parts, *, seed: int, epoch: int) -> Read: ...
+
+    def close(self) -> None:
+        """End all processes that read; without it they would hold up the end of this one."""
+
+
+class Kept:
+    """All images (N, C, H, W) and labels (N,), on the device, in memory or mapped from the disk."""
+
+    ready = True
+
+    def __init__(self, images: Tensor, labels: Tensor, device: torch.device):
+        self.images, self.labels, self.device = images, labels, device
+
+    def read(self, parts: Parts, *, seed: int, epoch: int) -> Read:  # noqa: ARG002
+        near = joined(parts).to(self.images.device).split([len(part) for part in parts])  # one transfer for all
+        for part in near:
+            yield tuple(_to(self.device, kept.index_select(0, part)) for kept in (self.images, self.labels))  # type: ignore[misc]
+
+    def close(self) -> None:
+        pass
+
+
+class Arriving:
+    """Images that other processes decode from the first pass on, in its order; once all are there, they are kept.
+
+    The pass that is the first to be read waits for each of its images in turn, and for no other.
+    """
+
+    def __init__(
+        self, dataset: MapDataset, *, place: str, shape: tuple[int, ...], num_classes: int, device: torch.device,
+        workers: int,
+    ):  # fmt: skip
+        store.require_bytes(dataset)
+        self.dataset, self.shape, self.num_classes, self.workers = dataset, shape, num_classes, workers
+        self.device, self.moves = device, place == "device" and device.type != "cpu"
+        self._arrivals: store.Arrivals | None = None
+        self._room: tuple[Tensor, Tensor] | None = None  # on the device, for when all are there
+        self._kept: Kept | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._kept is not None
+
+    def read(self, parts: Parts, *, seed: int, epoch: int) -> Read:
+        if self._kept is not None:
+            yield from self._kept.read(parts, seed=seed, epoch=epoch)
+            return
+        arrivals = self._arrivals = self._arrivals or self._begin(joined(parts))
+        here = Kept(arrivals.images, arrivals.labels, self.device)
+        for part in parts:
+            try:
+                arrivals.wait(part)
+            except BaseException:
+                self.close()  # who enters another pass has the reading begin anew
+                raise
+            yield from here.read([part], seed=seed, epoch=epoch)
+        if arrivals.all_there:
+            if self._room is not None:
+                images, labels = self._room
+                here = Kept(images.copy_(here.images), labels.copy_(here.labels), self.device)
+            self._kept = here
+            self.close()
+
+    def _begin(self, first: Tensor) -> store.Arrivals:
+        """Have all images decoded from now on, those at the indices `first` before all others."""
+        later = torch.ones(len(self.dataset), dtype=torch.bool).index_fill_(0, first, False).nonzero().flatten()
+        arrivals = store.Arrivals(
+            self.dataset,
+            torch.cat([first, later]),
+            shape=self.shape,
+            num_classes=self.num_classes,
+            workers=self.workers,
+        )
+        if self.moves:  # now, while there is room
+            self._room = (
+                torch.empty_like(arrivals.images, device=self.device),
+                torch.empty_like(arrivals.labels, device=self.device),
+            )
+        return arrivals
+
+    def close(self) -> None:
+        if self._arrivals is not None:
+            self._arrivals.close()
+        self._arrivals = self._room = None
+
+
+class Loaded:
+    """Images that are decoded anew whenever they are needed, by `workers` processes, or by this one where it is 0.
+
+    Each process makes `prefetch` parts ahead. One that makes none for `timeout_seconds` is given up (0: never).
+    """
+
+    ready = False
+
+    def __init__(
+        self,
+        dataset: MapDataset,
+        *,
+        num_classes: int,
+        device: torch.device,
+        workers: int,
+        prefetch: int,
+        timeout_seconds: float = 0,
+    ):
+        if isinstance(dataset, Images):
+            _ = dataset.tensors  # so that all workers share what is loaded now
+        self.num_classes, self.device = num_classes, device
+        self._places = _Places()
+        self._loader = DataLoader(
+            _Addressed(dataset),
+            batch_sampler=self._places,
+            num_workers=workers,
+            prefetch_factor=prefetch if workers else None,
+            timeout=timeout_seconds if workers else 0,
+            persistent_workers=workers > 0,
+            worker_init_fn=leave_to_the_parent,
+            collate_fn=_as_it_is,
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
+        )
+
+    def read(self, parts: Parts, *, seed: int, epoch: int) -> Read:
+        self._places.batches = [[(seed, epoch, index) for index in part.tolist()] for part in parts]
+        try:
+            for part, (images, labels) in zip(parts, self._loader, strict=True):
+                check_labels(labels, self.num_classes, part.tolist())
+                yield _to(self.device, images), _to(self.device, labels)
+        except RuntimeError as error:
+            if "timed out" in str(error):
+                self._kill()
+            raise
+
+    def close(self) -> None:
+        iterator, self._loader._iterator = self._loader._iterator, None
+        getattr(iterator, "_shutdown_workers", lambda: None)()
+
+    def _kill(self) -> None:
+        """End processes that are stuck, which would be waited for."""
+        iterator: Any = self._loader._iterator
+        if getattr(iterator, "_worker_pids_set", False):
+            signal_handling._remove_worker_pids(id(iterator))  # or else torch raises for each that ends
+            iterator._worker_pids_set = False
+            for worker in iterator._workers:
+                worker.kill()
+
+
+def joined(parts: Parts) -> Tensor:
+    """The indices of all `parts` in one."""
+    return torch.cat([torch.empty(0, dtype=torch.int64), *parts])
+
+
+def _to(device: torch.device, batch: Tensor) -> Tensor:
+    """`batch` copied to the device while the device computes; a pinned source is what lets it do both."""
+    if batch.device.type == "cpu" and device.type == "cuda" and not batch.is_pinned():
+        batch = batch.pin_memory()
+    return batch.to(device, non_blocking=True)
+
+
+class _Places(Sampler):
+    """The (seed, epoch, index) of the samples to come; set before each pass, so that workers can stay."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[int, int, int]]] = []
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class _Addressed(Dataset):
+    """A data set whose own random transforms draw the same for (seed, epoch, index), whatever was drawn before."""
+
+    def __init__(self, dataset: MapDataset):
+        self.dataset = dataset
+
+    def __getitems__(self, places: list[tuple[int, int, int]]) -> tuple[Tensor, Tensor]:
+        """The images and labels at (seed, epoch, index), one batch."""
+        samples = []
+        with randomness.undisturbed():
+            for seed, epoch, index in places:
+                randomness.seed_sample(seed, epoch, index)
+                image, label = self.dataset[index]
+                samples.append((as_tensor(image), int(label), index))
+        first, _, first_index = samples[0]
+        for image, _, index in samples:
+            if image.shape != first.shape:
+                raise other_shape(self.dataset, (first_index, first.shape), (index, image.shape))
+        return torch.stack([image for image, _, _ in samples]), torch.tensor([label for _, label, _ in samples])
+
+
+def _as_it_is(batch: Any) -> tuple[Tensor, Tensor]:
+    return batch

@@ -1,0 +1,1 @@
+"""What the learning rate will be and what it was: lengths, plans, audits, warnings, schedulers of our own."""

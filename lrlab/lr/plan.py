@@ -1,0 +1,156 @@
+"""The hyperparameters that a run will use, known before it starts by stepping its scheduler without training."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import torch
+
+from lrlab.errors import UserError, wrong
+from lrlab.lr.horizon import Horizon
+from lrlab.lr.hyperparameters import follows_metric, read
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The value of each hyperparameter at every count of `interval`.
+
+    `curves` maps `lr`, `lr/GROUP`, `momentum` and `weight_decay` to their values. Where the LR follows a metric it
+    has no LR, and only what is scheduled beside it.
+    """
+
+    horizon: Horizon
+    interval: str
+    curves: Mapping[str, tuple[float, ...]]
+
+    @property
+    def lrs(self) -> tuple[float, ...] | None:
+        """The LR of every count of the interval; None where a metric decides it during training."""
+        return self.curves.get("lr")
+
+    @property
+    def updates_per_count(self) -> int:
+        return 1 if self.interval == "step" else self.horizon.steps_per_epoch
+
+    def count(self, step: int) -> int:
+        """The count of the interval in which update `step` is."""
+        return step // self.updates_per_count
+
+    def at(self, step: int, name: str = "lr") -> float | None:
+        """The LR, or another hyperparameter, of update `step`, 0 <= step < horizon.steps."""
+        return self.curves[name][self.count(step)] if name in self.curves else None
+
+    def per_update(self, name: str = "lr") -> list[float]:
+        """The value of every update; empty where a metric decides."""
+        return [value for value in self.curves.get(name, ()) for _ in range(self.updates_per_count)]
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """A hash of each curve: equal for equal values at every update, whatever the interval."""
+        return {name: self._hash(values) for name, values in self.curves.items()}
+
+    def _hash(self, values: tuple[float, ...]) -> str:
+        # + 0.0 makes a zero of either sign the same; groupby joins equal neighbours
+        runs = [f"{value + 0.0!r}x{self.updates_per_count * sum(1 for _ in same)}" for value, same in groupby(values)]
+        return hashlib.sha256(" ".join(runs).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """One hash for all curves together."""
+        return hashlib.sha256(repr(self.hashes).encode()).hexdigest()
+
+    def driven(self) -> list[str]:
+        """The hyperparameters that are worth recording: every LR, and what else changes during the run."""
+        curves = self.curves
+        return [name for name, values in curves.items() if name.startswith("lr") or min(values) != max(values)]
+
+    def summary(self, points: int = 100) -> dict[str, Any]:
+        """The horizon and, for what is driven, values at up to about `points` updates and a hash of all of them."""
+        steps = self.horizon.steps
+        sampled = sorted({round(i * (steps - 1) / points) for i in range(points + 1)})
+        curves = {name: {str(step): self.at(step, name) for step in sampled} for name in self.driven()}
+        result = {
+            "epochs": self.horizon.epochs,
+            "steps_per_epoch": self.horizon.steps_per_epoch,
+            "updates": steps,
+            "interval": self.interval,
+            **curves,
+            "sha256": {name: self.hashes[name] for name in curves},
+        }
+        if self.lrs is None:
+            result |= {"lr": None, "note": "the LR follows a metric, so it is not known in advance"}
+        return result
+
+
+def simulate(
+    make_scheduler: Callable[[torch.optim.Optimizer], Any],
+    make_optimizer: Callable[[], torch.optim.Optimizer],
+    horizon: Horizon,
+    interval: str,
+) -> Plan:
+    """Step a fresh scheduler through the whole horizon and record what each count of `interval` would use.
+
+    Raises UserError where a value cannot be trained with, or the scheduler fails before the end.
+    """
+    optimizer = make_optimizer()
+    scheduler = make_scheduler(optimizer)
+    step, names = scheduler.step, list(read(optimizer))
+    if follows_metric(scheduler):
+        step = getattr(scheduler, "advance", lambda: None)
+        names = [name for name in names if not name.startswith("lr")] if hasattr(scheduler, "advance") else []
+    optimizer.step()  # torch warns where a scheduler steps before its optimizer
+    curves: dict[str, list[float]] = {name: [] for name in names}
+    for count in range(horizon.total(interval) if names else 0):
+        values = read(optimizer)
+        _require_usable(values, count, interval)
+        for name in names:
+            curves[name].append(values[name])
+        try:
+            step()
+        except Exception as error:
+            if "; allowed: " in str(error):  # our own schedules say it in three parts
+                raise UserError(f"scheduler: {error}") from error
+            raise wrong(
+                "scheduler",
+                got=f"{type(scheduler).__name__} fails after {interval} {count} ({type(error).__name__}: {error})",
+                allowed=f"a scheduler that lasts {horizon.total(interval)} {interval}s",
+                do="make its durations fit the run, for example in percent",
+            ) from error
+    return Plan(horizon, interval, {name: tuple(values) for name, values in curves.items()})
+
+
+def _require_usable(values: Mapping[str, float], count: int, interval: str) -> None:
+    for name, value in values.items():
+        if not 0 <= value < (1 if name == "momentum" else math.inf):
+            what = name.replace("lr", "LR", 1).replace("weight_decay", "weight decay")
+            raise wrong(
+                "scheduler",
+                got=f"a planned {what} of {value:g} {'in epoch' if interval == 'epoch' else 'at update'} "
+                f"{count + (interval == 'epoch')}",
+                allowed="0 to 1, 1 excluded" if name == "momentum" else "finite and not negative",
+                do="change the scheduler's settings (gamma, factor, end value, ...)",
+            )
+
+
+def side_by_side(old: Plan, new: Plan, joint: int, rows: int = 12) -> list[str]:
+    """Lines of a table with the LR of both plans at the start of up to about `rows` epochs.
+
+    Training goes on in epoch `joint`, which is among them.
+    """
+    last = new.horizon.epochs - 1
+    epochs = sorted({round(i * last / (rows - 1)) for i in range(rows)} | {max(joint - 1, 0), joint})
+    lines = [f"{'epoch':>7}  {'LR planned before':>17}  {'LR planned now':>14}"]
+    for epoch in epochs:
+        was_planned = epoch < old.horizon.epochs
+        before = old.at(epoch * old.horizon.steps_per_epoch) if was_planned else None
+        now = new.at(epoch * new.horizon.steps_per_epoch)
+        mark = "  <- training goes on here" if epoch == joint else ""
+        lines.append(f"{epoch + 1:>7}  {_shown(before, was_planned):>17}  {_shown(now, True):>14}{mark}")
+    return lines
+
+
+def _shown(lr: float | None, planned: bool) -> str:
+    return f"{lr:.6g}" if lr is not None else ("by metric" if planned else "-")

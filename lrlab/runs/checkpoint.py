@@ -1,0 +1,166 @@
+"""Checkpoints: written whole or not at all, loaded without running code, refused where they do not fit."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lrlab.config.identity import flatten
+from lrlab.errors import UserError, wrong
+from lrlab.system import disk, sealed
+
+FORMAT = 3
+LAST, PREVIOUS, BEST = (Path(f"checkpoints/{name}.pt") for name in ("last", "previous", "best"))
+
+
+class Damaged(UserError):
+    """A file that is no whole checkpoint."""
+
+
+def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) -> None:
+    """Write `contents` (tensors, numbers, strings and containers of them) to `path`, atomically.
+
+    A temporary file in the same folder is written and synced, then renamed over `path`, then the folder is synced:
+    whenever the process or the machine stops, `path` holds the old checkpoint or the new one, whole. The old one
+    stays as `before` where that is given. The file ends in the SHA-256 of all that is before, which `load` checks.
+    Raises disk.Refused where the disk does not take it.
+    """
+    temporary = path.with_suffix(".tmp")
+    with disk.writing(path):
+        path.parent.mkdir(exist_ok=True)
+    try:
+        sealed.write(temporary, partial(torch.save, {"lrlab": FORMAT, **contents}), meant=path)
+        with disk.writing(path):
+            if before is not None and path.exists():
+                _link(path, before)
+            os.replace(temporary, path)
+            _sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _link(file: Path, name: Path) -> None:
+    """Let `name` be what `file` is, at once; where the file system has no links `file` is renamed."""
+    temporary = name.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(file, temporary)
+    except OSError:
+        os.replace(file, name)
+    else:
+        os.replace(temporary, name)
+
+
+def find(target: str) -> Path:
+    """The checkpoint that `target`, a run's folder or a `.pt` file, means."""
+    path = Path(target).expanduser()
+    files = [path / LAST, path / PREVIOUS] if path.is_dir() else [path]
+    for file in files:
+        if file.is_file():
+            return file
+    got = f"{target}, a folder without {LAST}" if path.is_dir() else f"{target}, which does not exist"
+    raise wrong(
+        "resume",
+        got=got,
+        allowed="a run's folder, or one of its checkpoints/*.pt",
+        do="resume=outputs/runs/NAME, or start the run again without resume",
+    )
+
+
+def latest(target: str, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that `target` means, and its contents; of a folder's two latest the one that is whole.
+
+    `warn` is told where the last one is damaged. Raises as `find` and `load`.
+    """
+    path = find(target)
+    try:
+        return path, load(path)
+    except Damaged as error:
+        earlier = path.with_name(PREVIOUS.name)
+        if not Path(target).expanduser().is_dir() or path == earlier or not earlier.is_file():
+            raise
+        contents = load(earlier)
+        warn(f"{str(error).partition('; ')[0]}; {earlier.name}, the one before it, is used instead")
+        return earlier, contents
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The contents of the checkpoint `path`, on the CPU. Never runs code that the file may hold.
+
+    Raises Damaged where it is not, byte for byte, what was saved, and UserError where it is of another format.
+    """
+    contents, has_seal, is_whole, reason = None, False, False, "its SHA-256 is another one"
+    try:
+        with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
+            checked = pool.submit(sealed.check, file.fileno())  # on another core
+            contents = torch.load(file, map_location="cpu", weights_only=True)
+            has_seal, is_whole = checked.result()
+    except Exception as error:
+        reason = type(error).__name__
+    written = contents.get("lrlab") if isinstance(contents, dict) else None
+    if contents is not None and written != FORMAT and not has_seal:
+        raise _foreign(path, written)
+    if contents is None or not is_whole:
+        message = wrong(
+            "resume",
+            got=f"{path}, which cannot be read ({reason}: damaged, cut short, or not a checkpoint)",
+            allowed="a whole checkpoint that lrlab wrote",
+            do=f"try another one, such as {path.with_name('best.pt' if path.name == 'last.pt' else 'last.pt')}",
+        )
+        raise Damaged(str(message))
+    if written != FORMAT:
+        raise _foreign(path, written)
+    return contents
+
+
+def _foreign(path: Path, written: Any) -> UserError:
+    return wrong(
+        "resume",
+        got=f"{path}, " + ("which lrlab did not write" if written is None else f"of format {written}"),
+        allowed=f"a checkpoint that lrlab wrote, of format {FORMAT}",
+        do="resume=outputs/runs/NAME" if written is None else "use the version of lrlab that wrote it",
+    )
+
+
+def require_readable(path: Path) -> None:
+    """Raise UserError unless `path`, just written, can be read: `load` takes plain contents only, `save` anything."""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        unsafe = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
+        raise wrong(
+            "checkpoint",
+            got=f"state that cannot be read back ({unsafe[1] if unsafe else type(error).__name__})",
+            allowed="tensors, numbers, strings, and lists, tuples and dicts of them",
+            do="convert it in the state_dict() of your scheduler, optimizer or model",
+        ) from error
+
+
+def refuse_changes(saved: Mapping[str, Any], got: Mapping[str, Any], may_change: Iterable[str]) -> None:
+    """Raise UserError that names the first setting, outside `may_change`, in which two resolved configs differ."""
+    before, now = flatten(saved), flatten(got)
+    free = set(may_change)
+    for key in sorted(before.keys() | now.keys(), key=lambda key: (not key.endswith("_target_"), key)):
+        if key in free or before.get(key) == now.get(key):
+            continue
+        do = "extend=EPOCHS to train longer" if key == "trainer.epochs" else "leave it out, or start a new run"
+        raise wrong(
+            key,
+            got=f"{now.get(key, 'nothing')}, but the checkpoint was saved with {before.get(key, 'nothing')}",
+            allowed="the saved value, when a run is resumed",
+            do=do,
+        )

@@ -1,0 +1,130 @@
+"""A run in words: for the screen, for TensorBoard's HPARAMS tab and for the summary."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrlab.config.identity import MACHINE, flatten
+from lrlab.data.batches import Batching
+from lrlab.data.room import Choice, in_words
+from lrlab.data.splits import Splits
+from lrlab.lr.plan import Plan
+from lrlab.runs import summary
+from lrlab.system import distributed
+
+_NO_HYPERPARAMETER = {
+    *("seed", "resume", "extend", "trainer.monitor", "trainer.deterministic"),
+    *MACHINE,
+}
+
+
+def start_lines(
+    config: Mapping[str, Any],
+    choices: Mapping[str, str],
+    *,
+    splits: Splits,
+    kept: Choice,
+    plan: Plan,
+    parameters: int,
+    device: torch.device,
+    folder: Path,
+) -> list[str]:
+    """What is about to be trained, a line a subject, aligned."""
+    horizon, optimizer = plan.horizon, config["optimizer"]
+    settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
+    subjects = {
+        "data": f"{len(splits.train):,} training and {len(splits.val):,} validation images "
+        f"{'x'.join(map(str, splits.shape))}, {splits.num_classes} classes; {_kept(kept, device, config['data'])}",
+        "model": f"{parameters:,} parameters",
+        "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
+        "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
+        f"{horizon.epochs} x {horizon.steps_per_epoch} updates = {horizon.steps:,} in all{_durations(config, plan)}",
+        "device": device_name(device) + _way(config["trainer"]),
+        "folder": str(folder),
+    }
+    return [f"{name:<9}  {choices[name] + ': ' if name in choices else ''}{text}" for name, text in subjects.items()]
+
+
+def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:
+    """Where the images are while they are trained on."""
+    if choice.place == "none":
+        workers = data.get("workers", 0)
+        return "read when needed" + (f", by {workers} worker{'s' if workers > 1 else ''}" if workers else "")
+    if choice.place == "disk":
+        return f"kept on disk, {in_words(choice.size_bytes)}, below {data.get('cache_dir', Batching.cache_dir)}"
+    on_device = choice.place == "device" and device.type != "cpu"
+    return f"kept {f'on {device}' if on_device else 'in memory'}, {in_words(choice.size_bytes)}"
+
+
+def _way(trainer: Mapping[str, Any]) -> str:
+    """How an update is computed, where that is not the usual way."""
+    ways = [precision] if (precision := trainer.get("precision", "fp32")) != "fp32" else []
+    if trainer.get("compile"):
+        ways.append("compiled")
+    if (parts := trainer.get("accumulate", 1)) > 1:
+        ways.append(f"batches in {parts} parts")
+    return "".join(f", {way}" for way in ways)
+
+
+def _durations(config: Mapping[str, Any], plan: Plan) -> str:
+    """The durations of the scheduler as they were rounded to its interval."""
+    written = flatten(config["scheduler"])
+    counted = flatten(plan.horizon.resolve(config["scheduler"], plan.interval, "scheduler"))
+    changed = [name for name in written if written[name] != counted[name]]
+    return "".join(f"; {name} {written[name]} = {counted[name]} {plan.interval}s" for name in changed)
+
+
+def hyperparameters(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+    """What the HPARAMS tab compares: the choices, and every setting that decides the result and has a value.
+
+    The seed is left out, so that runs that differ in nothing else are averaged.
+    """
+    settings = {
+        key: value if isinstance(value, bool | int | float | str) else str(value)
+        for key, value in flatten(config).items()
+        if value is not None and key not in _NO_HYPERPARAMETER and not key.rpartition(".")[2].startswith("_")
+    }
+    return {**choices, **settings}
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers the model learns."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def device_name(device: torch.device, threads: int | None = None) -> str:
+    """The device as the user knows it; `threads` are those of this process if they are not given."""
+    ranks = f", {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)}){ranks}"
+    threads = threads or torch.get_num_threads()
+    name = f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+    return name + ranks
+
+
+def computed_by(device: torch.device) -> dict[str, str]:
+    """What decides the last bits of a run's result beside its settings."""
+    processor = {"instructions": torch.backends.cpu.get_cpu_capability()} if device.type == "cpu" else {}
+    return {"device": device_name(device), **processor, **summary.versions()}
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What of `computed_by` is another now than `before`, in a line; empty where nothing is.
+
+    >>> changed({"torch": "2.11.0", "device": "cpu (1 thread)"}, {"torch": "2.15.0", "device": "cpu (1 thread)"})
+    'warning: the last bits may differ from those of a run that was not stopped: torch was 2.11.0, is 2.15.0'
+    """
+    differences = [
+        f"{name} was {before.get(name, 'none')}, is {now.get(name, 'none')}"
+        for name in [*now, *(name for name in before if name not in now)]
+        if before.get(name) != now.get(name)
+    ]
+    said = f"warning: the last bits may differ from those of a run that was not stopped: {'; '.join(differences)}"
+    return said if differences else ""
+
+
+def _class(node: Mapping[str, Any]) -> str:
+    return str(node["_target_"]).rpartition(".")[2]

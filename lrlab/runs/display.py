@@ -1,0 +1,168 @@
+"""What the user sees while a run trains: the start, a live bar, a line an epoch, and where to look afterwards."""
+
+import json
+import logging
+import shlex
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from rich import progress as rich_progress
+from rich.console import Console
+
+from lrlab.data import store
+from lrlab.runs.summary import Progress
+from lrlab.training.loop import Epoch, Event, Update
+
+log = logging.getLogger(__name__)
+_SECONDS_BETWEEN_LOSSES = 0.5  # reading the loss waits for the device
+_MOVES_A_SECOND = 2  # of the bar; each takes 2 ms from training
+
+
+class View(Protocol):
+    """What a run shows itself through."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def say(self, *lines: str) -> None: ...
+    def show(self, event: Event) -> None: ...
+    def reading(self, what: str) -> AbstractContextManager[store.Progress]: ...
+
+
+class Display:
+    """Prints to the terminal and to the run's log; shows a live bar only where the output is a terminal."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int):
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+        self.bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("updates{task.fields[loss]}"),
+            rich_progress.TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            refresh_per_second=_MOVES_A_SECOND,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self.bar.add_task("", total=epochs * steps_per_epoch, loss="")
+        self._loss_shown = self._moved = 0.0
+
+    def __enter__(self) -> "Display":
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def say(self, *lines: str) -> None:
+        """Print `lines`, above the bar, and log them."""
+        for line in lines:
+            self.console.print(line)
+            log.info(line)
+
+    def show(self, event: Event) -> None:
+        """Move the bar, and print the line of an epoch that is complete."""
+        if isinstance(event, Update):
+            if not self.bar.disable and time.monotonic() - self._moved > 1 / _MOVES_A_SECOND:
+                self._moved = time.monotonic()
+                self._move(event)
+        elif isinstance(event, Epoch):
+            self.say(epoch_line(event, self.epochs))
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[store.Progress]:
+        """Show how far the images of `what` are read, in a bar of its own that goes when they are."""
+        bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("images"),
+            rich_progress.TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        task = bar.add_task(f"reading {what}", total=None)
+        with bar:
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _move(self, update: Update) -> None:
+        shown: dict[str, Any] = {}
+        if time.monotonic() - self._loss_shown > _SECONDS_BETWEEN_LOSSES:
+            self._loss_shown = time.monotonic()
+            shown = {"loss": f"  loss {update.loss.item():.4f}  lr {update.applied['lr']:.4g}"}
+        epoch = update.step // self.steps_per_epoch + 1
+        self.bar.update(self._task, completed=update.step + 1, description=f"epoch {epoch}/{self.epochs}", **shown)
+
+
+def epoch_line(result: Epoch, epochs: int) -> str:
+    """One line, the columns of which stand under each other."""
+    width = len(str(epochs))
+    val = "not validated".ljust(33)
+    if result.val is not None:
+        val = f"val loss {result.val.loss:8.4f}  acc {result.val.accuracy:7.2%}"
+    return (
+        f"epoch {result.epoch + 1:>{width}}/{epochs}  lr {result.lr:<10.4g}"
+        f"train loss {result.train.loss:8.4f}  acc {result.train.accuracy:7.2%}   {val}"
+        f"   {duration(result.seconds):>6}  {result.images_per_second:8,.0f} images/s"
+    )
+
+
+class LogFile(logging.FileHandler):
+    """A log that the disk may refuse: what is logged is shown elsewhere too, and nothing depends on it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+def log_to(folder: Path) -> logging.Handler:
+    """Send the log to the `train.log` of the run in `folder`, and nowhere else; returns the handler."""
+    handler = LogFile(folder / "train.log", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    return handler
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s"
+
+
+def result_line(progress: Progress, updates: int, monitor: str) -> str:
+    """The outcome of a finished run; its last epoch is always validated."""
+    best = ""
+    if progress.best_epoch is not None and progress.best_monitored is not None:
+        shown = f"{progress.best_monitored:.2%}" if monitor.endswith("accuracy") else f"{progress.best_monitored:.4f}"
+        best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {progress.best_epoch + 1} (best.pt)"
+    return (
+        f"finished: val loss {progress.val_loss:.4f}, val accuracy {progress.val_accuracy:.2%}{best}; "
+        f"{updates:,} updates in {duration(progress.seconds)}"
+    )
+
+
+def tensorboard_hint(folder: Path, *, colour_by: str = "") -> list[str]:
+    """The command and the link that show `lr` beside `val/loss` of all runs under `folder`, not smoothed.
+
+    TensorBoard smooths by 0.6 and keeps 1000 points a curve unless told otherwise, so a staircase looks like a ramp.
+    `colour_by` names a part of the runs' names, such as `scheduler`, that gets a colour a value.
+    """
+    cards = [{"plugin": "scalars", "tag": tag} for tag in ("lr", "val/loss")]
+    query = {"smoothing": "0", "pinnedCards": json.dumps(cards, separators=(",", ":"))}
+    if colour_by:
+        query["runColorGroup"] = f"regex:{colour_by}=([^,]+)"
+    link = f"http://localhost:6006/?{urllib.parse.urlencode(query)}#timeseries"
+    return [
+        f"tensorboard --logdir {shlex.quote(str(folder))} --samples_per_plugin scalars=1000000",
+        link,
+    ]

@@ -1,0 +1,54 @@
+"""Folders of runs: their own, writable, and never shared by two of them."""
+
+import os
+from pathlib import Path
+
+from lrlab.errors import wrong
+
+
+def reserve(folder: Path) -> Path:
+    """Make `folder`, or where it exists `folder-2`, `folder-3`, ..., and return the one that this call made.
+
+    Making a folder is atomic, so two processes that start in the same second get two folders.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    candidate, number = folder, 1
+    while True:
+        try:
+            candidate.mkdir()
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = folder.with_name(f"{folder.name}-{number}")
+
+
+def require_plain(folder: Path) -> None:
+    """Raise UserError where a part of the run in `folder` is a link: what is cut and written would lie elsewhere."""
+    inside = [*folder.iterdir(), *(folder / "checkpoints").glob("*")] if folder.is_dir() else []
+    for path in [folder, *inside]:
+        if path.is_symlink():
+            raise wrong(
+                "folder",
+                got=f"{path}, a link to {path.resolve()}",
+                allowed="a run's own files and folders",
+                do="copy what it means into its place",
+            )
+
+
+def discard_unused(folder: Path) -> None:
+    """Remove `folder` if a run made it but ended before it wrote anything except its log."""
+    if [path.name for path in folder.iterdir()] == ["train.log"]:
+        (folder / "train.log").unlink()
+        folder.rmdir()
+
+
+def require_writable(folder: Path) -> None:
+    """Raise UserError where `folder`, which may not exist yet, could not be made or written to."""
+    existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise wrong(
+            "folder",
+            got=f"{folder}, but {existing} is no folder that this user may write to",
+            allowed="a place to write to",
+            do="start from another folder",
+        )

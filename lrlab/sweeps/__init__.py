@@ -1,0 +1,1 @@
+"""Many runs: asked for, planned, carried out, shown."""

@@ -1,0 +1,188 @@
+"""A run of a sweep: what it is, how it is carried out, what it reports, how it ends."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lrlab.comparison import results
+from lrlab.config import identity
+from lrlab.config.compose import resolve
+from lrlab.data.store import Progress
+from lrlab.errors import Interrupted, UserError, in_words, wrong
+from lrlab.runs import checkpoint, summary, tracking
+from lrlab.runs.assemble import unseen
+from lrlab.runs.display import Display, View, epoch_line, log_to
+from lrlab.runs.folders import require_plain
+from lrlab.runs.run import train_to_the_end
+from lrlab.system.lock import held
+from lrlab.system.signals import stop_request
+from lrlab.training.loop import Diverged, Epoch, Event, Update
+
+log = logging.getLogger(__name__)
+_SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep, as it was composed when the sweep began."""
+
+    name: str
+    folder: Path
+    config: dict[str, Any]  # resolved
+    choices: dict[str, str]
+    overrides: list[str]
+    epochs: int
+    updates: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a run reports while it trains."""
+
+    step: int  # completed updates
+    lr: float
+    epoch: int | None = None  # complete; None between epochs
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: finished, failed, diverged, killed, or interrupted; `value` is its validation loss."""
+
+    status: str
+    value: float | None = None
+    error: str = ""
+
+
+class Reporter:
+    """A run's display where nobody looks at it: what it says goes to its log, what it shows to `send`."""
+
+    def __init__(self, send: Callable[[Seen], None], epochs: int):
+        self.send, self.epochs, self._sent = send, epochs, 0.0
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def say(self, *lines: str) -> None:
+        for line in lines:
+            log.info(line)
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Epoch):
+            log.info(epoch_line(event, self.epochs))
+            val = (event.val.loss, event.val.accuracy) if event.val is not None else (None, None)
+            self.send(Seen(event.step, event.lr, event.epoch + 1, *val))
+        elif isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
+            self._sent = time.monotonic()
+            self.send(Seen(event.step + 1, event.applied["lr"]))
+
+    def reading(self, what: str) -> AbstractContextManager[Progress]:
+        return unseen(what)
+
+
+def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
+    """Train `job` in this process, from wherever an earlier attempt came to, and say how that ended."""
+    handler: logging.Handler | None = None
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        handler = log_to(job.folder)
+        value = run_in_sweep(
+            OmegaConf.create(job.config),
+            job.folder,
+            choices=job.choices,
+            overrides=job.overrides,
+            make_display=lambda epochs, _: Reporter(send, epochs),
+        )
+        return Outcome("finished", value)
+    except UserError as error:
+        log.error("error: %s", error)
+        return Outcome("diverged" if isinstance(error, Diverged) else "failed", error=str(error))
+    except Interrupted:
+        return Outcome("interrupted", error="stopped by a signal, saved")
+    except SystemExit as leaving:
+        return Outcome("failed", error=in_words(leaving))
+    except OSError as error:
+        log.exception("a file or a device cannot be used")
+        return Outcome("failed", error=in_words(error))
+    except Exception as error:
+        log.exception("this is a bug in lrlab or in code that it was given")
+        return Outcome("failed", error=in_words(error))
+    finally:
+        if handler is not None:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+def run_in_sweep(
+    config: DictConfig,
+    folder: Path,
+    *,
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+    make_display: Callable[[int, int], View] = Display,
+) -> float | None:
+    """As `run`, for a run that an earlier start of its sweep may have begun in `folder`: it goes on from there.
+
+    What is there without a whole checkpoint is removed. Another process that still trains there is given a minute:
+    when a sweep is killed, its runs take a moment to notice. `make_display` gets the epochs and updates of an epoch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    require_plain(folder)
+    with held(folder, patience_seconds=60), stop_request() as request:
+        if (done := summary.read(folder)).get("status") == "finished":
+            _require_same_settings(folder, config)
+            return done["val_loss"]
+        path, saved = _whole_checkpoint(folder)
+        if saved is None:
+            _clear(folder)
+        else:
+            config = OmegaConf.create({**config, "resume": str(path)})
+        return train_to_the_end(
+            config, folder, saved, choices=choices, overrides=overrides, make_display=make_display, request=request
+        )
+
+
+def _whole_checkpoint(folder: Path) -> tuple[Path | None, dict[str, Any] | None]:
+    """The latest checkpoint in `folder` that is whole, and its contents; None where there is none."""
+    if not any((folder / name).exists() for name in (checkpoint.LAST, checkpoint.PREVIOUS)):
+        return None, None
+    try:
+        return checkpoint.latest(str(folder), lambda reason: log.warning("warning: %s", reason))
+    except checkpoint.Damaged as error:
+        log.warning("warning: %s; the run starts anew", error)
+        return None, None
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run that came to nothing left in `folder`, but for its log."""
+    tracking.clear(folder)
+    for path in (folder / "config.yaml", folder / summary.FILE, *(folder / "checkpoints").glob("*.pt")):
+        path.unlink(missing_ok=True)
+
+
+def _require_same_settings(folder: Path, config: DictConfig) -> None:
+    """Raise UserError where the run in `folder` is another one than `config` describes."""
+    saved, own = results.settings_of(folder) or {}, identity.identity(resolve(config))
+    if identity.fingerprint(saved) != identity.fingerprint(own):
+        raise wrong(
+            "folder",
+            got=f"{folder}, which holds a finished run with other settings",
+            allowed="a new folder, or the same settings",
+            do="another name, sweep=NAME",
+        )
+
+
+Ended = Callable[[Job, Outcome], None]
+
+Noticed = Callable[[Job, Seen], None]

@@ -1,0 +1,234 @@
+"""Runs of a sweep carried out: here, each in a process of its own, or on a Ray cluster.
+
+Every way is a function (jobs, ...) that calls `seen` with what a run reports, `ended` with how it ended, and heeds
+`stopping`. None of them raises because of a run. Which run starts when is left to `concurrent.futures`, or to Ray.
+`seen` may be called from several threads at a time, `ended` from any one.
+"""
+
+import faulthandler
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
+from lrlab.system.signals import stop_request
+
+_SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
+_SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
+# What a run imports sooner or later; torch._dynamo is torch's own doing, whenever an optimizer is built.
+_PRELOADED = [
+    "lrlab.sweeps.processes",
+    "lrlab.runs.run",
+    "torch._dynamo",
+    "sklearn.datasets",
+    "sklearn.model_selection",
+]
+
+
+def here(jobs: Sequence[Job], *, threads: int, seen: Noticed, ended: Ended, stopping: Callable[[], bool]) -> None:
+    """Carry out `jobs` in this process, one after another, with `threads` CPU threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for job in jobs:
+            if stopping():
+                return
+            ended(job, attempt(job, lambda report, job=job: seen(job, report)))  # type: ignore[misc]
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_processes(
+    jobs: Sequence[Job],
+    *,
+    n_jobs: int,
+    threads: int,
+    gpus: Sequence[str],
+    seen: Noticed,
+    ended: Ended,
+    stopping: Callable[[], bool],
+) -> None:
+    """Carry out `jobs`, `n_jobs` at a time, each in a process of its own with `threads` CPU threads.
+
+    Each takes one of `gpus` (values of CUDA_VISIBLE_DEVICES), in turn, if there are any. Once `stopping()`, no run
+    starts any more and those under way are asked to save and end.
+    """
+    slots = [gpus[slot % len(gpus)] if gpus else None for slot in range(n_jobs)]
+    crew = _Crew(threads, slots, seen=seen, ended=ended, stopping=stopping)
+    with ThreadPoolExecutor(n_jobs) as pool:
+        waiting = {pool.submit(crew.carry_out, job) for job in jobs}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                if stopping():
+                    crew.stop()
+        except BaseException:  # a second Ctrl-C, or no room to write down how a run ended
+            crew.kill()
+            raise
+
+
+class _Crew:
+    """The processes that are at work, for those who wait for them and for the one who stops them."""
+
+    def __init__(
+        self, threads: int, slots: Sequence[str | None], *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]
+    ):
+        self.threads, self.seen, self.ended, self.stopping = threads, seen, ended, stopping
+        self.slots: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        for slot in slots:
+            self.slots.put(slot)
+        self.context = processes(threads)
+        self.lock, self.stopped, self.killed = threading.Lock(), False, False
+        self.at_work: dict[Any, Connection] = {}
+
+    def carry_out(self, job: Job) -> None:
+        """Start a process for `job`, unless no more are to start, and wait for it, whatever becomes of it."""
+        slot = self.slots.get()
+        try:
+            ours, theirs = self.context.Pipe()
+            process = self.context.Process(target=_train, args=(theirs, job, self.threads, slot), name=job.name)
+            with self.lock:
+                if self.stopped or self.stopping():
+                    return
+                process.start()
+                self.at_work[process] = ours
+            theirs.close()
+            outcome = self._listen(job, process, ours)
+            with self.lock:
+                del self.at_work[process]
+                ours.close()
+                self.ended(job, outcome)
+        finally:
+            self.slots.put(slot)
+
+    def _listen(self, job: Job, process: Any, connection: Connection) -> Outcome:
+        """Pass on what the process reports until it says how its run ended, or ends without a word."""
+        outcome = None
+        try:
+            while not isinstance(message := connection.recv(), Outcome):
+                self.seen(job, message)
+            outcome = message
+        except (EOFError, ConnectionError):
+            pass
+        process.join(_SECONDS_TO_LEAVE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        if outcome is None and self.killed:
+            return Outcome("interrupted", error="ended at once by a second Ctrl-C")
+        return outcome or _without_a_word(process.exitcode)
+
+    def stop(self) -> None:
+        """Ask every process to save and end; once is enough."""
+        with self.lock:
+            if self.stopped:
+                return
+            self.stopped = True
+            for connection in self.at_work.values():
+                with suppress(OSError):  # it has just ended
+                    connection.send("stop")
+
+    def kill(self) -> None:
+        """End every process at once."""
+        with self.lock:
+            self.stopped = self.killed = True
+            for process in self.at_work:
+                process.kill()
+
+
+def _without_a_word(exit_code: int) -> Outcome:
+    """The outcome of a run whose process ended before it could say one."""
+    if exit_code >= 0:
+        return Outcome("failed", error=f"its process left with exit code {exit_code}")
+    name = signal.Signals(-exit_code).name
+    cause = ", as a system out of memory does" if -exit_code == signal.SIGKILL else ""
+    return Outcome("killed", error=f"its process was killed by {name}{cause}")
+
+
+def processes(threads: int) -> Any:
+    """Where processes come from: a server that has imported torch already, where the system can fork one.
+
+    Its threads are limited before it imports anything, because torch and the libraries below it look only then.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    # The last one keeps an import from starting CUDA in the server, whose children could not use it any more.
+    wanted = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        if context.get_start_method() == "forkserver":
+            from multiprocessing import forkserver
+
+            context.set_forkserver_preload(["__main__", *_PRELOADED])
+            with _ctrl_c_ignored():  # also by the server, which would die of it while it imports
+                forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return context
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> None:
+    """What the process of a run does: all that it prints goes to the run's log, all that it reports to `connection`.
+
+    Only the sweep decides when it ends: a Ctrl-C reaches every process of the terminal. It asks through the
+    connection, and so does the sweep's own death. A second request changes nothing.
+    """
+    with suppress(OSError):  # `attempt` will say so
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with (job.folder / "train.log").open("ab") as file:
+            os.dup2(file.fileno(), sys.stdout.fileno())
+            os.dup2(file.fileno(), sys.stderr.fileno())
+    faulthandler.enable()  # a crash below Python leaves its place in the log
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA is first used
+    import torch
+
+    torch.set_num_threads(threads)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    lock = threading.Lock()
+
+    def send(message: Seen | Outcome) -> None:
+        try:
+            with lock:
+                connection.send(message)
+        except OSError:
+            pass  # the sweep is gone, and `stop_when_asked` knows it
+
+    def stop_when_asked() -> None:
+        with suppress(EOFError, OSError):
+            connection.recv()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with stop_request():
+        threading.Thread(target=stop_when_asked, daemon=True).start()
+        send(attempt(job, send))

@@ -1,0 +1,175 @@
+"""Runs of a sweep on a Ray cluster: `hydra.launcher.executor=ray`.
+
+Where a machine of the cluster sees the sweep's folder, its runs write there. Elsewhere they write to a temporary
+folder, and the files come back when the run has ended.
+"""
+
+import io
+import os
+import signal
+import sys
+import tarfile
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lrlab.errors import wrong
+from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+def on_ray(
+    jobs: Sequence[Job],
+    *,
+    threads: int,
+    gpus_per_run: float,
+    seen: Noticed,
+    ended: Ended,
+    stopping: Callable[[], bool],
+) -> None:
+    """Carry out `jobs` on the cluster at RAY_ADDRESS, or on one that is started here and ends with the sweep.
+
+    Ray decides how many run at a time: each takes `threads` CPUs and, on a cluster with GPUs, `gpus_per_run`.
+    """
+    ray = _import()
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+    marker = jobs[0].folder.absolute().parent / f".sweep-{uuid.uuid4().hex}"
+    marker.touch()
+    try:
+        board = ray.remote(num_cpus=0)(_Bulletin).remote()
+        gpus = gpus_per_run if ray.cluster_resources().get("GPU") else 0
+        # A process carries out one run only, and none is started again behind our back.
+        remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_calls=1, max_retries=0)(_train)
+        tasks, place = {}, _Place(Path.cwd(), marker)
+        for job in jobs:
+            placed = replace(job, folder=job.folder.absolute())
+            tasks[remote.remote(placed, threads, place, _pack(job.folder), board)] = job
+        _collect(ray, tasks, board, seen=seen, ended=ended, stopping=stopping)
+    finally:
+        marker.unlink(missing_ok=True)
+        if started_here:
+            ray.shutdown()
+
+
+def _import() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise wrong(
+            "hydra.launcher.executor",
+            got="ray, which is not installed",
+            allowed="processes, or ray where it is installed",
+            do="pip install 'lrlab[ray]'",
+        ) from error
+    return ray
+
+
+def _collect(
+    ray: Any, tasks: dict[Any, Job], board: Any, *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]
+) -> None:
+    """Hand over reports and outcomes as they come; once `stopping()`, cancel what has not begun and ask the others."""
+    by_name, begun, waiting, asked = {job.name: job for job in tasks.values()}, set(), list(tasks), False
+    while waiting:
+        done, waiting = ray.wait(waiting, num_returns=1, timeout=_SECONDS_BETWEEN_LOOKS)
+        for name, report in ray.get(board.collect.remote()):
+            begun.add(name)
+            if report is not None:
+                seen(by_name[name], report)
+        for task in done:
+            if (outcome := _outcome(ray, task, tasks[task])) is not None:
+                ended(tasks[task], outcome)
+        if stopping() and not asked:
+            asked = True
+            ray.get(board.stop.remote())
+            for task in waiting:
+                if tasks[task].name not in begun:
+                    ray.cancel(task)
+
+
+def _outcome(ray: Any, task: Any, job: Job) -> Outcome | None:
+    """How a task ended, with the files it sent back in place; None where it was cancelled before it began."""
+    try:
+        outcome, files = ray.get(task)
+    except ray.exceptions.TaskCancelledError:
+        return None
+    except ray.exceptions.OutOfMemoryError as error:
+        return Outcome("killed", error=f"out of memory ({str(error).splitlines()[0]})")
+    except ray.exceptions.RayError as error:
+        return Outcome("killed", error=f"its process died ({type(error).__name__}: {str(error).splitlines()[0]})")
+    if files is not None:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+            archive.extractall(job.folder, filter="data")
+    return outcome
+
+
+class _Bulletin:
+    """Where runs report and learn that they are to stop; lives in the cluster."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[str, Seen | None]] = []
+        self.stopped = False
+
+    def report(self, name: str, report: Seen | None) -> bool:
+        """Note a report; returns whether the run is to stop."""
+        self.reports.append((name, report))
+        return self.stopped
+
+    def collect(self) -> list[tuple[str, Seen | None]]:
+        reports, self.reports = self.reports, []
+        return reports
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the sweep was started: its current folder, and a file in its own that is seen where that is shared."""
+
+    current: Path
+    marker: Path
+
+
+def _train(
+    job: Job, threads: int, place: _Place, files: bytes | None, board: Any
+) -> tuple[Outcome | None, bytes | None]:
+    """What a process of the cluster does for one run; returns its files too where they would stay on that machine."""
+    import ray
+    import torch
+
+    torch.set_num_threads(threads)
+    if place.current.is_dir():  # the user's own classes, and data with a relative path
+        os.chdir(place.current)
+        sys.path.append(str(place.current))
+
+    def send(report: Seen | None) -> None:
+        if ray.get(board.report.remote(job.name, report)):
+            os.kill(os.getpid(), signal.SIGINT)  # noted by the run, which saves and ends
+
+    if ray.get(board.report.remote(job.name, None)):
+        return None, None
+    if place.marker.exists():
+        return attempt(job, send), None
+    with tempfile.TemporaryDirectory() as folder:
+        here = replace(job, folder=Path(folder))
+        if files is not None:
+            with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+                archive.extractall(folder, filter="data")
+        return attempt(here, send), _pack(Path(folder))
+
+
+def _pack(folder: Path) -> bytes | None:
+    """The files of a folder as an archive; None where there are none."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.add(folder, arcname=".")
+    return buffer.getvalue()

@@ -1,0 +1,198 @@
+"""`python train.py -m ...`: from what was typed to a sweep that is carried out, and what the user is told of it."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lrlab.config import compose, names
+from lrlab.config.arguments import key_of, value_of
+from lrlab.config.secrets import mask_overrides
+from lrlab.config.targets import chosen, fit_to_targets
+from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.runs import folders
+from lrlab.system import lock
+
+
+@dataclass(frozen=True)
+class Request:
+    """A sweep, as it was typed."""
+
+    typed: list[str]
+    overrides: list[str]  # what was typed, fitted to the classes it names, after those of a recipe
+    runs: list[list[str]]  # the overrides of each run; empty where only the sweeper knows them
+    fixed: list[str]  # keys that do not vary
+    config: DictConfig  # what the runs have in common
+    named: bool  # the user named the folder, so that the sweep can be continued
+    launcher: str
+    folder: Path
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether lrlab itself carries it out, without Hydra."""
+        return bool(self.runs) and self.launcher == "lrlab"
+
+    @property
+    def colour_by(self) -> str:
+        """The part of the runs' names that gets a colour a value in TensorBoard."""
+        keys = [key_of(override) for override in (self.runs or [self.overrides])[0]]
+        varying = [key for key in keys if key not in self.fixed and not key.startswith("hydra")]
+        return "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
+
+    @property
+    def in_words(self) -> str:
+        """How many runs, and of how many values of what."""
+        values: dict[str, set[str]] = {}
+        for run in self.runs:
+            for override in run:
+                values.setdefault(key_of(override), set()).add(override)
+        varying = [f"{key} ({len(several)})" for key, several in values.items() if len(several) > 1]
+        return f"{len(self.runs)} runs" + (f": {' x '.join(varying)}" if varying else "")
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with it."""
+        return self._command(self.typed)
+
+    @property
+    def saved_command(self) -> str:
+        """The same, as it may lie in a file."""
+        return self._command(mask_overrides(self.typed))
+
+    def _command(self, overrides: Sequence[str]) -> str:
+        typed = [override for override in overrides if key_of(override) != "sweep"]
+        if value_of(typed, "hydra.sweep.dir") is None:
+            typed.append(f"sweep={self.folder.name}")
+        from lrlab.system import distributed
+
+        return f"{distributed.command()} train.py -m {shlex.join(typed)}"
+
+
+def read_request(typed: list[str]) -> Request:
+    """What sweep was asked for. Raises UserError where it cannot be composed."""
+    overrides = fit_to_targets(typed)
+    launcher = value_of(typed, "hydra/launcher") or "lrlab"
+    runs: list[list[str]] = []
+    if value_of(typed, "hydra/sweeper") in (None, "basic"):  # only this one can say in advance what it will run
+        overrides = compose.with_recipe(overrides)
+        runs = compose.expand(overrides)
+    common = compose.without_sweeps(overrides)
+    if len([one for one in common if key_of(one) == "sweep"]) < len([one for one in typed if key_of(one) == "sweep"]):
+        raise wrong("sweep", got="several names", allowed="one name for one sweep", do="sweep=lr_study")
+    if (name := value_of(common, "sweep")) not in (None, "null"):
+        names.require_sweep_name(str(name))
+    fixed = names.fixed_keys(runs) if runs else [key_of(override) for override in common]
+    config = compose.compose(common)
+    HydraConfig.instance().set_config(config)
+    named = any(value_of(overrides, key) is not None for key in ("sweep", "hydra.sweep.dir"))
+    return Request(typed, overrides, runs, fixed, config, named, launcher, Path(config.hydra.sweep.dir))
+
+
+def carry_out(request: Request) -> None:
+    """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
+    from lrlab.comparison import results
+    from lrlab.sweeps import launch, plan, processes
+    from lrlab.system.disk import write_whole
+
+    settings = launch.read_settings(_plain(request.config.hydra.launcher))
+    if not settings.in_this_process and settings.executor == "processes":
+        processes.processes(settings.threads_per_run)  # imports torch while the runs are being checked
+    try:
+        with ExitStack() as stack:
+            if request.named and request.folder.is_dir():
+                stack.enter_context(lock.held(request.folder, what="sweeping"))
+                planned = check(request)
+            else:
+                planned, request = check(request), reserve(request)
+                stack.enter_context(lock.held(request.folder, what="sweeping"))
+                planned = plan.moved(planned, request.folder)
+            facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
+            write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
+            print(f"sweep      {request.in_words}", *launch.start_lines(planned, settings), sep="\n", flush=True)
+            outcomes = launch.carry_out(planned, settings)
+    except BaseException as stop:
+        if isinstance(stop, Interrupted):
+            print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
+        elif isinstance(stop, KeyboardInterrupt) and request.folder.is_dir():
+            print("stopped at once. To go on from the last complete epochs:", f"  {request.again}", sep="\n")
+        raise
+    show_result(request)
+    ended = {name: outcome.status for name, outcome in outcomes.items()}  # which a full disk may not have taken
+    if bad := plan.unfinished(planned, ended):
+        raise wrong(
+            str(request.folder),
+            got=f"{len(bad)} of {len(planned.jobs)} runs that did not finish ({plan.some(bad, most=6)})",
+            allowed="runs that finish",
+            do=f"mend the cause, and run just those: {request.again}",
+        )
+
+
+def check(request: Request) -> Any:
+    """Every run composed and checked, and compared with what the sweep's folder holds; nothing is written."""
+    from lrlab.sweeps import plan
+
+    jobs, own_names = [], value_of(request.overrides, "hydra.sweep.subdir") is None
+    for number, run in enumerate(request.runs):
+        config = compose.compose(run)
+        name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(config, number)
+        task = [override for override in run if not key_of(override).startswith("hydra")]
+        choices = chosen(config, task)
+        typed = [override for override in task if not override.startswith("~")]
+        jobs.append(plan.make_job(config, typed, request.folder, name, choices))
+    planned = plan.plan(jobs, request.folder)
+    if not request.is_ours and [job.name for job in planned.jobs] != [job.name for job in jobs]:
+        raise wrong(
+            "hydra/launcher",
+            got=f"{request.launcher}, for a sweep whose runs have the names of an earlier command",
+            allowed="lrlab, which finds them by their settings",
+            do="the command that began it, or hydra/launcher=lrlab",
+        )
+    return planned
+
+
+def reserve(request: Request) -> Request:
+    """The request with a folder that exists: the one that the user named, or a new one."""
+    if request.named:
+        request.folder.mkdir(parents=True, exist_ok=True)
+        return request
+    return replace(request, folder=folders.reserve(request.folder))
+
+
+def show_result(request: Request) -> None:
+    """The comparison of the runs that are finished, in the terminal and as results.csv, and where to see more."""
+    from lrlab.comparison import contests, results, text
+    from lrlab.runs.display import tensorboard_hint
+
+    try:
+        found = results.find([request.folder])
+        results.write(request.folder, found)
+        compared = contests.compare(found)
+        compared.left_out += results.not_begun([request.folder], found)
+        print("", *text.lines(compared), sep="\n")
+        print(f"more: python -m lrlab.compare {shlex.quote(str(_shortest(request.folder)))}")
+    except UserError as error:  # no run is finished
+        print(error)
+    print("LR and loss side by side:")
+    print(*(f"  {line}" for line in tensorboard_hint(_shortest(request.folder), colour_by=request.colour_by)), sep="\n")
+
+
+def folder_name(config: DictConfig, number: int) -> str:
+    """The name of run `number`'s folder, as Hydra's settings say."""
+    with open_dict(config.hydra.job):
+        config.hydra.job.id, config.hydra.job.num = str(number), number
+    HydraConfig.instance().set_config(config)
+    return str(config.hydra.sweep.subdir)
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    return {str(key): value for key, value in dict(OmegaConf.to_object(node)).items() if key != "_target_"}  # type: ignore[arg-type]
+
+
+def _shortest(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

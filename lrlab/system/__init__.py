@@ -1,0 +1,1 @@
+"""What the machine offers: processes, disks, locks, signals, random numbers, memory."""

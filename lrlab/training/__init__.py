@@ -1,0 +1,1 @@
+"""The loop, without files and without a config."""

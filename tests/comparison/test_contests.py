@@ -1,0 +1,314 @@
+"""What is compared with what, which LR is a schedule's best, and what is claimed: on runs whose truth is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lrlab.comparison.candidates import reached
+from lrlab.comparison.contests import compare
+from lrlab.comparison.results import Epoch, Result
+from lrlab.errors import UserError
+
+
+def run(name: str, accuracy: float = 0.9, *, loss: float = 0.5, status: str = "finished", **settings) -> Result:
+    """A run as its folder would tell it, with `scheduler`, `lr`, `seed` and other settings."""
+    scheduler = settings.pop("scheduler", "step")
+    known = {
+        "data.name": "digits",
+        "model.width": 16,
+        "optimizer.lr": settings.pop("lr", 0.1),
+        "scheduler._target_": scheduler,
+        "seed": settings.pop("seed", 0),
+        "trainer.epochs": settings.pop("epochs", 2),
+        **settings,
+    }
+    metrics = {"val_loss": loss, "val_accuracy": accuracy, "train_loss": loss, "train_accuracy": accuracy}
+    best = {"best_val_loss": loss, "best_val_accuracy": accuracy}
+    choices = {"data": "digits", "model": "cnn", "optimizer": "sgd", "scheduler": scheduler}
+    history = [
+        Epoch(0, 10, 0.1, 1.0, 0.5, 2 * loss, accuracy / 2, 1.0),
+        Epoch(1, 20, 0.05, loss, accuracy, loss, accuracy, 1.0),
+    ]
+    summary = {"status": status, "seconds": 2.0, "choices": choices, **metrics, **best}
+    return Result(name, Path(name), known, summary, history)
+
+
+def grid(table: dict[str, dict[float, list[float]]], **settings) -> list[Result]:
+    """Runs from accuracies by scheduler, LR and seed."""
+    return [
+        run(f"{scheduler},{lr},{seed}", value, scheduler=scheduler, lr=lr, seed=seed, **settings)
+        for scheduler, by_lr in table.items()
+        for lr, values in by_lr.items()
+        for seed, value in enumerate(values)
+    ]
+
+
+def only(results, **settings):
+    """The one contest of `results`."""
+    [contest] = compare(results, **settings).contests
+    return contest
+
+
+def test_each_schedule_is_judged_at_its_own_best_lr():
+    contest = only(grid({"step": {0.1: [0.8, 0.8], 0.2: [0.9, 0.9]}, "cosine": {0.1: [0.85, 0.85], 0.2: [0.5, 0.5]}}))
+    assert {one.name: one.best_lr for one in contest.candidates} == {"step": 0.2, "cosine": 0.1}
+    assert [one.name for one in contest.candidates] == ["step", "cosine"]
+    [against] = contest.against
+    assert (against.name, against.reference) == ("step", "cosine")
+    assert against.difference.mean.value == pytest.approx(0.05)
+
+
+def test_of_a_loss_the_lowest_is_the_best():
+    results = [run(f"{lr}", lr=lr, loss=loss) for lr, loss in ((0.1, 0.5), (0.2, 0.3), (0.3, 0.4))]
+    assert only(results, metric="val_loss").candidates[0].best_lr == 0.2
+
+
+def test_differences_are_paired_by_seed_and_only_seeds_that_both_have_count():
+    results = grid({"cosine": {0.1: [0.5, 0.6, 0.7, 0.8]}, "step": {0.1: [0.6, 0.7, 0.8]}})
+    [against] = only(results).against
+    assert against.difference.mean.seeds == 3
+    assert against.difference.mean.value == pytest.approx(0.1)
+
+
+def test_an_lr_at_which_a_seed_diverged_cannot_win_by_its_survivors():
+    results = grid({"step": {0.1: [0.80, 0.80, 0.80], 0.5: [0.95, 0.95]}})
+    results.append(run("lost", status="diverged", lr=0.5, seed=2))
+    contest = only(results)
+    assert contest.candidates[0].best_lr == 0.1
+    assert "step: 2 of 3 runs at LR 0.5 finished; it cannot be the best LR" in contest.warnings
+    survivors = only([*results, run("too", status="diverged", lr=0.1, seed=3)])
+    assert any("survivors" in warning for warning in survivors.warnings)
+
+
+def test_one_seed_at_another_lr_cannot_win_against_many():
+    results = [*grid({"step": {0.1: [0.95] * 4, 1.0: [0.99]}}), run("lost", status="diverged", lr=0.1, seed=4)]
+    assert only(results).candidates[0].best_lr == 0.1
+    fewer = only(grid({"step": {0.1: [0.95] * 3, 1.0: [0.5] * 4}}))
+    assert fewer.candidates[0].best_lr == 1.0
+    assert "step: 3 of 4 runs at LR 0.1 finished; it cannot be the best LR" in fewer.warnings
+
+
+def test_a_run_that_failed_and_was_run_again_elsewhere_is_not_missing():
+    results = [*grid({"step": {0.1: [0.9] * 3, 0.2: [0.5] * 3}}), run("lost", status="killed", lr=0.1, seed=2)]
+    contest = only(results)
+    assert contest.candidates[0].best_lr == 0.1
+    assert not any("finished" in warning for warning in contest.warnings)
+
+
+def test_a_run_that_was_extended_is_no_seed_of_one_planned_for_all_epochs():
+    extended = run("extended", seed=1)
+    extended.summary["extended_from"] = 1
+    names = sorted(candidate.name for candidate in only([run("whole"), extended]).candidates)
+    assert names == ["step", "step, extended from 1 epochs"]
+
+
+def test_settings_that_only_happen_to_go_with_the_seed_or_the_lr_are_never_pooled():
+    by_seed = [
+        run(f"{gamma},{seed}", seed=seed, **{"scheduler.gamma": gamma})
+        for gamma, seeds in ((0.5, (0, 1, 2)), (0.9, (3, 4, 5)))
+        for seed in seeds
+    ]
+    assert sorted(one.name for one in only(by_seed).candidates) == ["step, gamma=0.5", "step, gamma=0.9"]
+    by_lr = [run(f"{lr}", lr=lr, **{"scheduler.gamma": gamma}) for lr, gamma in ((0.1, 0.5), (0.2, 0.9))]
+    assert len(only(by_lr).candidates) == 2
+    noise = [run(f"{seed}", seed=seed, **{"scheduler.lr_lambda.seed": seed}) for seed in (0, 1)]
+    assert [one.name for one in only(noise).candidates] == ["step"]
+
+
+def test_an_lr_of_one_is_an_lr_of_one():
+    comparison = compare([run("a", lr=1, seed=0), run("b", lr=1.0, seed=0), run("c", lr=1.0, seed=1)])
+    assert comparison.left_out == [("b", "the same run as a")]
+    assert sorted(comparison.contests[0].candidates[0].runs[1.0]) == [0, 1]
+
+
+def test_schedules_without_a_common_seed_are_named():
+    results = [run(f"s{s}", scheduler="step", seed=s) for s in (0, 1, 2)]
+    results += [run(f"c{s}", scheduler="cosine", seed=s) for s in (7, 8, 9)]
+    contest = only(results)
+    assert contest.against == []
+    assert "step and cosine have no seed in common, so their difference is not judged" in contest.warnings
+
+
+def test_runs_that_were_computed_differently_are_named():
+    other = run("other", seed=1)
+    other.summary["versions"] = {"torch": "2.11.0"}
+    contest = only([run("a"), other])
+    assert any("not all computed alike: torch 2.11.0 (1 runs), None (1 runs)" in one for one in contest.warnings)
+
+
+@pytest.mark.parametrize("key", ["best_val_accuracy", "seconds", "val_loss"])
+def test_a_run_that_lacks_a_number_is_left_out(key):
+    odd = run("odd", seed=1)
+    odd.summary[key] = None
+    assert compare([run("a"), odd]).left_out == [("odd", f"its files are missing or damaged (no {key})")]
+
+
+def test_an_optimizer_without_an_lr_has_the_one_it_began_with():
+    odd = run("odd")
+    del odd.settings["optimizer.lr"]
+    assert only([odd]).candidates[0].best_lr == 0.1
+
+
+def test_a_schedule_of_which_no_run_finished_is_named():
+    results = [*grid({"step": {0.1: [0.8]}}), run("lost", status="failed", scheduler="wild")]
+    comparison = compare(results)
+    assert "wild: none of its 1 runs finished" in comparison.contests[0].warnings
+    assert comparison.left_out == [("lost", "failed")]
+
+
+def test_other_data_models_and_doubles_are_left_out_by_name():
+    results = [
+        *grid({"step": {0.1: [0.8, 0.9]}}),
+        run("other", **{"data.name": "mnist", "seed": 0}),
+        run("wide", **{"model.width": 32, "seed": 1}),
+        run("again", 0.7, seed=0),
+    ]
+    comparison = compare(results)
+    assert dict(comparison.left_out) == {
+        "other": "other data or model: data.name=mnist",
+        "wide": "other data or model: model.width=32",
+        "again": "the same run as step,0.1,0",
+    }
+    assert comparison.contests[0].candidates[0].mean("val_accuracy").seeds == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ("running", "not finished: it still runs, or was killed"),
+        ("interrupted", "interrupted"),
+        ("killed", "killed"),
+    ],
+)
+def test_what_is_not_finished_is_left_out_with_the_reason(status, why):
+    assert compare([run("a"), run("b", status=status, seed=1)]).left_out == [("b", why)]
+
+
+def test_budgets_are_compared_each_by_itself():
+    comparison = compare(grid({"step": {0.1: [0.8]}}, epochs=2) + grid({"cosine": {0.1: [0.9]}}, epochs=20))
+    assert [contest.epochs for contest in comparison.contests] == [2, 20]
+    assert [[one.name for one in contest.candidates] for contest in comparison.contests] == [["step"], ["cosine"]]
+
+
+def test_a_schedule_with_other_settings_is_another_candidate_named_by_them():
+    results = [
+        run(f"{gamma},{seed}", seed=seed, **{"scheduler.gamma": gamma}) for gamma in (0.1, 0.5) for seed in (0, 1)
+    ]
+    assert sorted(one.name for one in only(results).candidates) == ["step, gamma=0.1", "step, gamma=0.5"]
+
+
+def test_a_setting_that_follows_the_base_lr_makes_no_other_candidate():
+    results = [run(f"{lr}", lr=lr, **{"scheduler.max_lr": 2 * lr}) for lr in (0.1, 0.2)]
+    [candidate] = only(results).candidates
+    assert (candidate.name, sorted(candidate.runs)) == ("step", [0.1, 0.2])
+
+
+def test_warnings_name_an_edge_one_lr_few_seeds_and_unequal_grids():
+    edge = only(grid({"step": {0.1: [0.8] * 3, 0.2: [0.9] * 3}, "cosine": {0.1: [0.9] * 3, 0.2: [0.8] * 3}}))
+    assert any("step: its best LR 0.2 is the highest" in one and "lr=0.4)" in one for one in edge.warnings)
+    assert any("cosine: its best LR 0.1 is the lowest" in one and "lr=0.05)" in one for one in edge.warnings)
+    single = only(grid({"step": {0.1: [0.8] * 3}, "cosine": {0.1: [0.9] * 3}}))
+    assert any("one base LR only" in one for one in single.warnings)
+    few = only(grid({"step": {0.1: [0.8] * 2}, "cosine": {0.1: [0.9] * 3}}))
+    assert any(one.endswith("say nothing about the noise: step") for one in few.warnings)
+    unequal = only(grid({"step": {0.1: [0.8] * 3}, "cosine": {0.1: [0.9] * 3, 0.2: [0.8] * 3}}))
+    assert any("not run with the same base LRs: cosine 0.1, 0.2; step 0.1" in one for one in unequal.warnings)
+    table = {0.1: [0.7] * 3, 0.2: [0.9] * 3, 0.4: [0.8] * 3}
+    middle = only([*grid({"a": table}), *grid({"b": table}, loss=0.4)])
+    assert middle.warnings == []
+
+
+def test_two_names_of_one_training_are_told():
+    same = only(grid({name: {0.1: [0.7, 0.8, 0.9]} for name in ("step", "constant")}))
+    assert "constant and step are the same training: the same LR and losses in every epoch" in same.warnings
+    three = only(grid({name: {0.1: [0.7]} for name in ("step", "constant", "cosine")}))
+    assert any(one.startswith("constant, cosine and step are the same training") for one in three.warnings)
+    other = only([*grid({"step": {0.1: [0.7, 0.8]}}), run("b", 0.7, scheduler="constant", lr=0.1, seed=1, loss=0.6)])
+    assert not any("same training" in one for one in other.warnings)
+
+
+def test_epochs_to_a_target_count_from_one_and_say_who_never_got_there():
+    contest = only([run("a", 0.9), run("b", 0.5, seed=1)], target=0.6)
+    found = reached(contest.candidates[0], contest.target)
+    assert (found.epochs, found.reached, found.seeds) == (2, 1, 2)
+    assert reached(contest.candidates[0], 0.99).epochs is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "metric", "sentence"),
+    [
+        ([0.92, 0.93, 0.91, 0.92, 0.92], "val_accuracy", "cosine beats step by 2.00 ± 0.88 points (5 seeds)"),
+        ([0.88, 0.87, 0.89, 0.88, 0.88], "val_accuracy", "cosine is worse than step by 2.00 ± 0.88 points (5 seeds)"),
+        ([0.92, 0.93, 0.91, 0.92, 0.92], "val_loss", "cosine is worse than step by 0.0200 ± 0.0088 (5 seeds)"),
+        (
+            [0.95, 0.86, 0.91, 0.87, 0.93],
+            "val_accuracy",
+            "5 seeds cannot tell cosine and step apart (difference 0.40 ± 4.78 points); about 728 would",
+        ),
+        (
+            [0.95, 0.95],
+            "val_accuracy",
+            "2 seeds cannot tell cosine and step apart (difference 5.00 ± 0.00 points); "
+            "at least 3 are needed to judge the noise",
+        ),
+        (
+            [0.95] * 4,
+            "val_accuracy",
+            "4 seeds cannot tell cosine and step apart (difference 5.00 ± 0.00 points): "
+            "it is the same with every seed, so the noise is unknown",
+        ),
+    ],
+)
+def test_the_sentence_says_what_can_be_claimed(ours, metric, sentence):
+    values = {"cosine": ours, "step": [0.9] * len(ours)}
+    results = [
+        run(f"{name}{seed}", value, loss=value, scheduler=name, seed=seed)
+        for name, several in values.items()
+        for seed, value in enumerate(several)
+    ]
+    assert only(results, metric=metric, reference="step").against[0].sentence == sentence
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(UserError, match=r"got 1 runs of which none is finished \(diverged\)"):
+        compare([run("a", status="diverged")])
+    with pytest.raises(UserError, match=r"compare\.reference: got 'cosin'; allowed: cosine, step; do: .*=cosine"):
+        compare(grid({"step": {0.1: [0.8]}, "cosine": {0.1: [0.8]}}), reference="cosin")
+
+
+def simulate(generator, effects: dict[str, float], lrs: tuple[float, ...], seeds: int, noise: float):
+    """A sweep with planted effects on accuracy; seeds share a part of their noise, as seeds of a real sweep may."""
+    shared = generator.normal(0, noise, seeds)
+    return grid(
+        {
+            name: {lr: list(0.9 + effect + shared + generator.normal(0, noise, seeds)) for lr in lrs}
+            for name, effect in effects.items()
+        }
+    )
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_intervals_cover_planted_differences_and_no_difference_is_rarely_claimed(seeds):
+    generator, sweeps = np.random.default_rng(2026), 1000
+    planted = {"constant": 0.0, "same": 0.0, "better": 0.01, "worse": -0.02}
+    covered, total, false_claims = 0, 0, 0
+    for _ in range(sweeps):
+        contest = only(simulate(generator, planted, (0.1,), seeds, noise=0.01))
+        for against in contest.against:
+            interval = against.difference.mean
+            covered += abs(interval.value - planted[against.name]) <= interval.half_width
+            total += 1
+        same = next(one for one in contest.against if one.name == "same")
+        false_claims += "cannot tell" not in same.sentence
+    assert 0.93 <= covered / total <= 0.97
+    assert false_claims / sweeps <= 0.05
+
+
+def test_among_many_equal_schedules_any_claim_is_rare_although_each_chose_its_best_lr():
+    generator, sweeps, false_claims = np.random.default_rng(7), 300, 0
+    for _ in range(sweeps):
+        equal = dict.fromkeys(["constant", "a", "b", "c", "d", "e"], 0.0)
+        contest = only(simulate(generator, equal, (0.03, 0.1, 0.3), 5, noise=0.01))
+        false_claims += any("cannot tell" not in against.sentence for against in contest.against)
+    assert false_claims / sweeps <= 0.05

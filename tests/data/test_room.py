@@ -1,0 +1,78 @@
+"""Images are kept in the first place with room for both splits, or in none; a place that was asked for, or an error."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lrlab.data import room, splits
+from lrlab.errors import UserError
+from lrlab.system import distributed
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+MAYBE_RANDOM = [(torch.zeros(3, 6, 5).byte(), 0)] * 10
+FIXED = splits.Fixed(MAYBE_RANDOM, "ten black images")
+
+
+def choose(wanted: str, *datasets, device: torch.device = CPU, budget: int | None = None) -> room.Choice:
+    return room.choose(datasets, (3, 6, 5), cache=wanted, budget_bytes=budget, folder=Path("cache"), device=device)
+
+
+def test_auto_takes_the_first_place_with_room_for_both_splits(monkeypatch):
+    size = 2 * 10 * 90
+    free = {"device": 2 * size, "memory": 2 * size, "disk": 2 * size}
+    monkeypatch.setattr(room, "_free_bytes", lambda place, _folder, _device: free[place])
+    for place in ("device", "memory", "disk"):
+        assert choose("auto", FIXED, FIXED, device=CUDA) == (place, size)
+        free[place] -= 1  # half of it is too little now
+    assert choose("auto", FIXED, FIXED, device=CUDA) == ("none", size)
+    assert choose("auto", FIXED, FIXED, device=CUDA, budget=size).place == "device"
+    assert choose("auto", FIXED, FIXED, budget=size).place == "memory"  # the device's memory is this memory
+    assert choose("device", FIXED, FIXED, budget=size).place == "memory"
+    assert choose("none", FIXED, FIXED).place == "none"
+
+
+@pytest.mark.parametrize("place", ["device", "memory", "disk"])
+def test_a_place_that_is_too_small_is_an_error(monkeypatch, place):
+    message = rf"data\.cache: got {place}, for images of 1\.8 kB; allowed: at most {{}}; do: data\.cache=auto, or "
+    with pytest.raises(UserError, match=message.format(r"1\.8 kB, what data\.cache_bytes allows")):
+        choose(place, FIXED, FIXED, budget=1799)
+    monkeypatch.setattr(room, "_free_bytes", lambda *_: 1000)
+    with pytest.raises(UserError, match=message.format(r"0\.5 kB, half of what is free there")):
+        choose(place, FIXED, FIXED)
+
+
+def test_what_is_free_is_known_here():
+    for place in ("device", "memory", "disk"):
+        assert room._free_bytes(place, Path("not/there/yet"), CPU) > 1_000_000
+
+
+def test_what_may_be_random_is_kept_only_on_request():
+    assert choose("auto", FIXED, FIXED).place == "memory"
+    assert choose("auto", FIXED, MAYBE_RANDOM).place == "none"
+    assert choose("memory", FIXED, MAYBE_RANDOM).place == "memory"
+
+
+def test_floats_are_not_kept():
+    floats = splits.Fixed([(torch.zeros(3, 6, 5), 0)] * 10, "ten black images")
+    assert choose("auto", floats).place == "none"
+
+
+def test_each_rank_of_a_machine_keeps_its_own(monkeypatch):
+    monkeypatch.setattr(room, "_free_bytes", lambda place, *_: 2 * 2 * 900 if place != "disk" else 0)
+    for ranks, place in ((2, "memory"), (3, "none")):
+        monkeypatch.setattr(distributed, "local_ranks", lambda ranks=ranks: ranks)
+        assert choose("auto", FIXED).place == place
+
+
+def test_what_is_on_disk_already_needs_no_room(monkeypatch):
+    monkeypatch.setattr(room, "_free_bytes", lambda *_: 0)
+    with pytest.raises(UserError, match=r"data\.cache: got disk"):
+        choose("disk", FIXED)
+    file = room.file_on_disk(FIXED, (3, 6, 5), Path("cache"))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(room.size_on_disk(FIXED, (3, 6, 5))))
+    assert choose("disk", FIXED).place == "disk"
+    assert choose("auto", FIXED).place == "disk"
+    file.write_bytes(b"cut short")
+    assert choose("auto", FIXED).place == "none"

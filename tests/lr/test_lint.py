@@ -1,0 +1,107 @@
+"""Curves that hardly anyone means are warned about in one line with key and cure; what is meant is not."""
+
+import re
+
+import pytest
+from support import summary
+
+from lrlab.config import compose
+from lrlab.config.prepare import plan_only
+from lrlab.config.targets import fit_to_targets
+from lrlab.errors import UserError
+
+WARNINGS = {
+    # the floor is never reached
+    "scheduler=cosine scheduler.T_max=200%": r"scheduler\.T_max: 40 epochs are longer than its 20 epochs, so the floor is never reached; scheduler\.T_max=100%",
+    "scheduler=linear scheduler.total_iters=21": r"scheduler\.total_iters: 21 epochs .* never reached; scheduler\.total_iters=100%",
+    "scheduler=onecycle scheduler.total_steps=700": r"scheduler\.total_steps: 700 steps .* its 460 steps, .* never reached",
+    "scheduler=warmup_cosine scheduler.lr_lambda.total=150%": r"scheduler\.lr_lambda\.total: 690 steps .* never reached",
+    "scheduler=cosine_restarts scheduler.T_0=30": r"scheduler\.T_0: 30 epochs .* never reached",
+    # the first update has LR 0
+    "scheduler=warmup_cosine scheduler.lr_lambda.start=0": r"the LR of the first step is 0, .*; scheduler\.lr_lambda\.start=null",
+    "scheduler=cyclic scheduler.base_lr=0": r"the LR of the first step is 0, which trains nothing; start the warm-up above 0",
+    # a milestone never fires
+    "scheduler=multistep scheduler.milestones=[10,30,40]": r"scheduler\.milestones: 30, 40 never fires in its 20 epochs; an earlier one, or a longer run",
+    "scheduler=step scheduler.step_size=20": r"scheduler\.step_size: 20 never fires",
+    "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[30ep]": r"scheduler\.lr_lambda\.then\.milestones: 690 never",
+    "scheduler=plateau scheduler.patience=20": r"scheduler\.patience: 20 never fires",
+    "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[45%,96%]": r"then\.milestones: 442 never fires in its 437 steps",
+    "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[200%,0.0]]": r"knots: 920 steps .* last knot is never reached",
+    "scheduler=sequence scheduler.lr_lambda.schedules.fall._target_=lrlab.schedules.step scheduler.lr_lambda.schedules.fall.step_size=60%": r"fall\.step_size: 276 never fires in its 230 steps",
+    "optimizer.groups.head.delay=200%": r"optimizer\.groups\.head: its LR is 0 throughout; a shorter delay",
+    "scheduler.eta_min=0.1": r"scheduler\.eta_min: 0\.1 is above the first LR, 0\.02, so the LR rises",
+    # the LR rises at the end
+    "scheduler=cosine scheduler.T_max=75%": r"the LR rises at the end, from 0 in epoch 15 to 0\.00\d+; scheduler\.T_max=100%",
+    "scheduler=cosine_bounce scheduler.T_max=50%": r"the LR rises at the end, from 0 in epoch 10 to 0\.0195; scheduler\.T_max=100%",
+    "scheduler=cosine_restarts scheduler.T_0=19": r"the LR rises at the end, from .* in epoch 18 to 0\.02; ",
+    "scheduler=cosine_restarts scheduler.T_0=18": r"the run ends in mid-cycle, up from .* in epoch 17 to 0\.019\d; choose a period",
+    # more than half the updates below 1 % of the peak
+    "scheduler=exponential scheduler.gamma=0.5": r"13 of 20 epochs have less than 1 % of the highest LR, 0\.02; let it fall later",
+    "scheduler=linear scheduler.end_factor=0.0 scheduler.total_iters=5": r"15 of 20 epochs have less than 1 %",
+    "scheduler=lambda scheduler.lr_lambda.value=0.0": r"the LR is 0 throughout",
+    # an optimizer that anneals by itself
+    "optimizer._target_=torch.optim.Adafactor": r"optimizer: Adafactor anneals its steps by itself, .*; scheduler=constant",
+}
+MEANT = [
+    "scheduler=fractal_chebyshev trainer.epochs=10",
+    "scheduler=constant optimizer._target_=torch.optim.Adafactor",
+    "scheduler=cosine scheduler.T_max=95%",
+    "scheduler=linear scheduler.start_factor=0.1 scheduler.end_factor=1.0 scheduler.total_iters=5",
+    "scheduler=multistep scheduler.milestones=[10,19]",
+    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=7",
+    "scheduler=noisy_cosine scheduler.lr_lambda.amount=1.0",
+    "scheduler=fractal_chebyshev",
+    "scheduler=warmup_constant",
+]
+ERRORS = {
+    # a level that is written as a duration, a length that is not whole
+    "scheduler=step scheduler.gamma=50%": r"scheduler\.gamma: got '50%', a duration; allowed: a number; do: scheduler\.gamma=0\.5",
+    "scheduler=lambda scheduler.lr_lambda.value=50%": r"scheduler\.lr_lambda\.value: got '50%', a duration",
+    "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,100%],[100%,10%]]": r"knots: got '100%', a duration; .*: 1 in place",
+    "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[0.5,0.1]]": r"knots: got 0\.5; allowed: a whole number of steps",
+    "scheduler=warmup_cosine scheduler.lr_lambda.steps=2.5": r"lr_lambda\.steps: got 2\.5; allowed: a whole number of steps",
+    "scheduler=warmup_cosine scheduler.lr_lambda.steps=0.1": r"lr_lambda\.steps: got 0\.1; .*; do: scheduler\.lr_lambda\.steps=10%",
+    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=1000": r"scheduler: cycles: got 1000; allowed: above 0, at most 460",
+    "optimizer=adam optimizer.schedule.momentum={_target_:lrlab.schedules.constant,value:1.2}": r"a planned momentum of 1\.08 .*0 to 1",
+    "scheduler=step scheduler.gamma=-1.0": r"scheduler: got a planned LR of -0\.02 in epoch 6; allowed: finite and not negative",
+    "scheduler=exponential scheduler.gamma=1e300": r"scheduler: got a planned LR of inf in epoch 3",
+    "scheduler=lambda scheduler.lr_lambda.value=nan": r"scheduler\.lr_lambda\.value: got nan; allowed: a number",
+    "scheduler=multistep scheduler.milestones=[2.5]": r"scheduler\.milestones: got 2\.5; allowed: a whole number of epochs",
+    "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: an integer",
+    "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR fails after step \d+ .*; allowed: a scheduler that lasts 460 steps",
+    "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler: decay: got 455 in stretches between 23, 460; allowed: at least 1",
+    "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler: upper_bound: got 230; allowed: at least total, 460",
+    "scheduler=sequence scheduler.lr_lambda.milestones=[100%]": r"scheduler: milestones: got \[460\]; allowed: rising",
+    "scheduler=product scheduler.lr_lambda.schedules.cycles.growth=0.5": r"scheduler: growth: got 0\.5; allowed: a number from 1",
+}
+
+
+def plan(typed):
+    return plan_only(compose.compose(fit_to_targets(typed.split())))
+
+
+@pytest.mark.parametrize("typed", WARNINGS)
+def test_what_hardly_anyone_means_is_one_line_with_key_and_cure(typed):
+    found = plan(typed)[1]
+    assert len(found) == 1, found
+    assert re.search(WARNINGS[typed], found[0]), found[0]
+    assert "\n" not in found[0]
+
+
+@pytest.mark.parametrize("typed", MEANT)
+def test_what_may_be_meant_is_left_alone(typed):
+    assert plan(typed)[1] == []
+
+
+@pytest.mark.parametrize("typed", ERRORS)
+def test_what_cannot_be_trained_is_an_error(typed):
+    with pytest.raises(UserError, match=ERRORS[typed]):
+        plan(typed)
+
+
+def test_a_warning_is_printed_at_the_start_of_the_run_and_kept(command, tmp_path):
+    done = command("scheduler=multistep", "scheduler.milestones=[1,9]", "trainer.epochs=2")
+    assert done.code == 0
+    assert "warning: scheduler.milestones: 9 never fires in its 2 epochs; an earlier one, or a longer run" in done.out
+    [folder] = (tmp_path / "outputs" / "runs").iterdir()
+    assert len(summary(folder)["warnings"]) == 1

@@ -1,0 +1,175 @@
+"""A checkpoint is whole or absent, runs no code, and is refused where it does not fit."""
+
+import os
+import pickle
+import random
+import zipfile
+
+import pytest
+import torch
+
+from lrlab.errors import UserError
+from lrlab.runs import checkpoint
+
+CONTENTS = {"state": {"weights": torch.arange(5.0)}, "config": {"seed": 1}, "name": "x", "none": None, "pair": (1, 2.5)}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "checkpoints" / "last.pt"
+    checkpoint.save(path, CONTENTS)
+    return path
+
+
+def test_contents_come_back_as_they_were(path):
+    loaded = checkpoint.load(path)
+    assert torch.equal(loaded.pop("state")["weights"], CONTENTS["state"]["weights"])
+    assert loaded == {
+        "lrlab": checkpoint.FORMAT,
+        **{name: value for name, value in CONTENTS.items() if name != "state"},
+    }
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+
+
+class Unsavable:
+    def __reduce__(self):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_save_that_fails_leaves_the_old_checkpoint_and_nothing_else(path):
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, {"state": torch.zeros(1000), "bad": Unsavable()})
+    assert checkpoint.load(path)["name"] == "x"
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+
+
+def test_the_file_is_on_the_disk_before_it_is_renamed_and_the_folder_after(path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, original=original: (calls.append(name), original(*a))[1])
+    checkpoint.save(path, CONTENTS)
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_a_run_folder_means_its_last_checkpoint(path):
+    assert checkpoint.find(str(path.parent.parent)) == path
+    assert checkpoint.find(str(path)) == path
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"resume: got .*nothing\.pt, which does not exist; .*; do: "):
+        checkpoint.find(str(tmp_path / "nothing.pt"))
+    with pytest.raises(UserError, match=r"a folder without checkpoints/last\.pt"):
+        checkpoint.find(str(tmp_path))
+
+
+def no_links(*_: object) -> None:
+    raise OSError("this file system has none")
+
+
+def test_the_one_before_stays_and_is_never_missing(path, monkeypatch):
+    before = path.with_name("previous.pt")
+    checkpoint.save(path, {**CONTENTS, "name": "second"}, before=before)
+    assert [checkpoint.load(file)["name"] for file in (path, before)] == ["second", "x"]
+    monkeypatch.setattr(os, "link", no_links)
+    checkpoint.save(path, {**CONTENTS, "name": "third"}, before=before)
+    assert [checkpoint.load(file)["name"] for file in (path, before)] == ["third", "second"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["last.pt", "previous.pt"]
+
+
+def test_where_there_is_no_last_one_the_one_before_is_meant(path):
+    path.rename(path.with_name("previous.pt"))
+    assert checkpoint.find(str(path.parent.parent)).name == "previous.pt"
+
+
+def test_every_flipped_bit_is_found_and_the_one_before_used(path):
+    before, told = path.with_name("previous.pt"), []
+    checkpoint.save(path, {**CONTENTS, "name": "second"}, before=before)
+    whole, draw = path.read_bytes(), random.Random(0)
+    for bit in draw.sample(range(8 * len(whole)), 500):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(checkpoint.Damaged, match=r"last\.pt, which cannot be read \("):
+            checkpoint.load(path)
+        used, contents = checkpoint.latest(str(path.parent.parent), told.append)
+        assert (used, contents["name"]) == (before, "x")
+    assert len(told) == 500
+    assert told[0].endswith("; previous.pt, the one before it, is used instead")
+    assert "\n" not in told[0]
+
+
+def test_every_truncation_is_found(path):
+    whole = path.read_bytes()
+    for length in random.Random(0).sample(range(len(whole)), 100):
+        path.write_bytes(whole[:length])
+        with pytest.raises(checkpoint.Damaged):
+            checkpoint.load(path)
+
+
+def test_without_a_whole_one_or_for_a_file_that_was_named_there_is_no_other(path):
+    before = path.with_name("previous.pt")
+    checkpoint.save(path, CONTENTS, before=before)
+    path.write_bytes(b"")
+    with pytest.raises(checkpoint.Damaged):
+        checkpoint.latest(str(path), print)
+    before.write_bytes(b"")
+    with pytest.raises(checkpoint.Damaged, match=r"previous\.pt"):
+        checkpoint.latest(str(path.parent.parent), print)
+
+
+def test_torch_reads_a_checkpoint_as_its_own(path):
+    assert torch.load(path, weights_only=True)["name"] == "x"
+    with zipfile.ZipFile(path) as file:
+        assert file.testzip() is None
+        assert file.comment.startswith(b"lrlab sha256 ")
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_refused(path, share):
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UserError, match=r"which cannot be read .*; do: try another one, such as .*best\.pt"):
+        checkpoint.load(path)
+
+
+class Exploit:
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda payload, path: path.write_bytes(pickle.dumps(payload))])
+def test_code_in_a_checkpoint_is_not_run(path, write):
+    write({"lrlab": 1, "state": Exploit()}, path)
+    with pytest.raises(UserError, match="which cannot be read"):
+        checkpoint.load(path)
+    assert not os.path.exists("pwned")
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ({"model": torch.zeros(1)}, "which lrlab did not write"),
+        ([1], "did not write"),
+        ({"lrlab": 99}, "of format 99; .* do: use the version"),
+    ],
+)
+def test_a_foreign_or_newer_file_is_refused(path, payload, message):
+    torch.save(payload, path)
+    with pytest.raises(UserError, match=message):
+        checkpoint.load(path)
+
+
+def test_a_changed_setting_is_refused_by_name():
+    saved = {"seed": 0, "optimizer": {"lr": 0.1}, "data": {"root": "a"}, "trainer": {"epochs": 5}}
+    checkpoint.refuse_changes(saved, {**saved, "data": {"root": "b"}}, ["data.root"])
+    with pytest.raises(
+        UserError, match=r"^optimizer\.lr: got 0\.2, but the checkpoint was saved with 0\.1; allowed: .*; do: leave"
+    ):
+        checkpoint.refuse_changes(saved, {**saved, "optimizer": {"lr": 0.2}}, [])
+    with pytest.raises(
+        UserError, match=r"^trainer\.epochs: got 9, .* saved with 5; .*; do: extend=EPOCHS to train longer"
+    ):
+        checkpoint.refuse_changes(saved, {**saved, "trainer": {"epochs": 9}}, [])
+    with pytest.raises(UserError, match=r"^optimizer\.momentum: got 0\.9, .* saved with nothing"):
+        checkpoint.refuse_changes(saved, {**saved, "optimizer": {"lr": 0.1, "momentum": 0.9}}, [])

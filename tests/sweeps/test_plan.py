@@ -1,0 +1,374 @@
+"""A sweep runs to its end whatever becomes of its runs, goes on where it stopped, and never mixes."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support import ROOT, history, points, same_weights, summary, weights
+
+from lrlab.comparison import results
+from lrlab.errors import UserError
+from lrlab.sweeps import job, plan
+from lrlab.sweeps.job import Job
+
+SMALL = ("trainer.epochs=3", "data.batch_size=256", "model=linear", "hydra.launcher.threads=1")
+
+FAULTY = """
+import os, signal, sys
+from pathlib import Path
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, input_shape, how):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+        self.how, self.seen = how, 0
+
+    def forward(self, images):
+        self.seen += self.training
+        logits = self.net(images)
+        if self.seen < 9 or Path("mended").exists():
+            return logits
+        if self.how == "raising":
+            raise ValueError("a bug of the user's")
+        if self.how == "leaving":
+            sys.exit(3)
+        if self.how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return logits * float("nan") if self.how == "diverging" else logits
+"""
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_dir()}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {name: summary(folder / name)["status"] for name in sorted(names(folder))}
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When each run's summary was written, to see which were touched."""
+    return {name: (folder / name / "summary.json").stat().st_mtime_ns for name in names(folder)}
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "lrlab", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def more_or_ended(sweeps: Path, done: int, process: subprocess.Popen) -> bool:
+    return len(list(sweeps.glob("killed/*/history.csv"))) > done or process.poll() is not None
+
+
+def alive(group: int) -> bool:
+    """Whether any process of a process group is left."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(of) == group and state != "Z":
+            return True
+    return False
+
+
+def test_four_ways_to_fail_leave_the_others_alone_and_the_same_command_runs_just_those(command, tmp_path):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    typed = (
+        *("-m", "model._target_=faulty.Net", "model.how=sound,raising,leaving,killed,diverging,fine"),
+        *("trainer.epochs=3", "data.batch_size=256", "sweep=faults", "hydra.launcher.threads=1"),
+    )
+    outcome = command(*typed)
+    folder = tmp_path / "outputs" / "sweeps" / "faults"
+    assert outcome.code == 1
+    assert statuses(folder) == {
+        "how=sound": "finished",
+        "how=raising": "failed",
+        "how=leaving": "failed",
+        "how=killed": "killed",
+        "how=diverging": "diverged",
+        "how=fine": "finished",
+    }
+    told = {
+        "how=raising": ("failed", "ValueError: a bug of the user's"),
+        "how=leaving": ("failed", "the run called sys.exit(3)"),
+        "how=killed": ("killed", "its process was killed by SIGKILL"),
+        "how=diverging": ("diverged", "train/loss: got nan at update"),
+    }
+    for name, (state, cause) in told.items():
+        [line] = [line for line in outcome.out.splitlines() if line.startswith("[") and f" {name} " in line]
+        assert state in line
+        said = outcome.out.split(line)[1].splitlines()[1:3]
+        assert cause in said[0]
+        assert said[1] == f"  folder: outputs/sweeps/faults/{name}"
+        assert f"{name} {state}" in outcome.err
+        assert cause.partition(": got")[0] in summary(folder / name)["error"]
+    assert outcome.err.count("\n") == 1
+    assert "got 4 of 6 runs that did not finish" in outcome.err
+    assert f"python train.py {' '.join(typed[:3])}" in outcome.err.replace("'", "")
+    assert "raise ValueError" in (folder / "how=raising" / "train.log").read_text()
+
+    before = written(folder)
+    (tmp_path / "mended").touch()
+    again = command(*typed)
+    assert (again.code, again.err) == (0, "")
+    assert "2 finished and skipped, 4 begun and continued" in again.out
+    assert set(statuses(folder).values()) == {"finished"}
+    changed = {name for name, when in written(folder).items() if when != before[name]}
+    assert changed == {*told}
+    # What failed after its first epoch has gone on from there, and ends as the sound ones, bit for bit.
+    for name in told:
+        assert same_weights(weights(folder / name), weights(folder / "how=sound"))
+        assert history(folder / name) == history(folder / "how=sound")
+        assert points(folder / name) == points(folder / "how=sound")
+
+
+def test_a_sweep_killed_at_random_moments_ends_with_the_same_results(command, tmp_path):
+    typed = ("-m", "scheduler=step,plateau,onecycle", "seed=0,1", *SMALL[1:], "trainer.epochs=120")
+    assert command(*typed, "sweep=whole").code == 0
+    sweeps = tmp_path / "outputs" / "sweeps"
+    moments, under_way = random.Random(5), 0
+    for _ in range(5):
+        process = start(*typed, "sweep=killed", f"hydra.launcher.n_jobs={moments.choice([1, 2])}")
+        done = len(list(sweeps.glob("killed/*/history.csv")))
+        wait_for(partial(more_or_ended, sweeps, done, process))
+        time.sleep(moments.uniform(0, 0.5))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        under_way += "running" in {results.read_result(path, "").status for path in sweeps.glob("killed/*/")}
+    assert under_way >= 3, "the kills came too late to prove anything"
+    final = command(*typed, "sweep=killed")
+    assert (final.code, final.err) == (0, "")
+    assert (sweeps / "killed" / "results.csv").read_bytes() == (sweeps / "whole" / "results.csv").read_bytes()
+    for name in names(sweeps / "whole"):
+        assert same_weights(weights(sweeps / "killed" / name), weights(sweeps / "whole" / name))
+        assert points(sweeps / "killed" / name) == points(sweeps / "whole" / name)
+
+
+@pytest.mark.parametrize("to_all", [False, True], ids=["to the sweep", "to the process group"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_what_is_under_way_leaves_no_process_and_says_how_to_go_on(tmp_path, number, to_all):
+    process = start("-m", "seed=0,1,2", "trainer.epochs=400", "hydra.launcher.n_jobs=2")
+    wait_for(lambda: len(list(tmp_path.glob("outputs/sweeps/*/*/history.csv"))) == 2)
+    time.sleep(0.5)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + number, "")
+    wait_for(lambda: not alive(process.pid), seconds=10)
+    [folder] = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert statuses(folder) == {"seed=0": "interrupted", "seed=1": "interrupted"}
+    assert f"  python train.py -m seed=0,1,2 trainer.epochs=400 hydra.launcher.n_jobs=2 sweep={folder.name}" in out
+    for name in names(folder):
+        assert len(points(folder / name)["lr"]) == summary(folder / name)["updates"] > 0
+
+
+def test_runs_end_when_the_sweep_that_started_them_is_gone(tmp_path):
+    process = start("-m", "seed=0,1", "trainer.epochs=2000")
+    wait_for(lambda: len(list(tmp_path.glob("outputs/sweeps/*/*/history.csv"))) == 1)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not alive(process.pid), seconds=20)
+    [file] = tmp_path.glob("outputs/sweeps/*/*/summary.json")
+    assert json.loads(file.read_text())["status"] == "interrupted"
+
+
+def test_two_at_a_time_give_the_same_bits_as_one(command, tmp_path):
+    typed = ("-m", "scheduler=step,cosine", "seed=0,1", "trainer.epochs=2", "hydra.launcher.threads=1")
+    for n_jobs in (1, 2):
+        assert command(*typed, f"hydra.launcher.n_jobs={n_jobs}", f"sweep=n{n_jobs}").code == 0
+    one, two = (tmp_path / "outputs" / "sweeps" / name for name in ("n1", "n2"))
+    assert (one / "results.csv").read_bytes() == (two / "results.csv").read_bytes()
+    for name in names(one):
+        assert same_weights(weights(one / name), weights(two / name))
+
+
+def test_a_sweep_in_this_process_gives_the_same_and_stops_at_a_signal(command, tmp_path, monkeypatch):
+    typed = ("-m", "seed=0,1", *SMALL)
+    assert command(*typed, "sweep=apart").code == 0
+    assert command(*typed, "sweep=here", "hydra.launcher.in_process=true").code == 0
+    apart, here = (tmp_path / "outputs" / "sweeps" / name for name in ("apart", "here"))
+    assert (apart / "results.csv").read_bytes() == (here / "results.csv").read_bytes()
+
+    original = job.Reporter.show
+
+    def show(reporter, event):
+        original(reporter, event)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(job.Reporter, "show", show)
+    stopped = command(*typed, "sweep=stopped", "hydra.launcher.in_process=true")
+    assert stopped.code == 130
+    assert statuses(tmp_path / "outputs" / "sweeps" / "stopped") == {"seed=0": "interrupted"}
+
+
+def test_the_first_failure_stops_the_sweep_where_that_is_wanted(command, tmp_path):
+    typed = ("-m", "optimizer.lr=1e30,0.05", "model=mlp", "trainer.epochs=1", "sweep=strict")
+    outcome = command(*typed, "hydra.launcher.fail_fast=true")
+    assert outcome.code == 1
+    assert "lr=1e+30 diverged, lr=0.05 not run" in outcome.err
+    assert names(tmp_path / "outputs" / "sweeps" / "strict") == {"lr=1e+30"}
+
+
+def test_a_finished_sweep_is_left_as_it_is(command, tmp_path):
+    typed = ("-m", "seed=0,1", *SMALL, "sweep=twice")
+    assert command(*typed).code == 0
+    before = written(tmp_path / "outputs" / "sweeps" / "twice")
+    again = command(*typed)
+    assert (again.code, again.err) == (0, "")
+    assert "2 finished and skipped, 0 begun" in again.out
+    assert written(tmp_path / "outputs" / "sweeps" / "twice") == before
+
+
+def test_more_values_add_runs_and_a_run_keeps_its_folder_whatever_it_would_be_called_now(command, tmp_path):
+    assert command("-m", "scheduler=step,cosine", *SMALL, "sweep=grown").code == 0
+    folder = tmp_path / "outputs" / "sweeps" / "grown"
+    before = written(folder)
+    outcome = command("-m", "scheduler=step,cosine", "seed=0,1", *SMALL, "sweep=grown")
+    assert outcome.code == 0
+    assert names(folder) == {"scheduler=step", "scheduler=cosine", "scheduler=step,seed=1", "scheduler=cosine,seed=1"}
+    assert {name: when for name, when in written(folder).items() if name in before} == before
+
+
+def test_a_changed_setting_and_a_smaller_sweep_are_refused_and_nothing_is_touched(command, tmp_path):
+    typed = ("-m", "seed=0,1", *SMALL, "sweep=study")
+    assert command(*typed).code == 0
+    folder = tmp_path / "outputs" / "sweeps" / "study"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    changed = command(*typed, "optimizer.lr=0.5")
+    assert changed.code == 1
+    assert re.search(
+        r"optimizer\.lr: got 0\.5, but outputs/sweeps/study/seed=0 holds a run with 0\.02; allowed: .*; do: another",
+        changed.err,
+    )
+    smaller = command("-m", "seed=1", *SMALL, "sweep=study")
+    assert smaller.code == 1
+    assert re.search(r"sweep: got .*study, which holds runs that this command does not name \(seed=0\)", smaller.err)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_run_that_left_no_whole_checkpoint_starts_anew(command, tmp_path):
+    typed = ("-m", "seed=0,1", *SMALL, "sweep=torn")
+    assert command(*typed).code == 0
+    folder = tmp_path / "outputs" / "sweeps" / "torn"
+    text = (folder / "results.csv").read_text()
+    for name, damage in (("seed=0", b"not a checkpoint"), ("seed=1", None)):
+        checkpoint = folder / name / "checkpoints" / "last.pt"
+        checkpoint.unlink() if damage is None else checkpoint.write_bytes(damage)
+        said = summary(folder / name)
+        (folder / name / "summary.json").write_text(json.dumps({**said, "status": "running"}))
+    assert command(*typed).code == 0
+    assert (folder / "results.csv").read_text() == text
+    assert len(points(folder / "seed=0")["lr"]) == summary(folder / "seed=0")["updates"]
+    assert "which cannot be read" in (folder / "seed=0" / "train.log").read_text()
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_last_word_is_finished(command, tmp_path):
+    typed = ("-m", "seed=0,1", *SMALL, "sweep=word")
+    assert command(*typed).code == 0
+    folder = tmp_path / "outputs" / "sweeps" / "word" / "seed=0"
+    whole = points(folder)
+    (folder / "summary.json").write_text(json.dumps({"status": "running"}))
+    assert command(*typed).code == 0
+    assert summary(folder)["status"] == "finished"
+    assert points(folder) == whole
+
+
+def test_two_sweeps_never_share_a_folder_at_one_time(tmp_path):
+    process = start("-m", "seed=0", "trainer.epochs=400", "sweep=shared")
+    wait_for(lambda: len(list(tmp_path.glob("outputs/sweeps/shared/*/history.csv"))) == 1)
+    second = start("-m", "seed=0", "trainer.epochs=400", "sweep=shared")
+    _, err = second.communicate(timeout=60)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert (second.returncode, process.returncode) == (1, 130)
+    assert "in which another process is sweeping" in err
+
+
+def test_a_run_that_dies_before_its_first_file_is_counted_as_missing(command, tmp_path):
+    (tmp_path / "doomed.py").write_text(
+        "import os, signal, sys\n"
+        "from lrlab.models import linear\n"
+        "def net(num_classes, input_shape, fatal):\n"
+        "    if fatal and 'forkserver' in ' '.join(sys.argv + sys.orig_argv):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return linear(num_classes=num_classes, input_shape=input_shape)\n"
+    )
+    typed = ("-m", "model._target_=doomed.net", "model.fatal=false,true", "trainer.epochs=1", "sweep=doomed")
+    outcome = command(*typed)
+    folder = tmp_path / "outputs" / "sweeps" / "doomed"
+    assert outcome.code == 1
+    assert statuses(folder) == {"fatal=False": "finished", "fatal=True": "killed"}
+    read = results.read_result(folder / "fatal=True", "")
+    assert read.settings["model.fatal"] is True
+    assert read.choice("scheduler") == "cosine"
+    assert "1 begun and continued" in command(*typed).out
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_anything_starts(command, tmp_path):
+    folder = tmp_path / "outputs" / "sweeps" / "blocked"
+    folder.mkdir(parents=True)
+    (folder / "seed=0").write_text("in the way")
+    outcome = command("-m", "seed=0,1", *SMALL, "sweep=blocked")
+    assert outcome.code == 1
+    assert re.match(r"lrlab: error: folder: got outputs/sweeps/blocked/seed=0, which is a file; ", outcome.err)
+    assert not names(folder)
+
+
+def test_runs_in_folders_in_folders_and_runs_that_are_numbered(command, tmp_path):
+    nested = "hydra.sweep.subdir=${hydra:runtime.choices.scheduler}/${seed}"
+    for _ in range(2):
+        assert command("-m", "scheduler=step,cosine", "seed=0,1", *SMALL, "sweep=nested", nested).code == 0
+    runs = (tmp_path / "outputs" / "sweeps" / "nested").glob("*/*/config.yaml")
+    assert sorted(f"{path.parts[-3]}/{path.parts[-2]}" for path in runs) == ["cosine/0", "cosine/1", "step/0", "step/1"]
+    numbered = ("hydra.sweep.subdir=${hydra:job.num}", "sweep=numbered", *SMALL)
+    assert command("-m", "scheduler=cosine,constant", *numbered).code == 0
+    assert command("-m", "scheduler=step,cosine,constant", *numbered).code == 0
+    folder = tmp_path / "outputs" / "sweeps" / "numbered"
+    assert {name: summary(folder / name)["choices"]["scheduler"] for name in names(folder)} == {
+        "0": "cosine",
+        "1": "constant",
+        "0-2": "step",
+    }
+
+
+def test_what_is_finished_stays_even_without_its_checkpoint(command, tmp_path):
+    typed = ("-m", "seed=0,1", *SMALL[:3], "sweep=slim")
+    assert command(*typed).code == 0
+    folder = tmp_path / "outputs" / "sweeps" / "slim"
+    before = written(folder)
+    for path in folder.glob("*/checkpoints/*.pt"):
+        path.unlink()
+    assert command(*typed, "hydra/launcher=basic").code == 0
+    assert written(folder) == before
+
+
+def make(name: str, folder: Path, **settings) -> Job:
+    return Job(name, folder / name, settings, {}, [], epochs=1, updates=10)
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    with pytest.raises(UserError, match="got two runs named a; allowed: each run once"):
+        plan.plan([make("a", tmp_path, seed=0), make("a", tmp_path, seed=1)], tmp_path)

@@ -1,0 +1,92 @@
+"""The table of a sweep: what it shows of each run, how it chooses when there is no room, and plain lines without it."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lrlab.sweeps import table
+from lrlab.sweeps.job import Job, Outcome, Seen
+
+
+def jobs(count: int) -> list[Job]:
+    return [Job(f"seed={seed}", Path(f"sweep/seed={seed}"), {}, {}, [], epochs=4, updates=40) for seed in range(count)]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved."""
+    time = [100.0]
+    monkeypatch.setattr(table.time, "monotonic", lambda: time[0])
+    return time
+
+
+def text(shown: table.Board, height: int = 20) -> str:
+    """The live table as text."""
+    out = io.StringIO()
+    shown.console = Console(file=out, width=120, height=height, force_terminal=True, color_system=None)
+    shown.console.print(shown.table())
+    return out.getvalue()
+
+
+def test_a_line_a_run_where_there_is_no_terminal(clock, capsys):
+    first, second = jobs(2)
+    shown = table.Board([first, second], [])
+    with shown:
+        shown.seen(first, Seen(1, 0.1))
+        clock[0] += 6
+        shown.seen(first, Seen(10, 0.1, 1, 0.5, 0.75))
+        clock[0] += 18
+        shown.seen(first, Seen(40, 0.01, 4, 0.25, 0.875))
+        shown.ended(first, Outcome("finished", 0.25))
+    assert capsys.readouterr().out.splitlines() == [
+        "to go      about 46.7s",
+        "[1/2] seed=0  finished     val loss   0.2500  acc  87.50%   24.0s",
+    ]
+
+
+def test_a_failure_is_told_at_once_with_its_folder_and_the_end_of_its_log(tmp_path, capsys):
+    job = Job("seed=0", tmp_path, {}, {}, [], epochs=1, updates=10)
+    (tmp_path / "train.log").write_text("".join(f"line {number}\n" for number in range(20)))
+    table.Board([job], []).ended(job, Outcome("killed", error="its process was killed by SIGKILL"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "[1/1] seed=0  killed"
+    assert lines[1:3] == ["  its process was killed by SIGKILL", f"  folder: {tmp_path}"]
+    assert lines[-1] == "  | line 19"
+    assert len(lines) == 7
+
+
+def test_the_table_shows_epoch_lr_loss_accuracy_state_and_the_time_that_is_left(clock):
+    shown = table.Board(jobs(3), [])
+    shown.seen(jobs(3)[0], Seen(10, 0.1, 1, 0.5, 0.75))
+    clock[0] += 10
+    shown.seen(jobs(3)[0], Seen(20, 0.05, 2, 0.25, 0.875))
+    header, first, second, _, total = [line.split() for line in text(shown).splitlines()]
+    assert header == ["run", "epoch", "LR", "val", "loss", "accuracy", "state", "time", "left"]
+    assert first == ["seed=0", "2/4", "0.05", "0.2500", "87.50%", "running", "20.0s"]
+    assert second == ["seed=1", "waiting"]
+    assert " ".join(total) == "0 of 3 runs done, about 1m40s left"
+
+
+@pytest.mark.usefixtures("clock")
+def test_where_there_is_no_room_what_runs_and_what_failed_is_shown_first():
+    many = jobs(50)
+    shown = table.Board(many, [])
+    for job in many[:20]:
+        shown.seen(job, Seen(40, 0.1))
+        shown.ended(job, Outcome("failed" if job is many[3] else "finished"))
+    shown.seen(many[20], Seen(10, 0.1))
+    lines = text(shown, height=12).splitlines()
+    assert len(lines) <= 12
+    states = {line.split()[0]: line.split()[-1] for line in lines[1:-1]}
+    assert states["seed=3"] == "failed"
+    assert "seed=20" in states
+    assert {"seed=19", "seed=21"} <= set(states)
+    assert lines[-1].startswith("20 of 50 runs done, 1 failed")
+
+
+@pytest.mark.usefixtures("clock")
+def test_runs_that_were_finished_before_count_as_done():
+    shown = table.Board(jobs(2), jobs(3))
+    assert text(shown).splitlines()[-1] == "3 of 5 runs done"
