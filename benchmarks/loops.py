@@ -20,7 +20,7 @@ from benchmarks.processes import terminal
 from benchmarks.runs import Clock, composed, train
 from benchmarks.timing import Measured, Missing
 from lrlab.config import build, compose
-from lrlab.data import datasets, splits
+from lrlab.data import Images, Splits, datasets
 from lrlab.runs import checkpoint
 from lrlab.system import randomness
 
@@ -68,7 +68,7 @@ class Task:
         ]
 
 
-def first_images(images: int, name: str, root: str, download: bool) -> splits.Splits:
+def first_images(images: int, name: str, root: str, download: bool) -> Splits:
     """lrlab's MNIST with the first `images` of its training split."""
     splits = datasets.torchvision_images(name, root, download)
     whole = splits.train
@@ -77,8 +77,8 @@ def first_images(images: int, name: str, root: str, download: bool) -> splits.Sp
         pixels, labels = whole.tensors  # type: ignore[attr-defined]
         return pixels[:images], labels[:images]
 
-    train = splits.Images(images, splits.shape, splits.num_classes, load)
-    return splits.Splits(train=train, val=splits.val, num_classes=splits.num_classes)
+    train = Images(images, splits.shape, splits.num_classes, load)
+    return Splits(train=train, val=splits.val, num_classes=splits.num_classes)
 
 
 def training(way: str, **task: Any) -> Measured:

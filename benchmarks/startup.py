@@ -14,7 +14,7 @@ BASE = "import torch"
 COMMANDS = {
     BASE: ("-c", "import torch"),
     "train.py --help": (str(timing.ROOT / "train.py"), "--help"),
-    "lrlab.commands.preview": ("-m", "lrlab.preview"),
+    "lrlab.preview": ("-m", "lrlab.preview"),
     "train.py, of one epoch": (str(timing.ROOT / "train.py"), "trainer.epochs=1"),
     "train.py, the default run": (str(timing.ROOT / "train.py"),),
 }

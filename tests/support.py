@@ -21,6 +21,33 @@ DATASETS = ROOT.parent / "shared" / "datasets"
 needs_datasets = pytest.mark.skipif(not DATASETS.is_dir(), reason=f"no data sets in {DATASETS}")
 
 
+# Models of a user that end a run in every way there is.
+FAULTY = """
+import os, signal, sys
+from pathlib import Path
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, input_shape, how):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+        self.how, self.seen = how, 0
+
+    def forward(self, images):
+        self.seen += self.training
+        logits = self.net(images)
+        if self.seen < 9 or Path("mended").exists():
+            return logits
+        if self.how == "raising":
+            raise ValueError("a bug of the user's")
+        if self.how == "leaving":
+            sys.exit(3)
+        if self.how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return logits * float("nan") if self.how == "diverging" else logits
+"""
+
+
 @dataclass
 class Outcome:
     """How a command line ended."""

@@ -93,8 +93,8 @@ def faults(package: Path) -> Iterator[str]:
 
 def circles(edges: dict[str, set[str]]) -> Iterator[str]:
     """A circle for each module that reaches itself."""
-    for start in edges:
-        seen, waiting = set(), [*edges[start]]
+    for start, first in edges.items():
+        seen, waiting = set(), [*first]
         while waiting:
             module = waiting.pop()
             if module == start:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from lrlab.config.earlier import in_todays_words
 from lrlab.config.identity import identity
 from lrlab.errors import wrong
 from lrlab.runs import summary
@@ -68,7 +69,7 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
         saved = yaml.load((folder / "config.yaml").read_text(), Loader=_Loader)
     except (OSError, ValueError, yaml.YAMLError):
         return None
-    return printable(identity(saved)) if isinstance(saved, dict) else None
+    return printable(identity(in_todays_words(saved))) if isinstance(saved, dict) else None
 
 
 def read_result(folder: Path, name: str) -> Result:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lrlab.config.earlier import in_todays_words
 from lrlab.config.identity import flatten
 from lrlab.errors import UserError, wrong
 from lrlab.system import disk, sealed
@@ -124,7 +125,7 @@ def load(path: Path) -> dict[str, Any]:
         raise Damaged(str(message))
     if written != FORMAT:
         raise _foreign(path, written)
-    return contents
+    return {**contents, "config": in_todays_words(contents.get("config"))}
 
 
 def _foreign(path: Path, written: Any) -> UserError:

@@ -15,6 +15,7 @@ from lrlab.commands.preview import plan_curves
 from lrlab.config import arguments, build, compose
 from lrlab.config.checks import check_target
 from lrlab.config.prepare import plan_only
+from lrlab.config.scheduler import scheduler_settings
 from lrlab.lr.horizon import Horizon
 
 GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
@@ -91,7 +92,7 @@ def stepped_by_hand(
 ) -> list[float]:
     """The LR of every update when the same classes are stepped by hand; `losses` feed those that follow them."""
     config = compose.resolve(compose.compose([f"scheduler={scheduler}", f"optimizer={optimizer}"]))
-    settings = scheduler.scheduler_settings(config["scheduler"], Horizon(epochs, steps_per_epoch))
+    settings = scheduler_settings(config["scheduler"], Horizon(epochs, steps_per_epoch))
     by_hand = build.build_optimizer(config["optimizer"], torch.nn.Linear(1, 1).named_parameters())
     stepped = settings.build(by_hand)
     lrs = []

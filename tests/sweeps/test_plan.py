@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support import ROOT, history, points, same_weights, summary, weights
+from support import FAULTY, ROOT, history, points, same_weights, summary, weights
 
 from lrlab.comparison import results
 from lrlab.errors import UserError
@@ -20,31 +20,6 @@ from lrlab.sweeps import job, plan
 from lrlab.sweeps.job import Job
 
 SMALL = ("trainer.epochs=3", "data.batch_size=256", "model=linear", "hydra.launcher.threads=1")
-
-FAULTY = """
-import os, signal, sys
-from pathlib import Path
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self, num_classes, input_shape, how):
-        super().__init__()
-        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
-        self.how, self.seen = how, 0
-
-    def forward(self, images):
-        self.seen += self.training
-        logits = self.net(images)
-        if self.seen < 9 or Path("mended").exists():
-            return logits
-        if self.how == "raising":
-            raise ValueError("a bug of the user's")
-        if self.how == "leaving":
-            sys.exit(3)
-        if self.how == "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return logits * float("nan") if self.how == "diverging" else logits
-"""
 
 
 def names(folder: Path) -> set[str]:

@@ -41,7 +41,7 @@ def test_two_workers_give_the_same_results_in_the_same_folders(command, tmp_path
 
 
 def test_runs_that_fail_there_leave_the_others_alone_and_go_on_later(command, tmp_path):
-    from test_sweep import FAULTY
+    from support import FAULTY
 
     (tmp_path / "faulty.py").write_text(FAULTY)
     typed = (

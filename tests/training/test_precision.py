@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from test_trainer import CPU, EPOCHS, STEPS, batches, epochs, make_state, run, updates
+from small_training import CPU, EPOCHS, STEPS, batches, epochs, make_state, run, updates
 from torch.optim import lr_scheduler
 
 from lrlab.training.loop import Diverged, fit

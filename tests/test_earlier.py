@@ -1,0 +1,123 @@
+"""What commit 25a6d11 wrote goes on: runs are resumed and extended, a sweep is finished, all of it is compared.
+
+`fixtures/25a6d11` holds runs that finished with 3 or 4 epochs, one that was stopped in mid-epoch, and a sweep that was
+stopped in its third run; all train an mlp of 8 units on digits. Old import paths lead to the new ones.
+"""
+
+import importlib
+import shutil
+from pathlib import Path
+
+import pytest
+from support import history, points, summary, train
+
+FIXTURES = Path(__file__).parent / "fixtures" / "25a6d11"
+FINISHED = sorted(path.name for path in FIXTURES.glob("finished_*"))
+SMALL = ("model=mlp", "model.hidden=[8]", "trainer.device=cpu")
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """A copy of a fixture."""
+
+    def copy(name: str, to: str = "") -> Path:
+        folder = tmp_path / (to or name)
+        shutil.copytree(FIXTURES / name, folder)
+        return folder
+
+    return copy
+
+
+@pytest.mark.parametrize("name", FINISHED)
+def test_a_finished_run_is_known_to_be_finished(name, earlier, command):
+    folder = earlier(name)
+    ended = command(f"resume={folder}")
+    assert ended.code == 0
+    assert ended.out.startswith("nothing to do: all ")
+
+
+@pytest.mark.parametrize("name", FINISHED)
+def test_a_finished_run_can_be_extended(name, earlier, command):
+    folder = earlier(name)
+    before = history(folder)
+    ended = command(f"resume={folder}", "extend=6")
+    assert ended.code == 0, ended.err
+    assert history(folder)[: len(before)] == before
+    assert [row["epoch"] for row in history(folder)] == list("012345")
+    assert summary(folder)["status"] == "finished"
+    assert summary(folder)["extended_from"] == len(before)
+    assert [step for step, _ in points(folder)["lr"]] == list(range(6 * 23))
+
+
+def test_a_stopped_run_ends_as_one_that_was_never_stopped(earlier, command, tmp_path):
+    folder = earlier("stopped")
+    assert command(f"resume={folder}").code == 0
+    whole = train(tmp_path / "whole", *SMALL, "scheduler=warmup_cosine", "trainer.epochs=4")
+    ended = summary(folder)
+    assert ended["updates"] == whole["updates"] == 4 * 23
+    assert ended["plan"] == whole["plan"]
+    assert ended["audit"]["equal"]
+    assert ended["val_loss"] == pytest.approx(whole["val_loss"], rel=1e-4)  # another processor adds up otherwise
+
+
+def test_a_sweep_goes_on_with_the_command_that_began_it(earlier, command, tmp_path):
+    folder = earlier("sweep", "outputs/sweeps/study")
+    finished = [folder / f"scheduler=step,seed={seed}" / "history.csv" for seed in (0, 1)]
+    times = [path.stat().st_mtime_ns for path in finished]
+    typed = ["sweep=study", *SMALL, "trainer.epochs=3", "scheduler=step,cosine", "seed=0,1"]
+    ended = command("-m", *typed, "hydra.launcher.in_process=true")
+    assert ended.code == 0, ended.err
+    assert "2 finished and skipped, 1 begun and continued" in ended.out
+    assert [path.stat().st_mtime_ns for path in finished] == times
+    runs = [summary(folder / f"scheduler={name},seed={seed}") for name in ("step", "cosine") for seed in (0, 1)]
+    assert {run["status"] for run in runs} == {"finished"}
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(
+        f"scheduler={name},seed={seed}" for name in ("step", "cosine") for seed in (0, 1)
+    )
+
+
+def test_another_sweep_into_its_folder_is_refused_by_name(earlier, command):
+    earlier("sweep", "outputs/sweeps/study")
+    ended = command("-m", "sweep=study", *SMALL, "trainer.epochs=5", "scheduler=step,cosine", "seed=0,1")
+    assert ended.code == 1
+    assert "trainer.epochs: got 5, but " in ended.err
+
+
+def test_old_runs_and_new_ones_are_compared(earlier, enter, tmp_path):
+    from lrlab.commands import compare
+
+    earlier("sweep", "all/sweep")
+    earlier("finished_cosine", "all/cosine")
+    train(tmp_path / "all" / "new", *SMALL, "scheduler=cosine", "trainer.epochs=3", "seed=1")
+    ended = enter(compare.main, str(tmp_path / "all"))
+    assert ended.code == 0, ended.err
+    [row] = [line for line in ended.out.splitlines() if line.startswith("cosine ")]
+    assert row.split()[:3] == ["cosine", "0.02", "2"]  # the old run and the new one are one candidate
+    assert "other data" not in ended.out
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("lrlab.datasets.digits", "lrlab.data.datasets.digits"),
+        ("lrlab.datasets.image_folder", "lrlab.data.datasets.image_folder"),
+        ("lrlab.greedy.GreedyLR", "lrlab.lr.greedy.GreedyLR"),
+        ("lrlab.chains.sequential", "lrlab.lr.torch_composites.sequential"),
+    ],
+)
+def test_a_name_that_moved_is_found_at_its_old_place_with_a_warning(old, new):
+    place, _, leaf = old.rpartition(".")
+    module = importlib.import_module(place)
+    with pytest.warns(DeprecationWarning, match=f"{old} has moved to {new}"):
+        found = getattr(module, leaf)
+    assert f"{found.__module__}.{found.__qualname__}" == new
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        module.nothing  # noqa: B018
+
+
+def test_documented_names_stay_where_they_were():
+    from lrlab.data import Fixed, Images, MapDataset, Splits
+    from lrlab.models import cnn, mlp, resnet_cifar
+    from lrlab.schedules import cosine, warmup
+
+    assert all(map(callable, (Fixed, Images, MapDataset, Splits, cnn, mlp, resnet_cifar, cosine, warmup)))
