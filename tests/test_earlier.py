@@ -60,7 +60,7 @@ def test_a_stopped_run_ends_as_one_that_was_never_stopped(earlier, command, tmp_
     assert ended["val_loss"] == pytest.approx(whole["val_loss"], rel=1e-4)  # another processor adds up otherwise
 
 
-def test_a_sweep_goes_on_with_the_command_that_began_it(earlier, command, tmp_path):
+def test_a_sweep_goes_on_with_the_command_that_began_it(earlier, command):
     folder = earlier("sweep", "outputs/sweeps/study")
     finished = [folder / f"scheduler=step,seed={seed}" / "history.csv" for seed in (0, 1)]
     times = [path.stat().st_mtime_ns for path in finished]

@@ -6,13 +6,12 @@ from lrlab.moved import current
 
 
 def in_todays_words(config: Any) -> Any:
-    """A copy of a saved config, dicts and lists of plain values, in which every `_target_` has the name it has today."""
-    if isinstance(config, dict):
-        return {
-            key: current(value) if _is_target(key, value) else in_todays_words(value) for key, value in config.items()
-        }
-    return [in_todays_words(value) for value in config] if isinstance(config, list) else config
-
-
-def _is_target(key: Any, value: Any) -> bool:
-    return key == "_target_" and isinstance(value, str)
+    """A copy of a saved config, dicts and lists of plain values, in which every `_target_` has its name of today."""
+    if isinstance(config, list):
+        return [in_todays_words(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    words = {key: in_todays_words(value) for key, value in config.items()}
+    if isinstance(words.get("_target_"), str):
+        words["_target_"] = current(words["_target_"])
+    return words

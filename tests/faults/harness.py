@@ -73,7 +73,7 @@ class Ranks:
     news: list[Connection]
     output: Path
 
-    def assemble(self, seconds: float = SECONDS_TO_END) -> bool:
+    def training(self, seconds: float = SECONDS_TO_END) -> bool:
         """Wait until the first rank trains; False where it ended, or said nothing, before that."""
         try:
             return self.news[0].poll(seconds) and self.news[0].recv() == "training"

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 from support import ROOT, summary, weights
 
 from lrlab.config import compose
+from lrlab.config.names import sweep_name
 from lrlab.errors import UserError
 from lrlab.sweeps import hydra_launcher, launch, plan, request
 
@@ -115,11 +117,19 @@ def test_the_sweeps_folder_and_its_runs_can_be_named(command, tmp_path):
     assert [summary(tmp_path / "here" / name)["status"] for name in "01"] == ["finished"] * 2
 
 
-def test_sweeps_of_the_same_second_get_folders_of_their_own(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(request.folders, "sweep_name", lambda _, otherwise: otherwise)
+@pytest.fixture
+def same_second():
+    """Every sweep without a name is called as if it began at one moment."""
+    OmegaConf.register_new_resolver("lrlab.sweep_name", lambda _name, _now: "now", replace=True)
+    yield
+    OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
+
+
+@pytest.mark.usefixtures("same_second")
+def test_sweeps_of_the_same_second_get_folders_of_their_own(command, tmp_path):
     for _ in range(2):
         assert command("-m", "seed=0", *SMALL, "hydra.launcher.in_process=true").code == 0
-    assert len(names(tmp_path / "outputs" / "sweeps")) == 2
+    assert names(tmp_path / "outputs" / "sweeps") == {"now", "now-2"}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +206,7 @@ def test_optuna_minimizes_the_validation_loss_and_goes_on_when_a_run_diverges(co
 def test_a_failure_in_a_batch_of_another_sweeper_is_raised_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = compose.compose(["seed=0", f"hydra.sweep.dir={tmp_path}", *SMALL])
-    monkeypatch.setattr(launch, "carry_out", lambda *_: {})
+    monkeypatch.setattr(hydra_launcher, "carry_out", lambda *_: {})
     [result] = hydra_launcher.launch([["seed=0", *SMALL]], [config], first=0, settings={})
     with pytest.raises(UserError, match="not run"):
         _ = result.return_value
