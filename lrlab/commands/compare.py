@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrlab.commands.train import enter
+from lrlab.commands.entry import enter
 from lrlab.comparison import contests, report, results, text
 from lrlab.comparison.contests import METRICS
 from lrlab.config import checks

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from lrlab.commands.train import enter
+from lrlab.commands.entry import enter
 from lrlab.config import checks, compose, names
 from lrlab.config.arguments import key_of, read, split_off
 from lrlab.config.targets import fit_to_targets

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lrlab.commands.train import enter
+from lrlab.commands.entry import enter
 from lrlab.comparison.results import cell
 from lrlab.config import checks, compose, names
 from lrlab.config.arguments import read, split_off

@@ -3,7 +3,6 @@
 Nothing is written before every run is known to be sound, and every mistake is one line and exit code 1.
 """
 
-import io
 import logging
 import os
 import sys
@@ -17,10 +16,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from lrlab.commands.entry import enter, report
 from lrlab.config import compose
 from lrlab.config.arguments import key_of, quoted, read, value_of
 from lrlab.config.targets import chosen, fit_to_targets
-from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.errors import UserError, wrong
 from lrlab.runs import folders
 
 log = logging.getLogger(__name__)
@@ -48,31 +48,6 @@ def _as_one_of_several() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def enter(command: Callable[[list[str]], None]) -> None:
-    """Run `command` with what was typed; whatever the user did wrong is one line and exit code 1."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and leaving
-    sys.path.append(os.getcwd())  # a user's own classes may lie in the current folder
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
-    try:
-        command(sys.argv[1:])
-    except UserError as error:
-        _report(error)
-        sys.exit(1)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        got = f"{error.filename or 'a file'}, which cannot be used ({error.strerror})"
-        _report(wrong("file", got=got, allowed="a disk with room, and a place to write to", do="choose another folder"))
-        sys.exit(1)
-    except Interrupted as stop:
-        sys.exit(128 + stop.signal_number)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _main_of_a_rank(typed: list[str]) -> None:
@@ -208,9 +183,9 @@ def job(config: DictConfig) -> float | None:
     except UserError as error:
         folders.discard_unused(folder)
         if settings.mode == RunMode.MULTIRUN:
-            _report(error)
+            report(error)
             raise  # Hydra goes on with the sweep's other runs
-        raise SystemExit(_report(error)) from error
+        raise SystemExit(report(error)) from error
 
 
 def _guarded(run: Callable[[], float | None]) -> float | None:
@@ -223,15 +198,6 @@ def _guarded(run: Callable[[], float | None]) -> float | None:
     except Exception:
         log.exception("this is a bug in lrlab or in code that it was given")
         raise
-
-
-def _report(error: UserError) -> int:
-    """Print the one line of a mistake; the exit code."""
-    if os.environ.get("LRLAB_DEBUG"):
-        logging.getLogger().handlers = [logging.StreamHandler()]
-        log.error("", exc_info=error)
-    print(f"lrlab: error: {error}", file=sys.stderr)
-    return 1
 
 
 def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:
