@@ -50,25 +50,26 @@ def train(overrides: Sequence[str], clock: Clock, *, live: bool = True) -> Train
 
     Raises Missing where this lrlab does not know one of the settings.
     """
+    from lrlab.config.prepare import prepare
+    from lrlab.config.targets import chosen
     from lrlab.runs import run
 
     config = composed(overrides)
-    choices = {str(group): str(choice) for group, choice in config.hydra.runtime.choices.items()}
+    prepared = prepare(config, chosen(config, overrides), overrides)
     trained = Trained(Path("run"))
     trained.folder.mkdir()
     with epochs_timed(clock), saves_timed(trained), terminal() if live else contextlib.nullcontext():
-        run.run(config, trained.folder, choices=choices, overrides=list(overrides))
+        run.carry_out(prepared, trained.folder)
     return trained
 
 
 def composed(overrides: Sequence[str]) -> Any:
     """The config of a run. Raises Missing where this lrlab does not know one of the settings."""
     from lrlab.config import compose
-    from lrlab.config.targets import fit_to_targets
     from lrlab.errors import UserError
 
     try:
-        return compose.compose(fit_to_targets(list(overrides)))
+        return compose.compose(list(overrides))
     except UserError as error:
         raise Missing(f"lrlab says: {str(error).partition(';')[0]}") from error
 

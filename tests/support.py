@@ -13,6 +13,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lrlab.config import compose
+from lrlab.config.prepare import prepare
+from lrlab.config.targets import chosen
 from lrlab.runs import run
 
 ROOT = Path(__file__).parents[1]
@@ -61,9 +63,7 @@ def train(folder: Path, *overrides: str) -> dict[str, Any]:
     """Train in `folder` what `overrides` say, without the command line, and return the summary."""
     folder.mkdir(parents=True, exist_ok=True)
     config = compose.compose(overrides)
-    choices = dict(config.hydra.runtime.choices)
-    groups = ("data", "model", "optimizer", "scheduler")
-    run.run(config, folder, choices={group: choices[group] for group in groups}, overrides=list(overrides))
+    run.carry_out(prepare(config, chosen(config, overrides), overrides), folder)
     return summary(folder)
 
 

@@ -11,7 +11,6 @@ from support import ROOT
 from lrlab.config import compose
 from lrlab.config.arguments import read
 from lrlab.config.prepare import plan_only
-from lrlab.config.targets import fit_to_targets
 
 DOCS = (ROOT / "docs" / "schedules.md").read_text()
 GOLDEN = {
@@ -35,7 +34,7 @@ def test_an_override_gives_the_curve_of_the_library_that_it_is_named_with(row):
         typed = shlex.split(override.replace("λ", "scheduler.lr_lambda"))
         metric = typed[0] in ("scheduler=plateau", "scheduler=greedy")
         typed += ["optimizer.lr=0.1", "trainer.epochs=100", *([] if metric else ["scheduler.interval=epoch"])]
-        plan, _ = plan_only(compose.compose(fit_to_targets(typed)), steps_per_epoch=1)
+        plan, _ = plan_only(compose.compose(typed), steps_per_epoch=1)
         if index < len(entries):
             entry = GOLDEN[entries[index]]
             every = {**entry["values"], **entry.get("extra_values", {})}
@@ -60,7 +59,7 @@ def test_the_readme_names_every_scheduler_and_every_command_in_it_composes():
     for typed in commands:
         if "--config-dir" not in typed and "my_pkg" not in typed:
             overrides = read(shlex.split(typed.partition("  #")[0])).overrides
-            for run in compose.expand(compose.with_recipe(fit_to_targets(overrides))):
+            for run in compose.expand(compose.with_recipe(overrides)):
                 compose.resolve(compose.compose(run))
 
 

@@ -18,7 +18,6 @@ from typing import Any, cast
 from lrlab.commands.entry import enter
 from lrlab.config import checks, compose, names
 from lrlab.config.arguments import key_of, read, split_off
-from lrlab.config.targets import fit_to_targets
 from lrlab.errors import wrong
 from lrlab.runs import folders
 from lrlab.training.range_test import Suggestion, range_test, smooth, suggest
@@ -61,9 +60,8 @@ def _main(typed: list[str]) -> None:
     if arguments.flags or arguments.resume or arguments.multirun:
         got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
         raise wrong("command line", got=got, allowed="KEY=VALUE", do="see --help")
-    overrides = fit_to_targets(arguments.overrides)
     folders.require_writable(OUTPUTS)
-    tests = _run(overrides, settings)
+    tests = _run(arguments.overrides, settings)
     found = [suggestion for _, _, suggestion in tests if suggestion is not None]
     if not found:
         raise wrong(
@@ -107,7 +105,8 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
 
     from lrlab.config.prepare import prepare
     from lrlab.data.batches import Batches
-    from lrlab.runs.assemble import build_state, explain
+    from lrlab.runs.assemble import build_state
+    from lrlab.runs.explain import explain
 
     prepared = prepare(compose.compose(overrides))
     splits, trainer = prepared.splits, prepared.trainer
@@ -125,7 +124,13 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
     try:
         for seed in range(prepared.seed, prepared.seed + settings.seeds):
             train.seed = seed
-            state = build_state(replace(prepared, scheduler=unscheduled, config={**prepared.config, "seed": seed}))
+            state = build_state(
+                replace(
+                    prepared,
+                    scheduler=unscheduled,
+                    checked=replace(prepared.checked, config={**prepared.config, "seed": seed}),
+                )
+            )
             points = list(
                 range_test(
                     state,

@@ -16,7 +16,6 @@ from lrlab.commands.entry import enter
 from lrlab.comparison.results import cell
 from lrlab.config import checks, compose, names
 from lrlab.config.arguments import read, split_off
-from lrlab.config.targets import fit_to_targets
 from lrlab.drawing.terminal import Line, plot, sparkline
 from lrlab.errors import UserError, wrong
 from lrlab.lr.plan import Plan
@@ -127,7 +126,7 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[C
     from lrlab.config.prepare import plan_only
 
     every = f"scheduler={','.join(compose.options('scheduler', overrides))}"
-    runs = compose.expand(fit_to_targets([every if typed == "scheduler=all" else typed for typed in overrides]))
+    runs = compose.expand([every if typed == "scheduler=all" else typed for typed in overrides])
     fixed = [key for key in names.fixed_keys(runs) if key != "scheduler" or len(runs) > 1]
     curves: list[Curve] = []
     for run in runs:

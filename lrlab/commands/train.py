@@ -8,22 +8,38 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lrlab.commands.entry import enter, report
 from lrlab.config import compose
 from lrlab.config.arguments import key_of, quoted, read, value_of
-from lrlab.config.targets import chosen, fit_to_targets
+from lrlab.config.targets import chosen, forced
 from lrlab.errors import UserError, wrong
 from lrlab.runs import folders
+from lrlab.system.lock import held
+
+if TYPE_CHECKING:
+    from lrlab.config.prepare import Prepared
+    from lrlab.runs.run import Saved
 
 log = logging.getLogger(__name__)
+# What of Hydra's settings a single run heeds, or what belongs to sweeps and is harmless here.
+_HEEDED = (
+    "hydra.run.dir",
+    "hydra.searchpath",
+    "hydra.sweep",
+    "hydra.launcher",
+    "hydra/launcher",
+    "hydra/sweeper",
+    "hydra.job.name",
+    "hydra.job.config",
+)
 
 
 def main() -> None:
@@ -55,14 +71,14 @@ def _main_of_a_rank(typed: list[str]) -> None:
 
     The ranks are connected once, around all runs of a sweep.
     """
-    from lrlab.runs import assemble
+    from lrlab.runs.ranks import follow
     from lrlab.system import distributed
 
     own = int(os.environ["RANK"])
     try:
         with distributed.process_group():
             if own:
-                return assemble.follow()
+                return follow()
             try:
                 _main(typed)
             finally:
@@ -89,21 +105,50 @@ def _main(typed: list[str]) -> None:
     elif arguments.multirun:
         _sweep(arguments.overrides)
     else:
-        _run(fit_to_targets(arguments.overrides))
+        _run(arguments.overrides)
 
 
 def _run(overrides: list[str]) -> None:
     """Check one run, reserve its folder, carry it out."""
     from lrlab.config.prepare import prepare
 
+    _require_heeded(overrides)
     config = compose.compose(overrides)
-    prepare(config)
+    task = [override for override in overrides if not key_of(override).startswith("hydra")]
+    typed = [override for override in task if not override.startswith("~")]
+    prepared = prepare(config, chosen(config, task), typed)
     if config.sweep is not None:
         raise wrong(
             "sweep", got=f"{config.sweep}, for a single run", allowed="no sweep, unless -m is given", do="add -m"
         )
     folder = _reserve(config, overrides)
-    _call_hydra([*overrides, f"hydra.run.dir={quoted(str(folder))}"], [], overrides)
+    try:
+        with held(folder):
+            _carry_out(prepared, folder)
+    except UserError:
+        folders.discard_unused(folder)
+        raise
+
+
+def _require_heeded(overrides: Sequence[str]) -> None:
+    """Raise UserError for a setting of Hydra's that would change nothing: lrlab itself starts a single run."""
+    for key in map(key_of, overrides):
+        if key.startswith("hydra") and not key.startswith(_HEEDED):
+            raise wrong(
+                key,
+                got="a setting of Hydra's that a single run does not heed",
+                allowed="hydra.run.dir, hydra.searchpath, and with -m those of sweeps and launchers",
+                do="leave it out",
+            )
+
+
+def _carry_out(prepared: "Prepared", folder: Path, saved: "Saved | None" = None) -> None:
+    """Train in `folder`, which this process holds, with whatever ends the run in its log; then say where to look."""
+    from lrlab.runs.display import log_to
+    from lrlab.runs.run import carry_out
+
+    log_to(folder)
+    _guarded(lambda: carry_out(prepared, folder, saved))
     _print_hint(folder)
 
 
@@ -131,32 +176,39 @@ def _sweep(typed: list[str]) -> None:
         *(["hydra.sweeper.params=null"] if request.runs else []),  # they are among the overrides
     ]
     try:
-        _call_hydra([*request.overrides, *settings], ["--multirun"], typed)
+        _call_hydra([*forced(request.overrides), *settings], ["--multirun"], typed)
     finally:
         show_result(request)
 
 
 def _resume(overrides: list[str], target: str) -> None:
     """Continue a run with the config that its checkpoint holds, and what is typed now on top, in its own folder."""
-    from lrlab.config import trust
+    from lrlab.config.prepare import prepare
     from lrlab.runs import checkpoint
-    from lrlab.runs.display import log_to
-    from lrlab.runs.run import run
+    from lrlab.runs.run import Saved
 
-    found, contents = checkpoint.latest(target, lambda reason: print(f"warning: {reason}", file=sys.stderr))
-    path = found.resolve()
-    if path.parent.name != "checkpoints":
-        raise wrong("resume", got=path, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
-    folder = _shortest(path.parent.parent)
-    epochs = [f"trainer.epochs={extend}"] if (extend := value_of(overrides, "extend")) else []
-    typed = [override for override in overrides if not key_of(override).startswith("hydra")]
-    as_it_was = {**contents["config"], "resume": str(path), "extend": None}
+    file = checkpoint.find(target).resolve()
+    if file.parent.name != "checkpoints":
+        raise wrong("resume", got=file, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
+    folder = _shortest(file.parent.parent)
     folders.require_plain(folder)
-    config = compose.change(as_it_was, [*typed, *epochs])
+    with held(folder):
+        path, contents = checkpoint.latest(target, lambda reason: print(f"warning: {reason}", file=sys.stderr))
+        config = _as_it_was(contents["config"], path.resolve(), overrides)
+        prepared = prepare(config, contents["choices"], contents["overrides"])
+        _carry_out(prepared, folder, Saved(path, contents))
+
+
+def _as_it_was(saved: dict[str, Any], path: Path, overrides: list[str]) -> DictConfig:
+    """The config that the checkpoint `path` holds, with what is typed now on top."""
+    from lrlab.config import trust
+
+    extend = value_of(overrides, "extend")
+    epochs = [f"trainer.epochs={extend}"] if extend else []
+    typed = [override for override in overrides if not key_of(override).startswith("hydra")]
+    config = compose.change({**saved, "resume": str(path), "extend": None}, [*typed, *epochs])
     trust.require_known_targets(compose.plain(config), typed, path)
-    log_to(folder)
-    _guarded(lambda: run(config, folder, choices=contents["choices"], overrides=contents["overrides"]))
-    _print_hint(folder)
+    return config
 
 
 def _call_hydra(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[str]) -> None:
@@ -169,23 +221,22 @@ def _call_hydra(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[
 
 
 def job(config: DictConfig) -> float | None:
-    """What Hydra runs: one run, in the folder that Hydra made for it."""
-    from lrlab.runs.run import run
+    """What Hydra's own launchers, and others', run: one run of a sweep, in the folder that they made for it."""
+    from lrlab.config.prepare import prepare
     from lrlab.sweeps.job import run_in_sweep
 
     settings = HydraConfig.get()
     folder = _shortest(Path(settings.runtime.output_dir))
-    choices = chosen(HydraConfig.instance().cfg, settings.overrides.task)  # type: ignore[arg-type]
-    typed = [override for override in settings.overrides.task if not override.startswith("~")]
-    carry_out = run_in_sweep if settings.mode == RunMode.MULTIRUN else run
+    task = list(settings.overrides.task)
+    choices = chosen(HydraConfig.instance().cfg, task)  # type: ignore[arg-type]
+    typed = [override for override in task if not override.startswith("~")]
+    compose.settle(config, task)
     try:
-        return _guarded(lambda: carry_out(config, folder, choices=choices, overrides=typed))
+        return _guarded(lambda: run_in_sweep(prepare(config, choices, typed), folder))
     except UserError as error:
         folders.discard_unused(folder)
-        if settings.mode == RunMode.MULTIRUN:
-            report(error)
-            raise  # Hydra goes on with the sweep's other runs
-        raise SystemExit(report(error)) from error
+        report(error)
+        raise  # Hydra goes on with the sweep's other runs
 
 
 def _guarded(run: Callable[[], float | None]) -> float | None:
@@ -208,6 +259,7 @@ def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:
         return folders.reserve(folder)
     if (folder / "config.yaml").exists():
         raise wrong("folder", got=f"{folder}, which holds a run", allowed="a folder without one", do=f"resume={folder}")
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -1,26 +1,30 @@
 """Model and optimizer from the nodes of a resolved config; every mistake becomes one line."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lrlab.config import checks
 from lrlab.config.groups import read_groups, split
 from lrlab.data.batches import Batching
 from lrlab.errors import wrong
 from lrlab.models import check_output
+from lrlab.system import randomness
 
 Node = dict[str, Any]
+Shape = tuple[int, int, int]  # (C, H, W) of an image
 Parameters = Iterable[tuple[str, Tensor]] | None  # with their names in the model; None: of no model yet
 
 
-def build_model(node: Node, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+def build_model(node: Node, shape: Shape, num_classes: int) -> nn.Module:
     """The model, told `num_classes` and `input_shape` if it asks for them, and tried on two blank images."""
     offered = {"num_classes": num_classes, "input_shape": shape}
     parameters = checks.check_target(node, "model", given=offered)
@@ -31,21 +35,61 @@ def build_model(node: Node, shape: tuple[int, int, int], num_classes: int) -> nn
         if name not in node and (name in parameters or (name == "num_classes" and takes_any))
     }
     model = make(node, "model", **given)
-    check_output(model, shape, num_classes)
+    with randomness.undisturbed(), _unchanged(model):
+        check_output(model, shape, num_classes)
     return model
 
 
-@lru_cache
-def try_model(description: str, shape: tuple[int, int, int], num_classes: int) -> list[tuple[str, Tensor]]:
-    """Build the model that the JSON text describes and try it, once a process however many runs of a sweep use it.
+@contextmanager
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    """Whatever the block computes with `model`, its weights and statistics are afterwards as they were before."""
+    before = {
+        name: value.clone()
+        for name, value in model.state_dict().items()
+        if isinstance(value, Tensor) and not is_lazy(value)  # a lazy one gets its first value in the block
+    }
+    yield
+    for name, value in model.state_dict().items():
+        if name in before:
+            value.copy_(before[name])
 
-    Returns its parameters' names, each with a stand-in of as many dimensions.
+
+class Trial:
+    """A model that was built from a run's seed and tried, kept until the run takes it to train it."""
+
+    def __init__(self, model: nn.Module, seed: int, random_state: dict[str, Any]):
+        self._model: nn.Module | None = model
+        self._seed, self._random_state = seed, random_state
+
+    def take(self, seed: int) -> nn.Module | None:
+        """The model, and the random state after its construction in force; None for another seed, or a second time."""
+        if seed != self._seed or self._model is None:
+            return None
+        model, self._model = self._model, None
+        randomness.set_state(self._random_state, torch.device("cpu"))
+        return model
+
+
+def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[list[tuple[str, Tensor]], Trial | None]:
+    """Stand-ins for the model's parameters, and the model itself where this process built it just now.
+
+    However many runs of a sweep use a model, one process builds and tries it once.
     """
-    model = build_model(json.loads(description), shape, num_classes)
-    return [
+    description = (json.dumps(node), shape, num_classes)
+    if description in _TRIED:
+        return _TRIED[description], None
+    with randomness.undisturbed():
+        randomness.seed_everything(seed)
+        model = build_model(node, shape, num_classes)
+        trial = Trial(model, seed, randomness.get_state(torch.device("cpu")))
+    _TRIED[description] = [
         (name, torch.zeros((1,) * parameter.ndim, requires_grad=parameter.requires_grad))
         for name, parameter in model.named_parameters()
     ]
+    return _TRIED[description], trial
+
+
+_TRIED: dict[tuple[str, Shape, int], list[tuple[str, Tensor]]] = {}
 
 
 def build_optimizer(node: Node, parameters: Parameters, device: str = "cpu") -> torch.optim.Optimizer:

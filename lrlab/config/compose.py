@@ -1,5 +1,6 @@
 """From what the user typed to a composed config; every mistake in it becomes one line that says what to do.
 
+A command line is composed once: Hydra puts the options of the groups together, and lrlab puts the settings into them.
 Imports no torch, so that `--help` answers at once.
 """
 
@@ -16,32 +17,52 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from lrlab.config.arguments import key_of
+from lrlab.config.mistakes import CONF, several_values, unknown_key, unknown_option
 from lrlab.config.names import run_name, sweep_name
-from lrlab.errors import UserError, closest, wrong
+from lrlab.config.targets import apply, is_for_hydra
+from lrlab.errors import UserError, wrong
 
-_PACKAGE = Path(__file__).parents[1]
-_INSIDE = _PACKAGE / "conf"  # in a wheel; a checkout has it beside the package
-CONF = _INSIDE if _INSIDE.is_dir() else _PACKAGE.parent / "conf"
 NAME = "config"
 VERSION_BASE = "1.3"
 
 _ABSENT = object()
 
-sys.path.append(str(_PACKAGE / "plugins"))  # where Hydra looks for the package `hydra_plugins`
+sys.path.append(str(Path(__file__).parents[1] / "plugins"))  # where Hydra looks for the package `hydra_plugins`
 
 OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
 OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """The config of one run, with its `hydra` node. Raises UserError for whatever Hydra cannot compose."""
+    """The config of one run, with its `hydra` node. Raises UserError for whatever cannot be composed."""
+    typed = parse(overrides)
     try:
-        return _compose(overrides)
+        config = _compose([str(override.input_line) for override in typed if is_for_hydra(override)])
+        apply(config, [override for override in typed if not is_for_hydra(override)])
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
+    _note(config, typed)
+    return config
+
+
+def _note(config: DictConfig, typed: Sequence[Override]) -> None:
+    """Let `hydra.overrides` and `hydra.job.override_dirname` say all that was typed, as if Hydra had composed it."""
+    task = [override for override in typed if not override.key_or_group.startswith("hydra")]
+    naming = config.hydra.job.config.override_dirname
+    parts = [str(one.input_line) for one in task if one.key_or_group not in naming.exclude_keys]
+    with open_dict(config.hydra):
+        config.hydra.overrides.task = [str(override.input_line) for override in task]
+        config.hydra.job.override_dirname = naming.item_sep.join(sorted(parts)).replace("=", naming.kv_sep)
+
+
+def settle(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Fit a config that Hydra composed of `overrides`, which were `targets.forced`, to the classes that they name."""
+    typed = [one for one in parse(overrides) if not is_for_hydra(one) and not one.is_delete()]
+    apply(config, typed)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -82,7 +103,7 @@ def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
 def explain(error: Exception, overrides: Sequence[str]) -> UserError:
     """The one line for an error that Hydra raised while it composed `overrides`."""
     if isinstance(error, MissingConfigException) and error.options is not None:
-        return _unknown_option(error.missing_cfg_file or "", error.options)
+        return unknown_option(error.missing_cfg_file or "", error.options)
     if isinstance(error, OverrideParseException):
         return wrong(
             "command line",
@@ -92,13 +113,10 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
         )
     several = re.match(r"Ambiguous value for argument '([^']*)'", str(error))
     if several:
-        key, _, values = several[1].partition("=")
-        return wrong(
-            key, got=f"several values, {values}", allowed="one, unless this is a sweep", do="add -m to run each of them"
-        )
+        return several_values(several[1])
     unknown = re.match(r"Could not (?:override|append to|delete from)[^']*'([^']+)'", str(error))
     if isinstance(error, ConfigCompositionException) and unknown:
-        return _unknown_key(unknown[1], overrides)
+        return unknown_key(_without(unknown[1], overrides), unknown[1])
     return wrong(
         "config",
         got=_first_line(error),
@@ -107,12 +125,23 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
     )
 
 
+def _without(key: str, overrides: Sequence[str]) -> DictConfig:
+    """The config of the groups that were chosen, without the setting `key` that Hydra does not know."""
+    groups = [one for one in overrides if re.match(r"(?!hydra)\w+=", one) and not one.startswith(key)]
+    try:
+        return _compose(groups)
+    except (HydraException, OmegaConfBaseException):  # a second mistake
+        return _compose([])
+
+
 def with_recipe(overrides: Sequence[str]) -> list[str]:
     """The overrides of a sweep, after those that its recipe, `experiment=NAME`, holds in hydra.sweeper.params.
 
     What is typed replaces what the recipe says, in the recipe's order.
     """
-    typed = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    typed = {key_of(override) for override in overrides}
+    if not any(key == "experiment" or key.startswith("hydra.sweeper.params") for key in typed):
+        return list(overrides)
     base = _hydra_only(overrides)
     for override in parse([override for override in overrides if override.startswith("experiment=")]):
         if override.is_sweep_override():
@@ -121,7 +150,7 @@ def with_recipe(overrides: Sequence[str]) -> list[str]:
             )
         base.append(str(override.input_line))
     params = compose(base).hydra.sweeper.get("params") or {}
-    own = {key: [one for one in overrides if one.lstrip("+~").partition("=")[0] == key] for key in params}
+    own = {key: [one for one in overrides if key_of(one) == key] for key in params}
     inside = [one for key, value in params.items() for one in (own[key] if key in typed else [f"{key}={value}"])]
     return inside + [one for one in overrides if one not in inside]
 
@@ -174,64 +203,6 @@ def _hydra() -> initialize_config_dir:
 def _compose(overrides: Sequence[str]) -> DictConfig:
     with _hydra():
         return hydra_compose(NAME, list(overrides), return_hydra_config=True)
-
-
-def _unknown_option(path: str, options: Sequence[str]) -> UserError:
-    group, _, option = path.rpartition("/")
-    guess = closest(option, options)
-    return wrong(
-        group or "config",
-        got=f"'{option}'" + (f" (did you mean {guess}?)" if guess else ""),
-        allowed=", ".join(sorted(options))
-        + (", and all of torchvision's as model=torchvision model.name=NAME" if group == "model" else ""),
-        do=f"{group}={guess}" if guess else f"{group}={sorted(options)[0]}, or --config-dir FOLDER where yours lies",
-    )
-
-
-def _unknown_key(key: str, overrides: Sequence[str]) -> UserError:
-    """The message for a setting that no config has: the nearest name beside it, or of the same name elsewhere."""
-    chosen = [
-        override for override in overrides if re.match(r"(?!hydra)\w+=", override) and not override.startswith(key)
-    ]
-    try:
-        config = _compose(chosen)
-    except (HydraException, OmegaConfBaseException):  # a second mistake
-        config = _compose([])
-    parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    hidden = ("_target_", "_partial_", "hydra")
-    siblings = [str(name) for name in node if name not in hidden] if isinstance(node, DictConfig) else []
-    elsewhere = [f"{group}.{leaf}" for group in map(str, config) if group != "hydra" and _has(config[group], leaf)]
-    inside = [f"{parent}.{path}" for path in _paths(node) if path.rpartition(".")[2] == leaf] if parent else []
-    exact = inside or elsewhere
-    guess = exact[0] if exact else closest(leaf, siblings)
-    full_guess = guess if guess is None or "." in guess or not parent else f"{parent}.{guess}"
-    return wrong(
-        key,
-        got="a setting that does not exist" + (f" (did you mean {full_guess}?)" if full_guess else ""),
-        allowed=", ".join(sorted(siblings)) or f"nothing under '{parent}'",
-        do=f"{full_guess}=VALUE" if full_guess else _who_has(parent, leaf),
-    )
-
-
-def _paths(node: Any) -> list[str]:
-    """The dotted paths of everything inside a config node."""
-    if not isinstance(node, DictConfig):
-        return []
-    return [path for name in map(str, node) for path in (name, *(f"{name}.{inner}" for inner in _paths(node[name])))]
-
-
-def _who_has(group: str, name: str) -> str:
-    """Which options of `group` have the setting `name`."""
-    setting = re.compile(rf"^{re.escape(name)}:", re.MULTILINE)
-    options = [path.stem for path in sorted((CONF / group).glob("*.yaml")) if setting.search(path.read_text())]
-    if options:
-        return f"choose {group}={' or '.join(options)}, which has it"
-    return "python train.py --help shows all settings"
-
-
-def _has(node: Any, name: str) -> bool:
-    return isinstance(node, DictConfig) and name in node
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,10 @@
-"""A run before it starts: every setting checked and the LR planned, with nothing read or written."""
+"""A run before it starts: every setting checked and the LR planned, once, with nothing read or written.
 
-import json
+`prepare` makes it of a config. A single run, a resumed one, a run of a sweep and every rank begin with what it returns;
+where another process carries the run out it gets what is `checked`, and `equip` makes the rest there.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,17 +24,13 @@ from lrlab.lr.plan import Plan, simulate
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A run whose settings are checked and whose LR is planned, before its data is read or its folder is made."""
+class Checked:
+    """A run whose settings are checked and whose LR is planned: plain values, which any process can be given."""
 
     config: dict[str, Any]  # resolved
-    trainer: settings.TrainerSettings
-    scheduler: SchedulerSettings
-    batching: Batching
-    splits: Splits
+    choices: dict[str, str]  # what was chosen in each group
+    overrides: list[str]  # what the user typed
     plan: Plan
-    device: torch.device
-    rhythm: save_every.Rhythm  # of checkpoints within epochs
     warnings: list[str]  # about the plan
 
     @property
@@ -42,6 +42,32 @@ class Prepared:
         """The config of the run itself, without how this process came to carry it out."""
         return {**self.config, "resume": None, "extend": None, "sweep": None}
 
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked run with what this process carries it out with, before its data is read or its folder is made."""
+
+    checked: Checked
+    trainer: settings.TrainerSettings
+    scheduler: SchedulerSettings
+    batching: Batching
+    splits: Splits
+    device: torch.device
+    rhythm: save_every.Rhythm  # of checkpoints within epochs
+    trial: build.Trial | None = None  # the model, where it was built to be tried
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.checked.config
+
+    @property
+    def plan(self) -> Plan:
+        return self.checked.plan
+
+    @property
+    def seed(self) -> int:
+        return self.checked.seed
+
     def facts(self) -> dict[str, Any]:
         """What a resumed run must find as it was, beside its settings: the size of the data and the planned LR."""
         splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}
@@ -51,30 +77,72 @@ class Prepared:
         }
 
 
-def prepare(config: DictConfig) -> Prepared:
-    """Check every setting of a run and plan its LR. Raises UserError for the first mistake; leaves no trace."""
+@dataclass(frozen=True)
+class _Parts:
+    """The groups of a config, each read."""
+
+    trainer: settings.TrainerSettings
+    scheduler: SchedulerSettings
+    batching: Batching
+    splits: Splits
+    device: torch.device
+    horizon: Horizon
+    rhythm: save_every.Rhythm
+
+
+def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Prepared:
+    """Check every setting of a run and plan its LR. Raises UserError for the first mistake; leaves no trace.
+
+    `choices` and `overrides` are what was chosen in each group and what was typed; the run's files tell them.
+    """
     plain = resolve(config)
     settings.check_top_level(plain)
+    parts = _read(plain, check=True)
+    splits, horizon = parts.splits, parts.horizon
+
+    # The model is built and tried; stand-ins of its parameters tell the optimizer its groups.
+    parameters, trial = build.try_model(plain["model"], splits.shape, splits.num_classes, plain["seed"])
+
+    # One optimizer and one scheduler are stepped through the whole run.
+    optimizer = build.build_optimizer(plain["optimizer"], parameters)
+    scheduler = parts.scheduler.build(optimizer)
+    check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
+    plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
+
+    warnings = lint.warnings(plan, plain["scheduler"], plain["optimizer"])
+    checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings)
+    return _put_together(checked, parts, trial)
+
+
+def equip(checked: Checked) -> Prepared:
+    """What another process checked, with what this one carries it out with."""
+    return _put_together(checked, _read(checked.config, check=False), None)
+
+
+def _put_together(checked: Checked, parts: _Parts, trial: build.Trial | None) -> Prepared:
+    return Prepared(
+        checked, parts.trainer, parts.scheduler, parts.batching, parts.splits, parts.device, parts.rhythm, trial
+    )
+
+
+def _read(plain: dict[str, Any], *, check: bool) -> _Parts:
+    """The groups of a resolved config; with `check` also whether they fit together, which is asked once a run."""
     trainer = settings.trainer_settings(plain["trainer"])
     device = settings.find_device(trainer.device)
     batching, data_node = settings.split_batching(plain["data"])
-    checks.check_target(data_node, "data")
-    checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
-    build.build_optimizer(plain["optimizer"], None)
+    if check:
+        checks.check_target(data_node, "data")
+        checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
     splits = build.make(data_node, "data")
-    settings.check_splits(splits, batching)
-    settings.check_parts(trainer, batching)
-    if batching.cache in room.KEPT:  # "auto" always finds a place
-        choose_cache(batching, splits, device)
+    if check:
+        settings.check_splits(splits, batching)
+        settings.check_parts(trainer, batching)
+        if batching.cache in room.KEPT:  # "auto" always finds a place
+            choose_cache(batching, splits, device)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"))
-    parameters = build.try_model(json.dumps(plain["model"]), splits.shape, splits.num_classes)
-    make_optimizer = partial(build.build_optimizer, plain["optimizer"], parameters)
-    plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
-    check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
-    warnings = lint.warnings(plan, plain["scheduler"], plain["optimizer"])
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    return Prepared(plain, trainer, scheduler, batching, splits, plan, device, rhythm, warnings)
+    return _Parts(trainer, scheduler, batching, splits, device, horizon, rhythm)
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:

@@ -1,15 +1,17 @@
-"""What was typed, fitted to the classes and functions that it names, so that none of them needs a YAML."""
+"""What was typed, put into a composed config: a class takes whatever its signature names, so none needs a YAML."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lrlab.config import compose
 from lrlab.config.arguments import key_of, value_of
+from lrlab.config.mistakes import already_there, another_value, several_values, unknown_key
 
 GROUPS = ("data", "model", "optimizer", "scheduler")
 _FREE = ("optimizer.groups", "optimizer.schedule")  # their keys are the user's
+_ABSENT = object()
 
 
 def chosen(config: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
@@ -18,67 +20,97 @@ def chosen(config: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
     return {group: value_of(list(overrides), f"{group}._target_") or str(options.get(group)) for group in GROUPS}
 
 
-def fit_to_targets(overrides: list[str]) -> list[str]:
-    """`overrides`, such that what a class takes can be typed although its YAML does not list it, or there is none.
+def is_for_hydra(override: Override) -> bool:
+    """Whether Hydra composes it: options of groups, its own settings, and what stands at the top of the config."""
+    key = override.key_or_group
+    return key.startswith("hydra") or ("." not in key and not _is_node(override))
+
+
+def forced(overrides: Sequence[str]) -> list[str]:
+    """`overrides` such that Hydra takes a setting that no YAML lists; `apply` then says whether the class takes it."""
+    return [f"++{one}" if _is_plain_setting(one) else one for one in overrides]
+
+
+def _is_plain_setting(override: str) -> bool:
+    key = key_of(override)
+    return override[0] not in "+~" and "." in key and not key.startswith("hydra")
+
+
+def apply(config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Put `overrides` into a composed `config`, in place.
 
     A setting that a node's `_target_` names, or that lrlab reads beside it, is added where it is missing
-    (`data.flip=true`, `optimizer.groups.head.lr_scale=10`). Where `NODE._target_=...` was typed, what only the former
-    target takes is deleted unless it was typed too, so that `scheduler._target_=my_pkg.MyLR` needs no YAML. A whole
-    node, `NODE={_target_:...}`, replaces the one that is there.
+    (`data.flip=true`, `optimizer.groups.head.lr_scale=10`). Where `NODE._target_=...` was typed, what the new target
+    does not take is deleted unless it was typed too, so that `scheduler._target_=my_pkg.MyLR` needs no YAML. A whole
+    node, `NODE={_target_:...}`, replaces the one that is there. Raises UserError for a setting that does not exist.
     """
-    single = compose.without_sweeps(overrides)
-    swept = {key_of(override) for override in overrides} - {key_of(override) for override in single}
-    typed = {key_of(override): override for override in overrides if override[0] not in "+~"}
-    keys = [key for key in typed if "." in key and key.partition(".")[0] in {*GROUPS} - swept]
-    added = {key for key in typed if key in _FREE or key.startswith(tuple(f"{free}." for free in _FREE))}
-    replaced, left_over = set(), []
-    if keys:
-        base = [o for o in single if "." not in key_of(o) or "_target_" in key_of(o) or o.startswith("hydra")]
-        config = compose.resolve(compose.compose([override for override in base if not override.startswith("~")]))
-        replaced = {key for key in keys if _is_node(typed[key]) and "_target_" in (_at(config, key) or {})}
-        added |= {key for key in keys if key not in replaced and _is_missing(config, key)}
-        left_over = [f"~{key}" for key in _left_over(config, keys) if key not in typed]
-    fitted = []
-    for override in overrides:
-        key = key_of(override)
-        if typed.get(key) == override and key in replaced:
-            fitted += [f"~{key}", f"+{override}"]
-        else:
-            fitted.append(f"++{override}" if typed.get(key) == override and key in added else override)
-    return fitted + left_over
+    typed = {override.key_or_group for override in overrides}
+    with open_dict(config):
+        for override in sorted(overrides, key=_turn):
+            _apply_one(config, override)
+            if override.key_or_group.endswith("._target_") and not override.is_delete():
+                _drop_left_overs(config, override.key_or_group.removesuffix("._target_"), typed)
 
 
-def _is_node(override: str) -> bool:
-    value = override.partition("=")[2]
-    return value.startswith("{") and "_target_" in value
+def _turn(override: Override) -> int:
+    """Nodes come before targets, and targets before settings: they decide which settings there are."""
+    if _is_node(override):
+        return 0
+    return 1 if override.key_or_group.endswith("._target_") else 2
 
 
-def _at(config: Mapping[str, Any], path: str) -> Any:
-    """What is at a dotted path of a config, None where it has no such place."""
-    place: Any = config
-    for name in path.split("."):
-        place = place.get(name) if isinstance(place, Mapping) else None
-    return place
+def _is_node(override: Override) -> bool:
+    return isinstance(override.value(), dict) and "_target_" in override.value()  # type: ignore[operator]
 
 
-def _is_missing(config: Mapping[str, Any], key: str) -> bool:
-    """Whether the config lacks a setting that its node takes."""
+def _apply_one(config: DictConfig, override: Override) -> None:
+    key = override.key_or_group
+    if override.is_sweep_override():
+        raise several_values(str(override.input_line))
+    there = OmegaConf.select(config, key, default=_ABSENT)
+    if override.is_delete():
+        _delete(config, override, there)
+        return
+    value = override.value()
+    if override.is_add() and there is not _ABSENT and there is not None and not isinstance(value, dict | list):
+        raise already_there(key, there)
+    if not override.is_add() and not override.is_force_add() and there is _ABSENT and not _may_be_added(config, key):
+        raise unknown_key(config, key)
+    OmegaConf.update(config, key, value, merge=not _is_node(override), force_add=True)
+
+
+def _delete(config: DictConfig, override: Override, there: Any) -> None:
+    key = override.key_or_group
+    if there is _ABSENT:
+        raise unknown_key(config, key)
+    if override.value() not in (None, "", there):
+        raise another_value(key, there)
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    del node[name]
+
+
+def _may_be_added(config: DictConfig, key: str) -> bool:
+    """Whether a setting that is missing is one that its node takes."""
+    if any(key == free or key.startswith(f"{free}.") for free in _FREE):
+        return True
     path, _, name = key.rpartition(".")
-    node = _at(config, path)
-    return isinstance(node, Mapping) and "_target_" in node and name not in node and name in _known(path, node)
+    node = OmegaConf.select(config, path) if path else None
+    return isinstance(node, DictConfig) and "_target_" in node and name in _known(path, node)
 
 
-def _left_over(config: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """The settings that a node whose `_target_` was typed has and no longer takes."""
-    found = []
-    for path in (key.removesuffix("._target_") for key in keys if key.endswith("._target_")):
-        node = _at(config, path)
-        if isinstance(node, Mapping):
-            found += [f"{path}.{name}" for name in node if name not in _known(path, node) and not name.startswith("_")]
-    return found
+def _drop_left_overs(config: DictConfig, path: str, typed: set[str]) -> None:
+    """Delete the settings of the former target that the new one does not take."""
+    node = OmegaConf.select(config, path)
+    if not isinstance(node, DictConfig):
+        return
+    known = _known(path, node)
+    for name in map(str, list(node)):
+        if name not in known and not name.startswith("_") and f"{path}.{name}" not in typed:
+            del node[name]
 
 
-def _known(path: str, node: Mapping[str, Any]) -> set[str]:
-    from lrlab.config import build
+def _known(path: str, node: Mapping[Any, Any]) -> set[str]:
+    from lrlab.config import build  # imports torch, which a command line without classes in it does not need
 
-    return build.known_settings(path, dict(node))
+    return build.known_settings(path, {"_target_": node["_target_"]})

@@ -1,6 +1,5 @@
 """Going on with a run: whether it is still the same run, and its state back in place."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -77,6 +76,6 @@ def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
     horizon = Horizon(saved["config"]["trainer"]["epochs"], prepared.plan.horizon.steps_per_epoch)
     optimizer, splits = prepared.config["optimizer"], prepared.splits
     scheduler = scheduler_settings(prepared.config["scheduler"], horizon, optimizer.get("schedule"))
-    parameters = build.try_model(json.dumps(prepared.config["model"]), splits.shape, splits.num_classes)
+    parameters, _ = build.try_model(prepared.config["model"], splits.shape, splits.num_classes, prepared.seed)
     make_optimizer = partial(build.build_optimizer, optimizer, parameters)
     return simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)

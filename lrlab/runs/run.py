@@ -1,283 +1,321 @@
-"""The shell: builds everything from a config, drives the loop, and leaves a run's files in its folder.
+"""The shell of a run: builds everything from a checked config, drives the loop, and leaves a run's files in its folder.
 
 config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,previous,best}.pt
 """
 
-import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from lrlab.config.identity import MACHINE
 from lrlab.config.names import run_name
-from lrlab.config.prepare import Prepared, place_images, prepare
+from lrlab.config.prepare import Prepared, place_images
 from lrlab.config.secrets import mask, mask_overrides
 from lrlab.data.batches import Batches
+from lrlab.data.room import Choice
 from lrlab.errors import DataError, Interrupted, UserError, in_words
 from lrlab.lr.audit import Audit
 from lrlab.lr.hyperparameters import read
 from lrlab.runs import assemble, checkpoint, summary
 from lrlab.runs.describe import computed_by, count_parameters, device_name, hyperparameters, start_lines
 from lrlab.runs.display import Display, View, result_line
+from lrlab.runs.explain import explain
+from lrlab.runs.ranks import Assignment
 from lrlab.runs.resume import require_same_run, restore
 from lrlab.runs.tracking import Tracker, refuse_second_run
 from lrlab.system import disk, distributed
-from lrlab.system.lock import held
 from lrlab.system.signals import Request, stop_request
-from lrlab.training.loop import Diverged, Epoch, TrainState, Update, require_finite_weights
-
-log = logging.getLogger(__name__)
-
-
-@dataclass
-class Run:
-    """A run under way: what it computes with, and what it writes."""
-
-    folder: Path
-    prepared: Prepared
-    overrides: list[str]  # what the user typed, to compose the same config when it is resumed
-    choices: dict[str, str]  # what was chosen in each group
-    state: TrainState
-    train: Batches
-    val: Batches
-    tracker: Tracker
-    progress: summary.Progress
-    audit: Audit
-    display: View
-    refused: bool = False  # whether the user knows that the disk takes no more points
-
-
-def run(
-    config: DictConfig, folder: Path, *, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
-) -> float | None:
-    """Train the run that `config` describes, in `folder`, and return its validation loss.
-
-    With `config.resume` the run of that checkpoint goes on. Raises UserError for a mistake, Diverged where the loss
-    is no longer finite, and Interrupted where a signal stopped the run, after saving it.
-    """
-    with held(folder), stop_request() as request:
-        saved = None
-        if config.resume:
-            path, saved = checkpoint.latest(config.resume, log.warning)
-            config = OmegaConf.create({**config, "resume": str(path)})
-        return train_to_the_end(
-            config, folder, saved, choices=choices or {}, overrides=overrides, make_display=Display, request=request
-        )
-
-
-def train_to_the_end(
-    config: DictConfig,
-    folder: Path,
-    saved: dict[str, Any] | None,
-    *,
-    choices: Mapping[str, str],
-    overrides: Sequence[str],
-    make_display: Callable[[int, int], View],
-    request: Request,
-) -> float | None:
-    """Carry out the run in `folder`, which the caller holds, on from `saved` if that is not None; see `run`."""
-    prepared = prepare(config)
-    if saved is not None:
-        require_same_run(saved, prepared)
-        complete = saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs
-        if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
-            print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
-            return saved["progress"]["val_loss"]
-    task = assemble.Task(prepared.config, saved, prepared.trainer.timeout)
-    with (
-        distributed.together(task, alike=(Diverged, Interrupted)),
-        distributed.patience(task.timeout_seconds),
-    ):
-        this = _start(
-            prepared,
-            folder,
-            saved,
-            choices=dict(choices),
-            overrides=list(overrides),
-            make_display=make_display,
-            request=request,
-        )
-        return _carry_out(this, request)
-
-
-def _start(
-    prepared: Prepared,
-    folder: Path,
-    saved: dict[str, Any] | None,
-    *,
-    choices: dict[str, str],
-    overrides: list[str],
-    make_display: Callable[[int, int], View],
-    request: Request,
-) -> Run:
-    """Build everything that the run computes with, then open its files."""
-    if saved is None:
-        refuse_second_run(folder)
-    prepared, kept = place_images(prepared)
-    state, horizon = assemble.build_state(prepared), prepared.plan.horizon
-    display = make_display(horizon.epochs, horizon.steps_per_epoch)
-    display.say(
-        *start_lines(
-            prepared.config,
-            choices,
-            splits=prepared.splits,
-            kept=kept,
-            plan=prepared.plan,
-            parameters=count_parameters(state.model),
-            device=prepared.device,
-            folder=folder,
-        ),
-        *(f"warning: {warning}" for warning in prepared.warnings),
-    )
-    if prepared.trainer.compile:
-        display.say("compile    before the first update, which takes a minute or so")
-    progress, audit = summary.Progress(), Audit(prepared.plan)
-    if saved is not None:
-        display.say(*restore(state, saved, prepared))
-        progress = summary.Progress(**saved["progress"])
-        if (first := saved["config"]["trainer"]["epochs"]) != horizon.epochs:
-            progress.extended_from = progress.extended_from or first
-        audit.load_state_dict(saved["audit"])
-    train, val = (assemble.read_images(prepared, display.reading, request, train=train) for train in (True, False))
-    tracker = _open_files(
-        prepared, folder, saved, state=state, compared=hyperparameters(prepared.config, choices), overrides=overrides
-    )
-    return Run(folder, prepared, overrides, choices, state, train, val, tracker, progress, audit, display)
-
-
-def _open_files(
-    prepared: Prepared,
-    folder: Path,
-    saved: dict[str, Any] | None,
-    *,
-    state: TrainState,
-    compared: dict[str, Any],
-    overrides: list[str],
-) -> Tracker:
-    """Write the run's config and open its logs, cut back to what `saved` knows; HPARAMS shows what is `compared`."""
-    if saved is not None and checkpoint.find(prepared.config["resume"]).name != checkpoint.LAST.name:
-        checkpoint.save(folder / checkpoint.LAST, saved)  # what last.pt says must not outlive the cut of the logs
-    tracker = Tracker(
-        folder,
-        updates=prepared.plan.horizon.steps,
-        driven=_driven(prepared, state.optimizer),
-        hyperparameters=mask(compared),
-        trial=run_name(overrides, leave_out=["seed", *(key for key in MACHINE if key != "data.root")]),
-        step=state.step,
-        state=saved["tracker"] if saved else None,
-    )
-    try:
-        disk.write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(mask(prepared.saved_config))))
-    except BaseException:
-        tracker.close()
-        raise
-    return tracker
-
-
-def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:
-    """The hyperparameters to record: what is planned to change, and every LR, planned or not."""
-    return list(dict.fromkeys([*(name for name in read(optimizer) if name.startswith("lr")), *prepared.plan.driven()]))
-
-
-def _carry_out(this: Run, request: Request) -> float | None:
-    """Train to the end, to a signal or to an error, and leave the folder in order whichever it is."""
-    try:
-        _write_summary(this, "running")
-        _save(this, checkpoint.LAST)
-        checkpoint.require_readable(this.folder / checkpoint.LAST)
-        size = (this.folder / checkpoint.LAST).stat().st_size
-        disk.require_room(this.folder, 2 * size, "two checkpoints more")
-        with this.display:
-            _train(this, request)
-    except BaseException as error:
-        told = _with_checkpoint(this, error) if isinstance(error, _KEEPS) else assemble.explain(error)
-        failed = isinstance(error, Exception | SystemExit)  # or else a second Ctrl-C
-        this.tracker.close("failure" if failed else None)
-        status = "diverged" if isinstance(error, Diverged) else "failed" if failed else "interrupted"
-        with suppress(disk.Refused):  # the error itself says more
-            _write_summary(this, status, error=in_words(told or error))
-        if told is None:
-            raise
-        raise told from error
-    finally:
-        this.train.close()
-        this.val.close()
-    if this.state.epoch == this.prepared.trainer.epochs:
-        this.tracker.close("success")
-        _warn_of_refusal(this)
-        _write_summary(this, "finished")
-        this.display.say(result_line(this.progress, this.state.step, this.prepared.trainer.monitor))
-    else:
-        this.tracker.close()
-        _write_summary(this, "interrupted")
-        this.display.say(
-            f"stopped by {request.name} after update {this.state.step}, saved; to go on:",
-            f"{distributed.command()} train.py resume={shlex.quote(str(this.folder))}",
-        )
-    if request.number:
-        raise Interrupted(request.number)
-    return this.progress.val_loss
-
+from lrlab.training.loop import Diverged, Epoch, Update, require_finite_weights
 
 _KEEPS = Diverged | disk.Refused  # errors that leave what was saved before them
 
 
-def _with_checkpoint(this: Run, error: Diverged | disk.Refused) -> UserError:
-    """The error and what is left of the run."""
-    last = this.folder / checkpoint.LAST
-    if not last.exists():
-        return error
-    return type(error)(f"{error}; last good checkpoint: {shlex.quote(str(last))} (update {this.prepared.rhythm.last})")
+class Saved(NamedTuple):
+    """A checkpoint to go on from."""
+
+    path: Path
+    contents: dict[str, Any]
 
 
-def _warn_of_refusal(this: Run) -> None:
-    """Say once that the disk takes no more points; training goes on, and they are kept until it does."""
-    if this.tracker.refusal and not this.refused:
-        this.display.say(f"warning: {this.tracker.refusal}; training goes on, and what is missing is tried again")
-        this.refused = True
+def carry_out(
+    prepared: Prepared,
+    folder: Path,
+    saved: Saved | None = None,
+    *,
+    make_display: Callable[[int, int], View] = Display,
+) -> float | None:
+    """Train the run in `folder`, on from `saved` if that is not None, and return its validation loss.
+
+    The caller holds the folder against other processes. `make_display` is told the epochs and the updates of an epoch.
+    Raises UserError for a mistake, Diverged where the loss is no longer finite, and Interrupted where a signal stopped
+    the run, after saving it.
+    """
+    if saved is not None:
+        require_same_run(saved.contents, prepared)
+        if _is_complete(saved, prepared, folder):
+            epochs = prepared.trainer.epochs
+            print(f"nothing to do: all {epochs} epochs of {folder} are done; extend=EPOCHS goes on")
+            return saved.contents["progress"]["val_loss"]
+    contents = saved.contents if saved is not None else None
+    assignment = Assignment(prepared.checked, contents, prepared.trainer.timeout)
+    with (
+        stop_request() as request,
+        distributed.together(assignment, alike=(Diverged, Interrupted)),
+        distributed.patience(assignment.timeout_seconds),
+    ):
+        return Run(prepared, folder, saved, make_display, request).to_its_end()
 
 
-def _train(this: Run, request: Request) -> None:
-    """Train, and save what was reached if an image cannot be read: that shows between two updates."""
-    try:
-        _loop(this, request)
-    except DataError:
-        with suppress(UserError, OSError):
-            require_finite_weights(this.state)
-            _save(this, checkpoint.LAST)
-        raise
+def _is_complete(saved: Saved, prepared: Prepared, folder: Path) -> bool:
+    """Whether all epochs are done and the run said so; one that was stopped before it said so goes on to that point."""
+    done = saved.contents["state"]["progress"]["epoch"] >= prepared.trainer.epochs
+    return done and summary.read(folder).get("status") == "finished"
 
 
-def _loop(this: Run, request: Request) -> None:
-    """The loop's body: what other frameworks do in callbacks."""
-    for event in assemble.events(this.prepared, this.state, this.train, this.val):
-        this.display.show(event)
-        if isinstance(event, Update):
-            this.tracker.update(event.step, event.applied, event.loss)
-            _warn_of_refusal(this)
-            if warning := this.audit.check(event.step, event.applied):
-                this.display.say(warning)
-            if this.prepared.rhythm.due(this.state.step):
-                require_finite_weights(this.state)
-                _save(this, checkpoint.LAST)
-        elif isinstance(event, Epoch):
-            metrics = _metrics(event)
-            this.tracker.epoch(event.epoch, event.step, event.lr, metrics, event.seconds)
-            _warn_of_refusal(this)
-            if this.progress.add(event.epoch, event.seconds, metrics, this.prepared.trainer.monitor):
-                _save(this, checkpoint.BEST)  # before last.pt, which claims that it is there
-            _save(this, checkpoint.LAST)
-        if assemble.stop_is_agreed(event, request):
-            if not isinstance(event, Epoch):
-                require_finite_weights(this.state)
-                _save(this, checkpoint.LAST)
-            return
+class Run:
+    """A run under way: what it computes with, and what it writes."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: Path,
+        saved: Saved | None,
+        make_display: Callable[[int, int], View],
+        request: Request,
+    ):
+        if saved is None:
+            refuse_second_run(folder)
+        self.folder, self.request = folder, request
+        self.prepared, kept = place_images(prepared)
+        self.refused = False  # whether the user knows that the disk takes no more points
+
+        # What it computes with.
+        self.state = assemble.build_state(self.prepared)
+        horizon = self.prepared.plan.horizon
+        self.display = make_display(horizon.epochs, horizon.steps_per_epoch)
+        self._introduce(kept)
+        self.progress, self.audit = summary.Progress(), Audit(self.prepared.plan)
+        if saved is not None:
+            self._restore(saved.contents)
+
+        # Its data, which takes a while, and only then its files.
+        self.train, self.val = self._read_images(train=True), self._read_images(train=False)
+        self.tracker = self._open_files(saved)
+
+    def _introduce(self, kept: Choice) -> None:
+        """Say what is about to be trained."""
+        prepared = self.prepared
+        lines = start_lines(
+            prepared.config,
+            prepared.checked.choices,
+            splits=prepared.splits,
+            kept=kept,
+            plan=prepared.plan,
+            parameters=count_parameters(self.state.model),
+            device=prepared.device,
+            folder=self.folder,
+        )
+        self.display.say(*lines, *(f"warning: {warning}" for warning in prepared.checked.warnings))
+        if prepared.trainer.compile:
+            self.display.say("compile    before the first update, which takes a minute or so")
+
+    def _restore(self, contents: dict[str, Any]) -> None:
+        """Put the state of a checkpoint in place."""
+        self.display.say(*restore(self.state, contents, self.prepared))
+        self.progress = summary.Progress(**contents["progress"])
+        first = contents["config"]["trainer"]["epochs"]
+        if first != self.prepared.trainer.epochs:
+            self.progress.extended_from = self.progress.extended_from or first
+        self.audit.load_state_dict(contents["audit"])
+
+    def _read_images(self, *, train: bool) -> Batches:
+        return assemble.read_images(self.prepared, self.display.reading, self.request, train=train)
+
+    def _open_files(self, saved: Saved | None) -> Tracker:
+        """Write the run's config and open its logs, cut back to what the checkpoint knows."""
+        prepared = self.prepared
+        if saved is not None and saved.path.name != checkpoint.LAST.name:
+            # What last.pt says must not outlive the cut of the logs.
+            checkpoint.save(self.folder / checkpoint.LAST, saved.contents)
+        tracker = Tracker(
+            self.folder,
+            updates=prepared.plan.horizon.steps,
+            driven=_driven(prepared, self.state.optimizer),
+            hyperparameters=mask(hyperparameters(prepared.config, prepared.checked.choices)),
+            trial=run_name(prepared.checked.overrides, leave_out=["seed", *(set(MACHINE) - {"data.root"})]),
+            step=self.state.step,
+            state=saved.contents["tracker"] if saved is not None else None,
+        )
+        try:
+            config = OmegaConf.create(mask(prepared.checked.saved_config))
+            disk.write_whole(self.folder / "config.yaml", OmegaConf.to_yaml(config))
+        except BaseException:
+            tracker.close()
+            raise
+        return tracker
+
+    def to_its_end(self) -> float | None:
+        """Train to the end, to a signal or to an error, and leave the folder in order whichever it is."""
+        try:
+            self.write_summary("running")
+            self._require_that_it_can_be_saved()
+            with self.display:
+                self._train()
+        except BaseException as error:
+            told = self._failed(error)
+            if told is None:
+                raise
+            raise told from error
+        finally:
+            self.train.close()
+            self.val.close()
+        if self.state.epoch == self.prepared.trainer.epochs:
+            self._finished()
+        else:
+            self._stopped()
+        if self.request.number:
+            raise Interrupted(self.request.number)
+        return self.progress.val_loss
+
+    def _require_that_it_can_be_saved(self) -> None:
+        """Save now, read that back, and look whether there is room for more: better than to find out after an epoch."""
+        last = self.folder / checkpoint.LAST
+        self.save(checkpoint.LAST)
+        checkpoint.require_readable(last)
+        disk.require_room(self.folder, 2 * last.stat().st_size, "two checkpoints more")
+
+    def _train(self) -> None:
+        """Train, and save what was reached if an image cannot be read: that shows between two updates."""
+        try:
+            self._loop()
+        except DataError:
+            with suppress(UserError, OSError):
+                self._save_within_an_epoch()
+            raise
+
+    def _loop(self) -> None:
+        """The loop's body: what other frameworks do in callbacks."""
+        for event in assemble.events(self.prepared, self.state, self.train, self.val):
+            self.display.show(event)
+            if isinstance(event, Update):
+                self._after_update(event)
+            elif isinstance(event, Epoch):
+                self._after_epoch(event)
+            if assemble.stop_is_agreed(event, self.request):
+                if not isinstance(event, Epoch):
+                    self._save_within_an_epoch()
+                return
+
+    def _after_update(self, update: Update) -> None:
+        """Record it, compare its LR with the plan, and save where that is due."""
+        self.tracker.update(update.step, update.applied, update.loss)
+        self._warn_of_refusal()
+        if warning := self.audit.check(update.step, update.applied):
+            self.display.say(warning)
+        if self.prepared.rhythm.due(self.state.step):
+            self._save_within_an_epoch()
+
+    def _after_epoch(self, epoch: Epoch) -> None:
+        """Record its means and save it."""
+        metrics = _metrics(epoch)
+        self.tracker.epoch(epoch.epoch, epoch.step, epoch.lr, metrics, epoch.seconds)
+        self._warn_of_refusal()
+        if self.progress.add(epoch.epoch, epoch.seconds, metrics, self.prepared.trainer.monitor):
+            self.save(checkpoint.BEST)  # before last.pt, which claims that it is there
+        self.save(checkpoint.LAST)
+
+    def _warn_of_refusal(self) -> None:
+        """Say once that the disk takes no more points; training goes on, and they are kept until it does."""
+        if self.tracker.refusal and not self.refused:
+            self.display.say(f"warning: {self.tracker.refusal}; training goes on, and what is missing is tried again")
+            self.refused = True
+
+    def _save_within_an_epoch(self) -> None:
+        require_finite_weights(self.state)
+        self.save(checkpoint.LAST)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint `path`; of last.pt the one before stays too."""
+        contents = {
+            "state": self.state.state_dict(),
+            "progress": asdict(self.progress),
+            "audit": self.audit.state_dict(),
+            "tracker": self.tracker.state_dict(),
+            "config": mask(self.prepared.checked.saved_config),
+            "overrides": mask_overrides(self.prepared.checked.overrides),
+            "choices": self.prepared.checked.choices,
+            "facts": self.prepared.facts(),
+            "computed_by": computed_by(self.prepared.device),
+        }
+        before = self.folder / checkpoint.PREVIOUS if path == checkpoint.LAST else None
+        checkpoint.save(self.folder / path, contents, before=before)
+        if path == checkpoint.LAST:
+            self.prepared.rhythm.saved(self.state.step)
+
+    def _finished(self) -> None:
+        self.tracker.close("success")
+        self._warn_of_refusal()
+        self.write_summary("finished")
+        self.display.say(result_line(self.progress, self.state.step, self.prepared.trainer.monitor))
+
+    def _stopped(self) -> None:
+        """A signal ended it, and it is saved."""
+        self.tracker.close()
+        self.write_summary("interrupted")
+        self.display.say(
+            f"stopped by {self.request.name} after update {self.state.step}, saved; to go on:",
+            f"{distributed.command()} train.py resume={shlex.quote(str(self.folder))}",
+        )
+
+    def _failed(self, error: BaseException) -> UserError | None:
+        """Close the files and write down what ended the run; the error to raise in place of `error`, if any."""
+        told = self._with_checkpoint(error) if isinstance(error, _KEEPS) else explain(error)
+        failed = isinstance(error, Exception | SystemExit)  # or else a second Ctrl-C
+        self.tracker.close("failure" if failed else None)
+        status = "failed" if failed else "interrupted"
+        if isinstance(error, Diverged):
+            status = "diverged"
+        with suppress(disk.Refused):  # the error itself says more
+            self.write_summary(status, error=in_words(told or error))
+        return told
+
+    def _with_checkpoint(self, error: Diverged | disk.Refused) -> UserError:
+        """The error and what is left of the run."""
+        last = self.folder / checkpoint.LAST
+        if not last.exists():
+            return error
+        where = f"{shlex.quote(str(last))} (update {self.prepared.rhythm.last})"
+        return type(error)(f"{error}; last good checkpoint: {where}")
+
+    def write_summary(self, status: str, **facts: Any) -> None:
+        """Write summary.json."""
+        prepared = self.prepared
+        summary.write(
+            self.folder,
+            status=status,
+            progress=self.progress,
+            updates=self.state.step,
+            parameters=count_parameters(self.state.model),
+            device=device_name(prepared.device),
+            choices=prepared.checked.choices,
+            versions=summary.versions(),
+            plan=prepared.plan.summary(),
+            warnings=[*prepared.checked.warnings, *filter(None, [self.tracker.refusal])],
+            audit=self.audit.summary(prepared.scheduler.monitor, self.state.step),
+            **facts,
+        )
+
+
+def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:
+    """The hyperparameters to record: what is planned to change, and every LR, planned or not."""
+    lrs = [name for name in read(optimizer) if name.startswith("lr")]
+    return list(dict.fromkeys([*lrs, *prepared.plan.driven()]))
 
 
 def _metrics(event: Epoch) -> dict[str, float]:
@@ -285,41 +323,3 @@ def _metrics(event: Epoch) -> dict[str, float]:
     if event.val is not None:
         metrics |= {"val_loss": event.val.loss, "val_accuracy": event.val.accuracy}
     return metrics
-
-
-def _save(this: Run, path: Path) -> None:
-    """Write the checkpoint `path`; of last.pt the one before stays too."""
-    checkpoint.save(
-        this.folder / path,
-        {
-            "state": this.state.state_dict(),
-            "progress": asdict(this.progress),
-            "audit": this.audit.state_dict(),
-            "tracker": this.tracker.state_dict(),
-            "config": mask(this.prepared.saved_config),
-            "overrides": mask_overrides(this.overrides),
-            "choices": this.choices,
-            "facts": this.prepared.facts(),
-            "computed_by": computed_by(this.prepared.device),
-        },
-        before=this.folder / checkpoint.PREVIOUS if path == checkpoint.LAST else None,
-    )
-    if path == checkpoint.LAST:
-        this.prepared.rhythm.saved(this.state.step)
-
-
-def _write_summary(this: Run, status: str, **facts: Any) -> None:
-    summary.write(
-        this.folder,
-        status=status,
-        progress=this.progress,
-        updates=this.state.step,
-        parameters=count_parameters(this.state.model),
-        device=device_name(this.prepared.device),
-        choices=this.choices,
-        versions=summary.versions(),
-        plan=this.prepared.plan.summary(),
-        warnings=[*this.prepared.warnings, *filter(None, [this.tracker.refusal])],
-        audit=this.audit.summary(this.prepared.scheduler.monitor, this.state.step),
-        **facts,
-    )

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from lrlab.config.targets import chosen
+from lrlab.config.compose import settle
 from lrlab.errors import UserError
 from lrlab.sweeps import plan
 from lrlab.sweeps.launch import carry_out, read_settings
@@ -30,7 +30,8 @@ def launch(
     jobs = []
     for number, (overrides, config) in enumerate(zip(job_overrides, configs, strict=True), start=first):
         name, folder = folder_name(config, number), Path(config.hydra.sweep.dir)
-        jobs.append(plan.make_job(config, list(overrides), folder, name, chosen(config, list(overrides))))
+        settle(config, overrides)
+        jobs.append(plan.make_job(config, list(overrides), folder, name))
     once = list({job.folder: job for job in jobs}.values())
     planned = plan.plan(once, Path(configs[0].hydra.sweep.dir), whole=False)
     planned.folder.mkdir(parents=True, exist_ok=True)

@@ -2,25 +2,23 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from lrlab.comparison import results
 from lrlab.config import identity
-from lrlab.config.compose import resolve
+from lrlab.config.prepare import Checked, Prepared, equip
 from lrlab.data.store import Progress
 from lrlab.errors import Interrupted, UserError, in_words, wrong
 from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
 from lrlab.runs.folders import require_plain
-from lrlab.runs.run import train_to_the_end
+from lrlab.runs.run import Saved, carry_out
 from lrlab.system.lock import held
 from lrlab.system.signals import stop_request
 from lrlab.training.loop import Diverged, Epoch, Event, Update
@@ -31,15 +29,24 @@ _SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep, as it was composed when the sweep began."""
+    """One run of a sweep, as it was checked when the sweep began."""
 
     name: str
     folder: Path
-    config: dict[str, Any]  # resolved
-    choices: dict[str, str]
-    overrides: list[str]
-    epochs: int
-    updates: int
+    checked: Checked
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config, as the run saves it."""
+        return self.checked.saved_config
+
+    @property
+    def epochs(self) -> int:
+        return self.checked.plan.horizon.epochs
+
+    @property
+    def updates(self) -> int:
+        return self.checked.plan.horizon.steps
 
 
 @dataclass(frozen=True)
@@ -97,13 +104,7 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         handler = log_to(job.folder)
-        value = run_in_sweep(
-            OmegaConf.create(job.config),
-            job.folder,
-            choices=job.choices,
-            overrides=job.overrides,
-            make_display=lambda epochs, _: Reporter(send, epochs),
-        )
+        value = run_in_sweep(equip(job.checked), job.folder, make_display=lambda epochs, _: Reporter(send, epochs))
         return Outcome("finished", value)
     except UserError as error:
         log.error("error: %s", error)
@@ -125,43 +126,35 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
 
 
 def run_in_sweep(
-    config: DictConfig,
-    folder: Path,
-    *,
-    choices: Mapping[str, str],
-    overrides: Sequence[str],
-    make_display: Callable[[int, int], View] = Display,
+    prepared: Prepared, folder: Path, *, make_display: Callable[[int, int], View] = Display
 ) -> float | None:
-    """As `run`, for a run that an earlier start of its sweep may have begun in `folder`: it goes on from there.
+    """Carry out a run that an earlier start of its sweep may have begun in `folder`: it goes on from there.
 
     What is there without a whole checkpoint is removed. Another process that still trains there is given a minute:
     when a sweep is killed, its runs take a moment to notice. `make_display` gets the epochs and updates of an epoch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     require_plain(folder)
-    with held(folder, patience_seconds=60), stop_request() as request:
-        if (done := summary.read(folder)).get("status") == "finished":
-            _require_same_settings(folder, config)
+    with held(folder, patience_seconds=60), stop_request():
+        done = summary.read(folder)
+        if done.get("status") == "finished":
+            _require_same_settings(folder, prepared.config)
             return done["val_loss"]
-        path, saved = _whole_checkpoint(folder)
+        saved = _whole_checkpoint(folder)
         if saved is None:
             _clear(folder)
-        else:
-            config = OmegaConf.create({**config, "resume": str(path)})
-        return train_to_the_end(
-            config, folder, saved, choices=choices, overrides=overrides, make_display=make_display, request=request
-        )
+        return carry_out(prepared, folder, saved, make_display=make_display)
 
 
-def _whole_checkpoint(folder: Path) -> tuple[Path | None, dict[str, Any] | None]:
-    """The latest checkpoint in `folder` that is whole, and its contents; None where there is none."""
+def _whole_checkpoint(folder: Path) -> Saved | None:
+    """The latest checkpoint in `folder` that is whole; None where there is none."""
     if not any((folder / name).exists() for name in (checkpoint.LAST, checkpoint.PREVIOUS)):
-        return None, None
+        return None
     try:
-        return checkpoint.latest(str(folder), lambda reason: log.warning("warning: %s", reason))
+        return Saved(*checkpoint.latest(str(folder), lambda reason: log.warning("warning: %s", reason)))
     except checkpoint.Damaged as error:
         log.warning("warning: %s; the run starts anew", error)
-        return None, None
+        return None
 
 
 def _clear(folder: Path) -> None:
@@ -171,9 +164,9 @@ def _clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _require_same_settings(folder: Path, config: DictConfig) -> None:
+def _require_same_settings(folder: Path, config: dict[str, Any]) -> None:
     """Raise UserError where the run in `folder` is another one than `config` describes."""
-    saved, own = results.settings_of(folder) or {}, identity.identity(resolve(config))
+    saved, own = results.settings_of(folder) or {}, identity.identity(config)
     if identity.fingerprint(saved) != identity.fingerprint(own):
         raise wrong(
             "folder",

@@ -147,7 +147,8 @@ def _write_down(job: Job, outcome: Outcome) -> None:
     said = summary.read(job.folder)
     stale = outcome.status != "interrupted" and said.get("error") != outcome.error  # of an earlier attempt
     if said.get("status") != outcome.status or "choices" not in said or stale:
-        summary.amend(job.folder, **{**said, "status": outcome.status, "error": outcome.error, "choices": job.choices})
+        ended = {"status": outcome.status, "error": outcome.error, "choices": job.checked.choices}
+        summary.amend(job.folder, **{**said, **ended})
 
 
 def _execute(

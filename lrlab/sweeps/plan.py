@@ -14,7 +14,9 @@ from omegaconf import DictConfig
 
 from lrlab.comparison import results
 from lrlab.config import identity
+from lrlab.config.arguments import key_of
 from lrlab.config.prepare import prepare
+from lrlab.config.targets import chosen
 from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.runs.folders import require_plain
@@ -35,19 +37,11 @@ class Planned:
         return [job for job in self.jobs if job not in self.finished]
 
 
-def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, name: str, choices: Mapping[str, str]) -> Job:
+def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, name: str) -> Job:
     """The run `name` of the sweep in `folder`. Raises UserError for the first mistake in it; leaves no trace."""
-    prepared = prepare(config)
-    horizon = prepared.plan.horizon
-    return Job(
-        name=name,
-        folder=folder / name,
-        config=prepared.saved_config,
-        choices=dict(choices),
-        overrides=list(overrides),
-        epochs=horizon.epochs,
-        updates=horizon.steps,
-    )
+    task = [override for override in overrides if not key_of(override).startswith("hydra")]
+    typed = [override for override in task if not override.startswith("~")]
+    return Job(name, folder / name, prepare(config, chosen(config, task), typed).checked)
 
 
 def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:

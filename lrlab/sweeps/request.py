@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from lrlab.config import compose, names
 from lrlab.config.arguments import key_of, value_of
 from lrlab.config.secrets import mask_overrides
-from lrlab.config.targets import chosen, fit_to_targets
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import folders
 from lrlab.system import lock
@@ -25,7 +24,7 @@ class Request:
     """A sweep, as it was typed."""
 
     typed: list[str]
-    overrides: list[str]  # what was typed, fitted to the classes it names, after those of a recipe
+    overrides: list[str]  # what was typed, after what a recipe says
     runs: list[list[str]]  # the overrides of each run; empty where only the sweeper knows them
     fixed: list[str]  # keys that do not vary
     config: DictConfig  # what the runs have in common
@@ -76,7 +75,7 @@ class Request:
 
 def read_request(typed: list[str]) -> Request:
     """What sweep was asked for. Raises UserError where it cannot be composed."""
-    overrides = fit_to_targets(typed)
+    overrides = typed
     launcher = value_of(typed, "hydra/launcher") or "lrlab"
     runs: list[list[str]] = []
     if value_of(typed, "hydra/sweeper") in (None, "basic"):  # only this one can say in advance what it will run
@@ -141,10 +140,7 @@ def check(request: Request) -> Any:
     for number, run in enumerate(request.runs):
         config = compose.compose(run)
         name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(config, number)
-        task = [override for override in run if not key_of(override).startswith("hydra")]
-        choices = chosen(config, task)
-        typed = [override for override in task if not override.startswith("~")]
-        jobs.append(plan.make_job(config, typed, request.folder, name, choices))
+        jobs.append(plan.make_job(config, run, request.folder, name))
     planned = plan.plan(jobs, request.folder)
     if not request.is_ours and [job.name for job in planned.jobs] != [job.name for job in jobs]:
         raise wrong(

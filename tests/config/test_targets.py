@@ -3,16 +3,56 @@
 import pytest
 
 from lrlab.config import compose
-from lrlab.config.targets import fit_to_targets
+from lrlab.config.targets import forced
+from lrlab.errors import UserError
 
 
 def scheduler(*typed: str) -> dict:
-    return compose.resolve(compose.compose(fit_to_targets(list(typed))))["scheduler"]
+    return compose.resolve(compose.compose(list(typed)))["scheduler"]
 
 
-def test_what_needs_no_fitting_is_left_alone():
-    typed = ["scheduler=step", "scheduler.gamma=0.3", "~trainer.monitor", "+data.flip=true", "seed=1"]
-    assert fit_to_targets(typed) == typed
+def test_what_hydra_composes_itself_is_left_to_it():
+    typed = ["scheduler=step", "~trainer.monitor", "+data.flip=true", "seed=1", "hydra.run.dir=here", "++model.width=8"]
+    assert forced(typed) == typed
+    assert forced(["scheduler.gamma=0.3"]) == ["++scheduler.gamma=0.3"]
+
+
+def test_a_config_that_hydra_composed_becomes_the_one_that_lrlab_composes():
+    typed = [
+        *("scheduler=warmup_cosine", "scheduler.lr_lambda.then._target_=lrlab.schedules.tanh", "optimizer.lr=0.3"),
+        *("scheduler.lr_lambda.then.upper=2.0", "~trainer.timeout", "optimizer.groups.head.lr_scale=10"),
+    ]
+    config = compose._compose(forced(typed))
+    compose.settle(config, forced(typed))
+    assert compose.plain(config) == compose.plain(compose.compose(typed))
+
+
+def test_targets_decide_which_settings_there_are_wherever_they_stand():
+    typed = ["optimizer.rho=0.8", "optimizer._target_=torch.optim.Adadelta", "optimizer=sgd"]
+    optimizer = compose.resolve(compose.compose(typed))["optimizer"]
+    assert optimizer["rho"] == 0.8
+    assert "momentum" not in optimizer
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("+trainer.epochs=3", r"\+trainer.epochs: got a setting that is there already \(20\); allowed: "),
+        ("~trainer.epochs=3", r"~trainer.epochs: got another value than 20, which it has; "),
+        ("~trainer.nope", r"trainer.nope: got a setting that does not exist; "),
+        ("trainer.epochs=3,4", r"trainer.epochs: got several values, 3,4; allowed: one, unless this is a sweep; "),
+        ("scheduler.schedulers.a.b=3", r"scheduler.schedulers.a.b: got a setting that does not exist"),
+    ],
+)
+def test_what_cannot_be_put_into_the_config_is_told(typed, said):
+    with pytest.raises(UserError, match=said):
+        compose.compose([typed])
+
+
+def test_hydra_knows_all_that_was_typed():
+    config = compose.compose(["optimizer.lr=0.3", "scheduler=step", "hydra.job.name=x", "seed=3"])
+    assert config.hydra.overrides.task == ["optimizer.lr=0.3", "scheduler=step", "seed=3"]
+    assert config.hydra.job.override_dirname == "optimizer.lr=0.3,scheduler=step,seed=3"
 
 
 def test_another_inner_target_brings_its_settings_and_loses_the_others():
@@ -60,10 +100,5 @@ def test_a_whole_node_replaces_the_one_that_is_there():
     ],
 )
 def test_groups_and_schedules_have_names_of_the_users_choice(typed, path, expected):
-    config = compose.resolve(compose.compose(fit_to_targets(["optimizer=sgd", *typed])))
+    config = compose.resolve(compose.compose(["optimizer=sgd", *typed]))
     assert config["optimizer"][path] == expected
-
-
-def test_a_swept_group_is_left_alone():
-    typed = ["scheduler=step,linear", "scheduler.interval=step"]
-    assert fit_to_targets(typed) == typed

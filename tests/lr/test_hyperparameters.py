@@ -13,7 +13,6 @@ from lrlab import models, schedules
 from lrlab.commands.preview import plan_curves
 from lrlab.config import compose
 from lrlab.config.prepare import prepare
-from lrlab.config.targets import fit_to_targets
 from lrlab.lr import hyperparameters
 from lrlab.lr.hyperparameters import HyperparameterScheduler, follows_metric, read
 from lrlab.system import randomness
@@ -203,7 +202,7 @@ PARTS = {
 def test_the_preview_plans_what_training_plans_whatever_the_groups(groups):
     typed = ["optimizer.schedule.weight_decay=cosine", "trainer.epochs=3", *groups]
     [curve] = plan_curves(typed, None)
-    trained = prepare(compose.compose(fit_to_targets(typed))).plan
+    trained = prepare(compose.compose(typed)).plan
     assert set(trained.curves) <= set(curve.plan.curves)
     for name, values in trained.curves.items():
         assert values == curve.plan.curves[name], name

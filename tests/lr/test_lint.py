@@ -7,7 +7,6 @@ from support import summary
 
 from lrlab.config import compose
 from lrlab.config.prepare import plan_only
-from lrlab.config.targets import fit_to_targets
 from lrlab.errors import UserError
 
 WARNINGS = {
@@ -77,7 +76,7 @@ ERRORS = {
 
 
 def plan(typed):
-    return plan_only(compose.compose(fit_to_targets(typed.split())))
+    return plan_only(compose.compose(typed.split()))
 
 
 @pytest.mark.parametrize("typed", WARNINGS)

@@ -1,0 +1,100 @@
+"""What is wrong with a setting that was typed: the nearest name beside it, or who has it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lrlab.errors import UserError, closest, wrong
+
+_PACKAGE = Path(__file__).parents[1]
+_INSIDE = _PACKAGE / "conf"  # in a wheel; a checkout has it beside the package
+CONF = _INSIDE if _INSIDE.is_dir() else _PACKAGE.parent / "conf"
+_HIDDEN = ("_target_", "_partial_", "hydra")
+
+
+def several_values(override: str) -> UserError:
+    """A run was asked for with `key=a,b`."""
+    key, _, values = override.partition("=")
+    return wrong(
+        key, got=f"several values, {values}", allowed="one, unless this is a sweep", do="add -m to run each of them"
+    )
+
+
+def already_there(key: str, value: Any) -> UserError:
+    """`+key=...` was typed for a setting that the config has."""
+    return wrong(
+        f"+{key}", got=f"a setting that is there already ({value})", allowed="+ for new ones", do=f"{key}=VALUE"
+    )
+
+
+def another_value(key: str, value: Any) -> UserError:
+    """`~key=value` was typed, and the setting has another value."""
+    return wrong(f"~{key}", got=f"another value than {value}, which it has", allowed=f"~{key}", do=f"~{key}")
+
+
+def unknown_option(path: str, options: Sequence[str]) -> UserError:
+    """`group=option` was typed, and the group has no such option."""
+    group, _, option = path.rpartition("/")
+    guess = closest(option, options)
+    hint = f" (did you mean {guess}?)" if guess else ""
+    more = ", and all of torchvision's as model=torchvision model.name=NAME" if group == "model" else ""
+    otherwise = f"{group}={sorted(options)[0]}, or --config-dir FOLDER where yours lies"
+    return wrong(
+        group or "config",
+        got=f"'{option}'{hint}",
+        allowed=", ".join(sorted(options)) + more,
+        do=f"{group}={guess}" if guess else otherwise,
+    )
+
+
+def unknown_key(config: DictConfig, key: str) -> UserError:
+    """A setting was typed that no config has: the nearest name beside it, or one of the same name elsewhere."""
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    siblings = [str(name) for name in node if name not in _HIDDEN] if isinstance(node, DictConfig) else []
+    guess = _guess(config, node, parent, leaf, siblings)
+    hint = f" (did you mean {guess}?)" if guess else ""
+    return wrong(
+        key,
+        got=f"a setting that does not exist{hint}",
+        allowed=", ".join(sorted(siblings)) or f"nothing under '{parent}'",
+        do=f"{guess}=VALUE" if guess else _who_has(parent, leaf),
+    )
+
+
+def _guess(config: DictConfig, node: Any, parent: str, leaf: str, siblings: Sequence[str]) -> str | None:
+    """The setting that was probably meant: of this name inside of the node, or in a group, or of a similar name."""
+    inside = [f"{parent}.{path}" for path in _paths(node) if path.rpartition(".")[2] == leaf] if parent else []
+    groups = [str(group) for group in config if group != "hydra"]
+    elsewhere = [
+        f"{group}.{leaf}" for group in groups if isinstance(config[group], DictConfig) and leaf in config[group]
+    ]
+    if exact := inside or elsewhere:
+        return exact[0]
+    similar = closest(leaf, siblings)
+    if similar is None or "." in similar or not parent:
+        return similar
+    return f"{parent}.{similar}"
+
+
+def _paths(node: Any) -> list[str]:
+    """The dotted paths of everything inside a config node."""
+    if not isinstance(node, DictConfig):
+        return []
+    found = []
+    for name in map(str, node):
+        found.append(name)
+        found += [f"{name}.{inner}" for inner in _paths(node[name])]
+    return found
+
+
+def _who_has(group: str, name: str) -> str:
+    """Which options of `group` have the setting `name`."""
+    setting = re.compile(rf"^{re.escape(name)}:", re.MULTILINE)
+    options = [path.stem for path in sorted((CONF / group).glob("*.yaml")) if setting.search(path.read_text())]
+    if options:
+        return f"choose {group}={' or '.join(options)}, which has it"
+    return "python train.py --help shows all settings"

@@ -1,0 +1,76 @@
+"""What a user can do about an error that torch raised."""
+
+from collections.abc import Callable
+
+import torch
+
+from lrlab.errors import UserError, wrong
+from lrlab.system import distributed
+
+
+def explain(error: BaseException) -> UserError | None:
+    """What the user can do about an error that torch raised, None where that is not known."""
+    if lost := distributed.explain(error):
+        return lost
+    if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
+        return wrong(
+            "model",
+            got=f"parameters that get no gradient, with {distributed.ranks()} ranks",
+            allowed="a model that uses all of its parameters in every forward pass",
+            do="freeze or remove them, or train with one process",
+        )
+    for kind, said, explained in _KNOWN:
+        if isinstance(error, kind) and said in str(error):
+            return explained(error)
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return wrong(
+            "trainer.compile",
+            got=f"true, for what torch.compile cannot compile here ({str(error).strip().splitlines()[0]})",
+            allowed="false; or a C++ compiler (CPU) or Triton (GPU), and a model that it takes",
+            do="trainer.compile=false",
+        )
+    return None
+
+
+def _no_memory(error: BaseException) -> UserError:
+    return wrong(
+        "data.batch_size",
+        got=f"a batch for which the device has no memory ({str(error).splitlines()[0][:200]})",
+        allowed="what the device holds beside the model",
+        do="trainer.accumulate=2 (the same batch in two parts), trainer.precision=bf16, or a smaller data.batch_size",
+    )
+
+
+def _lost_reader(error: BaseException) -> UserError:
+    """About a process that reads images and that was killed, or is stuck."""
+    said = str(error).splitlines()[0].rstrip(".")
+    if "timed out" in said:
+        return wrong(
+            "data.timeout",
+            got=f"no batch from the processes that read images ({said})",
+            allowed="a batch within data.timeout seconds",
+            do="look at the disk that data.root lies on, or data.timeout=0 to wait for ever",
+        )
+    return wrong(
+        "data.workers",
+        got=f"a process that reads images and is gone ({said})",
+        allowed="all of them until the end: the system kills one where memory, also /dev/shm, runs out",
+        do="fewer data.workers, or 0; then resume=FOLDER",
+    )
+
+
+def _no_deterministic_way(error: BaseException) -> UserError:
+    return wrong(
+        "trainer.deterministic",
+        got=f"true, for an operation that this device has no deterministic way to compute ({str(error).split('.')[0]})",
+        allowed="false, with this model on this device",
+        do="trainer.deterministic=false",
+    )
+
+
+# The kind of an error, what it says, and what to make of it.
+_KNOWN: tuple[tuple[type[BaseException], str, Callable[[BaseException], UserError]], ...] = (
+    (torch.OutOfMemoryError, "", _no_memory),
+    (RuntimeError, "DataLoader ", _lost_reader),
+    (RuntimeError, "deterministic", _no_deterministic_way),
+)

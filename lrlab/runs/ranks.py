@@ -1,0 +1,49 @@
+"""The ranks of a run beside the first: they train along with what rank 0 hands out, and write nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lrlab.config.prepare import Checked, equip, place_images
+from lrlab.runs.assemble import build_state, events, read_images, stop_is_agreed, unseen
+from lrlab.runs.resume import restore
+from lrlab.system import distributed
+from lrlab.system.signals import Request, stop_request
+from lrlab.training.loop import Diverged
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What the ranks that follow need to train along."""
+
+    checked: Checked
+    saved: dict[str, Any] | None  # the checkpoint's contents to go on from
+    timeout_seconds: float  # for which they wait for each other
+
+
+def follow() -> None:
+    """Every rank but the first: train along with each assignment that rank 0 hands out, and write nothing.
+
+    Ends when rank 0 has no more, as after a signal. Raises PeerFailed where a rank is gone.
+    """
+    with stop_request() as request:  # between runs too: rank 0 decides when all end
+        while (assignment := distributed.from_first(None)) is not None:
+            try:
+                _train_along(assignment, request)
+            except Diverged:  # rank 0 says so
+                continue
+
+
+def _train_along(assignment: Assignment, request: Request) -> None:
+    with distributed.patience(assignment.timeout_seconds):
+        prepared, _ = place_images(equip(assignment.checked))
+        state = build_state(prepared)
+        if assignment.saved is not None:
+            restore(state, assignment.saved, prepared)
+        train, val = (read_images(prepared, unseen, request, train=train) for train in (True, False))
+        try:
+            for event in events(prepared, state, train, val):
+                if stop_is_agreed(event, request):
+                    break
+        finally:
+            train.close()
+            val.close()
