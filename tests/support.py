@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lrlab.config import compose
-from lrlab.config.prepare import prepare
+from lrlab.config.prepare import Checked, prepare
 from lrlab.config.targets import chosen
-from lrlab.runs import run
+from lrlab.lr.horizon import Horizon
+from lrlab.lr.plan import Plan
+from lrlab.runs import checkpoint, run
+from lrlab.sweeps.job import Job
+from lrlab.system.lock import held
+
+log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[1]
 DATASETS = ROOT.parent / "shared" / "datasets"
@@ -63,8 +70,17 @@ def train(folder: Path, *overrides: str) -> dict[str, Any]:
     """Train in `folder` what `overrides` say, without the command line, and return the summary."""
     folder.mkdir(parents=True, exist_ok=True)
     config = compose.compose(overrides)
-    run.carry_out(prepare(config, chosen(config, overrides), overrides), folder)
+    prepared = prepare(config, chosen(config, overrides), overrides)
+    with held(folder):
+        saved = run.Saved(*checkpoint.latest(config.resume, log.warning)) if config.resume else None
+        run.carry_out(prepared, folder, saved)
     return summary(folder)
+
+
+def job(name: str, folder: Path, settings: dict[str, Any] | None = None, *, epochs: int = 1, updates: int = 10) -> Job:
+    """A run of a sweep with made-up settings."""
+    plan = Plan(Horizon(epochs, updates // epochs), "epoch", {"lr": (0.1,) * epochs})
+    return Job(name, folder, Checked(settings or {}, {}, [], plan, []))
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import FAULTY, ROOT, history, points, same_weights, summary, weights
+from support import job as made_up
 
 from lrlab.comparison import results
 from lrlab.errors import UserError
@@ -341,7 +342,7 @@ def test_what_is_finished_stays_even_without_its_checkpoint(command, tmp_path):
 
 
 def make(name: str, folder: Path, **settings) -> Job:
-    return Job(name, folder / name, settings, {}, [], epochs=1, updates=10)
+    return made_up(name, folder / name, settings)
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path):

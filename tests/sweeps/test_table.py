@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support import job as made_up
 
 from lrlab.sweeps import table
 from lrlab.sweeps.job import Job, Outcome, Seen
 
 
 def jobs(count: int) -> list[Job]:
-    return [Job(f"seed={seed}", Path(f"sweep/seed={seed}"), {}, {}, [], epochs=4, updates=40) for seed in range(count)]
+    return [made_up(f"seed={seed}", Path(f"sweep/seed={seed}"), epochs=4, updates=40) for seed in range(count)]
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_line_a_run_where_there_is_no_terminal(clock, capsys):
 
 
 def test_a_failure_is_told_at_once_with_its_folder_and_the_end_of_its_log(tmp_path, capsys):
-    job = Job("seed=0", tmp_path, {}, {}, [], epochs=1, updates=10)
+    job = made_up("seed=0", tmp_path)
     (tmp_path / "train.log").write_text("".join(f"line {number}\n" for number in range(20)))
     table.Board([job], []).ended(job, Outcome("killed", error="its process was killed by SIGKILL"))
     lines = capsys.readouterr().out.splitlines()
