@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrlab.comparison.candidates import Candidate, lower_is_better
+from lrlab.comparison.candidates import Candidate
 from lrlab.comparison.statistics import LEVEL, MOST_SEEDS, Difference, differences
+from lrlab.training.metrics import find, lower_is_better
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def sentence(name: str, reference: str, difference: Difference, metric: str, com
 
 
 def _amount(value: float, width: float | None, metric: str) -> str:
-    if metric.endswith("accuracy"):
-        return f"{100 * value:.2f}" + (f" ± {100 * width:.2f}" if width is not None else "") + " points"
-    return f"{value:.4f}" + (f" ± {width:.4f}" if width is not None else "")
+    kind = find(metric)
+    unit = " points" if kind.is_share else ""
+    numbers = [value] if width is None else [value, width]
+    return " ± ".join(f"{kind.scale * number:.{kind.decimals}f}" for number in numbers) + unit
 
 
 def warnings(candidates: Sequence[Candidate], reference: str) -> list[str]:
@@ -117,7 +119,7 @@ def _the_same(candidates: Sequence[Candidate]) -> list[str]:
 def _trained(candidate: Candidate) -> list[tuple[Any, ...]]:
     """What tells one training from another: by seed, the LR and the losses of every epoch."""
     return [
-        (seed, [(row.lr, row.train_loss, row.val_loss) for row in run.history] or run.name)
+        (seed, [(row.lr, row.measured["train_loss"], row.measured["val_loss"]) for row in run.history] or run.name)
         for seed, run in sorted(candidate.best.items())
     ]
 

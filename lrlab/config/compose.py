@@ -19,6 +19,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lrlab.config.checks import refuse_moved
 from lrlab.config.names import run_name, sweep_name
 from lrlab.errors import UserError, closest, wrong
 
@@ -72,6 +73,7 @@ def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
         if key in config and isinstance(config[key], DictConfig) and isinstance(override.value(), str):
             OmegaConf.update(config, key, resolve(compose([str(override.input_line)]))[key], merge=False)
         elif override.is_delete() or OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
+            refuse_moved(key)
             siblings = list(OmegaConf.select(config, key.rpartition(".")[0]) or {})
             raise wrong(key, got="a setting that the run does not have", allowed=", ".join(siblings), do="leave it out")
         else:
@@ -190,6 +192,7 @@ def _unknown_option(path: str, options: Sequence[str]) -> UserError:
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> UserError:
     """The message for a setting that no config has: the nearest name beside it, or of the same name elsewhere."""
+    refuse_moved(key)
     chosen = [
         override for override in overrides if re.match(r"(?!hydra)\w+=", override) and not override.startswith(key)
     ]

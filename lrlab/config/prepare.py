@@ -17,6 +17,7 @@ from lrlab.data.splits import Splits
 from lrlab.lr import lint, save_every
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan, simulate
+from lrlab.training.task import Task, check_loss
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Prepared:
 
     config: dict[str, Any]  # resolved
     trainer: settings.TrainerSettings
+    task: Task
     scheduler: SchedulerSettings
     batching: Batching
     splits: Splits
@@ -55,7 +57,8 @@ def prepare(config: DictConfig) -> Prepared:
     """Check every setting of a run and plan its LR. Raises UserError for the first mistake; leaves no trace."""
     plain = resolve(config)
     settings.check_top_level(plain)
-    trainer = settings.trainer_settings(plain["trainer"])
+    task = build.build_task(plain["task"])
+    trainer = settings.trainer_settings(plain["trainer"], task.metrics)
     device = settings.find_device(trainer.device)
     batching, data_node = settings.split_batching(plain["data"])
     checks.check_target(data_node, "data")
@@ -67,14 +70,15 @@ def prepare(config: DictConfig) -> Prepared:
     if batching.cache in room.KEPT:  # "auto" always finds a place
         choose_cache(batching, splits, device)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
-    scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"))
+    scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"), task.metrics)
+    check_loss(task, splits.num_classes)
     parameters = build.try_model(json.dumps(plain["model"]), splits.shape, splits.num_classes)
     make_optimizer = partial(build.build_optimizer, plain["optimizer"], parameters)
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
     warnings = lint.warnings(plan, plain["scheduler"], plain["optimizer"])
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    return Prepared(plain, trainer, scheduler, batching, splits, plan, device, rhythm, warnings)
+    return Prepared(plain, trainer, task, scheduler, batching, splits, plan, device, rhythm, warnings)
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:
@@ -102,7 +106,8 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     """
     plain = resolve(config)
     settings.check_top_level(plain)
-    trainer = settings.trainer_settings(plain["trainer"])
+    metrics = build.build_task(plain["task"]).metrics
+    trainer = settings.trainer_settings(plain["trainer"], metrics)
     if steps_per_epoch is None:
         batching, node = settings.split_batching(plain["data"])
         checks.check_target(node, "data")
@@ -112,6 +117,6 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     horizon = Horizon(trainer.epochs, steps_per_epoch)
     optimizer = plain["optimizer"]
     make_optimizer = partial(build.build_optimizer, optimizer, None)
-    scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"))
+    scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     return plan, lint.warnings(plan, plain["scheduler"], optimizer)

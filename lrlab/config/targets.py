@@ -29,7 +29,7 @@ def fit_to_targets(overrides: list[str]) -> list[str]:
     single = compose.without_sweeps(overrides)
     swept = {key_of(override) for override in overrides} - {key_of(override) for override in single}
     typed = {key_of(override): override for override in overrides if override[0] not in "+~"}
-    keys = [key for key in typed if "." in key and key.partition(".")[0] in {*GROUPS} - swept]
+    keys = [key for key in typed if "." in key and key.partition(".")[0] in {*GROUPS, "task"} - swept]
     added = {key for key in typed if key in _FREE or key.startswith(tuple(f"{free}." for free in _FREE))}
     replaced, left_over = set(), []
     if keys:

@@ -7,7 +7,7 @@ import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +137,10 @@ def _start(
     )
     if prepared.trainer.compile:
         display.say("compile    before the first update, which takes a minute or so")
-    progress, audit = summary.Progress(), Audit(prepared.plan)
+    progress, audit = summary.Progress(prepared.task.metrics), Audit(prepared.plan)
     if saved is not None:
         display.say(*restore(state, saved, prepared))
-        progress = summary.Progress(**saved["progress"])
+        progress.load_state_dict(saved["progress"])
         if (first := saved["config"]["trainer"]["epochs"]) != horizon.epochs:
             progress.extended_from = progress.extended_from or first
         audit.load_state_dict(saved["audit"])
@@ -167,6 +167,7 @@ def _open_files(
         folder,
         updates=prepared.plan.horizon.steps,
         driven=_driven(prepared, state.optimizer),
+        metrics=prepared.task.metrics,
         hyperparameters=mask(compared),
         trial=run_name(overrides, leave_out=["seed", *(key for key in MACHINE if key != "data.root")]),
         step=state.step,
@@ -267,10 +268,9 @@ def _loop(this: Run, request: Request) -> None:
                 require_finite_weights(this.state)
                 _save(this, checkpoint.LAST)
         elif isinstance(event, Epoch):
-            metrics = _metrics(event)
-            this.tracker.epoch(event.epoch, event.step, event.lr, metrics, event.seconds)
+            this.tracker.epoch(event.epoch, event.step, event.lr, event.measured, event.seconds)
             _warn_of_refusal(this)
-            if this.progress.add(event.epoch, event.seconds, metrics, this.prepared.trainer.monitor):
+            if this.progress.add(event.epoch, event.seconds, event.measured, this.prepared.trainer.monitor):
                 _save(this, checkpoint.BEST)  # before last.pt, which claims that it is there
             _save(this, checkpoint.LAST)
         if assemble.stop_is_agreed(event, request):
@@ -280,20 +280,13 @@ def _loop(this: Run, request: Request) -> None:
             return
 
 
-def _metrics(event: Epoch) -> dict[str, float]:
-    metrics = {"train_loss": event.train.loss, "train_accuracy": event.train.accuracy}
-    if event.val is not None:
-        metrics |= {"val_loss": event.val.loss, "val_accuracy": event.val.accuracy}
-    return metrics
-
-
 def _save(this: Run, path: Path) -> None:
     """Write the checkpoint `path`; of last.pt the one before stays too."""
     checkpoint.save(
         this.folder / path,
         {
             "state": this.state.state_dict(),
-            "progress": asdict(this.progress),
+            "progress": this.progress.state_dict(),
             "audit": this.audit.state_dict(),
             "tracker": this.tracker.state_dict(),
             "config": mask(this.prepared.saved_config),

@@ -68,7 +68,7 @@ BEFORE_ANY_DATA = {
     "trainer.epochs=true": r"trainer\.epochs: got True; allowed: an integer >= 1",
     "trainer.eval_every=0": r"trainer\.eval_every: got 0; allowed: an integer >= 1",
     "trainer.clip_grad_norm=0": r"trainer\.clip_grad_norm: got 0; allowed: a number > 0",
-    "trainer.label_smoothing=2": r"trainer\.label_smoothing: got 2; allowed: a number >= 0 and <= 1",
+    "task.label_smoothing=2": r"task\.label_smoothing: got 2; allowed: a number >= 0 and <= 1; do: task\.label_smoothing=0\.1$",
     "trainer.deterministic=1": r"trainer\.deterministic: got 1; allowed: true or false",
     "trainer.precision=half": r"trainer\.precision: got 'half'; allowed: fp32, bf16, fp16; do: trainer\.precision=fp32",
     "trainer.precision=bf61": r"trainer\.precision: got 'bf61'; .*; do: trainer\.precision=bf16",
