@@ -38,6 +38,7 @@ def build_model(node: Node, shape: tuple[int, int, int], num_classes: int) -> nn
 
 def build_task(node: Node) -> Task:
     """The task, not yet tried: see `check_loss`."""
+    node = _without_left_over_loss(node)
     checks.check_target(node, "task")
     if "label_smoothing" in node:
         checks.number("task.label_smoothing", node["label_smoothing"], low=0, high=1, example=0.1)
@@ -52,6 +53,14 @@ def build_task(node: Node) -> Task:
             do="task=classification",
         )
     return task
+
+
+def _without_left_over_loss(node: Any) -> Any:
+    """The node, where a class was typed that takes no `loss`, without the null of the YAML, which Hydra leaves there."""
+    is_node = isinstance(node, dict) and isinstance(node.get("_target_"), str)
+    if is_node and "loss" in node and node["loss"] is None and "loss" not in known_settings("task", node):
+        return {name: value for name, value in node.items() if name != "loss"}
+    return node
 
 
 def _check_own_loss(node: Node) -> None:

@@ -69,12 +69,17 @@ def _is_missing(config: Mapping[str, Any], key: str) -> bool:
 
 
 def _left_over(config: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """The settings that a node whose `_target_` was typed has and no longer takes."""
+    """The settings that a node whose `_target_` was typed has and no longer takes.
+
+    Those that are null stay: Hydra 1.3 says of them that they do not exist, and so cannot be deleted.
+    """
     found = []
     for path in (key.removesuffix("._target_") for key in keys if key.endswith("._target_")):
         node = _at(config, path)
         if isinstance(node, Mapping):
-            found += [f"{path}.{name}" for name in node if name not in _known(path, node) and not name.startswith("_")]
+            known = _known(path, node)
+            settings = [name for name, value in node.items() if value is not None and not name.startswith("_")]
+            found += [f"{path}.{name}" for name in settings if name not in known]
     return found
 
 
