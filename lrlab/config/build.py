@@ -56,7 +56,7 @@ def build_task(node: Node) -> Task:
 
 
 def _without_left_over_loss(node: Any) -> Any:
-    """The node, where a class was typed that takes no `loss`, without the null of the YAML, which Hydra leaves there."""
+    """The node without the null that the YAML has for `loss`, where a class was typed that takes none."""
     is_node = isinstance(node, dict) and isinstance(node.get("_target_"), str)
     if is_node and "loss" in node and node["loss"] is None and "loss" not in known_settings("task", node):
         return {name: value for name, value in node.items() if name != "loss"}

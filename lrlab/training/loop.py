@@ -224,8 +224,7 @@ def gradients(
             if (share := len(y) / size) != 1:
                 loss = loss * share
             state.precision.backward(loss * distributed.ranks() if distributed.ranks() > 1 else loss)
-        with torch.no_grad():
-            measured.append({"loss": loss.detach(), **measure(task, outputs, y)})
+        measured.append({"loss": loss.detach(), **measure(task, outputs, y)})
     totals = {name: reduce(add, [one[name] for one in measured]) for name in measured[0]}
     return distributed.add_up_each(totals)
 

@@ -71,8 +71,13 @@ CLASSIFICATION = Classification()
 
 
 def measure(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """The sums () over the batch of every metric but the loss."""
-    return {metric.name: metric.total(outputs, targets) for metric in task.metrics if metric.total is not None}
+    """The sums () over the batch of every metric but the loss, without a graph."""
+    sums = {}
+    for metric in task.metrics:
+        if metric.total is not None:
+            total = metric.total(outputs, targets)
+            sums[metric.name] = total.detach() if total.requires_grad else total  # counts have none: a call saved
+    return sums
 
 
 def check_loss(task: Task, num_classes: int) -> None:
