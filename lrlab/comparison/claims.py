@@ -80,7 +80,21 @@ def warnings(candidates: Sequence[Candidate], reference: str) -> list[str]:
     for candidate in candidates:
         if candidate is not base and not candidate.best.keys() & base.best.keys():
             found.append(f"{candidate.name} and {reference} have no seed in common, so their difference is not judged")
-    return found + _the_same(candidates) + _computed_differently(candidates)
+    return found + _other_losses(candidates) + _the_same(candidates) + _computed_differently(candidates)
+
+
+def _other_losses(candidates: Sequence[Candidate]) -> list[str]:
+    """A warning where losses are compared that are not the same function of the outputs."""
+    losses = {
+        str([(key, value) for key, value in sorted(run.settings.items()) if key.startswith("task.loss")])
+        for candidate in candidates
+        for run in candidate.best.values()
+    }
+    if len(losses) == 1 or find(candidates[0].metric).name != "loss":
+        return []
+    return [
+        "the runs were not trained with the same task.loss, so their losses are not comparable (see compare.metric)"
+    ]
 
 
 def _about(candidate: Candidate) -> list[str]:

@@ -128,6 +128,14 @@ def test_schedules_without_a_common_seed_are_named():
     assert "step and cosine have no seed in common, so their difference is not judged" in contest.warnings
 
 
+def test_losses_of_different_functions_are_named_where_they_are_compared():
+    results = [run("a"), run("b", scheduler="cosine", **{"task.loss._target_": "my_pkg.FocalLoss"})]
+    said = "the runs were not trained with the same task.loss, so their losses are not comparable"
+    assert any(said in warning for warning in only(results, metric="val_loss").warnings)
+    assert not any(said in warning for warning in only(results).warnings)
+    assert not any(said in warning for warning in only([run("a"), run("c", seed=1)], metric="val_loss").warnings)
+
+
 def test_runs_that_were_computed_differently_are_named():
     other = run("other", seed=1)
     other.summary["versions"] = {"torch": "2.11.0"}
