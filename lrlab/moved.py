@@ -1,4 +1,4 @@
-"""Names that have moved: configs, checkpoints and code of users may still have the old ones."""
+"""Names that have moved: configs, checkpoints, commands and code of users may still have the old ones."""
 
 import importlib
 import warnings
@@ -11,6 +11,7 @@ PLACES = {
     "lrlab.greedy.": "lrlab.lr.greedy.",
     "lrlab.chains.": "lrlab.lr.torch_composites.",
 }
+SETTINGS = {"trainer.label_smoothing": "task.label_smoothing"}
 
 
 def current(name: str) -> str:

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from support import history, points, summary, train
 
+from lrlab.comparison import results
+from lrlab.runs import checkpoint
+
 FIXTURES = Path(__file__).parent / "fixtures" / "25a6d11"
 FINISHED = sorted(path.name for path in FIXTURES.glob("finished_*"))
 SMALL = ("model=mlp", "model.hidden=[8]", "trainer.device=cpu")
@@ -94,6 +97,33 @@ def test_old_runs_and_new_ones_are_compared(earlier, enter, tmp_path):
     [row] = [line for line in ended.out.splitlines() if line.startswith("cosine ")]
     assert row.split()[:3] == ["cosine", "0.02", "2"]  # the old run and the new one are one candidate
     assert "other data" not in ended.out
+
+
+def test_label_smoothing_is_the_tasks_now_and_an_old_run_means_what_it_meant(earlier, command):
+    folder = earlier("finished_groups")
+    saved = checkpoint.load(folder / "checkpoints" / "last.pt")["config"]
+    assert saved["task"] == {
+        "_target_": "lrlab.training.task.Classification",
+        "label_smoothing": 0.1,
+        "loss": None,
+    }
+    assert "label_smoothing" not in saved["trainer"]
+    refused = command(f"resume={folder}", "extend=6", "task.label_smoothing=0.2")
+    assert "task.label_smoothing: got 0.2, but the checkpoint was saved with 0.1" in refused.err
+    refused = command(f"resume={folder}", "extend=6", "trainer.label_smoothing=0.1")
+    assert "trainer.label_smoothing: got a setting that is task.label_smoothing now; " in refused.err
+    assert command(f"resume={folder}", "extend=6").code == 0
+    assert checkpoint.load(folder / "checkpoints" / "last.pt")["config"]["task"] == saved["task"]
+
+
+def test_an_old_run_and_a_new_one_have_the_same_settings(earlier, tmp_path):
+    old = results.settings_of(earlier("finished_groups"))
+    train(tmp_path / "new", *SMALL, "optimizer=adamw", "scheduler=warmup_cosine", "task.label_smoothing=0.1")
+    new = results.settings_of(tmp_path / "new")
+    assert {key: value for key, value in new.items() if key.startswith(("task.", "trainer."))} == {
+        key: value for key, value in old.items() if key.startswith(("task.", "trainer."))
+    } | {"trainer.epochs": 20}
+    assert [key for key in old if key.startswith("task.")] == ["task._target_", "task.label_smoothing", "task.loss"]
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ TARGETS = {
     "model": ("os.system", "builtins.eval", "subprocess.run", "torch.utils.collect_env.run", "torch.hub.load"),
     "optimizer": ("pathlib.Path.write_text", "shutil.rmtree", "torch.save", "torch.load", "their_code.Optimizer"),
     "scheduler": ("torch.optim.lr_scheduler.warnings.warn", "torch.nn.modules.module.itertools.count", "os.mkdir"),
+    "task": ("os.system", "their_code.Task", "torch.nn.CrossEntropyLoss.__init__"),
     "data": ("lrlab.runs.tracking.clear", "lrlab.runs.folders.reserve", "urllib.request.urlretrieve", "numpy.savetxt"),
 }
 
@@ -114,6 +115,35 @@ def test_a_target_deep_inside_is_found_too(command, run):
     outcome = command(f"resume={run}")
     assert "scheduler.lr_lambda.0.then._target_: got os.mkdir" in outcome.err
     assert not Path("created").exists()
+
+
+@pytest.mark.parametrize(
+    "target", ["their_code.Loss", "torch.nn.Linear", "torch.nn.modules.loss.F.mse_loss", "os.mkdir"]
+)
+def test_a_loss_from_a_checkpoint_is_torchs_own_or_typed_again(command, run, target):
+    Path("their_code.py").write_text("import os\nos.mkdir('created')\n")
+    config = config_of(run)
+    change(run, config={**config, "task": {**config["task"], "loss": {"_target_": target}}})
+    outcome = command(f"resume={run}")
+    assert outcome.code == 1
+    assert outcome.err.startswith(f"lrlab: error: task.loss._target_: got {target}, which ")
+    assert f"do: task.loss._target_={target}, if you know and trust what this names" in outcome.err
+    assert not Path("created").exists()
+
+
+def test_torchs_own_losses_are_known():
+    for name in ("CrossEntropyLoss", "NLLLoss", "MultiMarginLoss"):
+        task = {"_target_": "lrlab.training.task.Classification", "loss": {"_target_": f"torch.nn.{name}"}}
+        trust.require_known_targets({"task": task}, [], Path("last.pt"))
+
+
+def test_a_loss_of_ones_own_is_built_again_when_it_is_typed_again(command):
+    Path("own_loss.py").write_text("from torch import nn\nclass Own(nn.CrossEntropyLoss):\n    pass\n")
+    assert command(*SHORT, "task.loss={_target_: own_loss.Own}").code == 0
+    (run,) = Path("outputs/runs").iterdir()
+    assert "task.loss._target_: got own_loss.Own" in command(f"resume={run}", "extend=2").err
+    assert command(f"resume={run}", "extend=2", "task.loss._target_=own_loss.Own").code == 0
+    assert summary(run)["epochs"] == 2
 
 
 def test_a_reference_in_a_checkpoint_reads_no_environment(command, run, monkeypatch):

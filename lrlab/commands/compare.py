@@ -10,13 +10,13 @@ from pathlib import Path
 
 from lrlab.commands.entry import enter
 from lrlab.comparison import contests, report, results, text
-from lrlab.comparison.contests import METRICS
 from lrlab.config import checks
 from lrlab.config.arguments import split_off
 from lrlab.drawing.figures import SUFFIXES
 from lrlab.errors import closest, wrong
 from lrlab.runs import folders, summary
 from lrlab.system import disk
+from lrlab.training.metrics import JUDGE, find
 
 HELP = """lrlab.compare: what a sweep showed.
 
@@ -38,7 +38,7 @@ OUTPUTS = Path("outputs/compare")
 class Settings:
     """What `compare.NAME=...` on the command line says."""
 
-    metric: str = "val_accuracy"
+    metric: str = JUDGE
     reference: str | None = None
     target: float | None = None
     folder: Path | None = None
@@ -89,12 +89,12 @@ def read_settings(typed: Mapping[str, str]) -> Settings:
                 allowed=", ".join(f"compare.{one}" for one in names),
                 do=f"compare.{guess or names[0]}=VALUE",
             )
-    checks.choice("compare.metric", typed.get("metric", "val_accuracy"), METRICS)
+    checks.choice("compare.metric", typed.get("metric", JUDGE), contests.possible_metrics())
     suffix = "." + typed.get("figures", "svg").lstrip(".")
     checks.choice("compare.figures", suffix[1:], [one[1:] for one in SUFFIXES])
-    metric = typed.get("metric", "val_accuracy")
+    metric = typed.get("metric", JUDGE)
     target = _number(typed["target"]) if "target" in typed else None
-    if target is not None and metric.endswith("accuracy") and not 0 <= target <= 1:
+    if target is not None and find(metric).is_share and not 0 <= target <= 1:
         raise wrong(
             "compare.target", got=typed["target"], allowed="an accuracy, 0 to 1 or 0% to 100%", do="compare.target=95%"
         )

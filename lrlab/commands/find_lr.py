@@ -138,8 +138,8 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
                     start=settings.start,
                     end=settings.end,
                     updates=settings.updates,
+                    task=prepared.task.to(prepared.device),
                     clip_grad_norm=trainer.clip_grad_norm,
-                    label_smoothing=trainer.label_smoothing,
                     accumulate=trainer.accumulate,
                 )
             )

@@ -13,6 +13,7 @@ from typing import Any
 
 from lrlab.comparison.results import GROUPS, Result, differing
 from lrlab.comparison.statistics import Mean, mean
+from lrlab.training.metrics import find, lower_is_better
 
 _TUNED = ("optimizer.lr", "seed")
 
@@ -79,10 +80,6 @@ class Reached:
     seeds: int
 
 
-def lower_is_better(metric: str) -> bool:
-    return metric.endswith("loss")
-
-
 def gather(results: Sequence[Result], unfinished: Sequence[Result], metric: str) -> list[Candidate]:
     """The runs by candidate, base LR and seed."""
     names = names_of([*results, *unfinished])
@@ -135,13 +132,12 @@ def extended(result: Result) -> str:
 
 
 def reached(candidate: Candidate, target: float) -> Reached:
-    """After how many epochs the runs at the best LR reach `target`, a validation loss or accuracy."""
-    loss = lower_is_better(candidate.metric)
+    """After how many epochs the runs at the best LR reach `target`, a value of the metric on the validation split."""
+    metric = find(candidate.metric)
+    sign = 1 if metric.lower_is_better else -1
     first = []
     for run in candidate.best.values():
-        values = [(row.epoch + 1, row.val_loss if loss else row.val_accuracy) for row in run.history]
-        there = [
-            epoch for epoch, value in values if value is not None and (value <= target if loss else value >= target)
-        ]
+        values = [(row.epoch + 1, row.measured[f"val_{metric.name}"]) for row in run.history]
+        there = [epoch for epoch, value in values if value is not None and sign * value <= sign * target]
         first += there[:1]
     return Reached(statistics.median(first) if first else None, len(first), len(candidate.best))

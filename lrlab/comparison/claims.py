@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrlab.comparison.candidates import Candidate, lower_is_better
+from lrlab.comparison.candidates import Candidate
 from lrlab.comparison.statistics import LEVEL, MOST_SEEDS, Difference, differences
+from lrlab.training.metrics import find, lower_is_better
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def sentence(name: str, reference: str, difference: Difference, metric: str, com
 
 
 def _amount(value: float, width: float | None, metric: str) -> str:
-    if metric.endswith("accuracy"):
-        return f"{100 * value:.2f}" + (f" ± {100 * width:.2f}" if width is not None else "") + " points"
-    return f"{value:.4f}" + (f" ± {width:.4f}" if width is not None else "")
+    kind = find(metric)
+    unit = " points" if kind.is_share else ""
+    numbers = [value] if width is None else [value, width]
+    return " ± ".join(f"{kind.scale * number:.{kind.decimals}f}" for number in numbers) + unit
 
 
 def warnings(candidates: Sequence[Candidate], reference: str) -> list[str]:
@@ -78,7 +80,21 @@ def warnings(candidates: Sequence[Candidate], reference: str) -> list[str]:
     for candidate in candidates:
         if candidate is not base and not candidate.best.keys() & base.best.keys():
             found.append(f"{candidate.name} and {reference} have no seed in common, so their difference is not judged")
-    return found + _the_same(candidates) + _computed_differently(candidates)
+    return found + _other_losses(candidates) + _the_same(candidates) + _computed_differently(candidates)
+
+
+def _other_losses(candidates: Sequence[Candidate]) -> list[str]:
+    """A warning where losses are compared that are not the same function of the outputs."""
+    losses = {
+        str([(key, value) for key, value in sorted(run.settings.items()) if key.startswith("task.loss")])
+        for candidate in candidates
+        for run in candidate.best.values()
+    }
+    if len(losses) == 1 or find(candidates[0].metric).name != "loss":
+        return []
+    return [
+        "the runs were not trained with the same task.loss, so their losses are not comparable (see compare.metric)"
+    ]
 
 
 def _about(candidate: Candidate) -> list[str]:
@@ -117,7 +133,7 @@ def _the_same(candidates: Sequence[Candidate]) -> list[str]:
 def _trained(candidate: Candidate) -> list[tuple[Any, ...]]:
     """What tells one training from another: by seed, the LR and the losses of every epoch."""
     return [
-        (seed, [(row.lr, row.train_loss, row.val_loss) for row in run.history] or run.name)
+        (seed, [(row.lr, row.measured["train_loss"], row.measured["val_loss"]) for row in run.history] or run.name)
         for seed, run in sorted(candidate.best.items())
     ]
 

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lrlab.comparison import claims
-from lrlab.comparison.candidates import Candidate, extended, gather, lower_is_better, names_of
+from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.claims import Against
 from lrlab.comparison.results import GROUPS, Result, differing, is_number
 from lrlab.config.identity import fingerprint
 from lrlab.errors import closest, wrong
+from lrlab.training.metrics import JUDGE, Metric, find, known, lower_is_better, measured_names
 
-METRICS = ("val_accuracy", "val_loss", "best_val_accuracy", "best_val_loss", "train_accuracy", "train_loss")
-
-_PRESENT = ("val_accuracy", "best_val_accuracy", "val_loss", "best_val_loss", "train_loss")
+_SHARED = ("data.", "model.", "task._target_")  # settings that all runs of a contest have alike
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Comparison:
 def compare(
     results: Sequence[Result],
     *,
-    metric: str = "val_accuracy",
+    metric: str = JUDGE,
     reference: str | None = None,
     target: float | None = None,
 ) -> Comparison:
@@ -56,7 +55,7 @@ def compare(
     every candidate reaches. Raises UserError where nothing can be compared.
     """
     comparison = Comparison([])
-    usable = _usable(results, comparison.left_out)
+    usable = _usable(results, metric, comparison.left_out)
     if not usable:
         why = Counter(reason for _, reason in comparison.left_out).most_common(1)
         raise wrong(
@@ -95,16 +94,18 @@ def compare(
 
 
 def _task(result: Result) -> list[tuple[str, str]]:
-    """What two runs must share to be compared at all: data and model."""
-    return [(key, repr(value)) for key, value in result.settings.items() if key.startswith(("data.", "model."))]
+    """What two runs must share to be compared at all: data, model and what is learned."""
+    return [(key, repr(value)) for key, value in result.settings.items() if key.startswith(_SHARED)]
 
 
-def _usable(results: Sequence[Result], left_out: list[tuple[str, str]]) -> list[Result]:
+def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, str]]) -> list[Result]:
     """The finished runs of one task, each once; the others are noted in `left_out` with the reason."""
     finished = []
     for result in results:
         if result.status != "finished":
             left_out.append((result.name, _why_unfinished(result)))
+        elif result.history and find(metric) not in result.metrics:
+            left_out.append((result.name, f"its task does not measure {find(metric).name}"))
         elif lacking := _lacking(result):
             left_out.append((result.name, f"its files are missing or damaged (no {lacking})"))
         else:
@@ -115,9 +116,10 @@ def _usable(results: Sequence[Result], left_out: list[tuple[str, str]]) -> list[
         most = tasks.most_common(1)[0][0]
         if str(_task(result)) != most:
             model = next(one for one in finished if str(_task(one)) == most)
-            keys = [key for key in differing([result, model]) if key.startswith(("data.", "model."))]
+            keys = [key for key in differing([result, model]) if key.startswith(_SHARED)]
             shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
-            left_out.append((result.name, f"other data or model: {shown}"))
+            what = "another task" if keys[0].startswith("task.") else "other data or model"
+            left_out.append((result.name, f"{what}: {shown}"))
         elif (own := fingerprint(result.settings) + extended(result)) in usable:
             left_out.append((result.name, f"the same run as {usable[own].name}"))
         else:
@@ -129,7 +131,7 @@ def _lacking(result: Result) -> str | None:
     """What a finished run should have and has not."""
     needed = {"history.csv": result.history or None, "config.yaml": result.settings or None}
     needed |= {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
-    needed |= {name: result.summary.get(name) for name in (*METRICS, "seconds")}
+    needed |= {name: result.summary.get(name) for name in (*possible_metrics(result.metrics), "seconds")}
     texts = ("history.csv", "config.yaml")
     return next((name for name, value in needed.items() if not (value if name in texts else is_number(value))), None)
 
@@ -179,19 +181,27 @@ def _without_any(unfinished: Sequence[Result], results: Sequence[Result], known:
 
 def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
     """The final validation metric that the mean of every candidate reaches."""
-    name = "val_loss" if lower_is_better(metric) else "val_accuracy"
+    name = f"val_{find(metric).name}"
     worst = max if lower_is_better(metric) else min
     return worst(candidate.mean(name).value for candidate in candidates)
 
 
 def columns(contest: Contest) -> Mapping[str, str]:
     """The metrics that a table of the contest shows, with their headings; the one it is judged by comes first."""
-    headings = {
-        "val_accuracy": "final val accuracy",
-        "best_val_accuracy": "best val accuracy",
-        "val_loss": "final val loss",
-        "best_val_loss": "best val loss",
-        "train_loss": "final train loss",
-        "train_accuracy": "final train accuracy",
-    }
-    return {name: headings[name] for name in dict.fromkeys([contest.metric, *_PRESENT])}
+    metrics = next(iter(contest.candidates[0].best.values())).metrics
+    shown = [f"{split}_{metric.name}" for metric in reversed(metrics) for split in ("val", "best_val")]
+    return {name: _heading(name) for name in dict.fromkeys([contest.metric, *shown, "train_loss"])}
+
+
+def possible_metrics(metrics: Sequence[Metric] | None = None) -> list[str]:
+    """What runs can be compared by.
+
+    >>> possible_metrics()
+    ['val_accuracy', 'val_loss', 'best_val_accuracy', 'best_val_loss', 'train_accuracy', 'train_loss']
+    """
+    return measured_names([*reversed(known() if metrics is None else metrics)], "val", "best_val", "train")
+
+
+def _heading(name: str) -> str:
+    words = name.replace("_", " ")
+    return words if name.startswith("best_") else f"final {words}"

@@ -11,6 +11,7 @@ from lrlab.comparison.results import Epoch
 from lrlab.comparison.statistics import LEVEL, Mean, mean
 from lrlab.drawing.figures import Band, Panel, as_svg, draw_panels, draw_stairs, save
 from lrlab.drawing.terminal import Line
+from lrlab.training.metrics import find
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -62,6 +63,7 @@ def _section(contest: Contest) -> dict[str, Any]:
             for one in contest.against
         ],
         "metric": contest.metric.replace("_", " "),
+        "in_points": find(contest.metric).is_share,
         "target": shown(contest.target, contest.metric),
     }
 
@@ -88,23 +90,23 @@ def table(contest: Contest) -> list[list[str]]:
 
 
 def shown(value: float, metric: str) -> str:
-    """A metric as text: accuracies in percent."""
-    return f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.4f}"
+    """A metric as text: shares in percent."""
+    return find(metric).written(value)
 
 
 def shown_mean(mean: Mean, metric: str) -> str:
     """A mean and the half width of its interval as text."""
     if mean.half_width is None:
         return shown(mean.value, metric)
-    width = f"{100 * mean.half_width:.2f}" if metric.endswith("accuracy") else f"{mean.half_width:.4f}"
-    return f"{shown(mean.value, metric)} ± {width}"
+    kind = find(metric)
+    return f"{kind.written(mean.value)} ± {kind.scale * mean.half_width:.{kind.decimals}f}"
 
 
 def shown_difference(mean: Mean, metric: str) -> str:
-    """A difference as text, with its sign; of accuracies in points."""
-    scale, digits = (100, 2) if metric.endswith("accuracy") else (1, 4)
-    width = "" if mean.half_width is None else f" ± {scale * mean.half_width:.{digits}f}"
-    return f"{scale * mean.value:+.{digits}f}{width}"
+    """A difference as text, with its sign; of shares in points."""
+    kind = find(metric)
+    width = "" if mean.half_width is None else f" ± {kind.scale * mean.half_width:.{kind.decimals}f}"
+    return f"{kind.scale * mean.value:+.{kind.decimals}f}{width}"
 
 
 def learning_panels(contest: Contest) -> list[Panel]:
@@ -121,7 +123,7 @@ def sensitivity_panel(contest: Contest) -> Panel | None:
     """The metric over the base LR, a line a candidate; None where no candidate has two LRs."""
     if all(len(candidate.runs) < 2 for candidate in contest.candidates):
         return None
-    scale = 100 if contest.metric.endswith("accuracy") else 1
+    scale = find(contest.metric).scale
     bands = []
     for candidate in contest.candidates:
         lrs = sorted(candidate.runs)
@@ -129,7 +131,7 @@ def sensitivity_panel(contest: Contest) -> Panel | None:
         widths = [one.half_width or 0.0 for one in means]
         low, high = ([one.value + sign * width for one, width in zip(means, widths, strict=True)] for sign in (-1, 1))
         bands.append(Band(candidate.name, lrs, [one.value for one in means], low, high))
-    unit = " (%)" if scale == 100 else ""
+    unit = " (%)" if find(contest.metric).is_share else ""
     return Panel(bands, "base LR", contest.metric.replace("_", " ") + unit, logx=True, points=True)
 
 
@@ -173,10 +175,15 @@ def _lr_band(candidate: Candidate) -> Band:
 def _curve(candidate: Candidate, name: str) -> Band:
     """A column of the histories over epochs 1, 2, ..., where every seed has a value."""
     rows: list[dict[int, Epoch]] = [{row.epoch: row for row in run.history} for run in candidate.best.values()]
-    epochs = [e for e in sorted(rows[0]) if all(e in one and getattr(one[e], name) is not None for one in rows)]
-    values = [[float(getattr(one[epoch], name)) for one in rows] for epoch in epochs]
+    epochs = [e for e in sorted(rows[0]) if all(e in one and _cell(one[e], name) is not None for one in rows)]
+    values = [[float(_cell(one[epoch], name)) for one in rows] for epoch in epochs]
     x = [epoch + 1 for epoch in epochs]
     return Band(candidate.name, x, list(map(statistics.fmean, values)), list(map(min, values)), list(map(max, values)))
+
+
+def _cell(row: Epoch, name: str) -> Any:
+    """What a row of a history has in the column `name`."""
+    return row.lr if name == "lr" else row.measured[name]
 
 
 def _grid(contest: Contest) -> tuple[list[str], list[tuple[str, list[str]]]]:

@@ -16,12 +16,13 @@ from lrlab.config.identity import identity
 from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.system import disk
+from lrlab.training.metrics import Metric, known, measured_names
 
 TABLE = "results.csv"  # in a folder of runs: a row a run
 SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
 GROUPS = ("data", "model", "optimizer", "scheduler")
-MEASURED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_val_loss", "best_val_accuracy")
-_NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from", *MEASURED)
+_NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from")
+_NOT_MEASURED = ("epoch", "step", "lr", "seconds")  # of the columns of history.csv
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -33,11 +34,8 @@ class Epoch:
     epoch: int  # from 0
     step: int  # updates completed
     lr: float  # of the epoch's last update
-    train_loss: float
-    train_accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
     seconds: float
+    measured: dict[str, float | None]  # train_loss, val_loss and the like
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,12 @@ class Result:
     @property
     def status(self) -> str:
         return self.summary.get("status", "not run")
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Those of the table that it measured."""
+        columns: dict[str, float | None] = self.history[0].measured if self.history else {}
+        return [metric for metric in known() if columns.keys() >= {*measured_names([metric], "train", "val")}]
 
     def choice(self, group: str) -> str:
         """What was chosen in a group, or else the class that its settings name."""
@@ -79,7 +83,7 @@ def read_result(folder: Path, name: str) -> Result:
 
 def _sound(said: dict[str, Any]) -> dict[str, Any]:
     """What a summary says, without what no run could have written: the file may come from anybody."""
-    kept = {name: said[name] for name in _NUMBERS if is_number(said.get(name))}
+    kept = {name: said[name] for name in (*_NUMBERS, *measured_of_a_run()) if is_number(said.get(name))}
     kept |= {name: printable(said[name]) for name in ("status", "error", "device") if isinstance(said.get(name), str)}
     for name in ("choices", "versions"):
         if isinstance(said.get(name), dict):
@@ -92,6 +96,11 @@ def _sound(said: dict[str, Any]) -> dict[str, Any]:
                 name: plan[name] for name in ("steps_per_epoch", "updates", "interval", "lr") if name in plan
             }
     return kept
+
+
+def measured_of_a_run() -> list[str]:
+    """What a summary has of each metric."""
+    return measured_names(known(), "train", "val", "best_val")
 
 
 def is_number(value: Any) -> bool:
@@ -154,13 +163,14 @@ def as_csv(results: Sequence[Result]) -> str:
     """
     varying = [key for key in differing(results) if key not in ("seed", "optimizer.lr")]
     kept = [key for key in varying if not key.rpartition(".")[2].startswith("_")]
-    header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, "epochs", "updates", *MEASURED, "best_epoch"]
+    reached = ["epochs", "updates", *measured_of_a_run(), "best_epoch"]
+    header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, *reached]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(map(cell, header))
     for result in results:
         settings = result.settings
-        said = [result.summary.get(name) for name in ("epochs", "updates", *MEASURED, "best_epoch")]
+        said = [result.summary.get(name) for name in reached]
         chosen = [result.choice(group) for group in GROUPS]
         own = [settings.get(key) for key in ("optimizer.lr", "seed", *kept)]
         rows.writerow(map(cell, [result.name, result.status, *chosen, *own, *said]))
@@ -177,8 +187,10 @@ def _rows(folder: Path) -> list[Epoch]:
 
 
 def _epoch(row: dict[str, str]) -> Epoch:
-    numbers: dict[str, Any] = {name: float(text) if text else None for name, text in row.items()}
-    return Epoch(**{**numbers, "epoch": int(row["epoch"]), "step": int(row["step"])})
+    measured = {name: float(text) if text else None for name, text in row.items() if name not in _NOT_MEASURED}
+    if not measured.keys() >= {"train_loss", "val_loss"}:
+        raise KeyError("a loss, which every task has")
+    return Epoch(int(row["epoch"]), int(row["step"]), float(row["lr"]), float(row["seconds"]), measured)
 
 
 def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[Result]) -> list[tuple[str, str]]:

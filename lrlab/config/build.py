@@ -1,4 +1,4 @@
-"""Model and optimizer from the nodes of a resolved config; every mistake becomes one line."""
+"""Model, task and optimizer from the nodes of a resolved config; every mistake becomes one line."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -18,6 +18,7 @@ from lrlab.data.batches import Batching
 from lrlab.errors import wrong
 from lrlab.models import check_output
 from lrlab.system import randomness
+from lrlab.training.task import Task
 
 Node = dict[str, Any]
 Shape = tuple[int, int, int]  # (C, H, W) of an image
@@ -52,6 +53,51 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
     for name, value in model.state_dict().items():
         if name in before:
             value.copy_(before[name])
+
+
+def build_task(node: Node) -> Task:
+    """The task, not yet tried: see `check_loss`."""
+    checks.check_target(node, "task")
+    if "label_smoothing" in node:
+        checks.number("task.label_smoothing", node["label_smoothing"], low=0, high=1, example=0.1)
+    if node.get("loss") is not None:
+        _check_own_loss(node)
+    task = make(node, "task")
+    if not all(hasattr(task, name) for name in ("metrics", "training_loss", "validation_loss", "to")):
+        raise wrong(
+            "task._target_",
+            got=f"{node['_target_']}, which makes a {type(task).__name__}",
+            allowed="a class with metrics, training_loss(), validation_loss() and to(), as lrlab.training.task.Task",
+            do="task=classification",
+        )
+    return task
+
+
+def _check_own_loss(node: Node) -> None:
+    """A loss of one's own, which must say itself how it smooths labels and has nothing that is learned."""
+    if node.get("label_smoothing"):
+        raise wrong(
+            "task.label_smoothing",
+            got=f"{node['label_smoothing']} with task.loss, which is called with the labels as they are",
+            allowed="0 with a loss of one's own",
+            do="task.label_smoothing=0.0, and smooth in the loss itself",
+        )
+    checks.check_target(node["loss"], "task.loss")
+    loss = make(node["loss"], "task.loss")
+    if not callable(loss):
+        raise wrong(
+            "task.loss._target_",
+            got=f"{node['loss']['_target_']}, which makes a {type(loss).__name__}",
+            allowed="a class whose objects are called as loss(logits, labels)",
+            do="task.loss=null for cross entropy",
+        )
+    if isinstance(loss, nn.Module) and any(True for _ in loss.parameters()):
+        raise wrong(
+            "task.loss",
+            got=f"{node['loss']['_target_']}, which has parameters of its own",
+            allowed="a loss without any: the optimizer learns the model's",
+            do="make them buffers, or move them into the model",
+        )
 
 
 class Trial:

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 
 from lrlab.errors import UserError, closest, wrong
+from lrlab.moved import SETTINGS
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -138,6 +139,7 @@ def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], req
     """Every name in `node` is `allowed`, and every one that is `required` is there."""
     for name in node:
         if name not in allowed:
+            refuse_moved(f"{key}.{name}")
             guess = closest(name, allowed)
             raise wrong(
                 f"{key}.{name}".lstrip("."),
@@ -149,6 +151,13 @@ def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], req
         if name not in node:
             path = f"{key}.{name}".lstrip(".")
             raise wrong(path, got="nothing", allowed="a value", do=f"{path}=VALUE, or no ~{path}")
+
+
+def refuse_moved(key: str) -> None:
+    """Raise UserError where `key` is the old name of a setting."""
+    if key in SETTINGS:
+        new = SETTINGS[key]
+        raise wrong(key, got=f"a setting that is {new} now", allowed=new, do=f"{new}=VALUE")
 
 
 def choice(key: str, value: Any, choices: Sequence[str | bool]) -> None:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lrlab.config.arguments import key_of
+from lrlab.config.checks import refuse_moved
 from lrlab.config.mistakes import CONF, several_values, unknown_key, unknown_option
 from lrlab.config.names import run_name, sweep_name
 from lrlab.config.targets import apply, is_for_hydra
@@ -93,6 +94,7 @@ def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
         if key in config and isinstance(config[key], DictConfig) and isinstance(override.value(), str):
             OmegaConf.update(config, key, resolve(compose([str(override.input_line)]))[key], merge=False)
         elif override.is_delete() or OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
+            refuse_moved(key)
             siblings = list(OmegaConf.select(config, key.rpartition(".")[0]) or {})
             raise wrong(key, got="a setting that the run does not have", allowed=", ".join(siblings), do="leave it out")
         else:

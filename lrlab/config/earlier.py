@@ -6,12 +6,31 @@ from lrlab.moved import current
 
 
 def in_todays_words(config: Any) -> Any:
-    """A copy of a saved config, dicts and lists of plain values, in which every `_target_` has its name of today."""
+    """A copy of a saved config, dicts and lists of plain values, with the names and the places of today."""
+    config = _with_todays_targets(config)
+    if isinstance(config, dict) and isinstance(config.get("trainer"), dict) and "task" not in config:
+        return _with_task(config)
+    return config
+
+
+def _with_task(config: dict[str, Any]) -> dict[str, Any]:
+    """A config from before there were tasks: all were classification, and the trainer had its label smoothing."""
+    trainer = dict(config["trainer"])
+    task = {
+        "_target_": "lrlab.training.task.Classification",
+        "label_smoothing": trainer.pop("label_smoothing", 0.0),
+        "loss": None,
+    }
+    return {**config, "task": task, "trainer": trainer}
+
+
+def _with_todays_targets(config: Any) -> Any:
+    """A copy in which every `_target_` has its name of today."""
     if isinstance(config, list):
-        return [in_todays_words(value) for value in config]
+        return [_with_todays_targets(value) for value in config]
     if not isinstance(config, dict):
         return config
-    words = {key: in_todays_words(value) for key, value in config.items()}
+    words = {key: _with_todays_targets(value) for key, value in config.items()}
     if isinstance(words.get("_target_"), str):
         words["_target_"] = current(words["_target_"])
     return words

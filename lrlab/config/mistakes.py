@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lrlab.config.checks import refuse_moved
 from lrlab.errors import UserError, closest, wrong
 
 _PACKAGE = Path(__file__).parents[1]
@@ -52,6 +53,7 @@ def unknown_option(path: str, options: Sequence[str]) -> UserError:
 
 def unknown_key(config: DictConfig, key: str) -> UserError:
     """A setting was typed that no config has: the nearest name beside it, or one of the same name elsewhere."""
+    refuse_moved(key)
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     siblings = [str(name) for name in node if name not in _HIDDEN] if isinstance(node, DictConfig) else []

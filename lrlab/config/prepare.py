@@ -21,6 +21,7 @@ from lrlab.data.splits import Splits
 from lrlab.lr import lint, save_every
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan, simulate
+from lrlab.training.task import Task, check_loss
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Prepared:
 
     checked: Checked
     trainer: settings.TrainerSettings
+    task: Task
     scheduler: SchedulerSettings
     batching: Batching
     splits: Splits
@@ -82,6 +84,7 @@ class _Parts:
     """The groups of a config, each read."""
 
     trainer: settings.TrainerSettings
+    task: Task
     scheduler: SchedulerSettings
     batching: Batching
     splits: Splits
@@ -121,13 +124,22 @@ def equip(checked: Checked) -> Prepared:
 
 def _put_together(checked: Checked, parts: _Parts, trial: build.Trial | None) -> Prepared:
     return Prepared(
-        checked, parts.trainer, parts.scheduler, parts.batching, parts.splits, parts.device, parts.rhythm, trial
+        checked=checked,
+        trainer=parts.trainer,
+        task=parts.task,
+        scheduler=parts.scheduler,
+        batching=parts.batching,
+        splits=parts.splits,
+        device=parts.device,
+        rhythm=parts.rhythm,
+        trial=trial,
     )
 
 
 def _read(plain: dict[str, Any], *, check: bool) -> _Parts:
     """The groups of a resolved config; with `check` also whether they fit together, which is asked once a run."""
-    trainer = settings.trainer_settings(plain["trainer"])
+    task = build.build_task(plain["task"])
+    trainer = settings.trainer_settings(plain["trainer"], task.metrics)
     device = settings.find_device(trainer.device)
     batching, data_node = settings.split_batching(plain["data"])
     if check:
@@ -140,9 +152,11 @@ def _read(plain: dict[str, Any], *, check: bool) -> _Parts:
         if batching.cache in room.KEPT:  # "auto" always finds a place
             choose_cache(batching, splits, device)
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
-    scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"))
+    scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"), task.metrics)
+    if check:
+        check_loss(task, splits.num_classes)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    return _Parts(trainer, scheduler, batching, splits, device, horizon, rhythm)
+    return _Parts(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:
@@ -170,7 +184,8 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     """
     plain = resolve(config)
     settings.check_top_level(plain)
-    trainer = settings.trainer_settings(plain["trainer"])
+    metrics = build.build_task(plain["task"]).metrics
+    trainer = settings.trainer_settings(plain["trainer"], metrics)
     if steps_per_epoch is None:
         batching, node = settings.split_batching(plain["data"])
         checks.check_target(node, "data")
@@ -180,6 +195,6 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     horizon = Horizon(trainer.epochs, steps_per_epoch)
     optimizer = plain["optimizer"]
     make_optimizer = partial(build.build_optimizer, optimizer, None)
-    scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"))
+    scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     return plan, lint.warnings(plan, plain["scheduler"], optimizer)

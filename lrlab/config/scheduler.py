@@ -1,6 +1,6 @@
 """The `scheduler` group, and what the `optimizer` group says about schedules, checked and ready to be built."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from lrlab.config.build import Node, make
 from lrlab.errors import wrong
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric
-from lrlab.training.loop import MONITORS
+from lrlab.training.metrics import Metric, known, lower_is_better, monitors
 
 # What torch's schedulers need of their durations. With less, some raise late (StepLR), some train at a wrong LR
 # (LinearLR stays at its first factor), some count from the wrong end (StepLR below 0).
@@ -32,15 +32,18 @@ class SchedulerSettings:
     monitor: str
 
 
-def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> SchedulerSettings:
+def scheduler_settings(
+    node: Node, horizon: Horizon, schedule: Any = None, metrics: Sequence[Metric] | None = None
+) -> SchedulerSettings:
     """Every duration in the node becomes a count of its interval; raises UserError for what is wrong in it.
 
-    `schedule` is the optimizer's: what else follows the same clock, momentum and weight decay.
+    `schedule` is the optimizer's: what else follows the same clock, momentum and weight decay. `metrics` are the
+    task's, by default all of the table.
     """
     node = dict(node)
     interval, monitor = node.pop("interval", "epoch"), node.pop("monitor", "val_loss")
     checks.choice("scheduler.interval", interval, INTERVALS)
-    checks.choice("scheduler.monitor", monitor, MONITORS)
+    checks.choice("scheduler.monitor", monitor, monitors(metrics or known()))
     resolved = _as_partials(horizon.resolve(node, interval, "scheduler"))
     for name, least in _LEAST_COUNTS.items():
         for count in resolved[name] if isinstance(resolved.get(name), list) else [resolved.get(name)]:
@@ -78,7 +81,7 @@ def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> Sc
                 do="derive it from torch.optim.lr_scheduler.LRScheduler",
             )
         if follows_metric(scheduler):
-            _check_metric(scheduler, interval, monitor)
+            _check_metric(scheduler, interval, monitor, metrics)
         return _with_hyperparameters(scheduler, optimizer, curves, horizon, interval)
 
     return SchedulerSettings(build, interval, monitor)
@@ -162,7 +165,7 @@ def _delay(group: Mapping[str, Any], horizon: Horizon, interval: str) -> int:
     return horizon.count(delay, interval, key) if isinstance(delay, str) else delay
 
 
-def _check_metric(scheduler: Any, interval: str, monitor: str) -> None:
+def _check_metric(scheduler: Any, interval: str, monitor: str, metrics: Sequence[Metric] | None) -> None:
     if interval != "epoch":
         raise wrong(
             "scheduler.interval",
@@ -170,7 +173,7 @@ def _check_metric(scheduler: Any, interval: str, monitor: str) -> None:
             allowed="epoch, for a scheduler that follows a metric",
             do="scheduler.interval=epoch",
         )
-    better = "min" if monitor.endswith("loss") else "max"
+    better = "min" if lower_is_better(monitor, metrics) else "max"
     if getattr(scheduler, "mode", better) != better:
         raise wrong(
             "scheduler.mode",

@@ -1,5 +1,6 @@
 """Settings that lrlab reads itself, checked: the top level, the trainer, and how batches are made."""
 
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
@@ -11,12 +12,12 @@ from lrlab.data.room import CACHES
 from lrlab.data.splits import Splits
 from lrlab.errors import wrong
 from lrlab.system import distributed
-from lrlab.training.loop import MONITORS
+from lrlab.training.metrics import Metric, known, monitors
 from lrlab.training.precision import FORMATS
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 GRAPHS = ("reduce-overhead", "max-autotune")
-GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
+GROUPS = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 
 Node = dict[str, Any]
 
@@ -30,7 +31,6 @@ class TrainerSettings:
     eval_every: int
     monitor: str
     clip_grad_norm: float | None
-    label_smoothing: float
     deterministic: bool
     precision: str = "fp32"
     compile: bool | str = False
@@ -39,17 +39,19 @@ class TrainerSettings:
     timeout: float = 900
 
 
-def trainer_settings(node: Node) -> TrainerSettings:
-    """Raises UserError naming the first setting of the `trainer` group that is missing, unknown or out of range."""
+def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> TrainerSettings:
+    """Raises UserError naming the first setting of the `trainer` group that is missing, unknown or out of range.
+
+    `metrics` are the task's, by default all of the table.
+    """
     names = {field.name: field.default is MISSING for field in fields(TrainerSettings)}
     checks.require_names(node, "trainer", list(names), required=[name for name, needed in names.items() if needed])
     settings = TrainerSettings(**node)
     checks.number("trainer.epochs", settings.epochs, whole=True, low=1, example=10)
     checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
-    checks.choice("trainer.monitor", settings.monitor, MONITORS)
+    checks.choice("trainer.monitor", settings.monitor, monitors(metrics or known()))
     if settings.clip_grad_norm is not None:
         checks.number("trainer.clip_grad_norm", settings.clip_grad_norm, above=0, example="1.0, or null for none")
-    checks.number("trainer.label_smoothing", settings.label_smoothing, low=0, high=1, example=0.1)
     checks.flag("trainer.deterministic", settings.deterministic)
     checks.choice("trainer.precision", settings.precision, FORMATS)
     checks.choice("trainer.compile", settings.compile, COMPILE)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.loss import _Loss  # the base of all of torch's losses; seen in torch 2.11 to 2.15
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -33,8 +34,9 @@ def require_known_targets(config: Mapping[str, Any], typed: Iterable[str], sourc
     for key, value in _leaves(config):
         if isinstance(value, str) and "${" in value:
             raise wrong(key, got=f"'{value}', in {source}", allowed="a plain value", do=f"{key}=VALUE")
-        if key.rpartition(".")[2] == "_target_" and (key, value) not in given and not _is_known(value):
-            foreign.append((key, value))
+        if key.rpartition(".")[2] == "_target_" and (key, value) not in given:
+            is_known = _is_torchs_loss(value) if key == "task.loss._target_" else _is_known(value)
+            foreign += [] if is_known else [(key, value)]
     if foreign:
         key, value = foreign[0]
         raise wrong(
@@ -84,3 +86,11 @@ def _is_known(target: Any) -> bool:
     if isinstance(found, type):
         return issubclass(found, nn.Module | Optimizer | LRScheduler)
     return callable(found) and target.startswith(("torchvision.models.", "lrlab.schedules."))
+
+
+def _is_torchs_loss(target: Any) -> bool:
+    """Whether it is one of the losses in torch.nn, which is all that a saved task may call besides lrlab's own."""
+    if not isinstance(target, str) or not re.fullmatch(r"torch\.nn\.\w+", target):
+        return False
+    found = getattr(nn, target.rpartition(".")[2], None)
+    return isinstance(found, type) and issubclass(found, _Loss)

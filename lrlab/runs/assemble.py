@@ -100,12 +100,12 @@ def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) 
         state,
         train,
         val,
+        task=prepared.task.to(prepared.device),
         epochs=trainer.epochs,
         interval=scheduler.interval,
         monitor=scheduler.monitor,
         eval_every=trainer.eval_every,
         clip_grad_norm=trainer.clip_grad_norm,
-        label_smoothing=trainer.label_smoothing,
         accumulate=trainer.accumulate,
     )
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from rich.console import Console
 from lrlab.data import store
 from lrlab.runs.summary import Progress
 from lrlab.training.loop import Epoch, Event, Update
+from lrlab.training.metrics import Means, Metric, find
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOSSES = 0.5  # reading the loss waits for the device
@@ -105,14 +106,19 @@ class Display:
 def epoch_line(result: Epoch, epochs: int) -> str:
     """One line, the columns of which stand under each other."""
     width = len(str(epochs))
-    val = "not validated".ljust(33)
+    train = f"train {columns(result.train, result.metrics)}"
+    val = "not validated".ljust(len(train) + 1)
     if result.val is not None:
-        val = f"val loss {result.val.loss:8.4f}  acc {result.val.accuracy:7.2%}"
+        val = f"val {columns(result.val, result.metrics)}"
     return (
-        f"epoch {result.epoch + 1:>{width}}/{epochs}  lr {result.lr:<10.4g}"
-        f"train loss {result.train.loss:8.4f}  acc {result.train.accuracy:7.2%}   {val}"
+        f"epoch {result.epoch + 1:>{width}}/{epochs}  lr {result.lr:<10.4g}{train}   {val}"
         f"   {duration(result.seconds):>6}  {result.images_per_second:8,.0f} images/s"
     )
+
+
+def columns(means: Means, metrics: Sequence[Metric]) -> str:
+    """The means of a split in a row, each as wide in every line."""
+    return "  ".join(metric.column(means[metric.name]) for metric in metrics)
 
 
 class LogFile(logging.FileHandler):
@@ -143,12 +149,11 @@ def result_line(progress: Progress, updates: int, monitor: str) -> str:
     """The outcome of a finished run; its last epoch is always validated."""
     best = ""
     if progress.best_epoch is not None and progress.best_monitored is not None:
-        shown = f"{progress.best_monitored:.2%}" if monitor.endswith("accuracy") else f"{progress.best_monitored:.4f}"
+        shown = find(monitor, progress.metrics).written(progress.best_monitored)
         best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {progress.best_epoch + 1} (best.pt)"
-    return (
-        f"finished: val loss {progress.val_loss:.4f}, val accuracy {progress.val_accuracy:.2%}{best}; "
-        f"{updates:,} updates in {duration(progress.seconds)}"
-    )
+    reached = {metric: progress.measured[f"val_{metric.name}"] for metric in progress.metrics}
+    last = ", ".join(f"val {one.name} {one.written(value)}" for one, value in reached.items() if value is not None)
+    return f"finished: {last}{best}; {updates:,} updates in {duration(progress.seconds)}"
 
 
 def tensorboard_hint(folder: Path, *, colour_by: str = "") -> list[str]:

@@ -75,7 +75,9 @@ def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
     """The plan that the saved run followed: the same scheduler over the old horizon."""
     horizon = Horizon(saved["config"]["trainer"]["epochs"], prepared.plan.horizon.steps_per_epoch)
     optimizer, splits = prepared.config["optimizer"], prepared.splits
-    scheduler = scheduler_settings(prepared.config["scheduler"], horizon, optimizer.get("schedule"))
+    scheduler = scheduler_settings(
+        prepared.config["scheduler"], horizon, optimizer.get("schedule"), prepared.task.metrics
+    )
     parameters, _ = build.try_model(prepared.config["model"], splits.shape, splits.num_classes, prepared.seed)
     make_optimizer = partial(build.build_optimizer, optimizer, parameters)
     return simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)

@@ -6,7 +6,6 @@ config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkp
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,7 +99,7 @@ class Run:
         horizon = self.prepared.plan.horizon
         self.display = make_display(horizon.epochs, horizon.steps_per_epoch)
         self._introduce(kept)
-        self.progress, self.audit = summary.Progress(), Audit(self.prepared.plan)
+        self.progress, self.audit = summary.Progress(self.prepared.task.metrics), Audit(self.prepared.plan)
         if saved is not None:
             self._restore(saved.contents)
 
@@ -128,7 +127,7 @@ class Run:
     def _restore(self, contents: dict[str, Any]) -> None:
         """Put the state of a checkpoint in place."""
         self.display.say(*restore(self.state, contents, self.prepared))
-        self.progress = summary.Progress(**contents["progress"])
+        self.progress.load_state_dict(contents["progress"])
         first = contents["config"]["trainer"]["epochs"]
         if first != self.prepared.trainer.epochs:
             self.progress.extended_from = self.progress.extended_from or first
@@ -147,6 +146,7 @@ class Run:
             self.folder,
             updates=prepared.plan.horizon.steps,
             driven=_driven(prepared, self.state.optimizer),
+            metrics=prepared.task.metrics,
             hyperparameters=mask(hyperparameters(prepared.config, prepared.checked.choices)),
             trial=run_name(prepared.checked.overrides, leave_out=["seed", *(set(MACHINE) - {"data.root"})]),
             step=self.state.step,
@@ -223,10 +223,9 @@ class Run:
 
     def _after_epoch(self, epoch: Epoch) -> None:
         """Record its means and save it."""
-        metrics = _metrics(epoch)
-        self.tracker.epoch(epoch.epoch, epoch.step, epoch.lr, metrics, epoch.seconds)
+        self.tracker.epoch(epoch.epoch, epoch.step, epoch.lr, epoch.measured, epoch.seconds)
         self._warn_of_refusal()
-        if self.progress.add(epoch.epoch, epoch.seconds, metrics, self.prepared.trainer.monitor):
+        if self.progress.add(epoch.epoch, epoch.seconds, epoch.measured, self.prepared.trainer.monitor):
             self.save(checkpoint.BEST)  # before last.pt, which claims that it is there
         self.save(checkpoint.LAST)
 
@@ -244,7 +243,7 @@ class Run:
         """Write the checkpoint `path`; of last.pt the one before stays too."""
         contents = {
             "state": self.state.state_dict(),
-            "progress": asdict(self.progress),
+            "progress": self.progress.state_dict(),
             "audit": self.audit.state_dict(),
             "tracker": self.tracker.state_dict(),
             "config": mask(self.prepared.checked.saved_config),
@@ -316,10 +315,3 @@ def _driven(prepared: Prepared, optimizer: torch.optim.Optimizer) -> list[str]:
     """The hyperparameters to record: what is planned to change, and every LR, planned or not."""
     lrs = [name for name in read(optimizer) if name.startswith("lr")]
     return list(dict.fromkeys([*lrs, *prepared.plan.driven()]))
-
-
-def _metrics(event: Epoch) -> dict[str, float]:
-    metrics = {"train_loss": event.train.loss, "train_accuracy": event.train.accuracy}
-    if event.val is not None:
-        metrics |= {"val_loss": event.val.loss, "val_accuracy": event.val.accuracy}
-    return metrics

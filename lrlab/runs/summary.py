@@ -2,13 +2,15 @@
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from lrlab.system.disk import write_whole
+from lrlab.training.metrics import Metric, known, lower_is_better, measured_names
 
 FILE = "summary.json"
 
@@ -17,40 +19,56 @@ FILE = "summary.json"
 class Progress:
     """What a run has reached so far; part of every checkpoint."""
 
+    metrics: Sequence[Metric] = field(default_factory=known)  # of the task
     epochs: int = 0  # complete
     seconds: float = 0.0
-    train_loss: float | None = None
-    train_accuracy: float | None = None
-    val_loss: float | None = None
-    val_accuracy: float | None = None
-    best_val_loss: float | None = None
-    best_val_accuracy: float | None = None
+    measured: dict[str, float | None] = field(init=False)  # train_loss, val_loss, best_val_loss and the like
     best_epoch: int | None = None  # index of the epoch that best.pt holds
     best_monitored: float | None = None  # what the monitored metric was then
     extended_from: int | None = None  # epochs that were planned at first, where the run was extended
 
-    def add(self, epoch: int, seconds: float, metrics: dict[str, float], monitor: str) -> bool:
-        """Count a complete epoch with the `metrics` it measured; returns whether it is the best yet by `monitor`.
+    def __post_init__(self) -> None:
+        self.measured = dict.fromkeys(measured_names(self.metrics, "train", "val", "best_val"))
 
-        Metrics are named train_loss, train_accuracy, val_loss and val_accuracy. Of equal epochs the first is best.
+    @property
+    def val_loss(self) -> float | None:
+        return self.measured["val_loss"]
+
+    def add(self, epoch: int, seconds: float, measured: Mapping[str, float], monitor: str) -> bool:
+        """Count a complete epoch with what it `measured`; returns whether it is the best yet by `monitor`.
+
+        `measured` is named train_loss, val_loss and so on, for each metric. Of equal epochs the first is best.
         """
         self.epochs, self.seconds = epoch + 1, self.seconds + seconds
-        for name, value in metrics.items():
-            setattr(self, name, value)
-        if "val_loss" in metrics:
-            self.best_val_loss = _better(min, self.best_val_loss, metrics["val_loss"])
-            self.best_val_accuracy = _better(max, self.best_val_accuracy, metrics["val_accuracy"])
-        if monitor not in metrics:
+        for name, value in measured.items():
+            self.measured[name] = value
+            if name.startswith("val_"):
+                self.measured[f"best_{name}"] = self._better(name, self.measured[f"best_{name}"], value)
+        if monitor not in measured:
             return False
-        best = _better(min if monitor.endswith("loss") else max, self.best_monitored, metrics[monitor])
+        best = self._better(monitor, self.best_monitored, measured[monitor])
         is_best = best != self.best_monitored
         if is_best:
             self.best_epoch, self.best_monitored = epoch, best
         return is_best
 
+    def _better(self, name: str, best: float | None, value: float) -> float:
+        if best is None:
+            return value
+        return min(best, value) if lower_is_better(name, self.metrics) else max(best, value)
 
-def _better(choose: Any, best: float | None, value: float) -> float:
-    return value if best is None else choose(best, value)
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers by name, as `summary.json` and checkpoints have them."""
+        spent, best = ({name: getattr(self, name) for name in names} for names in (_SPENT, _BEST))
+        return {**spent, **self.measured, **best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name in (*_SPENT, *_BEST):
+            setattr(self, name, state[name])
+        self.measured = {name: state[name] for name in self.measured}
+
+
+_SPENT, _BEST = ("epochs", "seconds"), ("best_epoch", "best_monitored", "extended_from")
 
 
 @lru_cache
@@ -69,7 +87,7 @@ def _version(package: str) -> str:
 
 def write(folder: Path, *, status: str, progress: Progress, **facts: Any) -> None:
     """Write `summary.json` into `folder`; `facts` are anything JSON can say."""
-    text = json.dumps({"status": status, **asdict(progress), **facts}, indent=2, allow_nan=False)
+    text = json.dumps({"status": status, **progress.state_dict(), **facts}, indent=2, allow_nan=False)
     write_whole(folder / FILE, text + "\n")
 
 

@@ -29,17 +29,9 @@ from torch.utils.tensorboard.summary import custom_scalars
 
 from lrlab.errors import wrong
 from lrlab.system.disk import Log
+from lrlab.training.metrics import Metric, known, measured_names
 
-HISTORY = ("epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
 MOST_POINTS = 10_000  # a tag, but for LR changes; TensorBoard has no use for more
-# The CUSTOM SCALARS tab: charts of tags that match, of all runs; TensorBoard draws equal layouts of several runs once.
-_LAYOUT = {
-    "LR and loss": {
-        "LR": ["Multiline", ["^lr$"]],
-        "validation and training loss": ["Multiline", ["^val/loss$", "^train/loss$"]],
-        "validation and training accuracy": ["Multiline", ["^val/accuracy$", "^train/accuracy$"]],
-    }
-}
 _FLUSH_UPDATES, _FLUSH_SECONDS = 1_000, 10.0
 
 
@@ -47,6 +39,7 @@ class Tracker:
     """Writes a run's events and history into `folder`; `state` is what `state_dict` returned at the checkpoint.
 
     `driven` names the hyperparameters to record at every update: `lr`, `lr/GROUP`, `momentum`, `weight_decay`.
+    `metrics` are the task's, by default all of the table.
     """
 
     def __init__(
@@ -55,12 +48,13 @@ class Tracker:
         *,
         updates: int,
         driven: Sequence[str] = ("lr",),
+        metrics: Sequence[Metric] | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
         trial: str = "",
         step: int = 0,
         state: Mapping[str, Any] | None = None,
     ):
-        self.folder = folder
+        self.folder, self._measured = folder, measured_names(metrics or known(), "train", "val")
         self.stride, self.last_update = max(1, math.ceil(updates / MOST_POINTS)), updates - 1
         self.curves = [Curve(name, self.stride) for name in driven]
         self._pending: list[tuple[int, Tensor | None, list[tuple[int, str, float]]]] = []
@@ -79,8 +73,8 @@ class Tracker:
         # means stand. It only heeds the second such mark of a run, so a new run begins with one too.
         self._write(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
         if state is None:
-            self._rows.writerow(HISTORY)
-            self._summary(0, custom_scalars(_LAYOUT))
+            self._rows.writerow(["epoch", "step", "lr", *self._measured, "seconds"])
+            self._summary(0, custom_scalars(_layout(metrics or known())))
             if hyperparameters is not None:
                 self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
 
@@ -96,14 +90,14 @@ class Tracker:
         if len(self._pending) >= _FLUSH_UPDATES or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
-    def epoch(self, epoch: int, step: int, lr: float, metrics: Mapping[str, float], seconds: float) -> None:
+    def epoch(self, epoch: int, step: int, lr: float, measured: Mapping[str, float], seconds: float) -> None:
         """Record a complete epoch: a row of `history.csv`, and its means at x = `step`, the completed updates.
 
-        `metrics` are train_loss and train_accuracy and, if it was validated, val_loss and val_accuracy; `lr` is that
-        of its last update.
+        `measured` are train_loss and the like and, if it was validated, val_loss and the like; `lr` is that of its
+        last update.
         """
-        self._rows.writerow([epoch, step, lr, *(metrics.get(name) for name in HISTORY[3:7]), round(seconds, 3)])
-        means = {name.replace("_", "/"): value for name, value in metrics.items() if name != "train_loss"}
+        self._rows.writerow([epoch, step, lr, *(measured.get(name) for name in self._measured), round(seconds, 3)])
+        means = {name.replace("_", "/", 1): value for name, value in measured.items() if name != "train_loss"}
         self.flush()
         self._scalars(step, means)
         self._events.flush()
@@ -170,6 +164,18 @@ class Tracker:
         data = event.SerializeToString()
         header = struct.pack("<Q", len(data))
         self._events.add(header + _masked_crc(header) + data + _masked_crc(data))
+
+
+def _layout(metrics: Sequence[Metric]) -> dict[str, dict[str, list[Any]]]:
+    """The CUSTOM SCALARS tab: charts of tags that match, of all runs.
+
+    TensorBoard draws equal layouts of several runs once.
+    """
+    charts: dict[str, list[Any]] = {"LR": ["Multiline", ["^lr$"]]}
+    for metric in metrics:
+        tags = [f"^{split}/{metric.name}$" for split in ("val", "train")]
+        charts[f"validation and training {metric.name}"] = ["Multiline", tags]
+    return {"LR and loss": charts}
 
 
 class Curve:

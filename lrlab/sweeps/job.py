@@ -22,6 +22,7 @@ from lrlab.runs.run import Saved, carry_out
 from lrlab.system.lock import held
 from lrlab.system.signals import stop_request
 from lrlab.training.loop import Diverged, Epoch, Event, Update
+from lrlab.training.metrics import Means
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
@@ -56,8 +57,7 @@ class Seen:
     step: int  # completed updates
     lr: float
     epoch: int | None = None  # complete; None between epochs
-    val_loss: float | None = None
-    val_accuracy: float | None = None
+    val: Means | None = None  # of the validation split, where the epoch was validated
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ class Reporter:
     def show(self, event: Event) -> None:
         if isinstance(event, Epoch):
             log.info(epoch_line(event, self.epochs))
-            val = (event.val.loss, event.val.accuracy) if event.val is not None else (None, None)
-            self.send(Seen(event.step, event.lr, event.epoch + 1, *val))
+            self.send(Seen(event.step, event.lr, event.epoch + 1, event.val))
         elif isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
             self._sent = time.monotonic()
             self.send(Seen(event.step + 1, event.applied["lr"]))

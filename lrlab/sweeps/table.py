@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -12,8 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lrlab.runs.display import duration
+from lrlab.runs.display import columns, duration
 from lrlab.sweeps.job import Job, Outcome, Seen
+from lrlab.training.metrics import METRICS, Means, Metric
 
 _STYLES = {"finished": "green", "running": "cyan", "waiting": "dim", "interrupted": "yellow"}
 _SECONDS_TO_JUDGE = 5.0  # after the first report, before the rest is judged by it
@@ -30,8 +31,7 @@ class Row:
     step: int = 0
     epoch: int = 0
     lr: float | None = None
-    val_loss: float | None = None
-    val_accuracy: float | None = None
+    val: Means = field(default_factory=dict)  # of the latest epoch that was validated
     started: float = 0.0
     seconds: float = 0.0
 
@@ -77,8 +77,7 @@ class Board:
             if row.first is None:
                 row.first, row.started, row.state = report.step, time.monotonic(), "running"
             row.step, row.lr, row.epoch = report.step, report.lr, report.step // (job.updates // job.epochs)
-            if report.val_loss is not None:
-                row.val_loss, row.val_accuracy = report.val_loss, report.val_accuracy
+            row.val = report.val or row.val
             long_enough = report.epoch is not None and time.monotonic() - self.started > _SECONDS_TO_JUDGE
         if long_enough:
             self._estimate()
@@ -119,10 +118,12 @@ class Board:
             rows = list(self.rows.values())
             room = max(self.console.height - 4, 3)
             table = Table(box=None, pad_edge=False, header_style="bold")
-            for name in ("run", "epoch", "LR", "val loss", "accuracy", "state", "time left"):
+            metrics = _metrics(rows)
+            headings = ["val loss" if metric.name == "loss" else metric.name for metric in metrics]
+            for name in ("run", "epoch", "LR", *headings, "state", "time left"):
                 table.add_column(name, justify="left" if name in ("run", "state") else "right", no_wrap=True)
             for row in _chosen(rows, room):
-                table.add_row(*_cells(row), style=_STYLES.get(row.state, "red"))
+                table.add_row(*_cells(row, metrics), style=_STYLES.get(row.state, "red"))
             return Group(table, Text(self._totals(rows)))
 
     def _totals(self, rows: Sequence[Row]) -> str:
@@ -141,13 +142,22 @@ class Board:
         number = self.already + sum(one.state not in ("waiting", "running") for one in self.rows.values())
         width = max(len(name) for name in self.rows)
         result = ""
-        if row.val_loss is not None and row.val_accuracy is not None:
-            result = f"  val loss {row.val_loss:8.4f}  acc {row.val_accuracy:7.2%}"
+        if row.val:
+            result = f"  val {columns(row.val, _metrics([row]))}"
         took = f"  {duration(row.seconds):>6}" if row.seconds else ""
         return f"[{number:>{len(str(total))}}/{total}] {row.job.name:<{width}}  {row.state:<11}{result}{took}".rstrip()
 
 
-def _cells(row: Row) -> list[str]:
+def _metrics(rows: Sequence[Row]) -> list[Metric]:
+    """The metrics that the runs report; before they do, those of the table.
+
+    A run reports names and values only. A metric that a user's own task brings is written as a plain number.
+    """
+    reported = list(dict.fromkeys(name for row in rows for name in row.val))
+    return [METRICS.get(name, Metric(name)) for name in reported or METRICS]
+
+
+def _cells(row: Row, metrics: Sequence[Metric]) -> list[str]:
     left = ""
     if row.state == "running" and row.first is not None and row.step > row.first:
         spent = time.monotonic() - row.started
@@ -156,8 +166,7 @@ def _cells(row: Row) -> list[str]:
         row.job.name,
         f"{row.epoch}/{row.job.epochs}" if row.step else "",
         f"{row.lr:.4g}" if row.lr is not None else "",
-        f"{row.val_loss:.4f}" if row.val_loss is not None else "",
-        f"{row.val_accuracy:.2%}" if row.val_accuracy is not None else "",
+        *(metric.written(row.val[metric.name]) if metric.name in row.val else "" for metric in metrics),
         row.state,
         left,
     ]

@@ -277,12 +277,12 @@ def add_up(values: Tensor) -> Tensor:
     return values
 
 
-def add_up_both(loss: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """The sums of every rank's `loss` () and `count` (), in one exchange."""
+def add_up_each(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sums of every rank's `values`, each (), in one exchange."""
     if ranks() == 1:
-        return loss, count
-    sums = add_up(torch.stack([loss.double(), count.double()]))
-    return sums[0].to(loss.dtype), sums[1].to(count.dtype)
+        return values
+    sums = add_up(torch.stack([value.double() for value in values.values()]))
+    return {name: total.to(value.dtype) for (name, value), total in zip(values.items(), sums, strict=True)}
 
 
 def largest(value: int) -> int:

@@ -14,7 +14,6 @@ from operator import add
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrlab.data.batches import Batches
@@ -22,11 +21,11 @@ from lrlab.errors import UserError
 from lrlab.lr import hyperparameters
 from lrlab.lr.hyperparameters import Scheduler, follows_metric
 from lrlab.system import distributed, randomness
-from lrlab.training.metrics import Result, Sums, count_correct
+from lrlab.training.metrics import Means, Metric, Sums, known
 from lrlab.training.precision import Precision
+from lrlab.training.task import CLASSIFICATION, Task, measure
 
 _UPDATES_BETWEEN_CHECKS = 50  # on devices where reading a number takes waiting
-MONITORS = ("val_loss", "val_accuracy", "train_loss", "train_accuracy")
 
 
 class Diverged(UserError):
@@ -48,7 +47,7 @@ class TrainState:
     step: int = 0  # completed updates
     applied: dict[str, float] = field(default_factory=dict)  # hyperparameters that the last update used
     seconds: float = 0.0  # spent in the epoch under way
-    sums: Sums = field(init=False)  # training loss and accuracy of the epoch under way
+    sums: Sums = field(init=False)  # of what is measured in the training of the epoch under way
 
     def __post_init__(self) -> None:
         self.sums = Sums(self.device)
@@ -124,10 +123,17 @@ class Epoch:
     epoch: int  # its index
     step: int  # updates completed
     lr: float  # of its last update
-    train: Result
-    val: Result | None  # None in an epoch that was not evaluated
+    train: Means
+    val: Means | None  # None in an epoch that was not evaluated
     seconds: float
     images_per_second: float  # in training
+    metrics: tuple[Metric, ...] = field(default_factory=known)  # of the task
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What was measured, as it is recorded: `train_loss`, and `val_loss` if the epoch was evaluated."""
+        splits = {"train": self.train, "val": self.val or {}}
+        return {f"{split}_{name}": value for split, means in splits.items() for name, value in means.items()}
 
 
 Event = Update | Evaluating | Epoch
@@ -138,21 +144,22 @@ def fit(
     train: Batches,
     val: Batches,
     *,
+    task: Task = CLASSIFICATION,
     epochs: int,
     interval: str = "epoch",
     monitor: str = "val_loss",
     eval_every: int = 1,
     clip_grad_norm: float | None = None,
-    label_smoothing: float = 0.0,
     accumulate: int = 1,
 ) -> Iterator[Event]:
     """Train until `epochs` are complete, from wherever `state` is.
 
-    `interval` says what steps the scheduler: every "epoch" or every "step" (update). A scheduler that follows a
-    metric is told `monitor`. Validation runs every `eval_every` epochs and after the last. Gradients are clipped to
-    the total norm `clip_grad_norm`, and computed over `accumulate` parts of the batch one after another, which needs
-    less memory. Raises Diverged where a loss or a gradient is not finite, on the CPU before the optimizer uses it,
-    elsewhere some updates later; and where a weight is not, before the epoch's yield.
+    The `task` says what the loss is and what is measured beside it. `interval` says what steps the scheduler: every
+    "epoch" or every "step" (update). A scheduler that follows a metric is told `monitor`. Validation runs every
+    `eval_every` epochs and after the last. Gradients are clipped to the total norm `clip_grad_norm`, and computed over
+    `accumulate` parts of the batch one after another, which needs less memory. Raises Diverged where a loss or a
+    gradient is not finite, on the CPU before the optimizer uses it, elsewhere some updates later; and where a weight is
+    not, before the epoch's yield.
     """
     for epoch in range(state.epoch, epochs):
         clock = time.perf_counter()
@@ -163,35 +170,34 @@ def fit(
             randomness.seed_rank(train.seed, state.step, train.rank, train.ranks)
             size, made = train.size(state.batch), False
             while not made:  # again where fp16 could not hold the gradients: the plan counts updates that were made
-                loss, correct = gradients(
-                    state, images, labels, size=size, accumulate=accumulate, label_smoothing=label_smoothing
-                )
-                guard.check(state, loss, last=state.batch + 1 == len(train))
+                measured = gradients(state, task, images, labels, size=size, accumulate=accumulate)
+                guard.check(state, measured["loss"], last=state.batch + 1 == len(train))
                 made = _apply(state, clip_grad_norm)
-            state.sums.count(loss, correct, size)
+            state.sums.count(measured, size)
             if interval == "step":
                 state.scheduler.step()  # after optimizer.step(), as torch requires
             state.step += 1
             state.batch += 1
             state.seconds, clock = state.seconds + time.perf_counter() - clock, time.perf_counter()
-            yield Update(state.step - 1, state.applied, loss)
+            yield Update(state.step - 1, state.applied, measured["loss"])
 
         require_finite_weights(state)
-        train_result = state.sums.result()
+        train_means = state.sums.means()
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
-        val_result = None
+        val_means = None
         if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
-            val_result = yield from evaluate(state, val)
+            val_means = yield from evaluate(state, task, val)
         if interval == "epoch":
-            advance(state.scheduler, monitor, train_result, val_result)
+            advance(state.scheduler, monitor, train_means, val_means)
         result = Epoch(
             epoch=epoch,
             step=state.step,
             lr=state.applied["lr"],
-            train=train_result,
-            val=val_result,
+            train=train_means,
+            val=val_means,
             seconds=state.seconds + time.perf_counter() - clock,
             images_per_second=images_per_second,
+            metrics=task.metrics,
         )
         state.epoch, state.batch, state.seconds = epoch + 1, 0, 0.0
         state.sums.reset()
@@ -199,28 +205,28 @@ def fit(
 
 
 def gradients(
-    state: TrainState, images: Tensor, labels: Tensor, *, size: int, accumulate: int, label_smoothing: float
-) -> tuple[Tensor, Tensor]:
+    state: TrainState, task: Task, images: Tensor, labels: Tensor, *, size: int, accumulate: int
+) -> dict[str, Tensor]:
     """Add up the gradients of the mean loss over a batch of `size`, of which these are this rank's images and labels.
 
-    Returns that loss () and the number () of images that were classified correctly, both over all ranks.
+    Returns that loss () and the sums () of the task's other metrics, all over all ranks.
     """
     parts = min(accumulate, len(labels))
     batch = [(images, labels)]
     if parts > 1:
         batch = list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True))
-    losses, correct = [], []
+    measured = []
     for part, (x, y) in enumerate(batch, start=1):
         with distributed.keep_gradients(state.network) if part < parts else nullcontext():
             with state.precision.autocast():
-                logits = state.network(x)
-                loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+                outputs = state.network(x)
+                loss = task.training_loss(outputs, y)
             if (share := len(y) / size) != 1:
                 loss = loss * share
             state.precision.backward(loss * distributed.ranks() if distributed.ranks() > 1 else loss)
-        losses.append(loss.detach())
-        correct.append(count_correct(logits, y))
-    return distributed.add_up_both(reduce(add, losses), reduce(add, correct))
+        measured.append({"loss": loss.detach(), **measure(task, outputs, y)})
+    totals = {name: reduce(add, [one[name] for one in measured]) for name in measured[0]}
+    return distributed.add_up_each(totals)
 
 
 def _apply(state: TrainState, clip_grad_norm: float | None) -> bool:
@@ -232,34 +238,35 @@ def _apply(state: TrainState, clip_grad_norm: float | None) -> bool:
     return made
 
 
-def evaluate(state: TrainState, val: Batches) -> Generator[Evaluating, None, Result]:
-    """The `Result` over the validation split, as the generator's return value; the loss is without smoothing."""
+def evaluate(state: TrainState, task: Task, val: Batches) -> Generator[Evaluating, None, Means]:
+    """The means over the validation split, as the generator's return value."""
     distributed.copy_buffers_from_first(state.model)
     state.network.eval()
     sums = Sums(state.device)
     for images, labels in val.epoch(0):
         with torch.no_grad(), state.precision.autocast():
-            logits = state.network(images)
-            sums.count(F.cross_entropy(logits, labels), count_correct(logits, labels), len(labels))
+            outputs = state.network(images)
+            loss = task.validation_loss(outputs, labels)
+            sums.count({"loss": loss, **measure(task, outputs, labels)}, len(labels))
         yield Evaluating()
-    result = sums.over_all_ranks().result()
-    if not math.isfinite(result.loss):
-        raise _diverged(state, "val/loss", result.loss)
-    return result
+    means = sums.over_all_ranks(task.metrics).means()
+    if not math.isfinite(means["loss"]):
+        raise _diverged(state, "val/loss", means["loss"])
+    return means
 
 
-def advance(scheduler: Scheduler, monitor: str, train: Result, val: Result | None) -> None:
+def advance(scheduler: Scheduler, monitor: str, train: Means, val: Means | None) -> None:
     """scheduler.step() at the end of an epoch; one that follows a metric is told it, when there is one.
 
-    The metric is finite, or Diverged was raised, and not negative.
+    The loss is finite, or Diverged was raised.
     """
     if not follows_metric(scheduler):
         scheduler.step()
         return
     split, _, name = monitor.partition("_")
-    result = train if split == "train" else val
-    if result is not None:
-        scheduler.step(getattr(result, name))  # type: ignore[call-arg]
+    means = train if split == "train" else val
+    if means is not None:
+        scheduler.step(means[name])  # type: ignore[call-arg]
 
 
 def require_finite_weights(state: TrainState) -> None:

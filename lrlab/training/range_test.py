@@ -8,6 +8,7 @@ from functools import partial
 
 from lrlab.data.batches import Batches
 from lrlab.training.loop import TrainState, gradients
+from lrlab.training.task import CLASSIFICATION, Task
 
 _DIVERGED = 4.0  # times the lowest smoothed loss, as in fastai
 _DECADES = 0.25  # standard deviation of the smoothing, in powers of ten of the LR
@@ -31,8 +32,8 @@ def range_test(
     start: float,
     end: float,
     updates: int,
+    task: Task = CLASSIFICATION,
     clip_grad_norm: float | None = None,
-    label_smoothing: float = 0.0,
     accumulate: int = 1,
 ) -> Iterator[tuple[float, float]]:
     """Yield (LR, loss of the batch before its update) while the LR grows from `start` to `end` in `updates` updates.
@@ -50,16 +51,8 @@ def range_test(
         for group in state.optimizer.param_groups:
             group["lr"] = lr * group.get("lr_scale", 1.0)
         batch, (images, labels) = next(batches)
-        compute = partial(
-            gradients,
-            state,
-            images,
-            labels,
-            size=train.size(batch),
-            accumulate=accumulate,
-            label_smoothing=label_smoothing,
-        )
-        value = compute()[0].item()
+        compute = partial(gradients, state, task, images, labels, size=train.size(batch), accumulate=accumulate)
+        value = compute()["loss"].item()
         if not math.isfinite(value):
             return
         yield lr, value

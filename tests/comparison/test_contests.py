@@ -26,10 +26,8 @@ def run(name: str, accuracy: float = 0.9, *, loss: float = 0.5, status: str = "f
     metrics = {"val_loss": loss, "val_accuracy": accuracy, "train_loss": loss, "train_accuracy": accuracy}
     best = {"best_val_loss": loss, "best_val_accuracy": accuracy}
     choices = {"data": "digits", "model": "cnn", "optimizer": "sgd", "scheduler": scheduler}
-    history = [
-        Epoch(0, 10, 0.1, 1.0, 0.5, 2 * loss, accuracy / 2, 1.0),
-        Epoch(1, 20, 0.05, loss, accuracy, loss, accuracy, 1.0),
-    ]
+    first = {"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 2 * loss, "val_accuracy": accuracy / 2}
+    history = [Epoch(0, 10, 0.1, 1.0, first), Epoch(1, 20, 0.05, 1.0, metrics)]
     summary = {"status": status, "seconds": 2.0, "choices": choices, **metrics, **best}
     return Result(name, Path(name), known, summary, history)
 
@@ -128,6 +126,14 @@ def test_schedules_without_a_common_seed_are_named():
     contest = only(results)
     assert contest.against == []
     assert "step and cosine have no seed in common, so their difference is not judged" in contest.warnings
+
+
+def test_losses_of_different_functions_are_named_where_they_are_compared():
+    results = [run("a"), run("b", scheduler="cosine", **{"task.loss._target_": "my_pkg.FocalLoss"})]
+    said = "the runs were not trained with the same task.loss, so their losses are not comparable"
+    assert any(said in warning for warning in only(results, metric="val_loss").warnings)
+    assert not any(said in warning for warning in only(results).warnings)
+    assert not any(said in warning for warning in only([run("a"), run("c", seed=1)], metric="val_loss").warnings)
 
 
 def test_runs_that_were_computed_differently_are_named():

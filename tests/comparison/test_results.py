@@ -28,7 +28,9 @@ def test_a_run_is_read_back_as_its_files_say(sweep):
     assert (first.name, second.name, first.status) == ("seed=0", "seed=1", "finished")
     assert first.settings["optimizer.lr"] == 0.02
     assert (first.choice("model"), first.choice("scheduler")) == ("linear", "cosine")
-    assert [row.val_loss for row in first.history] == [float(row["val_loss"]) for row in history(sweep / "seed=0")]
+    assert [row.measured["val_loss"] for row in first.history] == [
+        float(row["val_loss"]) for row in history(sweep / "seed=0")
+    ]
     assert results.differing([first, second]) == {"seed": [0, 1]}
 
 
@@ -93,7 +95,7 @@ def test_the_table_has_a_row_a_run_with_exact_values_and_nothing_of_the_clock(sw
     assert [row["run"] for row in rows] == ["seed=0", "seed=1"]
     for row in rows:
         said = summary(sweep / row["run"])
-        for name in results.MEASURED:
+        for name in results.measured_of_a_run():
             assert float(row[name]) == said[name]
         assert (row["status"], row["seed"], row["scheduler"]) == ("finished", row["run"][-1], "cosine")
     assert "seconds" not in rows[0]

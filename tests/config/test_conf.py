@@ -18,7 +18,7 @@ from lrlab.config.prepare import plan_only
 from lrlab.config.scheduler import scheduler_settings
 from lrlab.lr.horizon import Horizon
 
-GROUPS = ("data", "model", "optimizer", "scheduler", "trainer")
+GROUPS = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 FILES = sorted(path for group in GROUPS for path in (compose.CONF / group).glob("*.yaml"))
 SAY_IT_THEMSELVES = {"train_images", "val_images", "channels", "num_classes", "name", "nesterov"}
 OURS = {"interval", "monitor", "decay_bias_and_norm", "groups", "schedule"}
@@ -44,6 +44,7 @@ def test_every_promised_option_is_there():
             *("slanted_triangular", "step", "tanh", "untuned_warmup_cosine", "warmup_constant", "warmup_cosine"),
             *("warmup_linear", "warmup_multistep", "warmup_polynomial", "wsd", "wsd_s"),
         ],
+        "task": ["classification"],
         "trainer": ["default"],
     }
 

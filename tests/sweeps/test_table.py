@@ -37,9 +37,9 @@ def test_a_line_a_run_where_there_is_no_terminal(clock, capsys):
     with shown:
         shown.seen(first, Seen(1, 0.1))
         clock[0] += 6
-        shown.seen(first, Seen(10, 0.1, 1, 0.5, 0.75))
+        shown.seen(first, Seen(10, 0.1, 1, {"loss": 0.5, "accuracy": 0.75}))
         clock[0] += 18
-        shown.seen(first, Seen(40, 0.01, 4, 0.25, 0.875))
+        shown.seen(first, Seen(40, 0.01, 4, {"loss": 0.25, "accuracy": 0.875}))
         shown.ended(first, Outcome("finished", 0.25))
     assert capsys.readouterr().out.splitlines() == [
         "to go      about 46.7s",
@@ -60,9 +60,9 @@ def test_a_failure_is_told_at_once_with_its_folder_and_the_end_of_its_log(tmp_pa
 
 def test_the_table_shows_epoch_lr_loss_accuracy_state_and_the_time_that_is_left(clock):
     shown = table.Board(jobs(3), [])
-    shown.seen(jobs(3)[0], Seen(10, 0.1, 1, 0.5, 0.75))
+    shown.seen(jobs(3)[0], Seen(10, 0.1, 1, {"loss": 0.5, "accuracy": 0.75}))
     clock[0] += 10
-    shown.seen(jobs(3)[0], Seen(20, 0.05, 2, 0.25, 0.875))
+    shown.seen(jobs(3)[0], Seen(20, 0.05, 2, {"loss": 0.25, "accuracy": 0.875}))
     header, first, second, _, total = [line.split() for line in text(shown).splitlines()]
     assert header == ["run", "epoch", "LR", "val", "loss", "accuracy", "state", "time", "left"]
     assert first == ["seed=0", "2/4", "0.05", "0.2500", "87.50%", "running", "20.0s"]

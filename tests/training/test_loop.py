@@ -15,7 +15,7 @@ from lrlab.errors import UserError
 from lrlab.system import randomness
 from lrlab.training import loop
 from lrlab.training.loop import Diverged, Evaluating, TrainState, Update, advance, fit, require_finite_weights
-from lrlab.training.metrics import Result
+from lrlab.training.task import Classification
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:
@@ -109,7 +109,7 @@ def test_the_training_loss_of_an_epoch_is_the_mean_over_its_samples():
     events = list(fit(make_state(), batches(count=35), batches(False), epochs=1))
     losses = torch.stack([update.loss for update in updates(events)]).double()
     sizes = torch.tensor([8, 8, 8, 8, 3])
-    mean = epochs(events)[0].train.loss
+    mean = epochs(events)[0].train["loss"]
     assert mean == pytest.approx((losses * sizes).sum().item() / 35, rel=1e-12)
     assert mean != pytest.approx(losses.mean().item(), rel=1e-3)
 
@@ -133,13 +133,13 @@ def test_validation_changes_nothing_but_what_it_measures():
 )
 def test_a_plateau_is_told_the_metric_that_it_monitors(monitor, value):
     scheduler = make_state(lr_scheduler.ReduceLROnPlateau).scheduler
-    advance(scheduler, monitor, Result(1.0, 0.75), Result(3.0, 0.25))
+    advance(scheduler, monitor, {"loss": 1.0, "accuracy": 0.75}, {"loss": 3.0, "accuracy": 0.25})
     assert scheduler.best == value
 
 
 def test_a_plateau_waits_for_an_epoch_that_was_validated():
     scheduler = make_state(lr_scheduler.ReduceLROnPlateau).scheduler
-    advance(scheduler, "val_loss", Result(1.0, 0.75), None)
+    advance(scheduler, "val_loss", {"loss": 1.0, "accuracy": 0.75}, None)
     assert scheduler.last_epoch == 0
 
 
@@ -155,9 +155,10 @@ def test_clipping_bounds_the_step():
 
 def test_smoothing_enters_the_training_loss_only():
     plain, smooth = make_state(lr=1e-9), make_state(lr=1e-9)
-    one, other = (epochs(run(state, epochs=1, label_smoothing=s))[0] for state, s in ((plain, 0.0), (smooth, 0.2)))
-    assert one.train.loss != other.train.loss
-    assert one.val.loss == pytest.approx(other.val.loss, rel=1e-4)
+    [one] = epochs(run(plain, epochs=1, task=Classification()))
+    [other] = epochs(run(smooth, epochs=1, task=Classification(label_smoothing=0.2)))
+    assert one.train["loss"] != other.train["loss"]
+    assert one.val["loss"] == pytest.approx(other.val["loss"], rel=1e-4)
 
 
 def run_until_it_diverges(state: TrainState, spoil_after: int, spoil) -> tuple[list, Diverged]:
@@ -268,12 +269,12 @@ def test_parts_of_a_batch_make_the_same_updates(accumulate):
         return state
 
     whole, parts = start(), start()
-    settings = {"interval": "step", "clip_grad_norm": 1.0, "label_smoothing": 0.1}
+    settings = {"interval": "step", "clip_grad_norm": 1.0, "task": Classification(label_smoothing=0.1)}
     expected, events = run(whole, **settings), run(parts, **settings, accumulate=accumulate)
     assert [(u.step, u.applied) for u in updates(events)] == [(u.step, u.applied) for u in updates(expected)]
     losses = [update.loss.item() for update in updates(events)]
     assert losses == pytest.approx([update.loss.item() for update in updates(expected)], rel=1e-5)
-    assert [epoch.train.accuracy for epoch in epochs(events)] == [epoch.train.accuracy for epoch in epochs(expected)]
+    assert [one.train["accuracy"] for one in epochs(events)] == [one.train["accuracy"] for one in epochs(expected)]
 
 
 def test_a_compiled_model_is_not_compiled_again_for_another_lr():

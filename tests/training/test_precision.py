@@ -22,8 +22,8 @@ def test_sixteen_bits_follow_the_same_lr_and_learn_as_much(name):
     expected, events = run(whole, interval="step"), run(half, interval="step")
     assert [update.applied for update in updates(events)] == [update.applied for update in updates(expected)]
     assert all(parameter.dtype == torch.float32 for parameter in half.model.parameters())
-    assert epochs(events)[-1].train.loss == pytest.approx(epochs(expected)[-1].train.loss, rel=0.05)
-    assert epochs(events)[-1].train.loss != epochs(expected)[-1].train.loss
+    assert epochs(events)[-1].train["loss"] == pytest.approx(epochs(expected)[-1].train["loss"], rel=0.05)
+    assert epochs(events)[-1].train["loss"] != epochs(expected)[-1].train["loss"]
 
 
 def too_large() -> dict:
@@ -43,7 +43,7 @@ def test_a_step_that_fp16_cannot_hold_is_no_update_and_its_batch_is_tried_again(
     assert [update.applied["lr"] for update in updates(events)] == pytest.approx(
         [0.1 * 0.9**step for step in range(EPOCHS * STEPS)], rel=1e-12
     )
-    assert [epoch.train.accuracy * 40 % 1 for epoch in epochs(events)] == [0] * EPOCHS  # no batch is counted twice
+    assert [epoch.train["accuracy"] * 40 % 1 for epoch in epochs(events)] == [0] * EPOCHS  # no batch is counted twice
 
 
 @pytest.mark.parametrize("stop", [1, 7, 13])

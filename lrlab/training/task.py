@@ -1,0 +1,111 @@
+"""What is learned: a task is one object that has the loss and the metrics, and is handed to the loop.
+
+Classification is the first. Another one needs the four members of `Task` and nothing else: what a run shows, records
+and compares follows its `metrics`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrlab.errors import wrong
+from lrlab.training.metrics import METRICS, Metric
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs and targets: () float32, mean over the batch
+
+
+class Task(Protocol):
+    """What the loop asks of a task."""
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is measured on both splits. The first is the loss; each of the others says how it is summed up."""
+        ...
+
+    def training_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What the gradients are computed of: (), the mean over the batch."""
+        ...
+
+    def validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What is recorded as the loss of the validation split: (), the mean over the batch."""
+        ...
+
+    def to(self, device: torch.device) -> Any:
+        """The task with its tensors, if it has any, on `device`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One class of several an image: cross entropy, and the share of images that are classified correctly.
+
+    `label_smoothing` (0..1) is the share of a label's weight that is spread over all classes, in training only. A
+    `loss` of one's own, called with logits (B, classes) and labels (B,), takes the place of the cross entropy in both.
+    """
+
+    label_smoothing: float = 0.0
+    loss: Loss | None = None
+    metrics: ClassVar[tuple[Metric, ...]] = (METRICS["loss"], METRICS["accuracy"])
+
+    def training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.loss is not None:
+            return self.loss(logits, labels)
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+    def validation_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.loss is not None:
+            return self.loss(logits, labels)
+        return F.cross_entropy(logits, labels)
+
+    def to(self, device: torch.device) -> "Classification":
+        if isinstance(self.loss, nn.Module):
+            self.loss.to(device)
+        return self
+
+
+CLASSIFICATION = Classification()
+
+
+def measure(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """The sums () over the batch of every metric but the loss, without a graph."""
+    sums = {}
+    for metric in task.metrics:
+        if metric.total is not None:
+            total = metric.total(outputs, targets)
+            sums[metric.name] = total.detach() if total.requires_grad else total  # counts have none: a call saved
+    return sums
+
+
+def check_loss(task: Task, num_classes: int) -> None:
+    """Raise UserError unless the losses of `task` turn logits and labels into a number () that has a gradient."""
+    logits, labels = torch.zeros(2, num_classes, requires_grad=True), torch.zeros(2, dtype=torch.long)
+    for loss in (task.training_loss, task.validation_loss):
+        try:
+            value = loss(logits, labels)
+        except Exception as error:
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise wrong(
+                "task.loss",
+                got=f"an error on logits (2, {num_classes}) and labels (2,): {first_line}",
+                allowed="a loss that is called with logits (B, classes) and labels (B,)",
+                do="correct the loss, or task.loss=null for cross entropy",
+            ) from error
+        _check_value(value)
+
+
+def _check_value(value: Any) -> None:
+    """A number () that has a gradient."""
+    is_mean = isinstance(value, Tensor) and value.shape == () and value.requires_grad
+    if not is_mean:
+        shape = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        without = " without a gradient" if isinstance(value, Tensor) and not value.requires_grad else ""
+        raise wrong(
+            "task.loss",
+            got=f"{shape}{without}, for 2 images",
+            allowed="the mean over the batch, a tensor () with a gradient",
+            do="return loss.mean() from the loss",
+        )
