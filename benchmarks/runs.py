@@ -70,7 +70,7 @@ def composed(overrides: Sequence[str]) -> Any:
     try:
         return compose.compose(fit_to_targets(list(overrides)))
     except UserError as error:
-        raise Missing(f"lrlab says: {str(error).partition(';')[0]}") from error
+        raise Missing(f"lrlab says: {error.complaint}") from error
 
 
 @contextlib.contextmanager

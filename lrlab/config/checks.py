@@ -7,9 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hydra.errors import InstantiationException
-
-from lrlab.errors import UserError, closest, wrong
+from lrlab.errors import UserError, WrongArgument, closest, wrong
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -112,19 +110,26 @@ def attempt(key: str, name: str, function: Callable[..., Any], *args: Any, **kwa
     """`function(...)`, with whatever it raises turned into the line of `key`."""
     try:
         return function(*args, **kwargs)
-    except UserError:
-        raise
     except Exception as error:
-        if isinstance(error, InstantiationException) and isinstance(error.__cause__, UserError):
-            raise error.__cause__ from error
-        if "; allowed: " in cause(error):  # our own schedules say it in three parts
-            raise UserError(f"{key}: {cause(error).partition(': ')[2]}") from error
+        mistake = _mistake_in(error)
+        if isinstance(mistake, WrongArgument):  # it names an argument, and knows nothing of keys
+            raise mistake.under(key) from error
+        if mistake is not None:
+            raise mistake from None  # what wraps it has it as its cause, and a circle of causes has no end
         raise wrong(
             key,
             got=f"settings with which {name} fails ({cause(error)})",
             allowed=f"what {name} accepts",
             do=f"change the settings under {key}",
         ) from error
+
+
+def _mistake_in(error: BaseException) -> UserError | None:
+    """The UserError that `error` is, or that another library, as Hydra does, has wrapped."""
+    inside: BaseException | None = error
+    while inside is not None and not isinstance(inside, UserError):
+        inside = inside.__cause__
+    return inside
 
 
 def cause(error: BaseException) -> str:

@@ -110,9 +110,9 @@ def simulate(
             curves[name].append(values[name])
         try:
             step()
+        except UserError as error:
+            raise error.under("scheduler") from error
         except Exception as error:
-            if "; allowed: " in str(error):  # our own schedules say it in three parts
-                raise UserError(f"scheduler: {error}") from error
             raise wrong(
                 "scheduler",
                 got=f"{type(scheduler).__name__} fails after {interval} {count} ({type(error).__name__}: {error})",

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
+from lrlab.errors import WrongArgument, wrong
+
 Factories = Mapping[str, Callable[[Optimizer], LRScheduler]] | Sequence[Callable[[Optimizer], LRScheduler]]
 
 
@@ -18,9 +20,12 @@ def sequential(optimizer: Optimizer, schedulers: Factories, milestones: Sequence
     Raises ValueError where the milestones do not rise, or are not one less than the schedulers.
     """
     if list(milestones) != sorted(set(milestones)) or len(milestones) != len(schedulers) - 1:
-        raise ValueError(
-            f"milestones: got {list(milestones)} for {len(schedulers)} schedulers; "
-            f"allowed: {len(schedulers) - 1} that rise; do: milestones=[10%]"
+        raise wrong(
+            "milestones",
+            got=f"{list(milestones)} for {len(schedulers)} schedulers",
+            allowed=f"{len(schedulers) - 1} that rise",
+            do="milestones=[10%]",
+            kind=WrongArgument,
         )
     return SequentialLR(optimizer, _built(optimizer, schedulers), list(milestones))
 

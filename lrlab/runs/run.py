@@ -233,7 +233,7 @@ def _with_checkpoint(this: Run, error: Diverged | disk.Refused) -> UserError:
     last = this.folder / checkpoint.LAST
     if not last.exists():
         return error
-    return type(error)(f"{error}; last good checkpoint: {shlex.quote(str(last))} (update {this.prepared.rhythm.last})")
+    return error.adding(f"last good checkpoint: {shlex.quote(str(last))} (update {this.prepared.rhythm.last})")
 
 
 def _warn_of_refusal(this: Run) -> None:

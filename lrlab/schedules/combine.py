@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from lrlab.schedules.cycles import cycle
-from lrlab.schedules.law import Schedule, held, wrong
+from lrlab.schedules.law import Schedule, held, wrong_argument
 from lrlab.schedules.stable import fall
 
 RAMPS = {
@@ -50,13 +50,12 @@ def warmup(
     [0.0, 0.25, 1.0]
     """
     if not 0 <= steps < total:
-        raise ValueError(
-            f"warm-up steps: got {steps} of {total}; allowed: 0 to {total - 1}; do: lower it or train longer"
-        )
+        got = f"{steps} of {total}"
+        raise wrong_argument("warm-up steps", got=got, allowed=f"0 to {total - 1}", do="lower it or train longer")
     if shape not in RAMPS and shape != "constant":
-        raise wrong("shape", got=shape, allowed=", ".join([*RAMPS, "constant"]), do="shape=linear")
+        raise wrong_argument("shape", got=shape, allowed=", ".join([*RAMPS, "constant"]), do="shape=linear")
     if shape == "constant" if start is None else not 0 <= start <= 1:
-        raise wrong("start", got=start, allowed="0 to 1, for shape constant never null", do="start=0.1")
+        raise wrong_argument("start", got=start, allowed="0 to 1, for shape constant never null", do="start=0.1")
     if t >= steps:
         return then(t - steps, total=total - steps)
     if start is None:
@@ -85,9 +84,9 @@ def untuned_warmup(t: float, *, total: float, beta2: float, then: Schedule, shap
     [0.05, 0.5, 1.0]
     """
     if not 0 <= beta2 < 1:
-        raise wrong("beta2", got=beta2, allowed="0 to 1, 1 excluded", do="beta2=0.999")
+        raise wrong_argument("beta2", got=beta2, allowed="0 to 1, 1 excluded", do="beta2=0.999")
     if shape not in UNTUNED:
-        raise wrong("shape", got=shape, allowed=", ".join(UNTUNED), do="shape=exponential")
+        raise wrong_argument("shape", got=shape, allowed=", ".join(UNTUNED), do="shape=exponential")
     dampened = (1 - beta2) * (held(t, total) + 1)
     weight = min(1.0, dampened / 2) if shape == "linear" else -math.expm1(-dampened)
     return weight * then(t, total=total)
@@ -122,7 +121,7 @@ def cooldown(
     [1.0, 0.5, 0.3162, 0.1581, 0.0]
     """
     if not 0 <= steps <= total:
-        raise wrong("cooldown steps", got=f"{steps} of {total}", allowed=f"0 to {total}", do="steps=20%")
+        raise wrong_argument("cooldown steps", got=f"{steps} of {total}", allowed=f"0 to {total}", do="steps=20%")
     t, joint = held(t, total), total - steps
     if t < joint or steps == 0:
         return of(t, total=total)
@@ -147,14 +146,16 @@ def sequence(t: float, *, total: float, schedules: Parts, milestones: Sequence[f
     parts = _parts(schedules)
     edges = [0, *milestones, total]
     if len(parts) != len(edges) - 1:
-        raise wrong(
+        raise wrong_argument(
             "milestones",
             got=f"{len(milestones)} for {len(parts)} schedules",
             allowed=str(len(parts) - 1),
             do="add or remove one",
         )
     if any(start >= end for start, end in itertools.pairwise(edges)):
-        raise wrong("milestones", got=list(milestones), allowed=f"rising, 1 to {total - 1}", do="milestones=[50%]")
+        raise wrong_argument(
+            "milestones", got=list(milestones), allowed=f"rising, 1 to {total - 1}", do="milestones=[50%]"
+        )
     index = sum(milestone <= t for milestone in milestones)
     return parts[index](t - edges[index], total=edges[index + 1] - edges[index])
 
@@ -182,7 +183,7 @@ def scale(t: float, *, total: float, of: Schedule, factor: float = 1.0, offset: 
     """
     for name, value in (("factor", factor), ("offset", offset)):
         if not 0 <= value < math.inf:
-            raise wrong(name, got=value, allowed="a number from 0", do=f"{name}=0.5")
+            raise wrong_argument(name, got=value, allowed="a number from 0", do=f"{name}=0.5")
     return offset + factor * of(t, total=total)
 
 
@@ -208,7 +209,7 @@ def ceiling(t: float, *, total: float, of: Schedule, value: float) -> float:
 
 def _level(value: float) -> float:
     if not 0 <= value < math.inf:
-        raise wrong("value", got=value, allowed="a number from 0", do="value=0.1")
+        raise wrong_argument("value", got=value, allowed="a number from 0", do="value=0.1")
     return value
 
 
@@ -231,7 +232,7 @@ def restart(
     [1.0, 0.5, 0.5, 0.375, 0.25, 0.125, 0.0]
     """
     if not 0 < peak_decay <= 1:
-        raise wrong("peak_decay", got=peak_decay, allowed="above 0, at most 1", do="peak_decay=0.5")
+        raise wrong_argument("peak_decay", got=peak_decay, allowed="above 0, at most 1", do="peak_decay=0.5")
     index, since, length = cycle(t, total, period, cycles, growth)
     return peak_decay**index * of(since, total=length)
 
@@ -247,7 +248,7 @@ def noise(t: float, *, total: float, of: Schedule, amount: float, seed: int = 0)
     (True, 3)
     """
     if not 0 <= amount <= 1:
-        raise wrong("amount", got=amount, allowed="0 to 1", do="amount=0.1")
+        raise wrong_argument("amount", got=amount, allowed="0 to 1", do="amount=0.1")
     return (1 + amount * (2 * _uniform(seed, held(t, total)) - 1)) * of(t, total=total)
 
 
@@ -268,7 +269,7 @@ def _parts(schedules: Parts) -> Sequence[Schedule]:
     parts: Iterable[Schedule] = schedules.values() if isinstance(schedules, Mapping) else schedules
     parts = list(parts)
     if not parts or not all(map(callable, parts)):
-        raise wrong(
+        raise wrong_argument(
             "schedules", got=schedules, allowed="schedules, at least one", do="name their _target_ and _partial_"
         )
     return parts

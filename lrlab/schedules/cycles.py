@@ -2,7 +2,7 @@
 
 import math
 
-from lrlab.schedules.law import between, held, require_length, require_positive, wrong
+from lrlab.schedules.law import between, held, require_length, require_positive, wrong_argument
 
 MODES = ("triangular", "triangular2", "exp_range")
 ANNEALS = ("cosine", "linear")
@@ -36,9 +36,9 @@ def triangular(
     require_positive("up", up, 10)
     require_positive("down", down, 10)
     if mode not in MODES:
-        raise wrong("mode", got=mode, allowed=", ".join(MODES), do="mode=triangular")
+        raise wrong_argument("mode", got=mode, allowed=", ".join(MODES), do="mode=triangular")
     if not 0 < gamma <= 1:
-        raise wrong("gamma", got=gamma, allowed="above 0, at most 1", do="gamma=0.999")
+        raise wrong_argument("gamma", got=gamma, allowed="above 0, at most 1", do="gamma=0.999")
     t = held(t, total)
     cycle, place = divmod(t, up + down)
     height = place / up if place <= up else (up + down - place) / down
@@ -60,7 +60,7 @@ def slanted_triangular(t: float, *, total: float, up: float, ratio: float = 32.0
     """
     require_length("up", up, total - 1)
     if not 1 <= ratio < math.inf:
-        raise wrong("ratio", got=ratio, allowed="a number from 1", do="ratio=32")
+        raise wrong_argument("ratio", got=ratio, allowed="a number from 1", do="ratio=32")
     t = held(t, total)
     height = t / up if t < up else (total - t) / (total - up)
     return (1 + height * (ratio - 1)) / ratio
@@ -105,17 +105,17 @@ def cycle(
     """
     t = held(t, total)
     if (period is None) == (cycles is None):
-        raise wrong(
+        raise wrong_argument(
             "period", got=f"{period} and cycles {cycles}", allowed="one of them, the other null", do="period=25%"
         )
     if cycles is not None and not 0 < cycles <= total:
-        raise wrong("cycles", got=cycles, allowed=f"above 0, at most {total:g}", do="cycles=4")
+        raise wrong_argument("cycles", got=cycles, allowed=f"above 0, at most {total:g}", do="cycles=4")
     if not 1 <= growth < math.inf:
-        raise wrong("growth", got=growth, allowed="a number from 1", do="growth=2.0")
+        raise wrong_argument("growth", got=growth, allowed="a number from 1", do="growth=2.0")
     length = total / cycles if cycles is not None else period
     assert length is not None
     if not 1 <= length < math.inf:
-        raise wrong("period", got=length, allowed="at least 1", do="period=25%")
+        raise wrong_argument("period", got=length, allowed="at least 1", do="period=25%")
 
     def start(index: int) -> float:
         if growth != 1:
@@ -136,7 +136,7 @@ def cycle(
 
 def _peak(index: int, peak_decay: float) -> float:
     if not 0 < peak_decay <= 1:
-        raise wrong("peak_decay", got=peak_decay, allowed="above 0, at most 1", do="peak_decay=0.5")
+        raise wrong_argument("peak_decay", got=peak_decay, allowed="above 0, at most 1", do="peak_decay=0.5")
     return peak_decay**index
 
 
@@ -166,9 +166,9 @@ def one_cycle(
     require_length("up", up, (total - 1) / 2 if three_phase else total - 1)
     for name, value, example in (("div_factor", div_factor, 25), ("final_div_factor", final_div_factor, 10000)):
         if not 1 <= value < math.inf:
-            raise wrong(name, got=value, allowed="a number from 1", do=f"{name}={example}")
+            raise wrong_argument(name, got=value, allowed="a number from 1", do=f"{name}={example}")
     if anneal not in ANNEALS:
-        raise wrong("anneal", got=anneal, allowed=", ".join(ANNEALS), do="anneal=cosine")
+        raise wrong_argument("anneal", got=anneal, allowed=", ".join(ANNEALS), do="anneal=cosine")
     first, last = 1 / div_factor, 1 / div_factor / final_div_factor
     points = [(0.0, first), (up, 1.0), *([(2 * up, first)] if three_phase else []), (total, last)]
     t = held(t, total)
@@ -194,9 +194,11 @@ def fractal_chebyshev(t: float, *, total: float, period: int, low: float = 1.0, 
     [0.745, 0.104, 0.265, 0.138]
     """
     if period < 1 or period != int(period) or int(period) & (int(period) - 1):
-        raise wrong("period", got=period, allowed="a power of 2", do="period=16")
+        raise wrong_argument("period", got=period, allowed="a power of 2", do="period=16")
     if not 0 < low <= high < math.inf:
-        raise wrong("low", got=f"{low} with high={high}", allowed="above 0, at most high", do="low=1.0 high=10.0")
+        raise wrong_argument(
+            "low", got=f"{low} with high={high}", allowed="above 0, at most high", do="low=1.0 high=10.0"
+        )
     place = _fractal(int(held(t, total)) % int(period), int(period))
     return 2 / (high + low - (high - low) * math.cos((place + 0.5) * math.pi / period))
 

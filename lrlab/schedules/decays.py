@@ -2,7 +2,7 @@
 
 import math
 
-from lrlab.schedules.law import between, held, progress, require_length, require_positive, wrong
+from lrlab.schedules.law import between, held, progress, require_length, require_positive, wrong_argument
 
 
 def constant(t: float, *, total: float, value: float = 1.0) -> float:  # noqa: ARG001  # the form of all schedules
@@ -14,7 +14,7 @@ def constant(t: float, *, total: float, value: float = 1.0) -> float:  # noqa: A
     1.0
     """
     if not 0 <= value < math.inf:
-        raise wrong("value", got=value, allowed="a number from 0", do="value=1.0")
+        raise wrong_argument("value", got=value, allowed="a number from 0", do="value=1.0")
     return value
 
 
@@ -85,7 +85,7 @@ def exponential(
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
     if not 0 < rate <= 1:
-        raise wrong("rate", got=rate, allowed="above 0, at most 1", do="rate=0.01")
+        raise wrong_argument("rate", got=rate, allowed="above 0, at most 1", do="rate=0.01")
     length = total if steps is None else steps
     require_positive("steps", length, 10)
     passed = held(t, total) / length
@@ -128,7 +128,9 @@ def tanh(t: float, *, total: float, lower: float = -7.0, upper: float = 3.0, flo
     [1.0, 0.982, 0.5, 0.003, 0.0]
     """
     if not lower < upper:
-        raise wrong("upper", got=f"{upper} with lower={lower}", allowed=f"more than {lower}", do="lower=-7.0 upper=3.0")
+        raise wrong_argument(
+            "upper", got=f"{upper} with lower={lower}", allowed=f"more than {lower}", do="lower=-7.0 upper=3.0"
+        )
     done = progress(t, total)
     return between(floor, 0.0 if done == 1 else (1 - math.tanh(lower + (upper - lower) * done)) / 2)
 
@@ -165,7 +167,9 @@ def rex(t: float, *, total: float, floor: float = 0.0) -> float:
 
 def _hyperbola(t: float, total: float, upper_bound: float) -> float:
     if upper_bound < total:
-        raise wrong("upper_bound", got=upper_bound, allowed=f"at least total, {total:g}", do="upper_bound=250%")
+        raise wrong_argument(
+            "upper_bound", got=upper_bound, allowed=f"at least total, {total:g}", do="upper_bound=250%"
+        )
     left = total - held(t, total)
     return math.sqrt(left / upper_bound * (2 - (2 * total - left) / upper_bound))
 
@@ -197,5 +201,5 @@ def exponential_hyperbolic(t: float, *, total: float, upper_bound: float, floor:
     [1.0, 0.154, 0.004]
     """
     if not 0 < floor <= 1:
-        raise wrong("floor", got=floor, allowed="above 0, at most 1", do="floor=0.001")
+        raise wrong_argument("floor", got=floor, allowed="above 0, at most 1", do="floor=0.001")
     return floor ** (_hyperbola(0, total, upper_bound) - _hyperbola(t, total, upper_bound))

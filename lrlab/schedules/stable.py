@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 
-from lrlab.schedules.law import held, wrong
+from lrlab.schedules.law import held, wrong_argument
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda q: 1 - q,
@@ -43,10 +43,10 @@ def fall(
     [0.75, 0.5, 0.6464]
     """
     if shape not in ALL_SHAPES:
-        raise wrong("shape", got=shape, allowed=", ".join(ALL_SHAPES), do="shape=one_minus_sqrt")
+        raise wrong_argument("shape", got=shape, allowed=", ".join(ALL_SHAPES), do="shape=one_minus_sqrt")
     lowest_is_open = shape in ("geometric", "inverse_linear")
     if not (0 < floor <= 1 if lowest_is_open else 0 <= floor <= 1):
-        raise wrong(
+        raise wrong_argument(
             "floor",
             got=f"{floor} with shape {shape}",
             allowed="above 0, at most 1" if lowest_is_open else "0 to 1, a fraction of the base LR",
@@ -70,9 +70,9 @@ def fall(
 def _require_only(name: str, value: float | None, *, wanted: bool, below: float, whose: str) -> None:
     """`value` is between 0 and `below` for the shape `whose` it is, and null for all others."""
     if wanted and not (value is not None and 0 < value < below):
-        raise wrong(name, got=value, allowed=f"above 0, below {below:g}, for shape {whose}", do=f"{name}=0.5")
+        raise wrong_argument(name, got=value, allowed=f"above 0, below {below:g}, for shape {whose}", do=f"{name}=0.5")
     if value is not None and not wanted:
-        raise wrong(name, got=value, allowed=f"null, unless the shape is {whose}", do=f"{name}=null")
+        raise wrong_argument(name, got=value, allowed=f"null, unless the shape is {whose}", do=f"{name}=null")
 
 
 def wsd(
@@ -131,14 +131,14 @@ def wsd_s(
     t = held(t, total)
     edges = [warmup, *ends, total]
     if warmup < 0 or decay < 1 or any(end - start < decay for start, end in itertools.pairwise(edges)):
-        raise wrong(
+        raise wrong_argument(
             "decay",
             got=f"{decay:g} in stretches between {', '.join(f'{edge:g}' for edge in edges)}",
             allowed="at least 1, in stretches that are as long",
             do="a shorter decay or warmup, or a longer run",
         )
     if start is not None and not 0 <= start <= 1:
-        raise wrong("start", got=start, allowed="0 to 1, or null", do="start=0.1")
+        raise wrong_argument("start", got=start, allowed="0 to 1, or null", do="start=0.1")
     if t < warmup:
         left, ramp = 0.0, (t + 1) / (warmup + 1) if start is None else start + (1 - start) * (t / warmup)
     else:

@@ -8,7 +8,7 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from lrlab.schedules.law import held, require_positive, wrong
+from lrlab.schedules.law import held, require_positive, wrong_argument
 
 
 def step(t: float, *, total: float, step_size: float, gamma: float = 0.1) -> float:
@@ -49,7 +49,7 @@ def piecewise_constant(t: float, *, total: float, milestones: Sequence[float], v
     """
     _require_rising("milestones", milestones)
     if len(values) != len(milestones) + 1:
-        raise wrong(
+        raise wrong_argument(
             "values",
             got=f"{len(values)} with {len(milestones)} milestones",
             allowed=f"{len(milestones) + 1}, one for each stretch",
@@ -66,7 +66,9 @@ def piecewise_linear(t: float, *, total: float, knots: Sequence[Sequence[float]]
     [1.0, 0.6, 0.2, 0.105, 0.01]
     """
     if not knots or any(len(knot) != 2 for knot in knots):
-        raise wrong("knots", got=list(knots), allowed="pairs of time and factor", do="knots=[[0, 1.0], [100%, 0.0]]")
+        raise wrong_argument(
+            "knots", got=list(knots), allowed="pairs of time and factor", do="knots=[[0, 1.0], [100%, 0.0]]"
+        )
     times = [time for time, _ in knots]
     _require_rising("knots", times)
     t = held(t, total)
@@ -81,4 +83,4 @@ def piecewise_linear(t: float, *, total: float, knots: Sequence[Sequence[float]]
 
 def _require_rising(name: str, times: Sequence[float]) -> None:
     if any(earlier >= later for earlier, later in itertools.pairwise(times)):
-        raise wrong(name, got=list(times), allowed="times that rise", do="put them in order, each once")
+        raise wrong_argument(name, got=list(times), allowed="times that rise", do="put them in order, each once")
