@@ -5,11 +5,14 @@ import math
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from lrlab.errors import UserError, WrongArgument, closest, wrong
+from lrlab.schedules.lengths import parameters_of
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+_LISTS = re.compile(r"(?:Iterable|Sequence|list|tuple)\[", re.IGNORECASE)
 
 
 def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str, inspect.Parameter]:
@@ -60,37 +63,57 @@ def _require_values(parameters: Mapping[str, inspect.Parameter], key: str, prese
 
 def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
     """Check numbers, flags and lists of them against the annotation of their parameter, or else its default's type."""
-    annotation, default = parameter.annotation, parameter.default
-    kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    if annotation is parameter.empty:
-        kind = type(default).__name__ if isinstance(default, bool | int | float) else ""
+    default = parameter.default
+    kind = _expected(parameter)
     words = set(re.findall(r"\w+", kind))
     if words & {"str", "Literal", "Callable", "Any", "dict"} or not words & {"bool", "int", "float"}:
         return
-    if value is None and (default is None or words & {"None", "Optional"}):
+    if value is None and (default is None or words & {"None", "NoneType", "Optional"}):
         return
     only_list = kind.rpartition(".")[2].startswith(("Iterable[", "Sequence[", "list[", "List[")) and "|" not in kind
     if only_list and not isinstance(value, list):
         raise wrong(key, got=repr(value), allowed="a list", do=f"{key}=[{value}]")
-    for one in _flat(value) if kind.count("Sequence[") > 1 else value if isinstance(value, list) else [value]:
+    whole = "float" not in words
+    example = default if isinstance(default, int | float) and default is not False else (10 if whole else 0.1)
+    for one in _parts(value, nested=len(_LISTS.findall(kind)) > 1):
         if words & {"int", "float"}:
-            whole = "float" not in words
-            example = default if isinstance(default, int | float) and default is not False else (10 if whole else 0.1)
             number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
         else:
             flag(key, one)
 
 
+def _expected(parameter: inspect.Parameter) -> str:
+    """The annotation of a parameter as a text; for want of one, what its default says.
+
+    Many write the default of a number as an int where any number will do, such as `weight_decay=0`.
+    """
+    if parameter.annotation is not parameter.empty:
+        return _written(parameter.annotation)
+    if isinstance(parameter.default, bool):
+        return "bool"
+    return "float" if isinstance(parameter.default, int | float) else ""
+
+
+def _written(annotation: Any) -> str:
+    """An annotation as it would be written, without what `Annotated` adds to it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _written(arguments[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_written, arguments))
+    if origin is not None:
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_written, arguments))}]"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _parts(value: Any, *, nested: bool) -> list[Any]:
+    if nested:
+        return _flat(value)
+    return value if isinstance(value, list) else [value]
+
+
 def _flat(value: Any) -> list[Any]:
     return [part for one in value for part in _flat(one)] if isinstance(value, list) else [value]
-
-
-def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
-    """The parameters of a class or function; none where it does not tell, as some written in C."""
-    try:
-        return dict(inspect.signature(target).parameters)
-    except (TypeError, ValueError):
-        return {}
 
 
 def locate(target: str, key: str) -> Any:

@@ -72,7 +72,7 @@ def prepare(config: DictConfig) -> Prepared:
     make_optimizer = partial(build.build_optimizer, plain["optimizer"], parameters)
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     check_rhythm(scheduler.build(make_optimizer()), scheduler.monitor, trainer.eval_every)
-    warnings = lint.warnings(plan, plain["scheduler"], plain["optimizer"])
+    warnings = lint.warnings(plan, scheduler.resolved, plain["optimizer"])
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
     return Prepared(plain, trainer, scheduler, batching, splits, plan, device, rhythm, warnings)
 
@@ -114,4 +114,4 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     make_optimizer = partial(build.build_optimizer, optimizer, None)
     scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"))
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
-    return plan, lint.warnings(plan, plain["scheduler"], optimizer)
+    return plan, lint.warnings(plan, scheduler.resolved, optimizer)

@@ -8,19 +8,12 @@ from typing import Any
 import torch
 
 from lrlab import schedules
-from lrlab.config import checks
+from lrlab.config import checks, durations
 from lrlab.config.build import Node, make
 from lrlab.errors import wrong
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric
 from lrlab.training.loop import MONITORS
-
-# What torch's schedulers need of their durations. With less, some raise late (StepLR), some train at a wrong LR
-# (LinearLR stays at its first factor), some count from the wrong end (StepLR below 0).
-_LEAST_COUNTS = {
-    **dict.fromkeys(("step_size", "T_max", "T_0", "total_iters", "total_steps", "step_size_up", "step_size_down"), 1),
-    **dict.fromkeys(("milestones", "patience", "cooldown", "warmup"), 0),
-}
 
 
 @dataclass(frozen=True)
@@ -30,6 +23,7 @@ class SchedulerSettings:
     build: Callable[[torch.optim.Optimizer], Scheduler]
     interval: str
     monitor: str
+    resolved: Node  # what it is built from, with every duration as a count of the interval
 
 
 def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> SchedulerSettings:
@@ -41,26 +35,7 @@ def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> Sc
     interval, monitor = node.pop("interval", "epoch"), node.pop("monitor", "val_loss")
     checks.choice("scheduler.interval", interval, INTERVALS)
     checks.choice("scheduler.monitor", monitor, MONITORS)
-    resolved = _as_partials(horizon.resolve(node, interval, "scheduler"))
-    for name, least in _LEAST_COUNTS.items():
-        for count in resolved[name] if isinstance(resolved.get(name), list) else [resolved.get(name)]:
-            if isinstance(count, int) and count < least:
-                raise wrong(
-                    f"scheduler.{name}",
-                    got=f"{node[name]}, which is {count} {interval}s",
-                    allowed=f"a duration of at least {least} {interval}{'' if least == 1 else 's'}",
-                    do=f"scheduler.{name}={'[50%]' if isinstance(node[name], list) else '25%'}",
-                )
-    milestones = resolved.get("milestones")
-    if isinstance(milestones, list):
-        twice = len({str(written) for written in node["milestones"]}) < len(milestones)
-        if twice or milestones != sorted(milestones):  # two durations may fall together in a short run
-            raise wrong(
-                "scheduler.milestones",
-                got=f"{node['milestones']}, which is {milestones} {interval}s",
-                allowed="durations that rise, each of them once",
-                do=f"scheduler.milestones={sorted(set(milestones))}".replace(" ", ""),
-            )
+    resolved = _as_partials(durations.resolve(node, horizon, interval, "scheduler"))
     checks.check_target(resolved, "scheduler", given=("optimizer",))
     curves = _hyperparameter_curves(schedule or {}, horizon, interval)
     factory = make(resolved | {"_partial_": True}, "scheduler")
@@ -81,7 +56,7 @@ def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> Sc
             _check_metric(scheduler, interval, monitor)
         return _with_hyperparameters(scheduler, optimizer, curves, horizon, interval)
 
-    return SchedulerSettings(build, interval, monitor)
+    return SchedulerSettings(build, interval, monitor, resolved)
 
 
 def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[str, Callable[[int], float]]:
@@ -98,7 +73,7 @@ def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[s
         settings = {"_target_": f"lrlab.schedules.{entry}"} if isinstance(entry, str) else entry
         if not isinstance(settings, dict) or "_target_" not in settings:
             raise wrong(key, got=repr(entry), allowed="a schedule's name, or a node with a _target_", do=example)
-        resolved = _as_partials(horizon.resolve({"total": "100%", **settings}, interval, key))
+        resolved = _as_partials(durations.resolve({"total": "100%", **settings}, horizon, interval, key))
         if isinstance(entry, str):
             _require_nothing_more(entry, key)
         checks.check_target({**resolved, "_partial_": False}, key, given=("t",))

@@ -6,9 +6,11 @@ Each hands its parts a clock that starts at 0 and the horizon that they have, so
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
 
 from lrlab.schedules.cycles import cycle
 from lrlab.schedules.law import Schedule, held, wrong_argument
+from lrlab.schedules.lengths import NUMBER, LengthOrZero, Level, Moment, Number, Way
 from lrlab.schedules.stable import fall
 
 RAMPS = {
@@ -23,7 +25,7 @@ Parts = Mapping[str, Schedule] | Sequence[Schedule]
 
 
 def warmup(
-    t: float, *, steps: float, total: float, then: Schedule, shape: str = "linear", start: float | None = None
+    t: float, *, steps: LengthOrZero, total: Way, then: Schedule, shape: str = "linear", start: Level | None = None
 ) -> float:
     """A ramp over the first `steps`, then the schedule `then` over what is left.
 
@@ -67,7 +69,7 @@ def warmup(
     return ramp * then(0, total=total - steps)
 
 
-def untuned_warmup(t: float, *, total: float, beta2: float, then: Schedule, shape: str = "exponential") -> float:
+def untuned_warmup(t: float, *, total: Way, beta2: Level, then: Schedule, shape: str = "exponential") -> float:
     """`then`, dampened at first by as much as Adam's `beta2` asks for: a warm-up with nothing to tune.
 
     f(t) = w(t) then(t),  w(t) = min(1, (1 - beta2) (t + 1) / 2) (linear) | 1 - e^(-(1 - beta2) (t + 1)) (exponential)
@@ -95,13 +97,13 @@ def untuned_warmup(t: float, *, total: float, beta2: float, then: Schedule, shap
 def cooldown(
     t: float,
     *,
-    total: float,
-    steps: float,
+    total: Way,
+    steps: LengthOrZero,
     of: Schedule,
     shape: str = "linear",
-    floor: float = 0.0,
-    exponent: float | None = None,
-    rate: float | None = None,
+    floor: Level = 0.0,
+    exponent: Number | None = None,
+    rate: Level | None = None,
     freeze: bool = True,
 ) -> float:
     """The schedule `of`, over the whole horizon, and over the last `steps` a decay of the given `shape` from it.
@@ -129,7 +131,7 @@ def cooldown(
     return of(joint if freeze else t, total=total) * left
 
 
-def sequence(t: float, *, total: float, schedules: Parts, milestones: Sequence[float]) -> float:
+def sequence(t: float, *, total: Way, schedules: Parts, milestones: Sequence[Moment]) -> float:
     """One schedule after the other, each with its own clock and horizon; `milestones` say when the next one starts.
 
     f(t) = f_i(t - m_i, total=m_(i+1) - m_i)  for m_i <= t < m_(i+1),  m_0 = 0, the last ends at total
@@ -160,7 +162,7 @@ def sequence(t: float, *, total: float, schedules: Parts, milestones: Sequence[f
     return parts[index](t - edges[index], total=edges[index + 1] - edges[index])
 
 
-def product(t: float, *, total: float, schedules: Parts) -> float:
+def product(t: float, *, total: Way, schedules: Parts) -> float:
     """The product of schedules that run at the same time. (torch's ChainedScheduler is not always one.)
 
     f(t) = f_1(t) f_2(t) ...
@@ -172,7 +174,7 @@ def product(t: float, *, total: float, schedules: Parts) -> float:
     return math.prod(part(t, total=total) for part in _parts(schedules))
 
 
-def scale(t: float, *, total: float, of: Schedule, factor: float = 1.0, offset: float = 0.0) -> float:
+def scale(t: float, *, total: Way, of: Schedule, factor: Level = 1.0, offset: Level = 0.0) -> float:
     """A schedule stretched and moved.
 
     f(t) = offset + factor of(t)
@@ -187,7 +189,7 @@ def scale(t: float, *, total: float, of: Schedule, factor: float = 1.0, offset: 
     return offset + factor * of(t, total=total)
 
 
-def floor(t: float, *, total: float, of: Schedule, value: float) -> float:
+def floor(t: float, *, total: Way, of: Schedule, value: Level) -> float:
     """A schedule that is never below `value`, a fraction of the base LR.
 
     >>> from lrlab.schedules import linear
@@ -197,7 +199,7 @@ def floor(t: float, *, total: float, of: Schedule, value: float) -> float:
     return max(_level(value), of(t, total=total))
 
 
-def ceiling(t: float, *, total: float, of: Schedule, value: float) -> float:
+def ceiling(t: float, *, total: Way, of: Schedule, value: Level) -> float:
     """A schedule that is never above `value`, a fraction of the base LR.
 
     >>> from lrlab.schedules import linear
@@ -216,12 +218,12 @@ def _level(value: float) -> float:
 def restart(
     t: float,
     *,
-    total: float,
+    total: Way,
     of: Schedule,
-    period: float | None = None,
-    cycles: float | None = None,
-    growth: float = 1.0,
-    peak_decay: float = 1.0,
+    period: Way | None = None,
+    cycles: Number | None = None,
+    growth: Number = 1.0,
+    peak_decay: Level = 1.0,
 ) -> float:
     """Any schedule, again and again: cycle i takes period growth^i and is multiplied by peak_decay^i.
 
@@ -237,7 +239,7 @@ def restart(
     return peak_decay**index * of(since, total=length)
 
 
-def noise(t: float, *, total: float, of: Schedule, amount: float, seed: int = 0) -> float:
+def noise(t: float, *, total: Way, of: Schedule, amount: Level, seed: Annotated[int, NUMBER] = 0) -> float:
     """A schedule times a random number of its own for each t, evenly spread over 1 - amount .. 1 + amount.
 
     The number is a function of (seed, t), so that any t can be asked for, in any order. `amount` is in [0, 1].

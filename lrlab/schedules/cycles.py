@@ -1,8 +1,10 @@
 """Schedules that go up and down."""
 
 import math
+from typing import Annotated
 
 from lrlab.schedules.law import between, held, require_length, require_positive, wrong_argument
+from lrlab.schedules.lengths import LENGTH, Length, Level, Number, Way
 
 MODES = ("triangular", "triangular2", "exp_range")
 ANNEALS = ("cosine", "linear")
@@ -11,12 +13,12 @@ ANNEALS = ("cosine", "linear")
 def triangular(
     t: float,
     *,
-    total: float,
-    up: float,
-    down: float | None = None,
-    floor: float = 0.1,
+    total: Way,
+    up: Length,
+    down: Length | None = None,
+    floor: Level = 0.1,
     mode: str = "triangular",
-    gamma: float = 1.0,
+    gamma: Level = 1.0,
 ) -> float:
     """Triangles from `floor` to 1: up for `up`, down for `down` (null: as long), again and again.
 
@@ -46,7 +48,7 @@ def triangular(
     return between(floor, height * shrink)
 
 
-def slanted_triangular(t: float, *, total: float, up: float, ratio: float = 32.0) -> float:
+def slanted_triangular(t: float, *, total: Way, up: Length, ratio: Number = 32.0) -> float:
     """A short way up from 1 / ratio to 1, then a long way down to 1 / ratio again.
 
     f(t) = (1 + x (ratio - 1)) / ratio,  x = t / up for t < up, then (total - t) / (total - up)
@@ -69,12 +71,12 @@ def slanted_triangular(t: float, *, total: float, up: float, ratio: float = 32.0
 def warm_restarts(
     t: float,
     *,
-    total: float,
-    period: float | None = None,
-    cycles: float | None = None,
-    growth: float = 1.0,
-    peak_decay: float = 1.0,
-    floor: float = 0.0,
+    total: Way,
+    period: Way | None = None,
+    cycles: Number | None = None,
+    growth: Number = 1.0,
+    peak_decay: Level = 1.0,
+    floor: Level = 0.0,
 ) -> float:
     """Half cosines to `floor`, each restarted at a peak: `period` long, or `cycles` equal ones in the whole run.
 
@@ -143,10 +145,10 @@ def _peak(index: int, peak_decay: float) -> float:
 def one_cycle(
     t: float,
     *,
-    total: float,
-    up: float,
-    div_factor: float = 25.0,
-    final_div_factor: float = 10000.0,
+    total: Way,
+    up: Length,
+    div_factor: Number = 25.0,
+    final_div_factor: Number = 10000.0,
     anneal: str = "cosine",
     three_phase: bool = False,
 ) -> float:
@@ -180,7 +182,9 @@ def one_cycle(
     return level + (target - level) * share
 
 
-def fractal_chebyshev(t: float, *, total: float, period: int, low: float = 1.0, high: float = 10.0) -> float:
+def fractal_chebyshev(
+    t: float, *, total: Way, period: Annotated[int, LENGTH], low: Number = 1.0, high: Number = 10.0
+) -> float:
     """The steps of Chebyshev iteration, in an order that keeps them stable: large steps among many small ones.
 
     f(t) = 1 / (c - r cos((s(t) + 1/2) pi / period)),  c = (high + low) / 2,  r = (high - low) / 2

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 from lrlab.schedules.law import held, wrong_argument
+from lrlab.schedules.lengths import Length, LengthOrZero, Level, Moment, Number, Way
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda q: 1 - q,
@@ -78,14 +79,14 @@ def _require_only(name: str, value: float | None, *, wanted: bool, below: float,
 def wsd(
     t: float,
     *,
-    total: float,
-    warmup: float,
-    decay: float,
+    total: Way,
+    warmup: LengthOrZero,
+    decay: Length,
     shape: str = "one_minus_sqrt",
-    floor: float = 0.0,
-    exponent: float | None = None,
-    rate: float | None = None,
-    start: float | None = None,
+    floor: Level = 0.0,
+    exponent: Number | None = None,
+    rate: Level | None = None,
+    start: Level | None = None,
 ) -> float:
     """A straight warm-up, the base LR, and over the last `decay` counts a decay of the given `shape` to `floor`.
 
@@ -108,15 +109,15 @@ def wsd(
 def wsd_s(
     t: float,
     *,
-    total: float,
-    warmup: float,
-    decay: float,
-    ends: tuple[float, ...] | list[float] = (),
+    total: Way,
+    warmup: LengthOrZero,
+    decay: Length,
+    ends: tuple[Moment, ...] | list[Moment] = (),
     shape: str = "inverse_linear",
-    floor: float = 0.1,
-    exponent: float | None = None,
-    rate: float | None = None,
-    start: float | None = None,
+    floor: Level = 0.1,
+    exponent: Number | None = None,
+    rate: Level | None = None,
+    start: Level | None = None,
 ) -> float:
     """`wsd` several times over, without another warm-up: it decays before each of `ends` and before `total`.
 

@@ -9,9 +9,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from lrlab.schedules.law import held, require_positive, wrong_argument
+from lrlab.schedules.lengths import Knot, Level, Moment, Spacing, Way
 
 
-def step(t: float, *, total: float, step_size: float, gamma: float = 0.1) -> float:
+def step(t: float, *, total: Way, step_size: Spacing, gamma: Level = 0.1) -> float:
     """Multiplied by `gamma` every `step_size`.
 
     f(t) = gamma^floor(t / step_size)
@@ -24,7 +25,7 @@ def step(t: float, *, total: float, step_size: float, gamma: float = 0.1) -> flo
     return gamma ** (held(t, total) // step_size)
 
 
-def multistep(t: float, *, total: float, milestones: Sequence[float], gamma: float = 0.1) -> float:
+def multistep(t: float, *, total: Way, milestones: Sequence[Moment], gamma: Level = 0.1) -> float:
     """Multiplied by `gamma` at each of the `milestones`, which rise.
 
     f(t) = gamma^(number of milestones <= t)
@@ -37,7 +38,7 @@ def multistep(t: float, *, total: float, milestones: Sequence[float], gamma: flo
     return gamma ** bisect_right(milestones, held(t, total))
 
 
-def piecewise_constant(t: float, *, total: float, milestones: Sequence[float], values: Sequence[float]) -> float:
+def piecewise_constant(t: float, *, total: Way, milestones: Sequence[Moment], values: Sequence[Level]) -> float:
     """The first of `values` up to the first of the `milestones`, then the next, and so on.
 
     `values` are fractions of the base LR, one more than `milestones`.
@@ -58,7 +59,7 @@ def piecewise_constant(t: float, *, total: float, milestones: Sequence[float], v
     return values[bisect_right(milestones, held(t, total))]
 
 
-def piecewise_linear(t: float, *, total: float, knots: Sequence[Sequence[float]]) -> float:
+def piecewise_linear(t: float, *, total: Way, knots: Sequence[tuple[Knot, Level]]) -> float:
     """Straight lines through `knots`, pairs of (t, factor) whose times rise; flat before the first and after the last.
 
     >>> knots = [(0, 1.0), (50, 0.2), (90, 0.01)]
