@@ -47,15 +47,29 @@ Number = Annotated[float, NUMBER]
 
 
 def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
-    """The parameters of a class or function; none where it does not tell, as some written in C."""
+    """The parameters of a class or function; none where it does not tell, as some written in C.
+
+    Annotations that are texts, as all are after `from __future__ import annotations`, become what they say.
+    """
     try:
-        return dict(inspect.signature(target, eval_str=True).parameters)
-    except Exception:  # an annotation that is a text may name anything, or nothing
-        pass
-    try:
-        return dict(inspect.signature(target).parameters)
+        parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):
         return {}
+    function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)
+    names = getattr(function, "__globals__", {})
+    return {
+        name: parameter.replace(annotation=_said_by(parameter.annotation, names))
+        for name, parameter in parameters.items()
+    }
+
+
+def _said_by(annotation: Any, names: dict[str, Any]) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, names)
+    except Exception:  # it may name what is imported for type checkers only
+        return annotation
 
 
 def marked(value: Any, annotation: Any, mark: Mark | None = None) -> Iterator[tuple[Any, Mark]]:

@@ -17,6 +17,8 @@ WARNINGS = {
     "scheduler=onecycle scheduler.total_steps=700": r"scheduler\.total_steps: 700 steps .* its 460 steps, .* never reached",
     "scheduler=warmup_cosine scheduler.lr_lambda.total=150%": r"scheduler\.lr_lambda\.total: 690 steps .* never reached",
     "scheduler=cosine_restarts scheduler.T_0=30": r"scheduler\.T_0: 30 epochs .* never reached",
+    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=null scheduler.lr_lambda.period=110%": r"scheduler\.lr_lambda\.period: 506 steps are longer than its 460 steps, .*; scheduler\.lr_lambda\.period=100%",
+    "scheduler=chained scheduler.schedulers.start.total_iters=21": r"scheduler\.schedulers\.start\.total_iters: 21 epochs are longer than its 20 epochs, so the floor",
     # the first update has LR 0
     "scheduler=warmup_cosine scheduler.lr_lambda.start=0": r"the LR of the first step is 0, .*; scheduler\.lr_lambda\.start=null",
     "scheduler=cyclic scheduler.base_lr=0": r"the LR of the first step is 0, which trains nothing; start the warm-up above 0",
@@ -24,6 +26,8 @@ WARNINGS = {
     "scheduler=multistep scheduler.milestones=[10,30,40]": r"scheduler\.milestones: 30, 40 never fires in its 20 epochs; an earlier one, or a longer run",
     "scheduler=step scheduler.step_size=20": r"scheduler\.step_size: 20 never fires",
     "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[30ep]": r"scheduler\.lr_lambda\.then\.milestones: 690 never",
+    "scheduler=greedy scheduler.patience=20": r"scheduler\.patience: 20 never fires in its 20 epochs",
+    "scheduler=piecewise_constant scheduler.lr_lambda.milestones=[50%,100%] scheduler.lr_lambda.values=[1.0,0.5,0.1]": r"lr_lambda\.milestones: 460 never fires",
     "scheduler=plateau scheduler.patience=20": r"scheduler\.patience: 20 never fires",
     "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[45%,96%]": r"then\.milestones: 442 never fires in its 437 steps",
     "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[200%,0.0]]": r"knots: 920 steps .* last knot is never reached",
@@ -43,6 +47,9 @@ WARNINGS = {
     "optimizer._target_=torch.optim.Adafactor": r"optimizer: Adafactor anneals its steps by itself, .*; scheduler=constant",
 }
 MEANT = [
+    "scheduler=fractal_chebyshev scheduler.lr_lambda.period=1024",  # its steps have no order that ends
+    "scheduler=greedy scheduler.cooldown=30 scheduler.warmup=30",
+    "scheduler=sigmoid scheduler.lr_lambda.width=100%",
     "scheduler=fractal_chebyshev trainer.epochs=10",
     "scheduler=constant optimizer._target_=torch.optim.Adafactor",
     "scheduler=cosine scheduler.T_max=95%",
