@@ -33,10 +33,10 @@ def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str,
     if not node.get("_partial_") and "_args_" not in node:
         _require_values(parameters, key, {*settings, *given}, node["_target_"])
     for name, value in settings.items():
-        inner = _nodes_in(value, f"{key}.{name}")
-        for path, node_inside in inner:
-            check_target(node_inside, path)
-        if not inner and name in parameters:
+        inside = _nodes_in(value, f"{key}.{name}")
+        for path, inner in inside:
+            check_target(inner, path)
+        if not inside and name in parameters:
             _check_kind(f"{key}.{name}", value, parameters[name])
     return parameters
 
@@ -74,7 +74,9 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
     if only_list and not isinstance(value, list):
         raise wrong(key, got=repr(value), allowed="a list", do=f"{key}=[{value}]")
     whole = "float" not in words
-    example = default if isinstance(default, int | float) and default is not False else (10 if whole else 0.1)
+    example: Any = 10 if whole else 0.1
+    if isinstance(default, int | float) and default is not False:
+        example = default
     for one in _parts(value, nested=len(_LISTS.findall(kind)) > 1):
         if words & {"int", "float"}:
             number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
@@ -205,18 +207,19 @@ def number(
 ) -> None:
     """`value` is a number, an integer where `whole`, and in the range that is given."""
     right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    in_range = right_type and not (
-        math.isnan(value)
-        or (low is not None and value < low)
-        or (above is not None and not above < value < math.inf)
-        or (high is not None and value > high)
-    )
-    if not in_range:
-        limits = [("> ", above), (">= ", low), ("<= ", high)]
-        text = " and ".join(f"{sign}{limit:g}" for sign, limit in limits if limit is not None)
-        raise wrong(
-            key,
-            got=repr(value),
-            allowed=f"{'an integer' if whole else 'a number'} {text}".strip(),
-            do=f"{key}={example}",
-        )
+    if right_type and _in_range(value, low, above, high):
+        return
+    limits = [("> ", above), (">= ", low), ("<= ", high)]
+    text = " and ".join(f"{sign}{limit:g}" for sign, limit in limits if limit is not None)
+    kind = "an integer" if whole else "a number"
+    raise wrong(key, got=repr(value), allowed=f"{kind} {text}".strip(), do=f"{key}={example}")
+
+
+def _in_range(value: float, low: float | None, above: float | None, high: float | None) -> bool:
+    if math.isnan(value):
+        return False
+    if low is not None and value < low:
+        return False
+    if above is not None and not above < value < math.inf:
+        return False
+    return high is None or value <= high

@@ -11,6 +11,7 @@ from lrlab import schedules
 from lrlab.config import checks, durations
 from lrlab.config.build import Node, make
 from lrlab.errors import wrong
+from lrlab.lr import hyperparameters
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric
 from lrlab.training.loop import MONITORS
@@ -27,7 +28,7 @@ class SchedulerSettings:
 
 
 def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> SchedulerSettings:
-    """Every duration in the node becomes a count of its interval; raises UserError for what is wrong in it.
+    """The checked settings of the `scheduler` group. Raises UserError for the first mistake in it.
 
     `schedule` is the optimizer's: what else follows the same clock, momentum and weight decay.
     """
@@ -42,21 +43,23 @@ def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> Sc
 
     def build(optimizer: torch.optim.Optimizer) -> Scheduler:
         scheduler = checks.attempt("scheduler", node["_target_"], factory, optimizer)
-        lacking = [
-            name for name in ("step", "get_last_lr", "state_dict", "load_state_dict") if not hasattr(scheduler, name)
-        ]
-        if lacking:
-            raise wrong(
-                "scheduler._target_",
-                got=f"{node['_target_']}, whose object has no {lacking[0]}()",
-                allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
-                do="derive it from torch.optim.lr_scheduler.LRScheduler",
-            )
+        _require_protocol(scheduler, node["_target_"])
         if follows_metric(scheduler):
             _check_metric(scheduler, interval, monitor)
         return _with_hyperparameters(scheduler, optimizer, curves, horizon, interval)
 
     return SchedulerSettings(build, interval, monitor, resolved)
+
+
+def _require_protocol(scheduler: Any, target: str) -> None:
+    for name in ("step", "get_last_lr", "state_dict", "load_state_dict"):
+        if not hasattr(scheduler, name):
+            raise wrong(
+                "scheduler._target_",
+                got=f"{target}, whose object has no {name}()",
+                allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
+                do="derive it from torch.optim.lr_scheduler.LRScheduler",
+            )
 
 
 def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[str, Callable[[int], float]]:
@@ -102,7 +105,9 @@ def _as_partials(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     parts = {name: _as_partials(part) for name, part in node.items()}
-    return parts | ({"_partial_": True} if str(node.get("_target_", "")).startswith("lrlab.schedules.") else {})
+    if str(node.get("_target_", "")).startswith("lrlab.schedules."):
+        parts["_partial_"] = True
+    return parts
 
 
 def _with_hyperparameters(
@@ -111,28 +116,34 @@ def _with_hyperparameters(
     """`scheduler`, or one around it where groups have scales or delays, or momentum and weight decay schedules."""
     groups = optimizer.param_groups
     for name in curves:
-        key = f"optimizer.schedule.{name}"
-        if not (name in groups[0] or (name == "momentum" and "betas" in groups[0])):
-            got = f"a schedule, but {type(optimizer).__name__} has no {name}"
-            raise wrong(key, got=got, allowed="what the optimizer has", do=f"leave {key} out")
-        if name == "momentum" and getattr(scheduler, "cycle_momentum", False):
-            raise wrong(
-                key,
-                got="a schedule beside the scheduler's own",
-                allowed="one of them",
-                do=f"scheduler.cycle_momentum=false, or leave {key} out",
-            )
-    if not curves and not any("lr_scale" in group for group in groups):
+        _require_drivable(name, scheduler, optimizer)
+    if not curves and not any(map(hyperparameters.is_driven_apart, groups)):
         return scheduler
-    scales = [group.get("lr_scale", 1.0) for group in groups]
+    scales = [hyperparameters.scale_of(group) for group in groups]
     delays = [_delay(group, horizon, interval) for group in groups]
     build = partial(HyperparameterScheduler, scheduler, optimizer, scales=scales, delays=delays, curves=curves)
     return checks.attempt("optimizer.schedule", "it", build)
 
 
-def _delay(group: Mapping[str, Any], horizon: Horizon, interval: str) -> int:
+def _require_drivable(name: str, scheduler: Scheduler, optimizer: torch.optim.Optimizer) -> None:
+    """Raise UserError where the optimizer has no `name` to be scheduled, or the scheduler itself drives it."""
+    key, group = f"optimizer.schedule.{name}", optimizer.param_groups[0]
+    is_there = name in group or (name == "momentum" and "betas" in group)
+    if not is_there:
+        got = f"a schedule, but {type(optimizer).__name__} has no {name}"
+        raise wrong(key, got=got, allowed="what the optimizer has", do=f"leave {key} out")
+    if name == "momentum" and getattr(scheduler, "cycle_momentum", False):
+        raise wrong(
+            key,
+            got="a schedule beside the scheduler's own",
+            allowed="one of them",
+            do=f"scheduler.cycle_momentum=false, or leave {key} out",
+        )
+
+
+def _delay(group: hyperparameters.Group, horizon: Horizon, interval: str) -> int:
     """The delay of a parameter group in counts of the interval."""
-    delay = group.get("delay", 0)
+    delay = hyperparameters.delay_of(group)
     key = f"optimizer.groups.{str(group.get('name', '')).removesuffix('_no_decay')}.delay"
     return horizon.count(delay, interval, key) if isinstance(delay, str) else delay
 

@@ -56,7 +56,8 @@ def warmup(
         raise wrong_argument("warm-up steps", got=got, allowed=f"0 to {total - 1}", do="lower it or train longer")
     if shape not in RAMPS and shape != "constant":
         raise wrong_argument("shape", got=shape, allowed=", ".join([*RAMPS, "constant"]), do="shape=linear")
-    if shape == "constant" if start is None else not 0 <= start <= 1:
+    start_is_right = shape != "constant" if start is None else 0 <= start <= 1
+    if not start_is_right:
         raise wrong_argument("start", got=start, allowed="0 to 1, for shape constant never null", do="start=0.1")
     if t >= steps:
         return then(t - steps, total=total - steps)

@@ -172,7 +172,9 @@ def one_cycle(
     if anneal not in ANNEALS:
         raise wrong_argument("anneal", got=anneal, allowed=", ".join(ANNEALS), do="anneal=cosine")
     first, last = 1 / div_factor, 1 / div_factor / final_div_factor
-    points = [(0.0, first), (up, 1.0), *([(2 * up, first)] if three_phase else []), (total, last)]
+    points = [(0.0, first), (up, 1.0), (total, last)]
+    if three_phase:
+        points.insert(2, (2 * up, first))
     t = held(t, total)
     phase = next(i for i in range(1, len(points)) if t <= points[i][0])
     (start, level), (end, target) = points[phase - 1], points[phase]

@@ -55,8 +55,8 @@ def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):
         return {}
-    function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)
-    names = getattr(function, "__globals__", {})
+    function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+    names = getattr(inspect.unwrap(function), "__globals__", {})
     return {
         name: parameter.replace(annotation=_said_by(parameter.annotation, names))
         for name, parameter in parameters.items()

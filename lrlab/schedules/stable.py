@@ -46,7 +46,8 @@ def fall(
     if shape not in ALL_SHAPES:
         raise wrong_argument("shape", got=shape, allowed=", ".join(ALL_SHAPES), do="shape=one_minus_sqrt")
     lowest_is_open = shape in ("geometric", "inverse_linear")
-    if not (0 < floor <= 1 if lowest_is_open else 0 <= floor <= 1):
+    floor_is_right = 0 < floor <= 1 if lowest_is_open else 0 <= floor <= 1
+    if not floor_is_right:
         raise wrong_argument(
             "floor",
             got=f"{floor} with shape {shape}",
@@ -131,7 +132,8 @@ def wsd_s(
     """
     t = held(t, total)
     edges = [warmup, *ends, total]
-    if warmup < 0 or decay < 1 or any(end - start < decay for start, end in itertools.pairwise(edges)):
+    shortest = min(end - begin for begin, end in itertools.pairwise(edges))
+    if warmup < 0 or decay < 1 or shortest < decay:
         raise wrong_argument(
             "decay",
             got=f"{decay:g} in stretches between {', '.join(f'{edge:g}' for edge in edges)}",
@@ -140,9 +142,11 @@ def wsd_s(
         )
     if start is not None and not 0 <= start <= 1:
         raise wrong_argument("start", got=start, allowed="0 to 1, or null", do="start=0.1")
-    if t < warmup:
-        left, ramp = 0.0, (t + 1) / (warmup + 1) if start is None else start + (1 - start) * (t / warmup)
-    else:
+    if t >= warmup:
         end = next((end for end in edges[1:] if t < end), total)
-        left, ramp = max(0.0, (t - end + decay) / decay), 1.0
-    return ramp * fall(left, shape=shape, floor=floor, exponent=exponent, rate=rate)
+        done, ramp = max(0.0, (t - end + decay) / decay), 1.0
+    elif start is None:
+        done, ramp = 0.0, (t + 1) / (warmup + 1)
+    else:
+        done, ramp = 0.0, start + (1 - start) * (t / warmup)
+    return ramp * fall(done, shape=shape, floor=floor, exponent=exponent, rate=rate)

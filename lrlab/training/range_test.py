@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lrlab.data.batches import Batches
+from lrlab.lr.hyperparameters import scale_of
 from lrlab.training.loop import TrainState, gradients
 
 _DIVERGED = 4.0  # times the lowest smoothed loss, as in fastai
@@ -48,7 +49,7 @@ def range_test(
     for update in range(updates):
         lr = start * (end / start) ** (update / (updates - 1))
         for group in state.optimizer.param_groups:
-            group["lr"] = lr * group.get("lr_scale", 1.0)
+            group["lr"] = lr * scale_of(group)
         batch, (images, labels) = next(batches)
         compute = partial(
             gradients,
