@@ -122,6 +122,14 @@ def test_what_a_schedule_says_gets_the_key_in_front_and_other_mistakes_have_thei
     assert raised.value is setting
 
 
+def test_what_caused_a_mistake_stays_known():
+    mistake = wrong("a", got=1, allowed="2", do="a=2")
+    mistake.__cause__ = OSError("the disk")
+    with pytest.raises(UserError) as raised:
+        checks.attempt("scheduler", "it", raising(mistake))
+    assert isinstance(raised.value.__cause__, OSError)
+
+
 def test_a_text_that_looks_like_three_parts_is_no_mistake_of_ours():
     with pytest.raises(UserError, match=r"^model: got settings with which it fails \(ValueError: x: got 1; allowed: "):
         checks.attempt("model", "it", raising(ValueError("x: got 1; allowed: 2; do: x=2")))

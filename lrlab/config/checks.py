@@ -139,6 +139,8 @@ def attempt(key: str, name: str, function: Callable[..., Any], *args: Any, **kwa
         mistake = _mistake_in(error)
         if isinstance(mistake, WrongArgument):  # it names an argument, and knows nothing of keys
             raise mistake.under(key) from error
+        if mistake is error:
+            raise
         if mistake is not None:
             raise mistake from None  # what wraps it has it as its cause, and a circle of causes has no end
         raise wrong(

@@ -42,8 +42,8 @@ Moment = Annotated[float, MOMENT]  # after the start of the run
 Spacing = Annotated[float, Counts(beyond=NEVER_COMES)]  # from one moment to the next
 Place = Annotated[float, Counts(least=None)]  # a moment that may lie outside of the run
 Knot = Annotated[float, Counts(least=None, beyond=NEVER_ENDS, end="the last knot")]
-Level = Annotated[float, NUMBER]
-Number = Annotated[float, NUMBER]
+Level = Annotated[float, NUMBER]  # a share of the base LR, or a factor of it
+Number = Annotated[float, NUMBER]  # any other that is no length: an exponent, how many cycles
 
 
 def parameters_of(target: Any) -> dict[str, inspect.Parameter]:

@@ -3,12 +3,14 @@
 import re
 
 import pytest
+import torch
 from support import summary
 
 from lrlab.config import compose
 from lrlab.config.prepare import plan_only
 from lrlab.config.targets import fit_to_targets
 from lrlab.errors import UserError
+from lrlab.schedules.lengths import Level, Moment
 
 WARNINGS = {
     # the floor is never reached
@@ -104,6 +106,29 @@ def test_what_may_be_meant_is_left_alone(typed):
 def test_what_cannot_be_trained_is_an_error(typed):
     with pytest.raises(UserError, match=ERRORS[typed]):
         plan(typed)
+
+
+class Declares(torch.optim.lr_scheduler.LRScheduler):
+    """The README's scheduler of a third party."""
+
+    def __init__(self, optimizer, wait: Moment, drop: Level = 0.5):
+        self.wait, self.drop = wait, drop
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return [lr * (self.drop if self.last_epoch >= self.wait else 1.0) for lr in self.base_lrs]
+
+
+def test_a_third_party_that_declares_its_parameters_is_warned_and_refused_as_ours_are():
+    typed = f"scheduler._target_={__name__}.Declares scheduler.wait="
+    assert plan(f"{typed}25%")[1] == []
+    assert plan(f"{typed}21")[1] == ["scheduler.wait: 21 never fires in its 20 epochs; an earlier one, or a longer run"]
+    for settings, message in (
+        (f"{typed}0.1", r"scheduler\.wait: got 0\.1; allowed: a whole number of epochs, .*=10%"),
+        (f"{typed}1 scheduler.drop=50%", r"scheduler\.drop: got '50%', a duration; allowed: a number; do: .*=0\.5"),
+    ):
+        with pytest.raises(UserError, match=message):
+            plan(settings)
 
 
 def test_a_warning_is_printed_at_the_start_of_the_run_and_kept(command, tmp_path):
