@@ -71,7 +71,7 @@ def composed(overrides: Sequence[str]) -> Any:
     try:
         return compose.compose(list(overrides))
     except UserError as error:
-        raise Missing(f"lrlab says: {str(error).partition(';')[0]}") from error
+        raise Missing(f"lrlab says: {error.complaint}") from error
 
 
 @contextlib.contextmanager

@@ -2,10 +2,57 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar, overload
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; its text is the one line that the user reads."""
+    """A mistake that the user can mend; its text is the one line that the user reads.
+
+    `wrong` makes it in three parts about a `key`, and they stay readable as attributes. They are None where only a
+    text is known, as for an error that another process raised.
+    """
+
+    key: str | None = None
+    got: str | None = None
+    allowed: str | None = None
+    do: str | None = None
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong, without what to do about it.
+
+        >>> wrong("trainer.epochs", got=0, allowed="an integer >= 1", do="trainer.epochs=10").complaint
+        'trainer.epochs: got 0'
+        """
+        return str(self) if self.key is None else f"{self.key}: got {self.got}"
+
+    def under(self, key: str) -> "UserError":
+        """This mistake as part of `key`.
+
+        >>> print(wrong("floor", got=2, allowed="0 to 1", do="floor=0.01").under("scheduler"))
+        scheduler: floor: got 2; allowed: 0 to 1; do: floor=0.01
+        """
+        if self.key is None:
+            return UserError(f"{key}: {self}")
+        return self._with(UserError, key=f"{key}: {self.key}")
+
+    def adding(self, more: str) -> "UserError":
+        """The same kind of error with `more` at its end."""
+        if self.key is None:
+            return type(self)(f"{self}; {more}")
+        return self._with(type(self), do=f"{self.do}; {more}")
+
+    def of_kind(self, kind: type["UserError"]) -> "UserError":
+        """The same message as an error of another `kind`."""
+        return kind(str(self)) if self.key is None else self._with(kind)
+
+    def _with(self, kind: type["UserError"], **changes: str) -> "UserError":
+        parts = {name: getattr(self, name) for name in ("key", "got", "allowed", "do")}
+        return wrong(**{**parts, **changes}, kind=kind)
+
+
+class WrongArgument(UserError, ValueError):
+    """An argument of a function that Python code calls too, where everybody expects a ValueError."""
 
 
 class DataError(UserError):
@@ -23,20 +70,32 @@ class Interrupted(BaseException):
         self.signal_number = signal_number
 
 
-def wrong(key: str, *, got: object, allowed: str, do: str) -> UserError:
-    """The error of one setting, in the three parts that every message has.
+Kind = TypeVar("Kind", bound=UserError)
+
+
+@overload
+def wrong(key: str, *, got: object, allowed: str, do: str) -> UserError: ...
+@overload
+def wrong(key: str, *, got: object, allowed: str, do: str, kind: type[Kind]) -> Kind: ...
+def wrong(key: str, *, got: object, allowed: str, do: str, kind: type[UserError] = UserError) -> UserError:
+    """The error about `key`, in the three parts that every message has; the only place that puts them together.
 
     >>> print(wrong("trainer.epochs", got=0, allowed="an integer >= 1", do="trainer.epochs=10"))
     trainer.epochs: got 0; allowed: an integer >= 1; do: trainer.epochs=10
     """
-    return UserError(f"{key}: got {got}; allowed: {allowed}; do: {do}")
+    error = kind(f"{key}: got {got}; allowed: {allowed}; do: {do}")
+    # As text: what was got may be an object that no other process can be sent.
+    error.key, error.got, error.allowed, error.do = key, str(got), allowed, do
+    return error
 
 
 def in_words(error: BaseException) -> str:
     """What ended a run, in one line."""
     if isinstance(error, SystemExit):
         return f"the run called sys.exit({error.code})"
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def closest(word: str, options: Iterable[str]) -> str | None:

@@ -141,8 +141,10 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[C
         except UserError as error:
             if "scheduler=all" in overrides:
                 curves.append(Curve(name, None, [str(error)]))
+            elif len(runs) > 1:
+                raise error.under(name) from error
             else:
-                raise UserError(f"{name}: {error}" if len(runs) > 1 else str(error)) from error
+                raise
     return curves
 
 

@@ -89,7 +89,7 @@ def _main_of_a_rank(typed: list[str]) -> None:
         raise
     except UserError as error:
         if own:
-            raise UserError(f"rank {own}: {error}") from error
+            raise error.under(f"rank {own}") from error
         raise
 
 

@@ -5,14 +5,15 @@ import math
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from hydra.errors import InstantiationException
-
-from lrlab.errors import UserError, closest, wrong
+from lrlab.errors import UserError, WrongArgument, closest, wrong
 from lrlab.moved import SETTINGS
+from lrlab.schedules.lengths import parameters_of
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+_LISTS = re.compile(r"(?:Iterable|Sequence|list|tuple)\[", re.IGNORECASE)
 
 
 def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str, inspect.Parameter]:
@@ -33,10 +34,10 @@ def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str,
     if not node.get("_partial_") and "_args_" not in node:
         _require_values(parameters, key, {*settings, *given}, node["_target_"])
     for name, value in settings.items():
-        inner = _nodes_in(value, f"{key}.{name}")
-        for path, node_inside in inner:
-            check_target(node_inside, path)
-        if not inner and name in parameters:
+        inside = _nodes_in(value, f"{key}.{name}")
+        for path, inner in inside:
+            check_target(inner, path)
+        if not inside and name in parameters:
             _check_kind(f"{key}.{name}", value, parameters[name])
     return parameters
 
@@ -63,37 +64,59 @@ def _require_values(parameters: Mapping[str, inspect.Parameter], key: str, prese
 
 def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
     """Check numbers, flags and lists of them against the annotation of their parameter, or else its default's type."""
-    annotation, default = parameter.annotation, parameter.default
-    kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    if annotation is parameter.empty:
-        kind = type(default).__name__ if isinstance(default, bool | int | float) else ""
+    default = parameter.default
+    kind = _expected(parameter)
     words = set(re.findall(r"\w+", kind))
     if words & {"str", "Literal", "Callable", "Any", "dict"} or not words & {"bool", "int", "float"}:
         return
-    if value is None and (default is None or words & {"None", "Optional"}):
+    if value is None and (default is None or words & {"None", "NoneType", "Optional"}):
         return
     only_list = kind.rpartition(".")[2].startswith(("Iterable[", "Sequence[", "list[", "List[")) and "|" not in kind
     if only_list and not isinstance(value, list):
         raise wrong(key, got=repr(value), allowed="a list", do=f"{key}=[{value}]")
-    for one in _flat(value) if kind.count("Sequence[") > 1 else value if isinstance(value, list) else [value]:
+    whole = "float" not in words
+    example: Any = 10 if whole else 0.1
+    if isinstance(default, int | float) and default is not False:
+        example = default
+    for one in _parts(value, nested=len(_LISTS.findall(kind)) > 1):
         if words & {"int", "float"}:
-            whole = "float" not in words
-            example = default if isinstance(default, int | float) and default is not False else (10 if whole else 0.1)
             number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
         else:
             flag(key, one)
 
 
+def _expected(parameter: inspect.Parameter) -> str:
+    """The annotation of a parameter as a text; for want of one, what its default says.
+
+    Many write the default of a number as an int where any number will do, such as `weight_decay=0`.
+    """
+    if parameter.annotation is not parameter.empty:
+        return _written(parameter.annotation)
+    if isinstance(parameter.default, bool):
+        return "bool"
+    return "float" if isinstance(parameter.default, int | float) else ""
+
+
+def _written(annotation: Any) -> str:
+    """An annotation as it would be written, without what `Annotated` adds to it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _written(arguments[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_written, arguments))
+    if origin is not None:
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_written, arguments))}]"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _parts(value: Any, *, nested: bool) -> list[Any]:
+    if nested:
+        return _flat(value)
+    return value if isinstance(value, list) else [value]
+
+
 def _flat(value: Any) -> list[Any]:
     return [part for one in value for part in _flat(one)] if isinstance(value, list) else [value]
-
-
-def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
-    """The parameters of a class or function; none where it does not tell, as some written in C."""
-    try:
-        return dict(inspect.signature(target).parameters)
-    except (TypeError, ValueError):
-        return {}
 
 
 def locate(target: str, key: str) -> Any:
@@ -113,19 +136,28 @@ def attempt(key: str, name: str, function: Callable[..., Any], *args: Any, **kwa
     """`function(...)`, with whatever it raises turned into the line of `key`."""
     try:
         return function(*args, **kwargs)
-    except UserError:
-        raise
     except Exception as error:
-        if isinstance(error, InstantiationException) and isinstance(error.__cause__, UserError):
-            raise error.__cause__ from error
-        if "; allowed: " in cause(error):  # our own schedules say it in three parts
-            raise UserError(f"{key}: {cause(error).partition(': ')[2]}") from error
+        mistake = _mistake_in(error)
+        if isinstance(mistake, WrongArgument):  # it names an argument, and knows nothing of keys
+            raise mistake.under(key) from error
+        if mistake is error:
+            raise
+        if mistake is not None:
+            raise mistake from None  # what wraps it has it as its cause, and a circle of causes has no end
         raise wrong(
             key,
             got=f"settings with which {name} fails ({cause(error)})",
             allowed=f"what {name} accepts",
             do=f"change the settings under {key}",
         ) from error
+
+
+def _mistake_in(error: BaseException) -> UserError | None:
+    """The UserError that `error` is, or that another library, as Hydra does, has wrapped."""
+    inside: BaseException | None = error
+    while inside is not None and not isinstance(inside, UserError):
+        inside = inside.__cause__
+    return inside
 
 
 def cause(error: BaseException) -> str:
@@ -186,18 +218,19 @@ def number(
 ) -> None:
     """`value` is a number, an integer where `whole`, and in the range that is given."""
     right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    in_range = right_type and not (
-        math.isnan(value)
-        or (low is not None and value < low)
-        or (above is not None and not above < value < math.inf)
-        or (high is not None and value > high)
-    )
-    if not in_range:
-        limits = [("> ", above), (">= ", low), ("<= ", high)]
-        text = " and ".join(f"{sign}{limit:g}" for sign, limit in limits if limit is not None)
-        raise wrong(
-            key,
-            got=repr(value),
-            allowed=f"{'an integer' if whole else 'a number'} {text}".strip(),
-            do=f"{key}={example}",
-        )
+    if right_type and _in_range(value, low, above, high):
+        return
+    limits = [("> ", above), (">= ", low), ("<= ", high)]
+    text = " and ".join(f"{sign}{limit:g}" for sign, limit in limits if limit is not None)
+    kind = "an integer" if whole else "a number"
+    raise wrong(key, got=repr(value), allowed=f"{kind} {text}".strip(), do=f"{key}={example}")
+
+
+def _in_range(value: float, low: float | None, above: float | None, high: float | None) -> bool:
+    if math.isnan(value):
+        return False
+    if low is not None and value < low:
+        return False
+    if above is not None and not above < value < math.inf:
+        return False
+    return high is None or value <= high

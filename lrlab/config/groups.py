@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lrlab.config import checks
 from lrlab.errors import closest, wrong
+from lrlab.lr.hyperparameters import drive_apart, give_weight_decay, is_driven_apart
 
 _SETTINGS = ("params", "lr_scale", "delay", "weight_decay")
 
@@ -70,17 +71,15 @@ def split(
     members = _stand_ins(groups) if parameters is None else _members(list(parameters), groups)
     made = []
     for settings in [Group("", ()), *groups]:
-        own = members[settings.name or None]
-        halves = [("", own, settings.weight_decay)]
+        decaying, resting = members[settings.name or None], []
         if not decay_bias_and_norm:
-            halves = [
-                ("", [parameter for parameter in own if parameter.ndim > 1], settings.weight_decay),
-                ("no_decay", [parameter for parameter in own if parameter.ndim <= 1], 0.0),
-            ]
-        for suffix, half, weight_decay in halves:
-            if half:
-                made.append(_as_torchs(settings, suffix, half, weight_decay))
-    return sorted(made, key=lambda group: ("lr_scale" in group, "name" in group))
+            resting = [parameter for parameter in decaying if parameter.ndim <= 1]
+            decaying = [parameter for parameter in decaying if parameter.ndim > 1]
+        if decaying:
+            made.append(_as_torchs(settings, "", decaying, settings.weight_decay))
+        if resting:
+            made.append(_as_torchs(settings, "no_decay", resting, 0.0))
+    return sorted(made, key=lambda group: (is_driven_apart(group), "name" in group))
 
 
 def _members(parameters: list[tuple[str, Tensor]], groups: list[Group]) -> dict[str | None, list[Tensor]]:
@@ -114,10 +113,9 @@ def _as_torchs(settings: Group, suffix: str, parameters: list[Tensor], weight_de
     if name := "_".join(filter(None, (settings.name, suffix))):
         group["name"] = name
     if weight_decay is not None:
-        group["weight_decay"] = weight_decay
-        group["own_weight_decay"] = suffix != "no_decay"  # to be recorded; where nothing decays there is nothing to see
+        give_weight_decay(group, weight_decay, record=suffix != "no_decay")  # where nothing decays is nothing to see
     if settings.lr_scale != 1 or settings.delay != 0:
-        group |= {"lr_scale": settings.lr_scale, "delay": settings.delay}
+        drive_apart(group, scale=settings.lr_scale, delay=settings.delay)
     return group
 
 

@@ -112,7 +112,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
     plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
 
-    warnings = lint.warnings(plan, plain["scheduler"], plain["optimizer"])
+    warnings = lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings)
     return _put_together(checked, parts, trial)
 
@@ -197,4 +197,4 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     make_optimizer = partial(build.build_optimizer, optimizer, None)
     scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
     plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
-    return plan, lint.warnings(plan, plain["scheduler"], optimizer)
+    return plan, lint.warnings(plan, scheduler.resolved, optimizer)

@@ -8,19 +8,13 @@ from typing import Any
 import torch
 
 from lrlab import schedules
-from lrlab.config import checks
+from lrlab.config import checks, durations
 from lrlab.config.build import Node, make
 from lrlab.errors import wrong
+from lrlab.lr import hyperparameters
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric
 from lrlab.training.metrics import Metric, known, lower_is_better, monitors
-
-# What torch's schedulers need of their durations. With less, some raise late (StepLR), some train at a wrong LR
-# (LinearLR stays at its first factor), some count from the wrong end (StepLR below 0).
-_LEAST_COUNTS = {
-    **dict.fromkeys(("step_size", "T_max", "T_0", "total_iters", "total_steps", "step_size_up", "step_size_down"), 1),
-    **dict.fromkeys(("milestones", "patience", "cooldown", "warmup"), 0),
-}
 
 
 @dataclass(frozen=True)
@@ -30,12 +24,13 @@ class SchedulerSettings:
     build: Callable[[torch.optim.Optimizer], Scheduler]
     interval: str
     monitor: str
+    resolved: Node  # what it is built from, with every duration as a count of the interval
 
 
 def scheduler_settings(
     node: Node, horizon: Horizon, schedule: Any = None, metrics: Sequence[Metric] | None = None
 ) -> SchedulerSettings:
-    """Every duration in the node becomes a count of its interval; raises UserError for what is wrong in it.
+    """The checked settings of the `scheduler` group. Raises UserError for the first mistake in it.
 
     `schedule` is the optimizer's: what else follows the same clock, momentum and weight decay. `metrics` are the
     task's, by default all of the table.
@@ -44,47 +39,30 @@ def scheduler_settings(
     interval, monitor = node.pop("interval", "epoch"), node.pop("monitor", "val_loss")
     checks.choice("scheduler.interval", interval, INTERVALS)
     checks.choice("scheduler.monitor", monitor, monitors(metrics or known()))
-    resolved = _as_partials(horizon.resolve(node, interval, "scheduler"))
-    for name, least in _LEAST_COUNTS.items():
-        for count in resolved[name] if isinstance(resolved.get(name), list) else [resolved.get(name)]:
-            if isinstance(count, int) and count < least:
-                raise wrong(
-                    f"scheduler.{name}",
-                    got=f"{node[name]}, which is {count} {interval}s",
-                    allowed=f"a duration of at least {least} {interval}{'' if least == 1 else 's'}",
-                    do=f"scheduler.{name}={'[50%]' if isinstance(node[name], list) else '25%'}",
-                )
-    milestones = resolved.get("milestones")
-    if isinstance(milestones, list):
-        twice = len({str(written) for written in node["milestones"]}) < len(milestones)
-        if twice or milestones != sorted(milestones):  # two durations may fall together in a short run
-            raise wrong(
-                "scheduler.milestones",
-                got=f"{node['milestones']}, which is {milestones} {interval}s",
-                allowed="durations that rise, each of them once",
-                do=f"scheduler.milestones={sorted(set(milestones))}".replace(" ", ""),
-            )
+    resolved = _as_partials(durations.resolve(node, horizon, interval, "scheduler"))
     checks.check_target(resolved, "scheduler", given=("optimizer",))
     curves = _hyperparameter_curves(schedule or {}, horizon, interval)
     factory = make(resolved | {"_partial_": True}, "scheduler")
 
     def build(optimizer: torch.optim.Optimizer) -> Scheduler:
         scheduler = checks.attempt("scheduler", node["_target_"], factory, optimizer)
-        lacking = [
-            name for name in ("step", "get_last_lr", "state_dict", "load_state_dict") if not hasattr(scheduler, name)
-        ]
-        if lacking:
-            raise wrong(
-                "scheduler._target_",
-                got=f"{node['_target_']}, whose object has no {lacking[0]}()",
-                allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
-                do="derive it from torch.optim.lr_scheduler.LRScheduler",
-            )
+        _require_protocol(scheduler, node["_target_"])
         if follows_metric(scheduler):
             _check_metric(scheduler, interval, monitor, metrics)
         return _with_hyperparameters(scheduler, optimizer, curves, horizon, interval)
 
-    return SchedulerSettings(build, interval, monitor)
+    return SchedulerSettings(build, interval, monitor, resolved)
+
+
+def _require_protocol(scheduler: Any, target: str) -> None:
+    for name in ("step", "get_last_lr", "state_dict", "load_state_dict"):
+        if not hasattr(scheduler, name):
+            raise wrong(
+                "scheduler._target_",
+                got=f"{target}, whose object has no {name}()",
+                allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
+                do="derive it from torch.optim.lr_scheduler.LRScheduler",
+            )
 
 
 def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[str, Callable[[int], float]]:
@@ -101,7 +79,7 @@ def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[s
         settings = {"_target_": f"lrlab.schedules.{entry}"} if isinstance(entry, str) else entry
         if not isinstance(settings, dict) or "_target_" not in settings:
             raise wrong(key, got=repr(entry), allowed="a schedule's name, or a node with a _target_", do=example)
-        resolved = _as_partials(horizon.resolve({"total": "100%", **settings}, interval, key))
+        resolved = _as_partials(durations.resolve({"total": "100%", **settings}, horizon, interval, key))
         if isinstance(entry, str):
             _require_nothing_more(entry, key)
         checks.check_target({**resolved, "_partial_": False}, key, given=("t",))
@@ -130,7 +108,9 @@ def _as_partials(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     parts = {name: _as_partials(part) for name, part in node.items()}
-    return parts | ({"_partial_": True} if str(node.get("_target_", "")).startswith("lrlab.schedules.") else {})
+    if str(node.get("_target_", "")).startswith("lrlab.schedules."):
+        parts["_partial_"] = True
+    return parts
 
 
 def _with_hyperparameters(
@@ -139,28 +119,34 @@ def _with_hyperparameters(
     """`scheduler`, or one around it where groups have scales or delays, or momentum and weight decay schedules."""
     groups = optimizer.param_groups
     for name in curves:
-        key = f"optimizer.schedule.{name}"
-        if not (name in groups[0] or (name == "momentum" and "betas" in groups[0])):
-            got = f"a schedule, but {type(optimizer).__name__} has no {name}"
-            raise wrong(key, got=got, allowed="what the optimizer has", do=f"leave {key} out")
-        if name == "momentum" and getattr(scheduler, "cycle_momentum", False):
-            raise wrong(
-                key,
-                got="a schedule beside the scheduler's own",
-                allowed="one of them",
-                do=f"scheduler.cycle_momentum=false, or leave {key} out",
-            )
-    if not curves and not any("lr_scale" in group for group in groups):
+        _require_drivable(name, scheduler, optimizer)
+    if not curves and not any(map(hyperparameters.is_driven_apart, groups)):
         return scheduler
-    scales = [group.get("lr_scale", 1.0) for group in groups]
+    scales = [hyperparameters.scale_of(group) for group in groups]
     delays = [_delay(group, horizon, interval) for group in groups]
     build = partial(HyperparameterScheduler, scheduler, optimizer, scales=scales, delays=delays, curves=curves)
     return checks.attempt("optimizer.schedule", "it", build)
 
 
-def _delay(group: Mapping[str, Any], horizon: Horizon, interval: str) -> int:
+def _require_drivable(name: str, scheduler: Scheduler, optimizer: torch.optim.Optimizer) -> None:
+    """Raise UserError where the optimizer has no `name` to be scheduled, or the scheduler itself drives it."""
+    key, group = f"optimizer.schedule.{name}", optimizer.param_groups[0]
+    is_there = name in group or (name == "momentum" and "betas" in group)
+    if not is_there:
+        got = f"a schedule, but {type(optimizer).__name__} has no {name}"
+        raise wrong(key, got=got, allowed="what the optimizer has", do=f"leave {key} out")
+    if name == "momentum" and getattr(scheduler, "cycle_momentum", False):
+        raise wrong(
+            key,
+            got="a schedule beside the scheduler's own",
+            allowed="one of them",
+            do=f"scheduler.cycle_momentum=false, or leave {key} out",
+        )
+
+
+def _delay(group: hyperparameters.Group, horizon: Horizon, interval: str) -> int:
     """The delay of a parameter group in counts of the interval."""
-    delay = group.get("delay", 0)
+    delay = hyperparameters.delay_of(group)
     key = f"optimizer.groups.{str(group.get('name', '')).removesuffix('_no_decay')}.delay"
     return horizon.count(delay, interval, key) if isinstance(delay, str) else delay
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lrlab.data import room, store
 from lrlab.data.augmentation import Augmentation
 from lrlab.data.readers import Arriving, Kept, Loaded, Source, joined
-from lrlab.data.splits import Images, MapDataset, describe_error, image_shape
+from lrlab.data.splits import Images, MapDataset, as_raised, image_shape
 from lrlab.errors import DataError, UserError
 from lrlab.system import randomness
 
@@ -154,7 +154,7 @@ class Batches:
                 for batch in zip(self._finish(images, draws).split(sizes), labels.split(sizes), strict=True):
                     yield _aligned(batch[0]), _aligned(batch[1])
         except UserError as error:
-            raise DataError(describe_error(error)) from error
+            raise as_raised(error, DataError) from error
 
     def close(self) -> None:
         """End all processes that read; without it they would hold up the end of this one."""

@@ -151,6 +151,11 @@ def check_labels(labels: Tensor, num_classes: int, indices: Sequence[int] | None
         )
 
 
-def describe_error(error: UserError) -> str:
-    """The message of an error that a loader worker raised, without the worker's traceback around it."""
-    return str(error).rsplit("UserError: ", 1)[-1].strip()
+def as_raised(error: UserError, kind: type[UserError] = UserError) -> UserError:
+    """`error` as an error of `kind`, and as a loader's worker raised it, without the worker's traceback around it.
+
+    A loader hands on the traceback's text, which ends in the name of the error and its message; the parts are lost.
+    """
+    if error.key is not None:
+        return error.of_kind(kind)
+    return kind(str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip())

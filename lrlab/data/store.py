@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lrlab.data.room import file_on_disk, is_fixed, is_whole, size_on_disk
-from lrlab.data.splits import Images, MapDataset, as_tensor, check_labels, describe_error, other_shape
+from lrlab.data.splits import Images, MapDataset, as_raised, as_tensor, check_labels, other_shape
 from lrlab.errors import UserError, wrong
 from lrlab.system import randomness
 from lrlab.system.lock import held
@@ -147,7 +147,7 @@ class _Reading(NamedTuple):
                 done += read
                 yield done
         except UserError as error:
-            raise UserError(describe_error(error)) from error
+            raise as_raised(error) from error
         finally:
             getattr(chunks, "_shutdown_workers", lambda: None)()
 

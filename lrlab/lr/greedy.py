@@ -1,11 +1,12 @@
 """GreedyLR: a scheduler that follows a metric up and down."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 from torch.optim import Optimizer
 
 from lrlab.errors import wrong
+from lrlab.schedules.lengths import LENGTH, LENGTH_OR_ZERO, MOMENT, NUMBER, Level
 
 _STATE = ("best", "good", "bad", "waiting", "stuck", "recent", "_last_lr")
 
@@ -34,16 +35,16 @@ class GreedyLR:
         optimizer: Optimizer,
         *,
         mode: str = "min",
-        factor: float = 0.95,
-        patience: int = 10,
-        threshold: float = 1e-6,
+        factor: Level = 0.95,
+        patience: Annotated[int, MOMENT] = 10,
+        threshold: Level = 1e-6,
         threshold_mode: str = "abs",
-        cooldown: int = 0,
-        warmup: int = 0,
-        min_lr: float = 0.0,
-        max_lr: float = 1.0,
-        window: int = 1,
-        reset_after: int | None = None,
+        cooldown: Annotated[int, LENGTH_OR_ZERO] = 0,
+        warmup: Annotated[int, LENGTH_OR_ZERO] = 0,
+        min_lr: Level = 0.0,
+        max_lr: Level = 1.0,
+        window: Annotated[int, LENGTH] = 1,
+        reset_after: Annotated[int, NUMBER] | None = None,
     ):
         self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
         lowest, highest = min(self.base_lrs), max(self.base_lrs)

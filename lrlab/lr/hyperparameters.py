@@ -1,6 +1,11 @@
 """What a run changes while it trains: the LR of every parameter group, momentum and weight decay.
 
 `read` is the one way to look at them; planning, recording and auditing all go through it.
+
+What lrlab itself has to know of a parameter group is in keys of its own among those of torch's `param_groups`, for two
+reasons. A group and what is said of it stay together wherever torch sorts, copies, saves or loads groups. And a resumed
+run finds it there: checkpoints hold these keys in the optimizer's state, so they keep their names. Only the functions
+of this room read and write them.
 """
 
 import inspect
@@ -19,6 +24,38 @@ class Scheduler(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
+_SCALE, _DELAY = "lr_scale", "delay"  # what a group does with the LR that the scheduler gives it
+_UNSCALED = "unscaled_lr"  # that LR, while the optimizer has the group's own
+_OWN_WEIGHT_DECAY = "own_weight_decay"  # whether a weight decay that only this group has is worth recording
+
+Group = dict[str, Any]  # one of an optimizer's `param_groups`
+
+
+def drive_apart(group: Group, *, scale: float, delay: int | str) -> None:
+    """Let `group` have `scale` times the scheduler's LR, and none until a `delay`, a duration, is over."""
+    group[_SCALE], group[_DELAY] = scale, delay
+
+
+def is_driven_apart(group: Group) -> bool:
+    """Whether the LR of `group` is another one than the scheduler's."""
+    return _SCALE in group
+
+
+def scale_of(group: Group) -> float:
+    """How many times the scheduler's LR `group` has."""
+    return group.get(_SCALE, 1.0)
+
+
+def delay_of(group: Group) -> int | str:
+    """The duration in which the LR of `group` is 0."""
+    return group.get(_DELAY, 0)
+
+
+def give_weight_decay(group: Group, value: float, *, record: bool) -> None:
+    """Give `group` a weight decay of its own, to be recorded under its name or not at all."""
+    group["weight_decay"], group[_OWN_WEIGHT_DECAY] = value, record
+
+
 def read(optimizer: Optimizer) -> dict[str, float]:
     """The values in force: `lr`, `lr/NAME` of named and further groups, `momentum`, `weight_decay`.
 
@@ -28,7 +65,7 @@ def read(optimizer: Optimizer) -> dict[str, float]:
     """
     groups = optimizer.param_groups
     first = groups[0]
-    values = {"lr": float(first.get("unscaled_lr", first["lr"]))}
+    values = {"lr": float(first.get(_UNSCALED, first["lr"]))}
     for index, group in enumerate(groups):
         if index or "name" in group:
             values[f"lr/{group.get('name', index)}"] = float(group["lr"])
@@ -37,9 +74,9 @@ def read(optimizer: Optimizer) -> dict[str, float]:
     elif "betas" in first:
         values["momentum"] = float(first["betas"][0])
     for group in groups:
-        if "own_weight_decay" not in group and "weight_decay" in group:
+        if _OWN_WEIGHT_DECAY not in group and "weight_decay" in group:
             values.setdefault("weight_decay", float(group["weight_decay"]))
-        elif group.get("own_weight_decay"):
+        elif group.get(_OWN_WEIGHT_DECAY):
             values[f"weight_decay/{group['name']}"] = float(group["weight_decay"])
     return values
 
@@ -87,7 +124,7 @@ class HyperparameterScheduler:
     def _apply(self) -> None:
         unscaled = self.scheduler.get_last_lr()
         for group, lr, given in zip(self.optimizer.param_groups, self.get_last_lr(), unscaled, strict=True):
-            group["lr"], group["unscaled_lr"] = lr, float(given)
+            group["lr"], group[_UNSCALED] = lr, float(given)
         for name, curve in self.curves.items():
             factor = curve(self.count)
             for group, bases in zip(self.optimizer.param_groups, self._bases, strict=True):

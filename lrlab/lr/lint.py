@@ -5,21 +5,18 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from lrlab.lr.declared import declared_in
 from lrlab.lr.plan import Plan
+from lrlab.schedules.lengths import NEVER_COMES, NEVER_ENDS, counts
 
-# Lengths of a way to somewhere: longer than the run, and the end is never reached.
-_WAYS = {"T_max", "T_0", "total_iters", "total_steps", "total", "period"}
-# Moments: past the end of the run, and nothing happens.
-_MOMENTS = {"milestones", "step_size", "patience", "ends"}
 _ANNEAL_BY_THEMSELVES = re.compile(r"ScheduleFree|Prodigy|DAdapt|L?DoW?G$|Adafactor", re.IGNORECASE)
 
 
 def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, Any]) -> list[str]:
-    """What is probably a mistake in a plan and in the resolved config nodes that it came from."""
-    resolved = plan.horizon.resolve(dict(scheduler), plan.interval, "scheduler")
-    found = list(_lengths(resolved, plan.horizon.total(plan.interval), plan.interval, "scheduler"))
+    """What is probably a mistake in a plan and in the nodes that it came from; the durations in them are counts."""
+    found = list(_lengths(scheduler, plan.horizon.total(plan.interval), plan.interval, "scheduler"))
     if plan.lrs is not None:
-        found += _shape(plan.lrs, plan, resolved)
+        found += _shape(plan.lrs, plan, scheduler)
     for name, values in plan.curves.items():
         if name.startswith("lr/") and max(values) == 0 < max(plan.lrs or (0,)):
             group = name.removeprefix("lr/").removesuffix("_no_decay")
@@ -37,7 +34,7 @@ def _lengths(node: Any, total: float, interval: str, key: str) -> Iterator[str]:
     """Lengths and moments that the `total` of a node is too short for; parts have the horizon that is left to them."""
     if not isinstance(node, dict):
         return
-    run = f"its {total:g} {interval}s"
+    declared = declared_in(node)
     for name, value in node.items():
         path = f"{key}.{name}"
         if name in ("schedules", "schedulers"):
@@ -45,17 +42,22 @@ def _lengths(node: Any, total: float, interval: str, key: str) -> Iterator[str]:
         elif isinstance(value, dict):
             shorter = node.get("steps", 0) if name == "then" else 0
             yield from _lengths(value, total - shorter if _is_count(shorter) else total, interval, path)
-        elif name == "knots":
-            last = max((knot[0] for knot in value if isinstance(knot, list)), default=0)
-            if last > total:
-                yield f"{path}: {last} {interval}s are longer than {run}, so the last knot is never reached; 100%"
-        elif name in _WAYS and _is_count(value) and value > total and "low" not in node:
-            yield f"{path}: {value} {interval}s are longer than {run}, so the floor is never reached; {path}=100%"
-        elif name in _MOMENTS:
-            late = [moment for moment in (value if isinstance(value, list) else [value]) if _is_count(moment)]
-            late = [moment for moment in late if moment >= total]
-            if late:
-                yield f"{path}: {', '.join(map(str, late))} never fires in {run}; an earlier one, or a longer run"
+        elif name in declared:
+            yield from _too_long(value, declared[name], total, interval, path)
+
+
+def _too_long(value: Any, annotation: Any, total: float, interval: str, key: str) -> Iterator[str]:
+    """What of one parameter's lengths the `total` is too short for."""
+    run = f"its {total:g} {interval}s"
+    lengths = list(counts(value, annotation))
+    ways = [(count, mark.end) for count, mark in lengths if mark.beyond == NEVER_ENDS and count > total]
+    if ways:
+        longest, end = max(ways)
+        cure = "100%" if isinstance(value, list) else f"{key}=100%"
+        yield f"{key}: {longest} {interval}s are longer than {run}, so {end} is never reached; {cure}"
+    late = [str(count) for count, mark in lengths if mark.beyond == NEVER_COMES and count >= total]
+    if late:
+        yield f"{key}: {', '.join(late)} never fires in {run}; an earlier one, or a longer run"
 
 
 def _parts(node: Mapping[str, Any], parts: Any, total: float, interval: str, key: str) -> Iterator[str]:
@@ -77,7 +79,9 @@ def _shape(lrs: tuple[float, ...], plan: Plan, resolved: Mapping[str, Any]) -> I
         yield "scheduler: the LR is 0 throughout; choose another end value or factor"
         return
     if lrs[0] == 0:
-        cure = "scheduler.lr_lambda.start=null" if "'start': 0" in str(resolved) else "start the warm-up above 0"
+        schedule = resolved.get("lr_lambda")
+        asked_for = isinstance(schedule, dict) and schedule.get("start") == 0
+        cure = "scheduler.lr_lambda.start=null" if asked_for else "start the warm-up above 0"
         yield f"scheduler: the LR of the first {interval} is 0, which trains nothing; {cure}"
     if _is_number(resolved.get("eta_min")) and resolved["eta_min"] > lrs[0]:
         yield (

@@ -98,9 +98,11 @@ def simulate(
     optimizer = make_optimizer()
     scheduler = make_scheduler(optimizer)
     step, names = scheduler.step, list(read(optimizer))
-    if follows_metric(scheduler):
-        step = getattr(scheduler, "advance", lambda: None)
-        names = [name for name in names if not name.startswith("lr")] if hasattr(scheduler, "advance") else []
+    if follows_metric(
+        scheduler
+    ):  # what is scheduled beside such an LR is known, and only HyperparameterScheduler has it
+        step = getattr(scheduler, "advance", None)
+        names = [name for name in names if not name.startswith("lr")] if step else []
     optimizer.step()  # torch warns where a scheduler steps before its optimizer
     curves: dict[str, list[float]] = {name: [] for name in names}
     for count in range(horizon.total(interval) if names else 0):
@@ -110,9 +112,9 @@ def simulate(
             curves[name].append(values[name])
         try:
             step()
+        except UserError as error:
+            raise error.under("scheduler") from error
         except Exception as error:
-            if "; allowed: " in str(error):  # our own schedules say it in three parts
-                raise UserError(f"scheduler: {error}") from error
             raise wrong(
                 "scheduler",
                 got=f"{type(scheduler).__name__} fails after {interval} {count} ({type(error).__name__}: {error})",
@@ -126,10 +128,10 @@ def _require_usable(values: Mapping[str, float], count: int, interval: str) -> N
     for name, value in values.items():
         if not 0 <= value < (1 if name == "momentum" else math.inf):
             what = name.replace("lr", "LR", 1).replace("weight_decay", "weight decay")
+            when = f"in epoch {count + 1}" if interval == "epoch" else f"at update {count}"
             raise wrong(
                 "scheduler",
-                got=f"a planned {what} of {value:g} {'in epoch' if interval == 'epoch' else 'at update'} "
-                f"{count + (interval == 'epoch')}",
+                got=f"a planned {what} of {value:g} {when}",
                 allowed="0 to 1, 1 excluded" if name == "momentum" else "finite and not negative",
                 do="change the scheduler's settings (gamma, factor, end value, ...)",
             )
@@ -153,4 +155,6 @@ def side_by_side(old: Plan, new: Plan, joint: int, rows: int = 12) -> list[str]:
 
 
 def _shown(lr: float | None, planned: bool) -> str:
-    return f"{lr:.6g}" if lr is not None else ("by metric" if planned else "-")
+    if lr is not None:
+        return f"{lr:.6g}"
+    return "by metric" if planned else "-"

@@ -5,22 +5,31 @@ Neither is safe to nest (pytorch#196243), and a chain of torch's recursive sched
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
+from lrlab.errors import WrongArgument, wrong
+from lrlab.schedules.lengths import MOMENT
+
 Factories = Mapping[str, Callable[[Optimizer], LRScheduler]] | Sequence[Callable[[Optimizer], LRScheduler]]
 
 
-def sequential(optimizer: Optimizer, schedulers: Factories, milestones: Sequence[int]) -> SequentialLR:
+def sequential(
+    optimizer: Optimizer, schedulers: Factories, milestones: Sequence[Annotated[int, MOMENT]]
+) -> SequentialLR:
     """One scheduler after the other: the next one begins at each of `milestones`, counts of `step()`.
 
     Raises ValueError where the milestones do not rise, or are not one less than the schedulers.
     """
     if list(milestones) != sorted(set(milestones)) or len(milestones) != len(schedulers) - 1:
-        raise ValueError(
-            f"milestones: got {list(milestones)} for {len(schedulers)} schedulers; "
-            f"allowed: {len(schedulers) - 1} that rise; do: milestones=[10%]"
+        raise wrong(
+            "milestones",
+            got=f"{list(milestones)} for {len(schedulers)} schedulers",
+            allowed=f"{len(schedulers) - 1} that rise",
+            do="milestones=[10%]",
+            kind=WrongArgument,
         )
     return SequentialLR(optimizer, _built(optimizer, schedulers), list(milestones))
 

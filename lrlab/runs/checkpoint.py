@@ -95,7 +95,7 @@ def latest(target: str, warn: Callable[[str], None]) -> tuple[Path, dict[str, An
         if not Path(target).expanduser().is_dir() or path == earlier or not earlier.is_file():
             raise
         contents = load(earlier)
-        warn(f"{str(error).partition('; ')[0]}; {earlier.name}, the one before it, is used instead")
+        warn(f"{error.complaint}; {earlier.name}, the one before it, is used instead")
         return earlier, contents
 
 
@@ -116,13 +116,13 @@ def load(path: Path) -> dict[str, Any]:
     if contents is not None and written != FORMAT and not has_seal:
         raise _foreign(path, written)
     if contents is None or not is_whole:
-        message = wrong(
+        raise wrong(
             "resume",
             got=f"{path}, which cannot be read ({reason}: damaged, cut short, or not a checkpoint)",
             allowed="a whole checkpoint that lrlab wrote",
             do=f"try another one, such as {path.with_name('best.pt' if path.name == 'last.pt' else 'last.pt')}",
+            kind=Damaged,
         )
-        raise Damaged(str(message))
     if written != FORMAT:
         raise _foreign(path, written)
     return {**contents, "config": in_todays_words(contents.get("config"))}

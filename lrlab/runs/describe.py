@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lrlab.config import durations
 from lrlab.config.identity import MACHINE, flatten
 from lrlab.data.batches import Batching
 from lrlab.data.room import Choice, in_words
@@ -72,7 +73,7 @@ def _way(trainer: Mapping[str, Any]) -> str:
 def _durations(config: Mapping[str, Any], plan: Plan) -> str:
     """The durations of the scheduler as they were rounded to its interval."""
     written = flatten(config["scheduler"])
-    counted = flatten(plan.horizon.resolve(config["scheduler"], plan.interval, "scheduler"))
+    counted = flatten(durations.resolve(config["scheduler"], plan.horizon, plan.interval, "scheduler"))
     changed = [name for name in written if written[name] != counted[name]]
     return "".join(f"; {name} {written[name]} = {counted[name]} {plan.interval}s" for name in changed)
 

@@ -290,7 +290,7 @@ class Run:
         if not last.exists():
             return error
         where = f"{shlex.quote(str(last))} (update {self.prepared.rhythm.last})"
-        return type(error)(f"{error}; last good checkpoint: {where}")
+        return error.adding(f"last good checkpoint: {where}")
 
     def write_summary(self, status: str, **facts: Any) -> None:
         """Write summary.json."""

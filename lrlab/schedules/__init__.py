@@ -13,7 +13,8 @@ horizon that is left, so that composition is function composition.
     combine     schedules made of schedules: warmup, cooldown, sequence, product, ...
 
 Lengths (`total`, `steps`, `period`, `milestones`, ...) are counts of the interval; `floor` and all other levels are
-fractions of the base LR. Any other function of this form works as well, in Python and in YAML.
+fractions of the base LR. The annotation of a parameter says which it is (`lrlab.schedules.lengths`). Any other function
+of this form works as well, in Python and in YAML.
 """
 
 from lrlab.schedules.combine import (

@@ -6,9 +6,11 @@ Each hands its parts a clock that starts at 0 and the horizon that they have, so
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
 
 from lrlab.schedules.cycles import cycle
-from lrlab.schedules.law import Schedule, held, wrong
+from lrlab.schedules.law import Schedule, held, wrong_argument
+from lrlab.schedules.lengths import NUMBER, LengthOrZero, Level, Moment, Number, Way
 from lrlab.schedules.stable import fall
 
 RAMPS = {
@@ -23,7 +25,7 @@ Parts = Mapping[str, Schedule] | Sequence[Schedule]
 
 
 def warmup(
-    t: float, *, steps: float, total: float, then: Schedule, shape: str = "linear", start: float | None = None
+    t: float, *, steps: LengthOrZero, total: Way, then: Schedule, shape: str = "linear", start: Level | None = None
 ) -> float:
     """A ramp over the first `steps`, then the schedule `then` over what is left.
 
@@ -50,13 +52,13 @@ def warmup(
     [0.0, 0.25, 1.0]
     """
     if not 0 <= steps < total:
-        raise ValueError(
-            f"warm-up steps: got {steps} of {total}; allowed: 0 to {total - 1}; do: lower it or train longer"
-        )
+        got = f"{steps} of {total}"
+        raise wrong_argument("warm-up steps", got=got, allowed=f"0 to {total - 1}", do="lower it or train longer")
     if shape not in RAMPS and shape != "constant":
-        raise wrong("shape", got=shape, allowed=", ".join([*RAMPS, "constant"]), do="shape=linear")
-    if shape == "constant" if start is None else not 0 <= start <= 1:
-        raise wrong("start", got=start, allowed="0 to 1, for shape constant never null", do="start=0.1")
+        raise wrong_argument("shape", got=shape, allowed=", ".join([*RAMPS, "constant"]), do="shape=linear")
+    start_is_right = shape != "constant" if start is None else 0 <= start <= 1
+    if not start_is_right:
+        raise wrong_argument("start", got=start, allowed="0 to 1, for shape constant never null", do="start=0.1")
     if t >= steps:
         return then(t - steps, total=total - steps)
     if start is None:
@@ -68,7 +70,7 @@ def warmup(
     return ramp * then(0, total=total - steps)
 
 
-def untuned_warmup(t: float, *, total: float, beta2: float, then: Schedule, shape: str = "exponential") -> float:
+def untuned_warmup(t: float, *, total: Way, beta2: Level, then: Schedule, shape: str = "exponential") -> float:
     """`then`, dampened at first by as much as Adam's `beta2` asks for: a warm-up with nothing to tune.
 
     f(t) = w(t) then(t),  w(t) = min(1, (1 - beta2) (t + 1) / 2) (linear) | 1 - e^(-(1 - beta2) (t + 1)) (exponential)
@@ -85,9 +87,9 @@ def untuned_warmup(t: float, *, total: float, beta2: float, then: Schedule, shap
     [0.05, 0.5, 1.0]
     """
     if not 0 <= beta2 < 1:
-        raise wrong("beta2", got=beta2, allowed="0 to 1, 1 excluded", do="beta2=0.999")
+        raise wrong_argument("beta2", got=beta2, allowed="0 to 1, 1 excluded", do="beta2=0.999")
     if shape not in UNTUNED:
-        raise wrong("shape", got=shape, allowed=", ".join(UNTUNED), do="shape=exponential")
+        raise wrong_argument("shape", got=shape, allowed=", ".join(UNTUNED), do="shape=exponential")
     dampened = (1 - beta2) * (held(t, total) + 1)
     weight = min(1.0, dampened / 2) if shape == "linear" else -math.expm1(-dampened)
     return weight * then(t, total=total)
@@ -96,13 +98,13 @@ def untuned_warmup(t: float, *, total: float, beta2: float, then: Schedule, shap
 def cooldown(
     t: float,
     *,
-    total: float,
-    steps: float,
+    total: Way,
+    steps: LengthOrZero,
     of: Schedule,
     shape: str = "linear",
-    floor: float = 0.0,
-    exponent: float | None = None,
-    rate: float | None = None,
+    floor: Level = 0.0,
+    exponent: Number | None = None,
+    rate: Level | None = None,
     freeze: bool = True,
 ) -> float:
     """The schedule `of`, over the whole horizon, and over the last `steps` a decay of the given `shape` from it.
@@ -122,7 +124,7 @@ def cooldown(
     [1.0, 0.5, 0.3162, 0.1581, 0.0]
     """
     if not 0 <= steps <= total:
-        raise wrong("cooldown steps", got=f"{steps} of {total}", allowed=f"0 to {total}", do="steps=20%")
+        raise wrong_argument("cooldown steps", got=f"{steps} of {total}", allowed=f"0 to {total}", do="steps=20%")
     t, joint = held(t, total), total - steps
     if t < joint or steps == 0:
         return of(t, total=total)
@@ -130,7 +132,7 @@ def cooldown(
     return of(joint if freeze else t, total=total) * left
 
 
-def sequence(t: float, *, total: float, schedules: Parts, milestones: Sequence[float]) -> float:
+def sequence(t: float, *, total: Way, schedules: Parts, milestones: Sequence[Moment]) -> float:
     """One schedule after the other, each with its own clock and horizon; `milestones` say when the next one starts.
 
     f(t) = f_i(t - m_i, total=m_(i+1) - m_i)  for m_i <= t < m_(i+1),  m_0 = 0, the last ends at total
@@ -147,19 +149,21 @@ def sequence(t: float, *, total: float, schedules: Parts, milestones: Sequence[f
     parts = _parts(schedules)
     edges = [0, *milestones, total]
     if len(parts) != len(edges) - 1:
-        raise wrong(
+        raise wrong_argument(
             "milestones",
             got=f"{len(milestones)} for {len(parts)} schedules",
             allowed=str(len(parts) - 1),
             do="add or remove one",
         )
     if any(start >= end for start, end in itertools.pairwise(edges)):
-        raise wrong("milestones", got=list(milestones), allowed=f"rising, 1 to {total - 1}", do="milestones=[50%]")
+        raise wrong_argument(
+            "milestones", got=list(milestones), allowed=f"rising, 1 to {total - 1}", do="milestones=[50%]"
+        )
     index = sum(milestone <= t for milestone in milestones)
     return parts[index](t - edges[index], total=edges[index + 1] - edges[index])
 
 
-def product(t: float, *, total: float, schedules: Parts) -> float:
+def product(t: float, *, total: Way, schedules: Parts) -> float:
     """The product of schedules that run at the same time. (torch's ChainedScheduler is not always one.)
 
     f(t) = f_1(t) f_2(t) ...
@@ -171,7 +175,7 @@ def product(t: float, *, total: float, schedules: Parts) -> float:
     return math.prod(part(t, total=total) for part in _parts(schedules))
 
 
-def scale(t: float, *, total: float, of: Schedule, factor: float = 1.0, offset: float = 0.0) -> float:
+def scale(t: float, *, total: Way, of: Schedule, factor: Level = 1.0, offset: Level = 0.0) -> float:
     """A schedule stretched and moved.
 
     f(t) = offset + factor of(t)
@@ -182,11 +186,11 @@ def scale(t: float, *, total: float, of: Schedule, factor: float = 1.0, offset: 
     """
     for name, value in (("factor", factor), ("offset", offset)):
         if not 0 <= value < math.inf:
-            raise wrong(name, got=value, allowed="a number from 0", do=f"{name}=0.5")
+            raise wrong_argument(name, got=value, allowed="a number from 0", do=f"{name}=0.5")
     return offset + factor * of(t, total=total)
 
 
-def floor(t: float, *, total: float, of: Schedule, value: float) -> float:
+def floor(t: float, *, total: Way, of: Schedule, value: Level) -> float:
     """A schedule that is never below `value`, a fraction of the base LR.
 
     >>> from lrlab.schedules import linear
@@ -196,7 +200,7 @@ def floor(t: float, *, total: float, of: Schedule, value: float) -> float:
     return max(_level(value), of(t, total=total))
 
 
-def ceiling(t: float, *, total: float, of: Schedule, value: float) -> float:
+def ceiling(t: float, *, total: Way, of: Schedule, value: Level) -> float:
     """A schedule that is never above `value`, a fraction of the base LR.
 
     >>> from lrlab.schedules import linear
@@ -208,19 +212,19 @@ def ceiling(t: float, *, total: float, of: Schedule, value: float) -> float:
 
 def _level(value: float) -> float:
     if not 0 <= value < math.inf:
-        raise wrong("value", got=value, allowed="a number from 0", do="value=0.1")
+        raise wrong_argument("value", got=value, allowed="a number from 0", do="value=0.1")
     return value
 
 
 def restart(
     t: float,
     *,
-    total: float,
+    total: Way,
     of: Schedule,
-    period: float | None = None,
-    cycles: float | None = None,
-    growth: float = 1.0,
-    peak_decay: float = 1.0,
+    period: Way | None = None,
+    cycles: Number | None = None,
+    growth: Number = 1.0,
+    peak_decay: Level = 1.0,
 ) -> float:
     """Any schedule, again and again: cycle i takes period growth^i and is multiplied by peak_decay^i.
 
@@ -231,12 +235,12 @@ def restart(
     [1.0, 0.5, 0.5, 0.375, 0.25, 0.125, 0.0]
     """
     if not 0 < peak_decay <= 1:
-        raise wrong("peak_decay", got=peak_decay, allowed="above 0, at most 1", do="peak_decay=0.5")
+        raise wrong_argument("peak_decay", got=peak_decay, allowed="above 0, at most 1", do="peak_decay=0.5")
     index, since, length = cycle(t, total, period, cycles, growth)
     return peak_decay**index * of(since, total=length)
 
 
-def noise(t: float, *, total: float, of: Schedule, amount: float, seed: int = 0) -> float:
+def noise(t: float, *, total: Way, of: Schedule, amount: Level, seed: Annotated[int, NUMBER] = 0) -> float:
     """A schedule times a random number of its own for each t, evenly spread over 1 - amount .. 1 + amount.
 
     The number is a function of (seed, t), so that any t can be asked for, in any order. `amount` is in [0, 1].
@@ -247,7 +251,7 @@ def noise(t: float, *, total: float, of: Schedule, amount: float, seed: int = 0)
     (True, 3)
     """
     if not 0 <= amount <= 1:
-        raise wrong("amount", got=amount, allowed="0 to 1", do="amount=0.1")
+        raise wrong_argument("amount", got=amount, allowed="0 to 1", do="amount=0.1")
     return (1 + amount * (2 * _uniform(seed, held(t, total)) - 1)) * of(t, total=total)
 
 
@@ -268,7 +272,7 @@ def _parts(schedules: Parts) -> Sequence[Schedule]:
     parts: Iterable[Schedule] = schedules.values() if isinstance(schedules, Mapping) else schedules
     parts = list(parts)
     if not parts or not all(map(callable, parts)):
-        raise wrong(
+        raise wrong_argument(
             "schedules", got=schedules, allowed="schedules, at least one", do="name their _target_ and _partial_"
         )
     return parts

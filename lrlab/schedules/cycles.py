@@ -1,8 +1,10 @@
 """Schedules that go up and down."""
 
 import math
+from typing import Annotated
 
-from lrlab.schedules.law import between, held, require_length, require_positive, wrong
+from lrlab.schedules.law import between, held, require_length, require_positive, wrong_argument
+from lrlab.schedules.lengths import LENGTH, Length, Level, Number, Way
 
 MODES = ("triangular", "triangular2", "exp_range")
 ANNEALS = ("cosine", "linear")
@@ -11,12 +13,12 @@ ANNEALS = ("cosine", "linear")
 def triangular(
     t: float,
     *,
-    total: float,
-    up: float,
-    down: float | None = None,
-    floor: float = 0.1,
+    total: Way,
+    up: Length,
+    down: Length | None = None,
+    floor: Level = 0.1,
     mode: str = "triangular",
-    gamma: float = 1.0,
+    gamma: Level = 1.0,
 ) -> float:
     """Triangles from `floor` to 1: up for `up`, down for `down` (null: as long), again and again.
 
@@ -36,9 +38,9 @@ def triangular(
     require_positive("up", up, 10)
     require_positive("down", down, 10)
     if mode not in MODES:
-        raise wrong("mode", got=mode, allowed=", ".join(MODES), do="mode=triangular")
+        raise wrong_argument("mode", got=mode, allowed=", ".join(MODES), do="mode=triangular")
     if not 0 < gamma <= 1:
-        raise wrong("gamma", got=gamma, allowed="above 0, at most 1", do="gamma=0.999")
+        raise wrong_argument("gamma", got=gamma, allowed="above 0, at most 1", do="gamma=0.999")
     t = held(t, total)
     cycle, place = divmod(t, up + down)
     height = place / up if place <= up else (up + down - place) / down
@@ -46,7 +48,7 @@ def triangular(
     return between(floor, height * shrink)
 
 
-def slanted_triangular(t: float, *, total: float, up: float, ratio: float = 32.0) -> float:
+def slanted_triangular(t: float, *, total: Way, up: Length, ratio: Number = 32.0) -> float:
     """A short way up from 1 / ratio to 1, then a long way down to 1 / ratio again.
 
     f(t) = (1 + x (ratio - 1)) / ratio,  x = t / up for t < up, then (total - t) / (total - up)
@@ -60,7 +62,7 @@ def slanted_triangular(t: float, *, total: float, up: float, ratio: float = 32.0
     """
     require_length("up", up, total - 1)
     if not 1 <= ratio < math.inf:
-        raise wrong("ratio", got=ratio, allowed="a number from 1", do="ratio=32")
+        raise wrong_argument("ratio", got=ratio, allowed="a number from 1", do="ratio=32")
     t = held(t, total)
     height = t / up if t < up else (total - t) / (total - up)
     return (1 + height * (ratio - 1)) / ratio
@@ -69,12 +71,12 @@ def slanted_triangular(t: float, *, total: float, up: float, ratio: float = 32.0
 def warm_restarts(
     t: float,
     *,
-    total: float,
-    period: float | None = None,
-    cycles: float | None = None,
-    growth: float = 1.0,
-    peak_decay: float = 1.0,
-    floor: float = 0.0,
+    total: Way,
+    period: Way | None = None,
+    cycles: Number | None = None,
+    growth: Number = 1.0,
+    peak_decay: Level = 1.0,
+    floor: Level = 0.0,
 ) -> float:
     """Half cosines to `floor`, each restarted at a peak: `period` long, or `cycles` equal ones in the whole run.
 
@@ -105,17 +107,17 @@ def cycle(
     """
     t = held(t, total)
     if (period is None) == (cycles is None):
-        raise wrong(
+        raise wrong_argument(
             "period", got=f"{period} and cycles {cycles}", allowed="one of them, the other null", do="period=25%"
         )
     if cycles is not None and not 0 < cycles <= total:
-        raise wrong("cycles", got=cycles, allowed=f"above 0, at most {total:g}", do="cycles=4")
+        raise wrong_argument("cycles", got=cycles, allowed=f"above 0, at most {total:g}", do="cycles=4")
     if not 1 <= growth < math.inf:
-        raise wrong("growth", got=growth, allowed="a number from 1", do="growth=2.0")
+        raise wrong_argument("growth", got=growth, allowed="a number from 1", do="growth=2.0")
     length = total / cycles if cycles is not None else period
     assert length is not None
     if not 1 <= length < math.inf:
-        raise wrong("period", got=length, allowed="at least 1", do="period=25%")
+        raise wrong_argument("period", got=length, allowed="at least 1", do="period=25%")
 
     def start(index: int) -> float:
         if growth != 1:
@@ -136,17 +138,17 @@ def cycle(
 
 def _peak(index: int, peak_decay: float) -> float:
     if not 0 < peak_decay <= 1:
-        raise wrong("peak_decay", got=peak_decay, allowed="above 0, at most 1", do="peak_decay=0.5")
+        raise wrong_argument("peak_decay", got=peak_decay, allowed="above 0, at most 1", do="peak_decay=0.5")
     return peak_decay**index
 
 
 def one_cycle(
     t: float,
     *,
-    total: float,
-    up: float,
-    div_factor: float = 25.0,
-    final_div_factor: float = 10000.0,
+    total: Way,
+    up: Length,
+    div_factor: Number = 25.0,
+    final_div_factor: Number = 10000.0,
     anneal: str = "cosine",
     three_phase: bool = False,
 ) -> float:
@@ -166,11 +168,13 @@ def one_cycle(
     require_length("up", up, (total - 1) / 2 if three_phase else total - 1)
     for name, value, example in (("div_factor", div_factor, 25), ("final_div_factor", final_div_factor, 10000)):
         if not 1 <= value < math.inf:
-            raise wrong(name, got=value, allowed="a number from 1", do=f"{name}={example}")
+            raise wrong_argument(name, got=value, allowed="a number from 1", do=f"{name}={example}")
     if anneal not in ANNEALS:
-        raise wrong("anneal", got=anneal, allowed=", ".join(ANNEALS), do="anneal=cosine")
+        raise wrong_argument("anneal", got=anneal, allowed=", ".join(ANNEALS), do="anneal=cosine")
     first, last = 1 / div_factor, 1 / div_factor / final_div_factor
-    points = [(0.0, first), (up, 1.0), *([(2 * up, first)] if three_phase else []), (total, last)]
+    points = [(0.0, first), (up, 1.0), (total, last)]
+    if three_phase:
+        points.insert(2, (2 * up, first))
     t = held(t, total)
     phase = next(i for i in range(1, len(points)) if t <= points[i][0])
     (start, level), (end, target) = points[phase - 1], points[phase]
@@ -180,7 +184,9 @@ def one_cycle(
     return level + (target - level) * share
 
 
-def fractal_chebyshev(t: float, *, total: float, period: int, low: float = 1.0, high: float = 10.0) -> float:
+def fractal_chebyshev(
+    t: float, *, total: Way, period: Annotated[int, LENGTH], low: Number = 1.0, high: Number = 10.0
+) -> float:
     """The steps of Chebyshev iteration, in an order that keeps them stable: large steps among many small ones.
 
     f(t) = 1 / (c - r cos((s(t) + 1/2) pi / period)),  c = (high + low) / 2,  r = (high - low) / 2
@@ -194,9 +200,11 @@ def fractal_chebyshev(t: float, *, total: float, period: int, low: float = 1.0, 
     [0.745, 0.104, 0.265, 0.138]
     """
     if period < 1 or period != int(period) or int(period) & (int(period) - 1):
-        raise wrong("period", got=period, allowed="a power of 2", do="period=16")
+        raise wrong_argument("period", got=period, allowed="a power of 2", do="period=16")
     if not 0 < low <= high < math.inf:
-        raise wrong("low", got=f"{low} with high={high}", allowed="above 0, at most high", do="low=1.0 high=10.0")
+        raise wrong_argument(
+            "low", got=f"{low} with high={high}", allowed="above 0, at most high", do="low=1.0 high=10.0"
+        )
     place = _fractal(int(held(t, total)) % int(period), int(period))
     return 2 / (high + low - (high - low) * math.cos((place + 0.5) * math.pi / period))
 

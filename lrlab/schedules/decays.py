@@ -2,10 +2,11 @@
 
 import math
 
-from lrlab.schedules.law import between, held, progress, require_length, require_positive, wrong
+from lrlab.schedules.law import between, held, progress, require_length, require_positive, wrong_argument
+from lrlab.schedules.lengths import Length, Level, Number, Place, Way
 
 
-def constant(t: float, *, total: float, value: float = 1.0) -> float:  # noqa: ARG001  # the form of all schedules
+def constant(t: float, *, total: Way, value: Level = 1.0) -> float:  # noqa: ARG001  # the form of all schedules
     """`value` throughout: the baseline, and the plateau of others.
 
     `value` is a fraction of the base LR, at least 0.
@@ -14,11 +15,11 @@ def constant(t: float, *, total: float, value: float = 1.0) -> float:  # noqa: A
     1.0
     """
     if not 0 <= value < math.inf:
-        raise wrong("value", got=value, allowed="a number from 0", do="value=1.0")
+        raise wrong_argument("value", got=value, allowed="a number from 0", do="value=1.0")
     return value
 
 
-def linear(t: float, *, total: float, floor: float = 0.0) -> float:
+def linear(t: float, *, total: Way, floor: Level = 0.0) -> float:
     """A straight line from 1 to `floor`.
 
     f(t) = floor + (1 - floor) (1 - t / total)
@@ -31,7 +32,7 @@ def linear(t: float, *, total: float, floor: float = 0.0) -> float:
     return between(floor, 1 - progress(t, total))
 
 
-def polynomial(t: float, *, total: float, power: float = 2.0, floor: float = 0.0) -> float:
+def polynomial(t: float, *, total: Way, power: Number = 2.0, floor: Level = 0.0) -> float:
     """A power of what is left of the run, from 1 to `floor`: `power` 1 is linear, 2 square, 0.5 square root.
 
     f(t) = floor + (1 - floor) (1 - t / total)^power
@@ -45,7 +46,7 @@ def polynomial(t: float, *, total: float, power: float = 2.0, floor: float = 0.0
     return between(floor, (1 - progress(t, total)) ** power)
 
 
-def polynomial_cycles(t: float, *, total: float, period: float, power: float = 1.0, floor: float = 0.0) -> float:
+def polynomial_cycles(t: float, *, total: Way, period: Way, power: Number = 1.0, floor: Level = 0.0) -> float:
     """A polynomial over `period` that jumps up, at each multiple of it, onto the polynomial over one period more.
 
     f(t) = floor + (1 - floor) (1 - t / (n period))^power,  n = max(1, ceil(t / period))
@@ -65,11 +66,11 @@ def polynomial_cycles(t: float, *, total: float, period: float, power: float = 1
 def exponential(
     t: float,
     *,
-    total: float,
-    rate: float = 0.01,
-    steps: float | None = None,
+    total: Way,
+    rate: Level = 0.01,
+    steps: Length | None = None,
     staircase: bool = False,
-    floor: float = 0.0,
+    floor: Level = 0.0,
 ) -> float:
     """Multiplied by `rate` every `steps`, smoothly or, as a `staircase`, at once; never below `floor`.
 
@@ -85,14 +86,14 @@ def exponential(
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
     if not 0 < rate <= 1:
-        raise wrong("rate", got=rate, allowed="above 0, at most 1", do="rate=0.01")
+        raise wrong_argument("rate", got=rate, allowed="above 0, at most 1", do="rate=0.01")
     length = total if steps is None else steps
     require_positive("steps", length, 10)
     passed = held(t, total) / length
     return max(between(floor, 0.0), rate ** (math.floor(passed) if staircase else passed))
 
 
-def cosine(t: float, *, total: float, floor: float = 0.0, exponent: float = 1.0, k_decay: float = 1.0) -> float:
+def cosine(t: float, *, total: Way, floor: Level = 0.0, exponent: Number = 1.0, k_decay: Number = 1.0) -> float:
     """Half a cosine, from 1 at t = 0 down to `floor` at t = total, and flat from there on.
 
     f(t) = floor + (1 - floor) ((1 + cos(pi (t / total)^k_decay)) / 2)^exponent
@@ -114,7 +115,7 @@ def cosine(t: float, *, total: float, floor: float = 0.0, exponent: float = 1.0,
     return between(floor, ((1 + math.cos(math.pi * progress(t, total) ** k_decay)) / 2) ** exponent)
 
 
-def tanh(t: float, *, total: float, lower: float = -7.0, upper: float = 3.0, floor: float = 0.0) -> float:
+def tanh(t: float, *, total: Way, lower: Number = -7.0, upper: Number = 3.0, floor: Level = 0.0) -> float:
     """Flat, then down along a hyperbolic tangent, then flat.
 
     f(t) = floor + (1 - floor) (1 - tanh(lower + (upper - lower) t / total)) / 2  for t < total, then floor
@@ -128,12 +129,14 @@ def tanh(t: float, *, total: float, lower: float = -7.0, upper: float = 3.0, flo
     [1.0, 0.982, 0.5, 0.003, 0.0]
     """
     if not lower < upper:
-        raise wrong("upper", got=f"{upper} with lower={lower}", allowed=f"more than {lower}", do="lower=-7.0 upper=3.0")
+        raise wrong_argument(
+            "upper", got=f"{upper} with lower={lower}", allowed=f"more than {lower}", do="lower=-7.0 upper=3.0"
+        )
     done = progress(t, total)
     return between(floor, 0.0 if done == 1 else (1 - math.tanh(lower + (upper - lower) * done)) / 2)
 
 
-def sigmoid(t: float, *, total: float, center: float, width: float, floor: float = 0.0) -> float:
+def sigmoid(t: float, *, total: Way, center: Place, width: Length, floor: Level = 0.0) -> float:
     """Down along a logistic curve around `center`, where it has half its way behind it.
 
     f(t) = floor + (1 - floor) / (1 + e^((t - center) / width))
@@ -149,7 +152,7 @@ def sigmoid(t: float, *, total: float, center: float, width: float, floor: float
     return between(floor, 1 / (1 + math.exp(exponent)) if exponent < 700 else 0.0)
 
 
-def rex(t: float, *, total: float, floor: float = 0.0) -> float:
+def rex(t: float, *, total: Way, floor: Level = 0.0) -> float:
     """Reflected exponential: nearly linear, with the steepest fall at the end.
 
     f(t) = floor + (1 - floor) (1 - p) / (1 - p / 2),  p = t / total
@@ -165,12 +168,14 @@ def rex(t: float, *, total: float, floor: float = 0.0) -> float:
 
 def _hyperbola(t: float, total: float, upper_bound: float) -> float:
     if upper_bound < total:
-        raise wrong("upper_bound", got=upper_bound, allowed=f"at least total, {total:g}", do="upper_bound=250%")
+        raise wrong_argument(
+            "upper_bound", got=upper_bound, allowed=f"at least total, {total:g}", do="upper_bound=250%"
+        )
     left = total - held(t, total)
     return math.sqrt(left / upper_bound * (2 - (2 * total - left) / upper_bound))
 
 
-def hyperbolic(t: float, *, total: float, upper_bound: float, floor: float = 0.01) -> float:
+def hyperbolic(t: float, *, total: Way, upper_bound: Length, floor: Level = 0.01) -> float:
     """Down along a hyperbola whose beginning depends on `upper_bound`, not on the length of the run.
 
     f(t) = 1 + (1 - floor) (h(t) - h(0)),  h(t) = sqrt((N - t) / U (2 - (N + t) / U)),  N = total, U = upper_bound
@@ -186,7 +191,7 @@ def hyperbolic(t: float, *, total: float, upper_bound: float, floor: float = 0.0
     return 1 + (1 - between(floor, 0.0)) * (_hyperbola(t, total, upper_bound) - _hyperbola(0, total, upper_bound))
 
 
-def exponential_hyperbolic(t: float, *, total: float, upper_bound: float, floor: float = 0.01) -> float:
+def exponential_hyperbolic(t: float, *, total: Way, upper_bound: Length, floor: Level = 0.01) -> float:
     """`hyperbolic` in the logarithm of the LR.
 
     f(t) = floor^(h(0) - h(t)),  with h of `hyperbolic`; floor above 0
@@ -197,5 +202,5 @@ def exponential_hyperbolic(t: float, *, total: float, upper_bound: float, floor:
     [1.0, 0.154, 0.004]
     """
     if not 0 < floor <= 1:
-        raise wrong("floor", got=floor, allowed="above 0, at most 1", do="floor=0.001")
+        raise wrong_argument("floor", got=floor, allowed="above 0, at most 1", do="floor=0.001")
     return floor ** (_hyperbola(0, total, upper_bound) - _hyperbola(t, total, upper_bound))

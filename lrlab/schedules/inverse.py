@@ -4,10 +4,11 @@ They fall for ever; what they give at t = total is held, as in every schedule.
 """
 
 from lrlab.schedules.law import held, require_positive
+from lrlab.schedules.lengths import Length, Level, Number, Way
 
 
 def inverse_time(
-    t: float, *, total: float, steps: float, rate: float = 1.0, power: float = 1.0, staircase: bool = False
+    t: float, *, total: Way, steps: Length, rate: Level = 1.0, power: Number = 1.0, staircase: bool = False
 ) -> float:
     """One over the time, in units of `steps`, smoothly or, as a `staircase`, at each multiple of `steps`.
 
@@ -27,7 +28,7 @@ def inverse_time(
     return (1 + rate * (passed // 1 if staircase else passed)) ** -power
 
 
-def inverse_sqrt(t: float, *, total: float, timescale: float) -> float:
+def inverse_sqrt(t: float, *, total: Way, timescale: Length) -> float:
     """One over the square root of the time: 1 at t = 0, 1 / sqrt(2) at t = timescale.
 
     f(t) = sqrt(timescale / (t + timescale))
@@ -44,7 +45,7 @@ def inverse_sqrt(t: float, *, total: float, timescale: float) -> float:
     return (timescale / (held(t, total) + timescale)) ** 0.5
 
 
-def noam(t: float, *, total: float, warmup: float, d_model: float | None = None) -> float:
+def noam(t: float, *, total: Way, warmup: Length, d_model: Number | None = None) -> float:
     """Up in a straight line for `warmup`, then down with one over the square root of the time.
 
     f(t) = peak min(n / warmup, sqrt(warmup / n)),  n = t + 1
@@ -69,7 +70,7 @@ def noam(t: float, *, total: float, warmup: float, d_model: float | None = None)
     return peak * min(n / warmup, (warmup / n) ** 0.5)
 
 
-def power(t: float, *, total: float, timescale: float, exponent: float = 0.51) -> float:
+def power(t: float, *, total: Way, timescale: Length, exponent: Number = 0.51) -> float:
     """Flat until `timescale`, then down with a power of the time.
 
     f(t) = min(1, (t / timescale)^-exponent)

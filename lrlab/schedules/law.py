@@ -1,42 +1,44 @@
-"""What all schedules share: how far a run is, and one form for every complaint."""
+"""What all schedules share: how far a run is, and checks of arguments."""
 
 from collections.abc import Callable
+
+from lrlab.errors import WrongArgument, wrong
 
 Schedule = Callable[..., float]
 
 
-def wrong(name: str, *, got: object, allowed: str, do: str) -> ValueError:
-    """The error for an argument that is not allowed, in the three parts of every message of lrlab."""
-    return ValueError(f"{name}: got {got}; allowed: {allowed}; do: {do}")
+def wrong_argument(name: str, *, got: object, allowed: str, do: str) -> WrongArgument:
+    """`wrong` for an argument of a schedule, so that a notebook sees the ValueError that it expects."""
+    return wrong(name, got=got, allowed=allowed, do=do, kind=WrongArgument)
 
 
 def progress(t: float, total: float) -> float:
     """The share of `total` that is done, 0..1. Raises ValueError where there is nothing to share."""
     if total < 1:
-        raise wrong("total", got=total, allowed="at least 1", do="train longer")
+        raise wrong_argument("total", got=total, allowed="at least 1", do="train longer")
     return min(t / total, 1.0)
 
 
 def held(t: float, total: float) -> float:
     """`t`, and `total` for ever after."""
     if total < 1:
-        raise wrong("total", got=total, allowed="at least 1", do="train longer")
+        raise wrong_argument("total", got=total, allowed="at least 1", do="train longer")
     return min(t, total)
 
 
 def between(floor: float, share: float) -> float:
     """The level that is `share` of the way up from `floor` to 1."""
     if not 0 <= floor <= 1:
-        raise wrong("floor", got=floor, allowed="0 to 1, a fraction of the base LR", do="floor=0.01")
+        raise wrong_argument("floor", got=floor, allowed="0 to 1, a fraction of the base LR", do="floor=0.01")
     return floor + (1 - floor) * share
 
 
 def require_positive(name: str, value: float, example: float) -> None:
     if not 0 < value < float("inf"):
-        raise wrong(name, got=value, allowed="a number above 0", do=f"{name}={example}")
+        raise wrong_argument(name, got=value, allowed="a number above 0", do=f"{name}={example}")
 
 
 def require_length(name: str, count: float, total: float, *, least: float = 1) -> None:
     """`count` is a length within the run."""
     if not least <= count <= total:
-        raise wrong(name, got=f"{count:g} of {total:g}", allowed=f"{least:g} to {total:g}", do=f"{name}=10%")
+        raise wrong_argument(name, got=f"{count:g} of {total:g}", allowed=f"{least:g} to {total:g}", do=f"{name}=10%")

@@ -4,7 +4,8 @@ import itertools
 import math
 from collections.abc import Callable
 
-from lrlab.schedules.law import held, wrong
+from lrlab.schedules.law import held, wrong_argument
+from lrlab.schedules.lengths import Length, LengthOrZero, Level, Moment, Number, Way
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda q: 1 - q,
@@ -43,10 +44,11 @@ def fall(
     [0.75, 0.5, 0.6464]
     """
     if shape not in ALL_SHAPES:
-        raise wrong("shape", got=shape, allowed=", ".join(ALL_SHAPES), do="shape=one_minus_sqrt")
+        raise wrong_argument("shape", got=shape, allowed=", ".join(ALL_SHAPES), do="shape=one_minus_sqrt")
     lowest_is_open = shape in ("geometric", "inverse_linear")
-    if not (0 < floor <= 1 if lowest_is_open else 0 <= floor <= 1):
-        raise wrong(
+    floor_is_right = 0 < floor <= 1 if lowest_is_open else 0 <= floor <= 1
+    if not floor_is_right:
+        raise wrong_argument(
             "floor",
             got=f"{floor} with shape {shape}",
             allowed="above 0, at most 1" if lowest_is_open else "0 to 1, a fraction of the base LR",
@@ -70,22 +72,22 @@ def fall(
 def _require_only(name: str, value: float | None, *, wanted: bool, below: float, whose: str) -> None:
     """`value` is between 0 and `below` for the shape `whose` it is, and null for all others."""
     if wanted and not (value is not None and 0 < value < below):
-        raise wrong(name, got=value, allowed=f"above 0, below {below:g}, for shape {whose}", do=f"{name}=0.5")
+        raise wrong_argument(name, got=value, allowed=f"above 0, below {below:g}, for shape {whose}", do=f"{name}=0.5")
     if value is not None and not wanted:
-        raise wrong(name, got=value, allowed=f"null, unless the shape is {whose}", do=f"{name}=null")
+        raise wrong_argument(name, got=value, allowed=f"null, unless the shape is {whose}", do=f"{name}=null")
 
 
 def wsd(
     t: float,
     *,
-    total: float,
-    warmup: float,
-    decay: float,
+    total: Way,
+    warmup: LengthOrZero,
+    decay: Length,
     shape: str = "one_minus_sqrt",
-    floor: float = 0.0,
-    exponent: float | None = None,
-    rate: float | None = None,
-    start: float | None = None,
+    floor: Level = 0.0,
+    exponent: Number | None = None,
+    rate: Level | None = None,
+    start: Level | None = None,
 ) -> float:
     """A straight warm-up, the base LR, and over the last `decay` counts a decay of the given `shape` to `floor`.
 
@@ -108,15 +110,15 @@ def wsd(
 def wsd_s(
     t: float,
     *,
-    total: float,
-    warmup: float,
-    decay: float,
-    ends: tuple[float, ...] | list[float] = (),
+    total: Way,
+    warmup: LengthOrZero,
+    decay: Length,
+    ends: tuple[Moment, ...] | list[Moment] = (),
     shape: str = "inverse_linear",
-    floor: float = 0.1,
-    exponent: float | None = None,
-    rate: float | None = None,
-    start: float | None = None,
+    floor: Level = 0.1,
+    exponent: Number | None = None,
+    rate: Level | None = None,
+    start: Level | None = None,
 ) -> float:
     """`wsd` several times over, without another warm-up: it decays before each of `ends` and before `total`.
 
@@ -130,18 +132,21 @@ def wsd_s(
     """
     t = held(t, total)
     edges = [warmup, *ends, total]
-    if warmup < 0 or decay < 1 or any(end - start < decay for start, end in itertools.pairwise(edges)):
-        raise wrong(
+    shortest = min(end - begin for begin, end in itertools.pairwise(edges))
+    if warmup < 0 or decay < 1 or shortest < decay:
+        raise wrong_argument(
             "decay",
             got=f"{decay:g} in stretches between {', '.join(f'{edge:g}' for edge in edges)}",
             allowed="at least 1, in stretches that are as long",
             do="a shorter decay or warmup, or a longer run",
         )
     if start is not None and not 0 <= start <= 1:
-        raise wrong("start", got=start, allowed="0 to 1, or null", do="start=0.1")
-    if t < warmup:
-        left, ramp = 0.0, (t + 1) / (warmup + 1) if start is None else start + (1 - start) * (t / warmup)
-    else:
+        raise wrong_argument("start", got=start, allowed="0 to 1, or null", do="start=0.1")
+    if t >= warmup:
         end = next((end for end in edges[1:] if t < end), total)
-        left, ramp = max(0.0, (t - end + decay) / decay), 1.0
-    return ramp * fall(left, shape=shape, floor=floor, exponent=exponent, rate=rate)
+        done, ramp = max(0.0, (t - end + decay) / decay), 1.0
+    elif start is None:
+        done, ramp = 0.0, (t + 1) / (warmup + 1)
+    else:
+        done, ramp = 0.0, start + (1 - start) * (t / warmup)
+    return ramp * fall(done, shape=shape, floor=floor, exponent=exponent, rate=rate)

@@ -8,10 +8,11 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from lrlab.schedules.law import held, require_positive, wrong
+from lrlab.schedules.law import held, require_positive, wrong_argument
+from lrlab.schedules.lengths import Knot, Level, Moment, Spacing, Way
 
 
-def step(t: float, *, total: float, step_size: float, gamma: float = 0.1) -> float:
+def step(t: float, *, total: Way, step_size: Spacing, gamma: Level = 0.1) -> float:
     """Multiplied by `gamma` every `step_size`.
 
     f(t) = gamma^floor(t / step_size)
@@ -24,7 +25,7 @@ def step(t: float, *, total: float, step_size: float, gamma: float = 0.1) -> flo
     return gamma ** (held(t, total) // step_size)
 
 
-def multistep(t: float, *, total: float, milestones: Sequence[float], gamma: float = 0.1) -> float:
+def multistep(t: float, *, total: Way, milestones: Sequence[Moment], gamma: Level = 0.1) -> float:
     """Multiplied by `gamma` at each of the `milestones`, which rise.
 
     f(t) = gamma^(number of milestones <= t)
@@ -37,7 +38,7 @@ def multistep(t: float, *, total: float, milestones: Sequence[float], gamma: flo
     return gamma ** bisect_right(milestones, held(t, total))
 
 
-def piecewise_constant(t: float, *, total: float, milestones: Sequence[float], values: Sequence[float]) -> float:
+def piecewise_constant(t: float, *, total: Way, milestones: Sequence[Moment], values: Sequence[Level]) -> float:
     """The first of `values` up to the first of the `milestones`, then the next, and so on.
 
     `values` are fractions of the base LR, one more than `milestones`.
@@ -49,7 +50,7 @@ def piecewise_constant(t: float, *, total: float, milestones: Sequence[float], v
     """
     _require_rising("milestones", milestones)
     if len(values) != len(milestones) + 1:
-        raise wrong(
+        raise wrong_argument(
             "values",
             got=f"{len(values)} with {len(milestones)} milestones",
             allowed=f"{len(milestones) + 1}, one for each stretch",
@@ -58,7 +59,7 @@ def piecewise_constant(t: float, *, total: float, milestones: Sequence[float], v
     return values[bisect_right(milestones, held(t, total))]
 
 
-def piecewise_linear(t: float, *, total: float, knots: Sequence[Sequence[float]]) -> float:
+def piecewise_linear(t: float, *, total: Way, knots: Sequence[tuple[Knot, Level]]) -> float:
     """Straight lines through `knots`, pairs of (t, factor) whose times rise; flat before the first and after the last.
 
     >>> knots = [(0, 1.0), (50, 0.2), (90, 0.01)]
@@ -66,7 +67,9 @@ def piecewise_linear(t: float, *, total: float, knots: Sequence[Sequence[float]]
     [1.0, 0.6, 0.2, 0.105, 0.01]
     """
     if not knots or any(len(knot) != 2 for knot in knots):
-        raise wrong("knots", got=list(knots), allowed="pairs of time and factor", do="knots=[[0, 1.0], [100%, 0.0]]")
+        raise wrong_argument(
+            "knots", got=list(knots), allowed="pairs of time and factor", do="knots=[[0, 1.0], [100%, 0.0]]"
+        )
     times = [time for time, _ in knots]
     _require_rising("knots", times)
     t = held(t, total)
@@ -81,4 +84,4 @@ def piecewise_linear(t: float, *, total: float, knots: Sequence[Sequence[float]]
 
 def _require_rising(name: str, times: Sequence[float]) -> None:
     if any(earlier >= later for earlier, later in itertools.pairwise(times)):
-        raise wrong(name, got=list(times), allowed="times that rise", do="put them in order, each once")
+        raise wrong_argument(name, got=list(times), allowed="times that rise", do="put them in order, each once")

@@ -31,13 +31,13 @@ def _refused(path: Path, error: OSError, size_bytes: int | None) -> Refused:
     with suppress(OSError, StopIteration):
         there = next(folder for folder in path.absolute().parents if folder.is_dir())
         said += [f"{shutil.disk_usage(there).free:,} bytes free"]
-    message = wrong(
+    return wrong(
         "file",
         got=f"{path}, which cannot be written ({', '.join(said)})",
         allowed="a disk with room, and a place that this user may write to",
         do="make room, or choose another folder",
+        kind=Refused,
     )
-    return Refused(str(message))
 
 
 def require_room(folder: Path, size_bytes: int, what: str) -> None:
@@ -47,13 +47,13 @@ def require_room(folder: Path, size_bytes: int, what: str) -> None:
     except OSError:  # some file systems do not say
         return
     if free < size_bytes:
-        message = wrong(
+        raise wrong(
             "folder",
             got=f"{folder}, on a disk with {free:,} bytes free",
             allowed=f"at least {size_bytes:,} bytes, {what}",
             do="make room, or choose another folder",
+            kind=Refused,
         )
-        raise Refused(str(message))
 
 
 def write_whole(path: Path, contents: str | bytes) -> None:

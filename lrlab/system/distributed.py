@@ -146,7 +146,7 @@ def together(task: Any, *, alike: tuple[type[BaseException], ...]) -> Iterator[N
         return
     try:
         if _Here.broken:
-            raise PeerFailed("ranks: got one that failed before; allowed: all of them; do: start again")
+            raise wrong("ranks", got="one that failed before", allowed="all of them", do="start again", kind=PeerFailed)
         from_first(task)
         yield
     except alike:
@@ -193,13 +193,13 @@ def explain(error: BaseException) -> UserError | None:
     if hangs := _hangs(said):
         return hangs
     reason = _reason()
-    lost = wrong(
+    failure = wrong(
         "ranks",
         got=f"one that is gone ({reason or f'killed, or its machine lost: {said}'})",
         allowed="all of them until the end",
         do="start the run again, with resume=FOLDER where it has a checkpoint",
+        kind=PeerFailed,
     )
-    failure = PeerFailed(str(lost))
     failure.told = bool(reason)
     return failure
 
@@ -226,14 +226,15 @@ def _hangs(error: str) -> PeerFailed | None:
             silent = _silent(_Here.store) if re.search("timed out|timeout", error, re.IGNORECASE) else []
     if not silent:
         return None
-    message = wrong(
+    hangs = wrong(
         "ranks",
         got=f"{', '.join(silent)}, for which the others waited {_Here.seconds:g} s",
         allowed="an answer within trainer.timeout seconds",
         do="resume=FOLDER, once it is clear why; or a longer trainer.timeout",
+        kind=PeerFailed,
     )
-    say_why(str(message))
-    return PeerFailed(str(message))
+    say_why(str(hangs))
+    return hangs
 
 
 def _reason() -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lrlab.data.batches import Batches
-from lrlab.errors import UserError
+from lrlab.errors import UserError, wrong
 from lrlab.lr import hyperparameters
 from lrlab.lr.hyperparameters import Scheduler, follows_metric
 from lrlab.system import distributed, randomness
@@ -84,9 +84,11 @@ class TrainState:
         in_force = [float(group["lr"]) for group in self.optimizer.param_groups]
         planned = [float(lr) for lr in self.scheduler.get_last_lr()]
         if in_force != planned:
-            raise UserError(
-                f"resume: got a checkpoint whose optimizer has LR {in_force} and whose scheduler {planned}; "
-                "allowed: equal ones; do: save the LR that get_last_lr() returns in the scheduler's state_dict()"
+            raise wrong(
+                "resume",
+                got=f"a checkpoint whose optimizer has LR {in_force} and whose scheduler {planned}",
+                allowed="equal ones",
+                do="save the LR that get_last_lr() returns in the scheduler's state_dict()",
             )
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
@@ -329,7 +331,10 @@ def _diverged(state: TrainState, tag: str, value: object, step: int | None = Non
     """The error about the update `step`, or the one under way."""
     step, lr = (state.step, state.applied["lr"]) if step is None or lr is None else (step, lr)
     first = _first_not_finite(state.model)
-    return Diverged(
-        f"{tag}: got {value} at update {step}, LR {lr:g}{first and f', first in {first}'}; allowed: finite numbers; "
-        "do: lower optimizer.lr, warm up (scheduler=warmup_cosine) or set trainer.clip_grad_norm=1"
+    return wrong(
+        tag,
+        got=f"{value} at update {step}, LR {lr:g}{first and f', first in {first}'}",
+        allowed="finite numbers",
+        do="lower optimizer.lr, warm up (scheduler=warmup_cosine) or set trainer.clip_grad_norm=1",
+        kind=Diverged,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lrlab.data.batches import Batches
+from lrlab.lr.hyperparameters import scale_of
 from lrlab.training.loop import TrainState, gradients
 from lrlab.training.task import CLASSIFICATION, Task
 
@@ -49,7 +50,7 @@ def range_test(
     for update in range(updates):
         lr = start * (end / start) ** (update / (updates - 1))
         for group in state.optimizer.param_groups:
-            group["lr"] = lr * group.get("lr_scale", 1.0)
+            group["lr"] = lr * scale_of(group)
         batch, (images, labels) = next(batches)
         compute = partial(gradients, state, task, images, labels, size=train.size(batch), accumulate=accumulate)
         value = compute()["loss"].item()

@@ -12,7 +12,7 @@ import yaml
 from support import StopAt, history, points, summary, train
 
 from lrlab.commands.preview import plan_curves
-from lrlab.config import arguments, build, compose
+from lrlab.config import arguments, build, compose, durations
 from lrlab.config.checks import check_target
 from lrlab.config.prepare import plan_only
 from lrlab.config.scheduler import scheduler_settings
@@ -72,7 +72,7 @@ class TestFile:
         node = yaml.safe_load(path.read_text())
         if path.parent.name in ("optimizer", "scheduler"):
             node = {key: value for key, value in node.items() if key not in OURS}
-            resolved = Horizon(10, 10).resolve(node, "step", "scheduler")
+            resolved = durations.resolve(node, Horizon(10, 10), "step", "scheduler")
             known = {"${optimizer.lr}": 0.1, "auto": None}  # what lrlab puts there
             plain = {
                 key: known.get(value, value) if isinstance(value, str) else value for key, value in resolved.items()

@@ -50,27 +50,3 @@ def test_percent_is_exact_where_floats_are_not():
 def test_what_is_no_whole_duration_is_refused(duration, message):
     with pytest.raises(UserError, match=message):
         RUN.count(duration, "epoch", "key")
-
-
-def test_only_strings_that_look_like_numbers_are_durations_in_a_node():
-    node = {
-        "T_max": "100%",
-        "milestones": ["50%", 7, "15ep"],
-        "mode": "min",
-        "lr": 0.1,
-        "then": {"steps": "5%"},
-        "x": None,
-    }
-    assert RUN.resolve(node, "epoch", "scheduler") == {
-        "T_max": 20,
-        "milestones": [10, 7, 15],
-        "mode": "min",
-        "lr": 0.1,
-        "then": {"steps": 1},
-        "x": None,
-    }
-
-
-def test_a_mistake_in_a_node_is_named_by_its_whole_key():
-    with pytest.raises(UserError, match=r"scheduler\.lr_lambda\.steps: got '5x'"):
-        RUN.resolve({"lr_lambda": {"steps": "5x"}}, "step", "scheduler")

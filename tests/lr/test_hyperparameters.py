@@ -1,6 +1,8 @@
 """Group LRs are scales of what the scheduler gives, momentum and weight decay follow schedules; all of it resumes."""
 
+import ast
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from support import StopAt, points, summary, train, weights
 from torch.optim import lr_scheduler
 
+import lrlab
 from lrlab import models, schedules
 from lrlab.commands.preview import plan_curves
 from lrlab.config import compose
@@ -225,3 +228,40 @@ def test_a_longer_run_with_a_metric_takes_its_new_weight_decay_at_once_and_is_au
     assert audit["exempt"] == "the LR follows val_loss"
     assert audit["equal"]
     assert audit["updates"] == 8
+
+
+def test_what_lrlab_knows_of_a_group_is_in_keys_that_old_checkpoints_have_too():
+    group = {"params": [torch.zeros(1, requires_grad=True)], "name": "head", "lr": 0.1}
+    assert not hyperparameters.is_driven_apart(group)
+    assert (hyperparameters.scale_of(group), hyperparameters.delay_of(group)) == (1.0, 0)
+    hyperparameters.drive_apart(group, scale=2.0, delay="1ep")
+    hyperparameters.give_weight_decay(group, 0.5, record=True)
+    assert hyperparameters.is_driven_apart(group)
+    assert (hyperparameters.scale_of(group), hyperparameters.delay_of(group)) == (2.0, "1ep")
+    made = torch.optim.SGD([group], lr=0.1)
+    HyperparameterScheduler(lr_scheduler.StepLR(made, 1), made, scales=[2.0], delays=[0], curves={})
+    [saved] = made.state_dict()["param_groups"]
+    kept = {name: saved[name] for name in ("lr", "unscaled_lr", "lr_scale", "delay", "own_weight_decay")}
+    assert kept == {"lr": 0.2, "unscaled_lr": 0.1, "lr_scale": 2.0, "delay": "1ep", "own_weight_decay": True}
+    assert read(made) == {"lr": 0.1, "lr/head": 0.2, "momentum": 0.0, "weight_decay/head": 0.5}
+
+
+def test_a_fixture_of_an_old_checkpoint_has_the_keys_of_today():
+    folder = Path(__file__).parents[1] / "fixtures" / "25a6d11" / "finished_groups"
+    saved = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["state"]["optimizer"]["param_groups"]
+    apart = [group for group in saved if hyperparameters.is_driven_apart(group)]
+    assert apart
+    assert all("unscaled_lr" in group for group in saved)
+    assert {hyperparameters.scale_of(group) for group in apart} != {1.0}
+
+
+def test_only_one_room_reads_and_writes_these_keys():
+    package = Path(lrlab.__file__).parent
+    keys = {"lr_scale", "delay", "unscaled_lr", "own_weight_decay"}
+    users = {}
+    for path in sorted(package.rglob("*.py")):
+        texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        if found := keys & texts:
+            users[str(path.relative_to(package))] = found
+    # To config/groups.py the first two are names of settings.
+    assert users == {"lr/hyperparameters.py": keys, "config/groups.py": {"lr_scale", "delay"}}

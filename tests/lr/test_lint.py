@@ -3,11 +3,13 @@
 import re
 
 import pytest
+import torch
 from support import summary
 
 from lrlab.config import compose
 from lrlab.config.prepare import plan_only
 from lrlab.errors import UserError
+from lrlab.schedules.lengths import Level, Moment
 
 WARNINGS = {
     # the floor is never reached
@@ -16,6 +18,8 @@ WARNINGS = {
     "scheduler=onecycle scheduler.total_steps=700": r"scheduler\.total_steps: 700 steps .* its 460 steps, .* never reached",
     "scheduler=warmup_cosine scheduler.lr_lambda.total=150%": r"scheduler\.lr_lambda\.total: 690 steps .* never reached",
     "scheduler=cosine_restarts scheduler.T_0=30": r"scheduler\.T_0: 30 epochs .* never reached",
+    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=null scheduler.lr_lambda.period=110%": r"scheduler\.lr_lambda\.period: 506 steps are longer than its 460 steps, .*; scheduler\.lr_lambda\.period=100%",
+    "scheduler=chained scheduler.schedulers.start.total_iters=21": r"scheduler\.schedulers\.start\.total_iters: 21 epochs are longer than its 20 epochs, so the floor",
     # the first update has LR 0
     "scheduler=warmup_cosine scheduler.lr_lambda.start=0": r"the LR of the first step is 0, .*; scheduler\.lr_lambda\.start=null",
     "scheduler=cyclic scheduler.base_lr=0": r"the LR of the first step is 0, which trains nothing; start the warm-up above 0",
@@ -23,6 +27,8 @@ WARNINGS = {
     "scheduler=multistep scheduler.milestones=[10,30,40]": r"scheduler\.milestones: 30, 40 never fires in its 20 epochs; an earlier one, or a longer run",
     "scheduler=step scheduler.step_size=20": r"scheduler\.step_size: 20 never fires",
     "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[30ep]": r"scheduler\.lr_lambda\.then\.milestones: 690 never",
+    "scheduler=greedy scheduler.patience=20": r"scheduler\.patience: 20 never fires in its 20 epochs",
+    "scheduler=piecewise_constant scheduler.lr_lambda.milestones=[50%,100%] scheduler.lr_lambda.values=[1.0,0.5,0.1]": r"lr_lambda\.milestones: 460 never fires",
     "scheduler=plateau scheduler.patience=20": r"scheduler\.patience: 20 never fires",
     "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[45%,96%]": r"then\.milestones: 442 never fires in its 437 steps",
     "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[200%,0.0]]": r"knots: 920 steps .* last knot is never reached",
@@ -42,6 +48,9 @@ WARNINGS = {
     "optimizer._target_=torch.optim.Adafactor": r"optimizer: Adafactor anneals its steps by itself, .*; scheduler=constant",
 }
 MEANT = [
+    "scheduler=fractal_chebyshev scheduler.lr_lambda.period=1024",  # its steps have no order that ends
+    "scheduler=greedy scheduler.cooldown=30 scheduler.warmup=30",
+    "scheduler=sigmoid scheduler.lr_lambda.width=100%",
     "scheduler=fractal_chebyshev trainer.epochs=10",
     "scheduler=constant optimizer._target_=torch.optim.Adafactor",
     "scheduler=cosine scheduler.T_max=95%",
@@ -66,7 +75,7 @@ ERRORS = {
     "scheduler=exponential scheduler.gamma=1e300": r"scheduler: got a planned LR of inf in epoch 3",
     "scheduler=lambda scheduler.lr_lambda.value=nan": r"scheduler\.lr_lambda\.value: got nan; allowed: a number",
     "scheduler=multistep scheduler.milestones=[2.5]": r"scheduler\.milestones: got 2\.5; allowed: a whole number of epochs",
-    "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: an integer",
+    "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: a whole number of epochs, or 5ep, 500st, 25%; do: scheduler\.T_max=2",
     "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR fails after step \d+ .*; allowed: a scheduler that lasts 460 steps",
     "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler: decay: got 455 in stretches between 23, 460; allowed: at least 1",
     "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler: upper_bound: got 230; allowed: at least total, 460",
@@ -96,6 +105,29 @@ def test_what_may_be_meant_is_left_alone(typed):
 def test_what_cannot_be_trained_is_an_error(typed):
     with pytest.raises(UserError, match=ERRORS[typed]):
         plan(typed)
+
+
+class Declares(torch.optim.lr_scheduler.LRScheduler):
+    """The README's scheduler of a third party."""
+
+    def __init__(self, optimizer, wait: Moment, drop: Level = 0.5):
+        self.wait, self.drop = wait, drop
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return [lr * (self.drop if self.last_epoch >= self.wait else 1.0) for lr in self.base_lrs]
+
+
+def test_a_third_party_that_declares_its_parameters_is_warned_and_refused_as_ours_are():
+    typed = f"scheduler._target_={__name__}.Declares scheduler.wait="
+    assert plan(f"{typed}25%")[1] == []
+    assert plan(f"{typed}21")[1] == ["scheduler.wait: 21 never fires in its 20 epochs; an earlier one, or a longer run"]
+    for settings, message in (
+        (f"{typed}0.1", r"scheduler\.wait: got 0\.1; allowed: a whole number of epochs, .*=10%"),
+        (f"{typed}1 scheduler.drop=50%", r"scheduler\.drop: got '50%', a duration; allowed: a number; do: .*=0\.5"),
+    ):
+        with pytest.raises(UserError, match=message):
+            plan(settings)
 
 
 def test_a_warning_is_printed_at_the_start_of_the_run_and_kept(command, tmp_path):

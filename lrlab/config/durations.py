@@ -1,0 +1,81 @@
+"""Durations in the nodes of a config become counts of the scheduler's interval, once, before anything is built.
+
+What a parameter is decides what may be written there, and is declared with the parameter (`lrlab.lr.declared`): a
+length is whole and has a least count, a level is no duration. Where nothing is declared, as in most schedules of third
+parties, a string that starts like a number is a duration.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lrlab.errors import wrong
+from lrlab.lr.declared import declared_in
+from lrlab.lr.horizon import Horizon, is_duration, is_meant_as_duration
+from lrlab.schedules.lengths import NEVER_COMES, Counts, Plain, counts, marked
+
+
+def resolve(node: Any, horizon: Horizon, interval: str, key: str) -> Any:
+    """A copy of the plain config `node` (dicts, lists, scalars) in which every duration is a count of `interval`.
+
+    Raises UserError, naming the setting below `key`, for the first that is no duration or not what it is declared as.
+
+    >>> node = {"step_size": "25%", "milestones": ["5ep", 8], "mode": "min"}
+    >>> resolve(node, Horizon(20, 50), "epoch", "scheduler")
+    {'step_size': 5, 'milestones': [5, 8], 'mode': 'min'}
+    """
+    if isinstance(node, dict):
+        return _resolve_settings(node, horizon, interval, key)
+    if isinstance(node, list):
+        return [resolve(part, horizon, interval, key) for part in node]
+    if isinstance(node, str) and is_meant_as_duration(node):
+        return horizon.count(node, interval, key)
+    return node
+
+
+def _resolve_settings(node: Mapping[str, Any], horizon: Horizon, interval: str, key: str) -> dict[str, Any]:
+    declared = declared_in(node)
+    for name, value in node.items():
+        _require_declared_form(value, declared.get(name), interval, f"{key}.{name}")
+    resolved = {name: resolve(value, horizon, interval, f"{key}.{name}") for name, value in node.items()}
+    for name, value in resolved.items():
+        _require_least_count(node[name], value, declared.get(name), interval, f"{key}.{name}")
+        _require_rising_moments(node[name], value, declared.get(name), interval, f"{key}.{name}")
+    return resolved
+
+
+def _require_declared_form(value: Any, annotation: Any, interval: str, key: str) -> None:
+    """Raise UserError where a level is written as a duration, or a length is not whole."""
+    for part, mark in marked(value, annotation):
+        if isinstance(mark, Plain) and isinstance(part, str) and is_duration(part):
+            example = f"{float(part[:-1]) / 100:g}" if part.endswith("%") else "0.5"
+            do = f"{example} in place of '{part}'" if isinstance(value, list) else f"{key}={example}"
+            raise wrong(key, got=f"'{part}', a duration", allowed="a number", do=do)
+        if isinstance(mark, Counts) and isinstance(part, float):
+            example = f"{part:.0%}" if 0 < part < 1 else f"{part:.0f}"
+            do = f"{example} in place of {part}" if isinstance(value, list) else f"{key}={example}"
+            raise wrong(key, got=part, allowed=f"a whole number of {interval}s, or 5ep, 500st, 25%", do=do)
+
+
+def _require_least_count(written: Any, value: Any, annotation: Any, interval: str, key: str) -> None:
+    for count, mark in counts(value, annotation):
+        if mark.least is not None and count < mark.least:
+            raise wrong(
+                key,
+                got=f"{written}, which is {count} {interval}s",
+                allowed=f"a duration of at least {mark.least} {interval}{'' if mark.least == 1 else 's'}",
+                do=f"{key}={'[50%]' if isinstance(written, list) else '25%'}",
+            )
+
+
+def _require_rising_moments(written: Any, value: Any, annotation: Any, interval: str, key: str) -> None:
+    if not isinstance(value, list):
+        return
+    moments = [count for count, mark in counts(value, annotation) if mark.beyond == NEVER_COMES]
+    twice = len({str(one) for one in written}) < len(moments)
+    if twice or moments != sorted(moments):  # two durations may fall together in a short run
+        raise wrong(
+            key,
+            got=f"{written}, which is {moments} {interval}s",
+            allowed="durations that rise, each of them once",
+            do=f"{key}={sorted(set(moments))}".replace(" ", ""),
+        )
