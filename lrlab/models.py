@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrlab.errors import closest, wrong
+from lrlab.errors import closest, first_line, wrong
 
 
 def linear(input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -184,10 +184,9 @@ def check_output(model: nn.Module, input_shape: tuple[int, int, int], num_classe
     try:
         logits = model.eval()(torch.zeros(2, *input_shape))
     except Exception as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise wrong(
             "model",
-            got=f"an error on images {input_shape}: {first_line}",
+            got=f"an error on images {input_shape}: {first_line(error)}",
             allowed="a model that takes the data's images (C, H, W)",
             do="another model, or data of another size (data.image_size where the data set has it)",
         ) from error

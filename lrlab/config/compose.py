@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lrlab.config.names import run_name, sweep_name
-from lrlab.errors import UserError, closest, wrong
+from lrlab.errors import UserError, closest, first_line, wrong
 
 _PACKAGE = Path(__file__).parents[1]
 _INSIDE = _PACKAGE / "conf"  # in a wheel; a checkout has it beside the package
@@ -58,7 +58,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise wrong(
             error.full_key or "config",
-            got=f"a reference that leads nowhere ({_first_line(error)})",
+            got=f"a reference that leads nowhere ({first_line(error)})",
             allowed="${key} of a setting that exists, or ${oc.env:NAME} of a variable that is set",
             do="set it to a plain value",
         ) from error
@@ -101,7 +101,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
         return _unknown_key(unknown[1], overrides)
     return wrong(
         "config",
-        got=_first_line(error),
+        got=first_line(error),
         allowed="a config that Hydra can compose",
         do="see python train.py --help, and https://hydra.cc for the syntax of overrides",
     )
@@ -232,7 +232,3 @@ def _who_has(group: str, name: str) -> str:
 
 def _has(node: Any, name: str) -> bool:
     return isinstance(node, DictConfig) and name in node
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -5,17 +5,15 @@ and labels (B,) int64, on the device. Only a data set's own random transforms ta
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
-from torch.utils.data._utils import signal_handling
+from torch.utils.data import Dataset, Sampler
 
-from lrlab.data import store
+from lrlab.data import loader, store
 from lrlab.data.splits import Images, MapDataset, as_tensor, check_labels, other_shape
 from lrlab.system import randomness
-from lrlab.system.signals import leave_to_the_parent
 
 Parts = Sequence[Tensor]
 Read = Iterator[tuple[Tensor, Tensor]]
@@ -138,17 +136,14 @@ class Loaded:
             _ = dataset.tensors  # so that all workers share what is loaded now
         self.num_classes, self.device = num_classes, device
         self._places = _Places()
-        self._loader = DataLoader(
+        self._loader = loader.start(
             _Addressed(dataset),
             batch_sampler=self._places,
-            num_workers=workers,
-            prefetch_factor=prefetch if workers else None,
+            workers=workers,
+            ahead=prefetch,
             timeout=timeout_seconds if workers else 0,
             persistent_workers=workers > 0,
-            worker_init_fn=leave_to_the_parent,
-            collate_fn=_as_it_is,
             pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
         )
 
     def read(self, parts: Parts, *, seed: int, epoch: int) -> Read:
@@ -159,21 +154,11 @@ class Loaded:
                 yield _to(self.device, images), _to(self.device, labels)
         except RuntimeError as error:
             if "timed out" in str(error):
-                self._kill()
+                loader.kill_persistent(self._loader)  # it would be waited for
             raise
 
     def close(self) -> None:
-        iterator, self._loader._iterator = self._loader._iterator, None
-        getattr(iterator, "_shutdown_workers", lambda: None)()
-
-    def _kill(self) -> None:
-        """End processes that are stuck, which would be waited for."""
-        iterator: Any = self._loader._iterator
-        if getattr(iterator, "_worker_pids_set", False):
-            signal_handling._remove_worker_pids(id(iterator))  # or else torch raises for each that ends
-            iterator._worker_pids_set = False
-            for worker in iterator._workers:
-                worker.kill()
+        loader.end_persistent(self._loader)
 
 
 def joined(parts: Parts) -> Tensor:
@@ -220,7 +205,3 @@ class _Addressed(Dataset):
             if image.shape != first.shape:
                 raise other_shape(self.dataset, (first_index, first.shape), (index, image.shape))
         return torch.stack([image for image, _, _ in samples]), torch.tensor([label for _, label, _ in samples])
-
-
-def _as_it_is(batch: Any) -> tuple[Tensor, Tensor]:
-    return batch

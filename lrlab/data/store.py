@@ -16,19 +16,16 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from lrlab.data import loader
 from lrlab.data.room import file_on_disk, is_fixed, is_whole, size_on_disk
 from lrlab.data.splits import Images, MapDataset, as_tensor, check_labels, describe_error, other_shape
 from lrlab.errors import UserError, wrong
-from lrlab.system import randomness
+from lrlab.system import process, randomness
 from lrlab.system.lock import held
-from lrlab.system.signals import leave_to_the_parent
 
 _CHUNK = 32  # images that a process decodes at a time
-_NICENESS = (
-    5  # of processes that decode while another trains: what waits for an image goes first, what works ahead last
-)
 _IMAGES_WORTH_A_PROCESS = 256
 
 Progress = Callable[[int, int], None]  # is told how many images are read, of how many
@@ -130,18 +127,11 @@ class _Reading(NamedTuple):
         The processes go on by themselves, however slowly this is iterated over; if they work `beside` training, they
         leave it the cores that it uses.
         """
-        workers = min(max(self.workers, _cores()), len(order) // _IMAGES_WORTH_A_PROCESS)
+        workers = min(max(self.workers, process.cores()), len(order) // _IMAGES_WORTH_A_PROCESS)
         work = _Chunks(self, path, order)
-        loader = DataLoader(
-            work,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=len(work) if workers else None,  # an item is a number
-            collate_fn=_as_it_is,
-            worker_init_fn=_in_the_background if beside else leave_to_the_parent,
-            generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
-        )
-        done, chunks = 0, iter(loader)
+        ahead = len(work)  # all of it: an item is a number, the pixels are in the file
+        chunks = iter(loader.start(work, workers=workers, ahead=ahead, in_background=beside, batch_size=None))
+        done = 0
         try:
             for read in chunks:
                 done += read
@@ -149,7 +139,7 @@ class _Reading(NamedTuple):
         except UserError as error:
             raise UserError(describe_error(error)) from error
         finally:
-            getattr(chunks, "_shutdown_workers", lambda: None)()
+            loader.end(chunks)
 
 
 class _Chunks(Dataset):
@@ -188,25 +178,10 @@ def _unheard(_done: int, _total: int) -> None:
     pass
 
 
-def _in_the_background(_worker: int) -> None:
-    leave_to_the_parent()
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
-
-
 def require_bytes(dataset: MapDataset) -> None:
     """Raise UserError unless the first image has a byte a value, as those that are kept must."""
     with randomness.undisturbed():
         _require_uint8(as_tensor(dataset[0][0]), 0)
-
-
-def _as_it_is(read: Any) -> int:
-    return read
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _require_uint8(pixels: Tensor, index: int) -> None:

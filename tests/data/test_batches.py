@@ -16,7 +16,7 @@ from lrlab.data import splits, store
 from lrlab.data.batches import Batches, Batching, batches_per_epoch
 from lrlab.data.readers import Kept, Loaded
 from lrlab.errors import DataError, UserError
-from lrlab.system import randomness
+from lrlab.system import process, randomness
 
 CPU = torch.device("cpu")
 N = 23
@@ -99,7 +99,7 @@ class Waiting(Plain):
 
 @pytest.fixture
 def two_readers(monkeypatch):
-    monkeypatch.setattr(store, "_cores", lambda: 2)
+    monkeypatch.setattr(process, "cores", lambda: 2)
     monkeypatch.setattr(store, "_IMAGES_WORTH_A_PROCESS", 1)
     monkeypatch.setattr(store, "_CHUNK", 4)
 
