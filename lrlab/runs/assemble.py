@@ -19,7 +19,7 @@ from lrlab.data import store
 from lrlab.data.batches import Batches
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs.resume import restore
-from lrlab.system import allocator, distributed, randomness
+from lrlab.system import allocator, distributed, peers, randomness
 from lrlab.system.signals import Request, stop_request
 from lrlab.training.loop import Diverged, Evaluating, Event, TrainState, Update, fit
 from lrlab.training.precision import Precision
@@ -157,7 +157,7 @@ def _train_along(task: Task, request: Request) -> None:
 
 def explain(error: BaseException) -> UserError | None:
     """What the user can do about an error that torch raised, None where that is not known."""
-    if lost := distributed.explain(error):
+    if lost := peers.explain(error):
         return lost
     if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
         return wrong(

@@ -18,7 +18,7 @@ from lrlab.sweeps import processes
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome
 from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.table import Board
-from lrlab.system import disk, distributed, process
+from lrlab.system import disk, distributed, peers, process
 from lrlab.system.signals import stop_request
 
 EXECUTORS = ("processes", "ray")
@@ -129,7 +129,7 @@ def carry_out(planned: Planned, settings: Settings) -> dict[str, Outcome]:
             board.ended(job, outcome)
 
         def stopping() -> bool:
-            return bool(request.number) or distributed.broken() or (settings.fail_fast and failed.is_set())
+            return bool(request.number) or peers.broken() or (settings.fail_fast and failed.is_set())
 
         _execute(planned.to_do, settings, seen=board.seen, ended=ended, stopping=stopping)
     if request.number:
