@@ -14,8 +14,9 @@ from torch import Tensor
 
 from lrlab.data import room, store
 from lrlab.data.augmentation import Augmentation
+from lrlab.data.kinds import kind_of
 from lrlab.data.readers import Arriving, Kept, Loaded, Source, joined
-from lrlab.data.splits import Images, MapDataset, describe_error, image_shape
+from lrlab.data.splits import MapDataset, describe_error, image_shape
 from lrlab.errors import DataError, UserError
 from lrlab.system import randomness
 
@@ -93,7 +94,7 @@ class Batches:
                 prefetch=batching.prefetch,
                 timeout_seconds=batching.timeout,
             )
-        if self.train and self.ranks == 1 and place != "disk" and not isinstance(dataset, Images):
+        if self.train and self.ranks == 1 and place != "disk" and not kind_of(dataset).at_once:
             return Arriving(
                 dataset,
                 place=place,

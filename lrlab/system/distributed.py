@@ -186,7 +186,8 @@ def replicate(model: nn.Module, device: torch.device) -> nn.Module:
         return model
     _wait_for_all()
     where = [device.index] if device.type == "cuda" else None
-    options: dict[str, Any] = {_option_for_buffers(): False}  # `copy_buffers_from_first` does that before each evaluation
+    # Buffers are not copied in every pass: `copy_buffers_from_first` does that before each evaluation.
+    options: dict[str, Any] = {_option_for_buffers(): False}
     return DistributedDataParallel(model, device_ids=where, process_group=_Groups.in_use, **options)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import folder_of_images, points, summary
 
-from lrlab.data import datasets, store
+from lrlab.data import datasets, decoding
 from lrlab.runs import checkpoint
 from lrlab.system import randomness
 
@@ -221,7 +221,7 @@ def test_an_image_that_does_not_decode_is_named_by_its_path(command, tmp_path, w
 
 
 def test_a_training_image_that_does_not_decode_costs_nothing_that_was_trained_before_it(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "_CHUNK", 1)
+    monkeypatch.setattr(decoding, "_CHUNK", 1)
     root = folder_of_images(tmp_path / "images")
     samples = datasets.ImageFiles(root / "train", None).samples
     last = torch.randperm(len(samples), generator=randomness.generator(0, "order", 0))[-1]
