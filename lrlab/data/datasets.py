@@ -1,4 +1,4 @@
-"""The data sets that there are: each function returns its `Splits`, and is the `_target_` of a file in conf/data."""
+"""The data sets that there are: each function returns its `Splits` and is the `_target_` of a file in conf/data."""
 
 import functools
 import hashlib
@@ -21,8 +21,9 @@ def digits() -> Splits:
 
     Pixels 0..16 become 0..255. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
     """
-    train = Images(digits_file.TRAIN, digits_file.SHAPE, digits_file.NUM_CLASSES, lambda: digits_file.splits()[0])
-    val = Images(digits_file.VAL, digits_file.SHAPE, digits_file.NUM_CLASSES, lambda: digits_file.splits()[1])
+    load = functools.cache(digits_file.splits)  # one reading for both splits
+    train = Images(digits_file.TRAIN, digits_file.SHAPE, digits_file.NUM_CLASSES, lambda: load()[0])
+    val = Images(digits_file.VAL, digits_file.SHAPE, digits_file.NUM_CLASSES, lambda: load()[1])
     return Splits(train, val, digits_file.NUM_CLASSES)
 
 
@@ -47,8 +48,8 @@ _TORCHVISION = {
 def torchvision_images(name: str, root: str, download: bool = True) -> Splits:
     """A data set of `torchvision.datasets` that fits in memory, with its own training and test split.
 
-    `name` is MNIST, FashionMNIST, KMNIST, CIFAR10 or CIFAR100; `root` is the folder that holds torchvision's files,
-    and where they are fetched to when missing. Raises UserError where they are missing and may not be fetched.
+    `name` is MNIST, FashionMNIST, KMNIST, CIFAR10 or CIFAR100. `root` is the folder of torchvision's files; those that
+    are missing are fetched to it. Raises UserError where they are missing and may not be fetched.
     """
     known = _TORCHVISION[name]
     folder = Path(root).expanduser()

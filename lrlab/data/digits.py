@@ -3,7 +3,6 @@
 Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
 """
 
-import functools
 import gzip
 import importlib.util
 from pathlib import Path
@@ -20,7 +19,6 @@ NUM_CLASSES = 10
 _FILE = Path("datasets", "data", "digits.csv.gz")  # below sklearn/; the same bytes since version 0.18
 
 
-@functools.cache
 def splits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Images (N, 1, 8, 8) uint8 and labels (N,) int64 of the training split, and of the validation split."""
     images, labels = _read(_file())

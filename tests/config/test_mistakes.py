@@ -159,7 +159,7 @@ BEFORE_ANY_DATA = {
 
 @pytest.mark.parametrize("typed", BEFORE_ANY_DATA)
 def test_a_mistake_is_one_line_and_leaves_nothing(command, tmp_path, monkeypatch, typed):
-    monkeypatch.setattr("lrlab.data.digits.splits", None)  # any reading of data would fail in another way
+    monkeypatch.setattr("lrlab.data.digits._read", None)  # any reading of data would fail in another way
     outcome = command(*typed.split())
     assert outcome.code == 1
     assert re.match(r"lrlab: error: " + BEFORE_ANY_DATA[typed], outcome.err.strip()), outcome.err

@@ -16,15 +16,6 @@ from lrlab.data import datasets, digits
 from lrlab.errors import UserError
 
 
-@pytest.fixture
-def nothing_read():
-    """The digits as if nobody had read them yet in this process."""
-    digits.splits.cache_clear()
-    yield
-    digits.splits.cache_clear()
-
-
-@pytest.mark.usefixtures("nothing_read")
 def test_they_are_bit_for_bit_what_scikit_learn_reads_and_splits():
     bunch = load_digits()
     images = torch.from_numpy((bunch.images * (255 / 16)).round().astype("uint8"))[:, None]
@@ -52,7 +43,6 @@ MISSING = {
 }
 
 
-@pytest.mark.usefixtures("nothing_read")
 @pytest.mark.parametrize(("found", "said"), MISSING.values(), ids=MISSING)
 def test_a_file_that_is_missing_is_one_line(monkeypatch, found, said):
     if isinstance(found, str):
