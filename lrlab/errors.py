@@ -98,6 +98,16 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, without its full stop; its type where it says nothing.
+
+    >>> first_line(OSError("No such file.\\nTry another.")), first_line(KeyError())
+    ('No such file', 'KeyError')
+    """
+    said = str(error).strip() or type(error).__name__
+    return said.splitlines()[0].rstrip(".")
+
+
 def closest(word: str, options: Iterable[str]) -> str | None:
     """The option that looks most like `word`, or None where none does.
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrlab.errors import closest, wrong
+from lrlab.errors import closest, first_line, wrong
 
 
 def linear(input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -68,13 +68,14 @@ def resnet_cifar(input_shape: tuple[int, int, int], num_classes: int, depth: int
     if depth < 8 or depth % 6 != 2:
         raise wrong("model.depth", got=depth, allowed="6n + 2: 8, 14, 20, 32, 44, 56, 110", do="model.depth=20")
     stem = [nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
-    blocks, channels = [], 16
+    blocks: list[nn.Module] = []
+    channels = 16
     for stage_channels in (16, 32, 64):
         for _ in range((depth - 2) // 6):
             blocks.append(ResidualBlock(channels, stage_channels))
             channels = stage_channels
     pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    model = _with_head([*stem, *blocks, *pool], nn.Linear(64, num_classes))
+    model = _with_head([*stem, *blocks, *pool], nn.Linear(channels, num_classes))
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
@@ -99,9 +100,12 @@ class ResidualBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
         shortcut = x[:, :, :: self.stride, :: self.stride]
-        return F.relu(y + F.pad(shortcut, [0, 0, 0, 0, self.grown // 2, self.grown - self.grown // 2]))
+        before = self.grown // 2  # channels of zeros, before and after those of the shortcut
+        shortcut = F.pad(shortcut, [0, 0, 0, 0, before, self.grown - before])
+        return F.relu(y + shortcut)
 
 
 def torchvision_model(
@@ -127,7 +131,9 @@ def torchvision_model(
         model = torchvision.models.get_model(name, num_classes=num_classes, **_without_extra_heads(name))
     else:
         model = _with_new_head(_pretrained(name, weights), num_classes)
-    return model if input_shape[0] == 3 else nn.Sequential(OnThreeChannels(), model)
+    if input_shape[0] == 3:
+        return model
+    return nn.Sequential(OnThreeChannels(), model)
 
 
 class OnThreeChannels(nn.Module):
@@ -138,8 +144,13 @@ class OnThreeChannels(nn.Module):
 
 
 def _without_extra_heads(name: str) -> dict[str, bool]:
-    """These two return more than logits in training unless told not to; they ask how to initialize."""
-    return {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    """Arguments for the two models that return more than logits in training unless told not to.
+
+    They warn unless told whether to initialize their weights.
+    """
+    if name in ("googlenet", "inception_v3"):
+        return {"aux_logits": False, "init_weights": True}
+    return {}
 
 
 def _pretrained(name: str, weights: str) -> nn.Module:
@@ -159,18 +170,19 @@ def _pretrained(name: str, weights: str) -> nn.Module:
             allowed="weights in torch's cache, or a network to fetch them from",
             do="model.weights=null",
         ) from error
-    if hasattr(model, "aux_logits"):
-        model.aux_logits, model.AuxLogits, model.aux1, model.aux2 = False, None, None, None
+    if hasattr(model, "aux_logits"):  # googlenet and inception_v3 come with extra heads
+        model.aux_logits = False
+        model.AuxLogits = model.aux1 = model.aux2 = None
     return model
 
 
 def _with_new_head(model: nn.Module, num_classes: int) -> nn.Module:
-    """`model` with its last layer that is linear or a convolution replaced by one for `num_classes`."""
-    path, last = [
-        (path, module) for path, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
-    ][-1]
+    """`model` with its last linear layer or convolution replaced by one for `num_classes`."""
+    layers = [(path, layer) for path, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    path, last = layers[-1]
+    head: nn.Module
     if isinstance(last, nn.Linear):
-        head: nn.Module = nn.Linear(last.in_features, num_classes)
+        head = nn.Linear(last.in_features, num_classes)
     else:
         head = nn.Conv2d(last.in_channels, num_classes, 1)  # squeezenet
     model.set_submodule(path, head)
@@ -184,10 +196,9 @@ def check_output(model: nn.Module, input_shape: tuple[int, int, int], num_classe
     try:
         logits = model.eval()(torch.zeros(2, *input_shape))
     except Exception as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise wrong(
             "model",
-            got=f"an error on images {input_shape}: {first_line}",
+            got=f"an error on images {input_shape}: {first_line(error)}",
             allowed="a model that takes the data's images (C, H, W)",
             do="another model, or data of another size (data.image_size where the data set has it)",
         ) from error

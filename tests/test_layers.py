@@ -36,6 +36,7 @@ ONE_ROOM = {
     "tensorboard": {"runs.tracking"},
     "rich": {"runs.display", "sweeps.table", "commands.preview"},
     "scipy": {"comparison.statistics"},
+    "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},
     "yaml": {"comparison.results"},
     "ray": {"sweeps.ray"},

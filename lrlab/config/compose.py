@@ -25,7 +25,7 @@ from lrlab.config.checks import refuse_moved
 from lrlab.config.mistakes import CONF, several_values, unknown_key, unknown_option
 from lrlab.config.names import run_name, sweep_name
 from lrlab.config.targets import apply, is_for_hydra
-from lrlab.errors import UserError, wrong
+from lrlab.errors import UserError, first_line, wrong
 
 NAME = "config"
 VERSION_BASE = "1.3"
@@ -80,7 +80,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise wrong(
             error.full_key or "config",
-            got=f"a reference that leads nowhere ({_first_line(error)})",
+            got=f"a reference that leads nowhere ({first_line(error)})",
             allowed="${key} of a setting that exists, or ${oc.env:NAME} of a variable that is set",
             do="set it to a plain value",
         ) from error
@@ -121,7 +121,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
         return unknown_key(_without(unknown[1], overrides), unknown[1])
     return wrong(
         "config",
-        got=_first_line(error),
+        got=first_line(error),
         allowed="a config that Hydra can compose",
         do="see python train.py --help, and https://hydra.cc for the syntax of overrides",
     )
@@ -205,7 +205,3 @@ def _hydra() -> initialize_config_dir:
 def _compose(overrides: Sequence[str]) -> DictConfig:
     with _hydra():
         return hydra_compose(NAME, list(overrides), return_hydra_config=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

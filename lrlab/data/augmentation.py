@@ -1,7 +1,7 @@
 """Augmentation of a whole batch at once, on the device, with draws of its own for each sample.
 
-The draws are a pure function of (seed, epoch, index of the sample), so a sample looks the same whatever batch, process
-or rank it comes in.
+The draws are a pure function of (seed, epoch, index of the sample). So a sample looks the same in any batch, process
+or rank.
 """
 
 import math
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lrlab.system import randomness
 
-# The streams of an epoch, and how many uniform numbers each has for a sample: a stream that is added, or not used,
-# leaves the others as they are.
+# The streams of an epoch, and how many uniform numbers each has for a sample. They are apart so that a new stream, or
+# one that is not used, leaves the others as they are.
 _STREAMS = {"augment": 3, "cutout": 2, "crop": 4}
 _LOG_RATIO = math.log(4 / 3)  # a crop's width over its height is between 3/4 and 4/3
 
@@ -34,20 +34,19 @@ class Augmentation:
     def draws(self, samples: int, *, seed: int, epoch: int) -> Tensor:
         """Uniform numbers (samples, 9) in [0, 1) that decide what happens to each sample; zeros where none do."""
         used = {"augment": self.shift or self.flip, "cutout": self.cutout, "crop": self.resized_crop is not None}
-        return torch.cat(
-            [
-                torch.rand(samples, count, generator=randomness.generator(seed, name, epoch))
-                if used[name]
-                else torch.zeros(samples, count)
-                for name, count in _STREAMS.items()
-            ],
-            1,
-        )
+        columns = []
+        for name, count in _STREAMS.items():
+            if used[name]:
+                generator = randomness.generator(seed, name, epoch)
+                columns.append(torch.rand(samples, count, generator=generator))
+            else:
+                columns.append(torch.zeros(samples, count))
+        return torch.cat(columns, 1)
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         """`images` (B, C, H, W), each changed as its row of `draws` (B, 9) says.
 
-        uint8 stays uint8 but for a resized crop, which makes floats of the same scale, 0..255.
+        uint8 stays uint8. Only a resized crop makes floats, of the same scale 0..255.
         """
         if not len(images):
             return images
@@ -82,7 +81,8 @@ def shift(images: Tensor, draws: Tensor, pixels: int) -> Tensor:
 def flip(images: Tensor, draws: Tensor) -> Tensor:
     """Mirror each image whose number in `draws` (B,) is below one half."""
     both = torch.cat([images, images.flip(3)])
-    return both.index_select(0, torch.arange(len(images), device=images.device) + len(images) * (draws < 0.5))
+    chosen = torch.arange(len(images), device=images.device) + len(images) * (draws < 0.5)
+    return both.index_select(0, chosen)
 
 
 def cutout(images: Tensor, draws: Tensor, pixels: int) -> Tensor:
@@ -104,19 +104,23 @@ def cutout(images: Tensor, draws: Tensor, pixels: int) -> Tensor:
 def resized_crop(images: Tensor, draws: Tensor, smallest: float) -> Tensor:
     """Cut a part out of each image and scale it, bilinearly, to the size of the whole: floats (B, C, H, W).
 
-    The part has `smallest` to 1 of the image's area, and a width over its height of 3/4 to 4/3, log-uniform among
-    those with which it fits in; `draws` (B, 4) decide area, ratio, and where it lies.
+    The part has `smallest` to 1 of the image's area. Its width over its height is 3/4 to 4/3, log-uniform among the
+    ratios with which it fits in. `draws` (B, 4) decide area, ratio, and where it lies.
     Source: Szegedy et al., 2014, arXiv:1409.4842, section 6.
     """
     height, width = images.shape[-2:]
-    area = smallest + (1 - smallest) * draws[:, 0]  # of the image's
+    area = smallest + (1 - smallest) * draws[:, 0]  # as a share of the image's
     shape = math.log(width / height)
     low = (area.log() + shape).clamp(min=-_LOG_RATIO)  # below it the part would be higher than the image
     high = (shape - area.log()).clamp(max=_LOG_RATIO)  # above it, wider
     half = (low + (high - low) * draws[:, 1] - shape) / 2
-    across, down = ((area.sqrt() * side.exp()).clamp(max=1) for side in (half, -half))  # shares of width and height
+    across = (area.sqrt() * half.exp()).clamp(max=1)  # as a share of the image's width
+    down = (area.sqrt() * (-half).exp()).clamp(max=1)  # and of its height
+    # Affine maps (B, 2, 3) from places in the result to places in the image, both from -1 to 1.
     theta = images.new_zeros((len(images), 2, 3), dtype=torch.float32)
-    theta[:, 0, 0], theta[:, 0, 2] = across, (1 - across) * (2 * draws[:, 2] - 1)
-    theta[:, 1, 1], theta[:, 1, 2] = down, (1 - down) * (2 * draws[:, 3] - 1)
+    theta[:, 0, 0] = across
+    theta[:, 0, 2] = (1 - across) * (2 * draws[:, 2] - 1)
+    theta[:, 1, 1] = down
+    theta[:, 1, 2] = (1 - down) * (2 * draws[:, 3] - 1)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)

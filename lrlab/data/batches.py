@@ -1,7 +1,7 @@
 """Batches of a split: their order and their augmentation.
 
-Everything random is a pure function of (seed, epoch, index of the sample): the same batches come from memory or
-from any number of loader workers, and from the middle of an epoch as from its start.
+Everything random is a pure function of (seed, epoch, index of the sample). So memory and any number of loader workers
+give the same batches, and an epoch that is entered in its middle gives those that it would have given.
 """
 
 import math
@@ -14,13 +14,14 @@ from torch import Tensor
 
 from lrlab.data import room, store
 from lrlab.data.augmentation import Augmentation
+from lrlab.data.kinds import kind_of
 from lrlab.data.readers import Arriving, Kept, Loaded, Source, joined
-from lrlab.data.splits import Images, MapDataset, as_raised, image_shape
+from lrlab.data.splits import MapDataset, as_raised, image_shape
 from lrlab.errors import DataError, UserError
 from lrlab.system import randomness
 
 _ALIGNMENT_BYTES = 512  # of torch's memory on a GPU; on a CPU it is 64
-_BYTES_AT_ONCE = 3 << 20  # of finished images: small batches are finished several at a time, which costs less in all
+_BYTES_AT_ONCE = 3 << 20  # of finished images: it costs less to finish several small batches at a time
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Batching:
 
     batch_size: int = 128  # images in one update, whatever computes it
     drop_last: bool = False  # leave out the last, smaller training batch of an epoch
-    cache: str = "auto"  # where images are kept once they are decoded, one of placement.CACHES
+    cache: str = "auto"  # where images are kept once they are decoded, one of room.CACHES
     cache_bytes: int | None = None  # room for them; None: half of what is free
     cache_dir: str = "~/.cache/lrlab"  # the folder of those that are kept on disk
     workers: int = 0  # processes that decode images: at least so many once, exactly so many in each epoch without cache
@@ -50,10 +51,10 @@ class Batching:
 class Batches:
     """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64.
 
-    Images that are kept are read here, so that a mistake in them shows before training starts, and `progress` is told
-    how many are; but training images that one process keeps in memory or on the device are read while the first epoch
-    trains, in its order, and what is wrong with one shows when its turn comes.
-    A place that `batching` names is taken without asking for its room, which `placement.choose` does.
+    Images that are kept are read here, and `progress` is told how many: a mistake in them shows before training starts.
+    Only the training images that one process keeps in memory or on the device are read while the first epoch trains,
+    in its order: a mistake in one shows when its turn comes.
+    A place that `batching` names is taken as it is; `room.choose` says whether it has room.
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class Batches:
         self.source = self._source(dataset, num_classes, progress)
 
     def _source(self, dataset: MapDataset, num_classes: int, progress: store.Progress | None) -> Source:
-        batching, device, place = self.batching, self.device, self._place(dataset)
+        batching = self.batching
+        device = self.device
+        place = self._place(dataset)
         if place == "none":
             return Loaded(
                 dataset,
@@ -93,7 +96,8 @@ class Batches:
                 prefetch=batching.prefetch,
                 timeout_seconds=batching.timeout,
             )
-        if self.train and self.ranks == 1 and place != "disk" and not isinstance(dataset, Images):
+        alone_in_memory = self.ranks == 1 and place != "disk"
+        if self.train and alone_in_memory and not kind_of(dataset).at_once:
             return Arriving(
                 dataset,
                 place=place,
@@ -140,10 +144,7 @@ class Batches:
 
         Raises DataError where an image or a label is not what it should be.
         """
-        order = torch.arange(self.samples)
-        if self.train:
-            order = torch.randperm(self.samples, generator=randomness.generator(self.seed, "order", epoch))
-        batches = order.split(self.batching.batch_size)[start : len(self)]
+        batches = self._order(epoch).split(self.batching.batch_size)[start : len(self)]
         parts = [batch[self.rank :: self.ranks] for batch in batches if len(batch) > self.rank]
         groups = self._groups(parts)
         wholes = [joined(group) for group in groups]
@@ -151,10 +152,17 @@ class Batches:
         try:
             for group, draws, (images, labels) in zip(groups, self._draws(epoch, wholes), read, strict=True):
                 sizes = [len(part) for part in group]
-                for batch in zip(self._finish(images, draws).split(sizes), labels.split(sizes), strict=True):
-                    yield _aligned(batch[0]), _aligned(batch[1])
+                finished = self._finish(images, draws)
+                for some, their_labels in zip(finished.split(sizes), labels.split(sizes), strict=True):
+                    yield _aligned(some), _aligned(their_labels)
         except UserError as error:
             raise as_raised(error, DataError) from error
+
+    def _order(self, epoch: int) -> Tensor:
+        """The indices (N,) of the samples in the order of that epoch."""
+        if not self.train:
+            return torch.arange(self.samples)
+        return torch.randperm(self.samples, generator=randomness.generator(self.seed, "order", epoch))
 
     def close(self) -> None:
         """End all processes that read; without it they would hold up the end of this one."""
@@ -164,7 +172,8 @@ class Batches:
         """The `parts` in groups that are read and finished at once."""
         count = 1
         if self.source.ready:
-            size_bytes = 4 * math.prod(self._shape) * max((len(part) for part in parts), default=1)
+            largest = max((len(part) for part in parts), default=1)
+            size_bytes = 4 * math.prod(self._shape) * largest  # of float32
             count = max(1, _BYTES_AT_ONCE // size_bytes)
         return [parts[first : first + count] for first in range(0, len(parts), count)]
 
@@ -173,7 +182,8 @@ class Batches:
         if not self._augmentation:
             return [None] * len(parts)
         draws = self._augmentation.draws(self.samples, seed=self.seed, epoch=epoch)
-        return draws.index_select(0, joined(parts)).to(self.device).split([len(part) for part in parts])
+        chosen = draws.index_select(0, joined(parts)).to(self.device)
+        return chosen.split([len(part) for part in parts])
 
     def _finish(self, images: Tensor, draws: Tensor | None) -> Tensor:
         """Augment and normalize images (B, C, H, W) of uint8, or of floats, which are not scaled; may be in place."""
@@ -186,7 +196,10 @@ class Batches:
         return images
 
     def _channels(self, values: Sequence[float] | None) -> Tensor | None:
-        return None if values is None else torch.tensor(values, device=self.device).view(-1, 1, 1)
+        """A value a channel, in the shape (C, 1, 1) that images are computed with."""
+        if values is None:
+            return None
+        return torch.tensor(values, device=self.device).view(-1, 1, 1)
 
 
 def _aligned(part: Tensor) -> Tensor:

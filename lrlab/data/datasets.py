@@ -1,4 +1,4 @@
-"""The data sets that there are: each function returns its `Splits`, and is the `_target_` of a file in conf/data."""
+"""The data sets that there are: each function returns its `Splits` and is the `_target_` of a file in conf/data."""
 
 import functools
 import hashlib
@@ -7,14 +7,13 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import PIL
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lrlab.data import digits as digits_file
 from lrlab.data.splits import Fixed, Images, Splits, as_tensor
-from lrlab.errors import wrong
+from lrlab.errors import first_line, wrong
 
 
 def digits() -> Splits:
@@ -22,22 +21,10 @@ def digits() -> Splits:
 
     Pixels 0..16 become 0..255. Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
     """
-
-    @functools.cache
-    def load() -> tuple[list[Tensor], list[Tensor]]:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-
-        bunch = load_digits()
-        images = torch.from_numpy((bunch.images * (255 / 16)).round().astype("uint8"))[:, None]
-        labels = torch.from_numpy(bunch.target).long()
-        train, val = train_test_split(range(len(labels)), test_size=0.2, stratify=labels, random_state=0)
-        return [images[train], images[val]], [labels[train], labels[val]]
-
-    def part(which: int, count: int) -> Images:
-        return Images(count, (1, 8, 8), 10, lambda: (load()[0][which], load()[1][which]))
-
-    return Splits(train=part(0, 1437), val=part(1, 360), num_classes=10)
+    load = functools.cache(digits_file.splits)  # one reading for both splits
+    train = Images(digits_file.TRAIN, digits_file.SHAPE, digits_file.NUM_CLASSES, lambda: load()[0])
+    val = Images(digits_file.VAL, digits_file.SHAPE, digits_file.NUM_CLASSES, lambda: load()[1])
+    return Splits(train, val, digits_file.NUM_CLASSES)
 
 
 class _Known(NamedTuple):
@@ -61,8 +48,8 @@ _TORCHVISION = {
 def torchvision_images(name: str, root: str, download: bool = True) -> Splits:
     """A data set of `torchvision.datasets` that fits in memory, with its own training and test split.
 
-    `name` is MNIST, FashionMNIST, KMNIST, CIFAR10 or CIFAR100; `root` is the folder that holds torchvision's files,
-    and where they are fetched to when missing. Raises UserError where they are missing and may not be fetched.
+    `name` is MNIST, FashionMNIST, KMNIST, CIFAR10 or CIFAR100. `root` is the folder of torchvision's files; those that
+    are missing are fetched to it. Raises UserError where they are missing and may not be fetched.
     """
     known = _TORCHVISION[name]
     folder = Path(root).expanduser()
@@ -82,7 +69,7 @@ def torchvision_images(name: str, root: str, download: bool = True) -> Splits:
         except (RuntimeError, OSError) as error:
             raise wrong(
                 "data.root",
-                got=f"no usable {name} in {folder.absolute()} ({_first_line(error)})",
+                got=f"no usable {name} in {folder.absolute()} ({first_line(error)})",
                 allowed="a folder with torchvision's files, or a network to fetch them from",
                 do="data.root=FOLDER, or data=digits, which needs no download",
             ) from error
@@ -111,7 +98,7 @@ class ImageFiles(Dataset):
         except FileNotFoundError as error:
             raise wrong(
                 "data.root",
-                got=f"{folder.absolute()}: {_first_line(error)}",
+                got=f"{folder.absolute()}: {first_line(error)}",
                 allowed="one folder a class, each with at least one image file",
                 do="add images to that folder, or remove it",
             ) from error
@@ -128,6 +115,8 @@ class ImageFiles(Dataset):
 
     def fingerprint(self) -> str:
         """A hash of what decides the pixels: the files, without reading them, their size, and who decodes them."""
+        import PIL
+
         digest = hashlib.blake2b(repr((self.image_size, PIL.__version__)).encode(), digest_size=32)
         for path, label in self.samples:
             status = os.stat(path)
@@ -140,6 +129,8 @@ class ImageFiles(Dataset):
         return list({label: path for path, label in reversed(self.samples)}.values())
 
     def _decode(self, path: str) -> Any:
+        from PIL import Image, ImageOps
+
         try:
             # Whole, because PIL asks for a few bytes at a time and seeks between, each time a call of the system.
             with Image.open(io.BytesIO(Path(path).read_bytes())) as file:
@@ -147,12 +138,13 @@ class ImageFiles(Dataset):
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise wrong(
                 "data.root",
-                got=f"{path}, which does not decode ({_first_line(error)})",
+                got=f"{path}, which does not decode ({first_line(error)})",
                 allowed="image files that PIL can read",
                 do="replace or remove that file",
             ) from error
-        size = self.image_size
-        return image if size is None else ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+        if self.image_size is None:
+            return image
+        return ImageOps.fit(image, (self.image_size, self.image_size), Image.Resampling.BILINEAR)
 
 
 def image_folder(root: str, image_size: int | None = None) -> Splits:
@@ -161,8 +153,8 @@ def image_folder(root: str, image_size: int | None = None) -> Splits:
     Raises UserError where a folder is missing, a class is empty, or the two splits have different classes.
     """
     folder = Path(root).expanduser()
-    train = ImageFiles(_existing(folder, ["train"]), image_size)
-    val = ImageFiles(_existing(folder, ["val", "test"]), image_size)
+    train = ImageFiles(_split_folder(folder, ["train"]), image_size)
+    val = ImageFiles(_split_folder(folder, ["val", "test"]), image_size)
     if train.classes != val.classes:
         only_one = sorted(set(train.classes) ^ set(val.classes))
         raise wrong(
@@ -178,6 +170,8 @@ def image_folder(root: str, image_size: int | None = None) -> Splits:
 
 def _require_one_size(paths: list[str]) -> None:
     """Raise UserError where the headers of the image files tell of different sizes."""
+    from PIL import Image
+
     sizes = {}
     for path in paths:
         try:
@@ -195,7 +189,7 @@ def _require_one_size(paths: list[str]) -> None:
         )
 
 
-def _existing(root: Path, names: list[str]) -> Path:
+def _split_folder(root: Path, names: list[str]) -> Path:
     """The first of the folders `names` that exists in `root`."""
     for name in names:
         if (root / name).is_dir():
@@ -219,7 +213,3 @@ def fake(
     val = FakeData(val_images, shape, num_classes, random_offset=train_images)
     name = f"FakeData of torch {torch.__version__}, {num_classes} classes"
     return Splits(Fixed(train, f"{name}, from 0"), Fixed(val, f"{name}, from {train_images}"), num_classes)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

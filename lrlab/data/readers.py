@@ -1,21 +1,21 @@
 """Where the images of batches come from: kept ones, those that are just being decoded, or a loader.
 
 A source reads each of the index lists `parts` (B,), in their order: images (B, C, H, W) as the data set stores them
-and labels (B,) int64, on the device. Only a data set's own random transforms take notice of (seed, epoch).
+and labels (B,) int64, on the device. (seed, epoch) matter to a data set's own random transforms only.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
-from torch.utils.data._utils import signal_handling
+from torch.utils.data import Dataset, Sampler
 
-from lrlab.data import store
-from lrlab.data.splits import Images, MapDataset, as_tensor, check_labels, other_shape
+from lrlab.data import loader, store
+from lrlab.data.decoding import require_bytes
+from lrlab.data.kinds import kind_of
+from lrlab.data.splits import MapDataset, as_tensor, check_labels, other_shape
 from lrlab.system import randomness
-from lrlab.system.signals import leave_to_the_parent
 
 Parts = Sequence[Tensor]
 Read = Iterator[tuple[Tensor, Tensor]]
@@ -44,9 +44,11 @@ class Kept:
         self.images, self.labels, self.device = images, labels, device
 
     def read(self, parts: Parts, *, seed: int, epoch: int) -> Read:  # noqa: ARG002
-        near = joined(parts).to(self.images.device).split([len(part) for part in parts])  # one transfer for all
-        for part in near:
-            yield tuple(_to(self.device, kept.index_select(0, part)) for kept in (self.images, self.labels))  # type: ignore[misc]
+        indices = joined(parts).to(self.images.device)  # one transfer for all
+        for part in indices.split([len(part) for part in parts]):
+            images = self.images.index_select(0, part)
+            labels = self.labels.index_select(0, part)
+            yield _to(self.device, images), _to(self.device, labels)
 
     def close(self) -> None:
         pass
@@ -55,16 +57,24 @@ class Kept:
 class Arriving:
     """Images that other processes decode from the first pass on, in its order; once all are there, they are kept.
 
-    The pass that is the first to be read waits for each of its images in turn, and for no other.
+    The first pass waits for each of its images in turn, and for no other.
     """
 
     def __init__(
-        self, dataset: MapDataset, *, place: str, shape: tuple[int, ...], num_classes: int, device: torch.device,
+        self,
+        dataset: MapDataset,
+        *,
+        place: str,
+        shape: tuple[int, ...],
+        num_classes: int,
+        device: torch.device,
         workers: int,
-    ):  # fmt: skip
-        store.require_bytes(dataset)
-        self.dataset, self.shape, self.num_classes, self.workers = dataset, shape, num_classes, workers
-        self.device, self.moves = device, place == "device" and device.type != "cpu"
+    ):
+        require_bytes(dataset)
+        self.dataset, self.shape = dataset, shape
+        self.num_classes, self.workers = num_classes, workers
+        self.device = device
+        self.moves = place == "device" and device.type != "cpu"  # to the device, once all are there
         self._arrivals: store.Arrivals | None = None
         self._room: tuple[Tensor, Tensor] | None = None  # on the device, for when all are there
         self._kept: Kept | None = None
@@ -77,25 +87,32 @@ class Arriving:
         if self._kept is not None:
             yield from self._kept.read(parts, seed=seed, epoch=epoch)
             return
-        arrivals = self._arrivals = self._arrivals or self._begin(joined(parts))
+        if self._arrivals is None:
+            self._arrivals = self._begin(joined(parts))
+        arrivals = self._arrivals
         here = Kept(arrivals.images, arrivals.labels, self.device)
         for part in parts:
             try:
                 arrivals.wait(part)
             except BaseException:
-                self.close()  # who enters another pass has the reading begin anew
+                self.close()  # the next pass begins to read anew
                 raise
             yield from here.read([part], seed=seed, epoch=epoch)
         if arrivals.all_there:
-            if self._room is not None:
-                images, labels = self._room
-                here = Kept(images.copy_(here.images), labels.copy_(here.labels), self.device)
-            self._kept = here
+            self._kept = self._settled(here)
             self.close()
+
+    def _settled(self, here: Kept) -> Kept:
+        """All images where they stay: those that are `here`, or a copy on the device."""
+        if self._room is None:
+            return here
+        images, labels = self._room
+        return Kept(images.copy_(here.images), labels.copy_(here.labels), self.device)
 
     def _begin(self, first: Tensor) -> store.Arrivals:
         """Have all images decoded from now on, those at the indices `first` before all others."""
-        later = torch.ones(len(self.dataset), dtype=torch.bool).index_fill_(0, first, False).nonzero().flatten()
+        is_later = torch.ones(len(self.dataset), dtype=torch.bool).index_fill_(0, first, False)
+        later = is_later.nonzero().flatten()
         arrivals = store.Arrivals(
             self.dataset,
             torch.cat([first, later]),
@@ -134,21 +151,17 @@ class Loaded:
         prefetch: int,
         timeout_seconds: float = 0,
     ):
-        if isinstance(dataset, Images):
-            _ = dataset.tensors  # so that all workers share what is loaded now
+        kind_of(dataset).load()  # now, so that all workers share it
         self.num_classes, self.device = num_classes, device
         self._places = _Places()
-        self._loader = DataLoader(
+        self._loader = loader.start(
             _Addressed(dataset),
             batch_sampler=self._places,
-            num_workers=workers,
-            prefetch_factor=prefetch if workers else None,
+            workers=workers,
+            ahead=prefetch,
             timeout=timeout_seconds if workers else 0,
             persistent_workers=workers > 0,
-            worker_init_fn=leave_to_the_parent,
-            collate_fn=_as_it_is,
             pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
         )
 
     def read(self, parts: Parts, *, seed: int, epoch: int) -> Read:
@@ -159,21 +172,11 @@ class Loaded:
                 yield _to(self.device, images), _to(self.device, labels)
         except RuntimeError as error:
             if "timed out" in str(error):
-                self._kill()
+                loader.kill_persistent(self._loader)  # it would be waited for
             raise
 
     def close(self) -> None:
-        iterator, self._loader._iterator = self._loader._iterator, None
-        getattr(iterator, "_shutdown_workers", lambda: None)()
-
-    def _kill(self) -> None:
-        """End processes that are stuck, which would be waited for."""
-        iterator: Any = self._loader._iterator
-        if getattr(iterator, "_worker_pids_set", False):
-            signal_handling._remove_worker_pids(id(iterator))  # or else torch raises for each that ends
-            iterator._worker_pids_set = False
-            for worker in iterator._workers:
-                worker.kill()
+        loader.end_persistent(self._loader)
 
 
 def joined(parts: Parts) -> Tensor:
@@ -219,8 +222,6 @@ class _Addressed(Dataset):
         for image, _, index in samples:
             if image.shape != first.shape:
                 raise other_shape(self.dataset, (first_index, first.shape), (index, image.shape))
-        return torch.stack([image for image, _, _ in samples]), torch.tensor([label for _, label, _ in samples])
-
-
-def _as_it_is(batch: Any) -> tuple[Tensor, Tensor]:
-    return batch
+        images = torch.stack([image for image, _, _ in samples])
+        labels = torch.tensor([label for _, label, _ in samples])
+        return images, labels

@@ -1,6 +1,5 @@
 """Where there is room for the images of a data set while it is trained on, known before more than the first is read."""
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -12,12 +11,13 @@ from typing import NamedTuple
 
 import torch
 
-from lrlab.data.splits import Images, MapDataset, as_tensor
-from lrlab.errors import wrong
-from lrlab.system import distributed, randomness
+from lrlab.data import files
+from lrlab.data.kinds import kind_of
+from lrlab.data.splits import MapDataset
+from lrlab.errors import UserError, wrong
+from lrlab.system import distributed
 
 KEPT = ("device", "memory", "disk")
-_VERSION = 1  # of the file on disk
 CACHES = ("auto", *KEPT, "none")
 
 
@@ -26,19 +26,6 @@ class Choice(NamedTuple):
 
     place: str
     size_bytes: int
-
-
-def is_fixed(dataset: MapDataset) -> bool:
-    """Whether reading an index always gives the same image: only the data set can know, and then it has a name."""
-    return hasattr(dataset, "fingerprint")
-
-
-def _can_be_kept(dataset: MapDataset) -> bool:
-    """Whether it is fixed, and stores a byte a value, which the first image tells; `Images` are in memory anyhow."""
-    if isinstance(dataset, Images) or not is_fixed(dataset):
-        return is_fixed(dataset)
-    with randomness.undisturbed():
-        return as_tensor(dataset[0][0]).dtype == torch.uint8
 
 
 def choose(
@@ -56,7 +43,9 @@ def choose(
     place that was asked for has too little. For "auto" it reads the first image, or else none.
     """
     size = sum(len(dataset) for dataset in datasets) * prod(shape)
-    if cache == "none" or (cache == "auto" and not all(map(_can_be_kept, datasets))):
+    if cache == "none":
+        return Choice("none", size)
+    if cache == "auto" and not all(kind_of(dataset).can_be_kept() for dataset in datasets):
         return Choice("none", size)
     if cache == "disk" and not _is_writable(folder) and not _are_there(datasets, shape, folder):
         raise wrong(
@@ -65,53 +54,34 @@ def choose(
             allowed="a folder that can be made and written to",
             do="data.cache_dir=FOLDER, or data.cache=auto",
         )
-    for place in KEPT if cache == "auto" else [cache]:
-        own = place == "memory" or (place == "device" and device.type == "cpu")
-        copies = distributed.local_ranks() if own else 1  # each rank keeps its own; GPUs and files are not shared out
-        room = budget_bytes if budget_bytes is not None else _free_bytes(place, folder, device) // (2 * copies)
+    places = KEPT if cache == "auto" else (cache,)
+    for place in places:
+        room = _half_of_free_bytes(place, folder, device) if budget_bytes is None else budget_bytes
         if size <= room or (place == "disk" and _are_there(datasets, shape, folder)):
-            return Choice("memory" if device.type == "cpu" and place == "device" else place, size)
+            return Choice(_as_the_device_sees_it(place, device), size)
     if cache == "auto":
         return Choice("none", size)
-    why = "what data.cache_bytes allows" if budget_bytes is not None else "half of what is free there"
-    raise wrong(
-        "data.cache",
-        got=f"{cache}, for images of {in_words(size)}",
-        allowed=f"at most {in_words(room)}, {why}",
-        do="data.cache=auto, or data.cache_bytes=BYTES",
-    )
-
-
-def file_on_disk(dataset: MapDataset, shape: tuple[int, ...], folder: Path) -> Path:
-    """The file below `folder` for this very content of a data set that has a fingerprint."""
-    content = (_VERSION, len(dataset), tuple(shape), dataset.fingerprint())  # type: ignore[attr-defined]
-    return folder / hashlib.sha256(repr(content).encode()).hexdigest()[:32] / "images"
-
-
-def size_on_disk(dataset: MapDataset, shape: tuple[int, ...]) -> int:
-    """Bytes of that file: labels (N,) int64 and images (N, C, H, W) uint8."""
-    return len(dataset) * (8 + prod(shape))
-
-
-def is_whole(dataset: MapDataset, shape: tuple[int, ...], file: Path) -> bool:
-    """A file gets its name when it is whole; another size is damage."""
-    return file.exists() and file.stat().st_size == size_on_disk(dataset, shape)
+    raise _too_small(cache, size, room, budget_bytes)
 
 
 def _are_there(datasets: Sequence[MapDataset], shape: tuple[int, ...], folder: Path) -> bool:
-    """Whether an earlier run left all of them on disk, so that they need no room.
-
-    `Images` have a name only once they are read, so a file of their size is taken for theirs.
-    """
-    return folder.is_dir() and all(_is_there(dataset, shape, folder) for dataset in datasets)
+    """Whether an earlier run left all of them on disk, so that they need no room; asked late, for it looks at files."""
+    return all(files.is_there(dataset, shape, folder) for dataset in datasets)
 
 
-def _is_there(dataset: MapDataset, shape: tuple[int, ...], folder: Path) -> bool:
-    if not is_fixed(dataset):
-        return False
-    if isinstance(dataset, Images):
-        return any(is_whole(dataset, shape, file) for file in folder.glob("*/images"))
-    return is_whole(dataset, shape, file_on_disk(dataset, shape, folder))
+def _as_the_device_sees_it(place: str, device: torch.device) -> str:
+    """The memory of the CPU is memory, under whichever name it was chosen."""
+    return "memory" if place == "device" and device.type == "cpu" else place
+
+
+def _too_small(place: str, size_bytes: int, room_bytes: int, budget_bytes: int | None) -> UserError:
+    why = "half of what is free there" if budget_bytes is None else "what data.cache_bytes allows"
+    return wrong(
+        "data.cache",
+        got=f"{place}, for images of {in_words(size_bytes)}",
+        allowed=f"at most {in_words(room_bytes)}, {why}",
+        do="data.cache=auto, or data.cache_bytes=BYTES",
+    )
 
 
 def in_words(size_bytes: int) -> str:
@@ -119,13 +89,24 @@ def in_words(size_bytes: int) -> str:
     >>> in_words(54_880_000), in_words(1797)
     ('54.9 MB', '1.8 kB')
     """
-    unit, name = next(((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB")) if size_bytes >= unit), (1e3, "kB"))
-    return f"{size_bytes / unit:.1f} {name}"
+    if size_bytes >= 1e9:
+        return f"{size_bytes / 1e9:.1f} GB"
+    if size_bytes >= 1e6:
+        return f"{size_bytes / 1e6:.1f} MB"
+    return f"{size_bytes / 1e3:.1f} kB"
+
+
+def _half_of_free_bytes(place: str, folder: Path, device: torch.device) -> int:
+    """This rank's share of half of what is free: each rank keeps its own copy in memory, not on its GPU or on disk."""
+    in_memory = _as_the_device_sees_it(place, device) == "memory"
+    copies = distributed.local_ranks() if in_memory else 1
+    return _free_bytes(place, folder, device) // (2 * copies)
 
 
 def _free_bytes(place: str, folder: Path, device: torch.device) -> int:
     if place == "disk":
-        return shutil.disk_usage(_existing(folder)).free if os.access(_existing(folder), os.W_OK) else 0
+        existing = _nearest_existing(folder)
+        return shutil.disk_usage(existing).free if os.access(existing, os.W_OK) else 0
     if place == "device" and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if place == "device" and device.type == "mps":
@@ -133,13 +114,13 @@ def _free_bytes(place: str, folder: Path, device: torch.device) -> int:
     return _free_memory_bytes()
 
 
-def _existing(folder: Path) -> Path:
+def _nearest_existing(folder: Path) -> Path:
     """The folder, or the first above it that exists."""
     return next(path for path in [folder, *folder.absolute().parents] if path.exists())
 
 
 def _is_writable(folder: Path) -> bool:
-    existing = _existing(folder)
+    existing = _nearest_existing(folder)
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK) and _makes_files(existing)
 
 
@@ -161,6 +142,7 @@ def _free_memory_bytes() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError):  # there is no such file, or it says "max"
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
         free = min(free, max(limit - used, 0))
     return free

@@ -21,8 +21,8 @@ from lrlab.errors import UserError, wrong
 class MapDataset(Protocol):
     """What training reads from: torch's map-style `Dataset`, with a length.
 
-    It may say its images' (C, H, W) in an attribute `shape`. Where an index always gives the same image, a method
-    `fingerprint`, which returns a text that names its content, lets the images be kept instead of read again.
+    It may say its images' (C, H, W) in an attribute `shape`. Where an index always gives the same image, it may have
+    a method `fingerprint`: it returns a text that names the content, and then images are kept instead of read again.
     """
 
     def __len__(self) -> int: ...
@@ -97,15 +97,19 @@ class Splits:
 
 def other_shape(dataset: MapDataset, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]]) -> UserError:
     """The error about two images, each an index and a shape, that cannot be in one batch."""
-    files = getattr(dataset, "samples", None)  # as torchvision's folders of images name theirs: (path, label)
-    names = [f"{files[index][0]}, " if isinstance(files, list) else "" for index, _ in (one, other)]
-    shown = [f"{name}index {index}: {tuple(shape)}" for name, (index, shape) in zip(names, (one, other), strict=True)]
     return wrong(
         "data",
-        got=f"images of two shapes ({'; '.join(shown)})",
+        got=f"images of two shapes ({_shown(dataset, *one)}; {_shown(dataset, *other)})",
         allowed="one shape (C, H, W) for all images",
         do="data.image_size=N where the data set has it, or resize in the data set",
     )
+
+
+def _shown(dataset: MapDataset, index: int, shape: Sequence[int]) -> str:
+    """An image's index and shape, after its file where the data set tells it."""
+    files = getattr(dataset, "samples", None)  # as torchvision's folders of images name theirs: (path, label)
+    file = f"{files[index][0]}, " if isinstance(files, list) else ""
+    return f"{file}index {index}: {tuple(shape)}"
 
 
 def image_shape(dataset: MapDataset) -> tuple[int, int, int]:
@@ -115,7 +119,7 @@ def image_shape(dataset: MapDataset) -> tuple[int, int, int]:
 
 
 class Fixed(Dataset):
-    """`dataset`, of which it is known that an index always gives the same image, and whose content `name` tells."""
+    """`dataset`, where it is known that an index always gives the same image; `name` tells its content."""
 
     def __init__(self, dataset: MapDataset, name: str):
         self.dataset, self.name = dataset, name
@@ -135,7 +139,8 @@ def as_tensor(image: Any) -> Tensor:
     if isinstance(image, Tensor):
         return image
     pixels = numpy.array(image)
-    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+    channels_first = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return torch.from_numpy(channels_first)
 
 
 def check_labels(labels: Tensor, num_classes: int, indices: Sequence[int] | None = None) -> None:
@@ -143,9 +148,10 @@ def check_labels(labels: Tensor, num_classes: int, indices: Sequence[int] | None
     outside = ((labels < 0) | (labels >= num_classes)).nonzero()
     if len(outside):
         place = int(outside[0])
+        index = indices[place] if indices else place
         raise wrong(
             "data",
-            got=f"label {int(labels[place])} at index {indices[place] if indices else place}",
+            got=f"label {int(labels[place])} at index {index}",
             allowed=f"0 to {num_classes - 1} for {num_classes} classes",
             do="correct the label, or the number of classes",
         )

@@ -1,37 +1,20 @@
-"""Images that are kept: decoded once, in parallel, into memory or a file that later runs find.
+"""Images that are kept: decoded once, into memory or a file that later runs find.
 
-Those in memory can be used while they are still being decoded, in the order in which they are needed.
-
-A cache holds labels (N,) int64 and then images (N, C, H, W) uint8 in one piece, mapped from a file on disk or from
-memory without a name, into which all decoding processes write; no pixel goes through a pipe and none is held twice.
+Those in memory can be used while the others are still being decoded, in the order in which they are needed.
 """
 
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from lrlab.data.room import file_on_disk, is_fixed, is_whole, size_on_disk
-from lrlab.data.splits import Images, MapDataset, as_raised, as_tensor, check_labels, other_shape
-from lrlab.errors import UserError, wrong
-from lrlab.system import randomness
+from lrlab.data import files
+from lrlab.data.decoding import Progress, Reading, unheard
+from lrlab.data.kinds import kind_of
+from lrlab.data.splits import MapDataset, check_labels
+from lrlab.errors import UserError
 from lrlab.system.lock import held
-from lrlab.system.signals import leave_to_the_parent
-
-_CHUNK = 32  # images that a process decodes at a time
-_NICENESS = (
-    5  # of processes that decode while another trains: what waits for an image goes first, what works ahead last
-)
-_IMAGES_WORTH_A_PROCESS = 256
-
-Progress = Callable[[int, int], None]  # is told how many images are read, of how many
 
 
 def keep(
@@ -50,16 +33,19 @@ def keep(
     They are on `device`, in memory, or memory-mapped from below `folder`, as `place` says. Raises UserError where an
     image or label is not what it should be.
     """
-    shape = tuple(shape)
-    if isinstance(dataset, Images) and place != "disk":
-        images, labels = dataset.tensors
+    kind = kind_of(dataset)
+    reading = Reading(dataset, tuple(shape), num_classes, workers, progress or unheard)
+    loaded = kind.load() if place != "disk" else None
+    if place == "disk":
+        images, labels = _mapped(reading, folder)
+    elif loaded is not None:
+        images, labels = loaded
     else:
-        reading = _Reading(dataset, shape, num_classes, workers, progress or (lambda _done, _total: None))
-        images, labels = _mapped(reading, folder) if place == "disk" else _in_memory(reading)
+        images, labels = _nameless(reading, None)
     if place == "device":
         images, labels = images.to(device), labels.to(device)
-    if isinstance(dataset, Images) and (place == "disk" or images.device.type != "cpu"):
-        dataset.forget()
+    if place == "disk" or images.device.type != "cpu":
+        kind.forget()  # no second copy
     return images, labels
 
 
@@ -70,11 +56,11 @@ class Arrivals:
     """
 
     def __init__(self, dataset: MapDataset, order: Tensor, *, shape: tuple[int, ...], num_classes: int, workers: int):
-        reading = _Reading(dataset, tuple(shape), num_classes, workers, _unheard)
+        reading = Reading(dataset, tuple(shape), num_classes, workers)
         self._open = ExitStack()
-        path = self._open.enter_context(_sized(reading, None))
-        self.images, self.labels = reading.views(path, shared=True)
-        self._arrivals = reading.arrivals(path, order, beside=True)
+        file = self._open.enter_context(files.nameless(reading.layout.size_bytes, None))
+        self.images, self.labels = reading.layout.views(file, shared=True)
+        self._arrivals = reading.arrivals(file, order, beside=True)
         self._open.callback(self._arrivals.close)
         self._turn = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))  # of each index
         self._there = 0
@@ -92,182 +78,30 @@ class Arrivals:
         self._open.close()
 
 
-class _Reading(NamedTuple):
-    """A data set that is to be read whole, and how."""
-
-    dataset: MapDataset
-    shape: tuple[int, ...]
-    num_classes: int
-    workers: int
-    progress: Progress
-
-    @property
-    def size_bytes(self) -> int:
-        return size_on_disk(self.dataset, self.shape)
-
-    def views(self, path: Path, *, shared: bool) -> tuple[Tensor, Tensor]:
-        """The images and labels in the file `path`, mapped: to be written if they are `shared`, or else only read."""
-        whole = torch.from_file(str(path), shared=shared, size=self.size_bytes, dtype=torch.uint8)
-        count = len(self.dataset)
-        return whole[8 * count :].view(count, *self.shape), whole[: 8 * count].view(torch.int64)
-
-    def into(self, path: Path) -> tuple[Tensor, Tensor]:
-        """Read the data set into the file `path`, which has its size; the images and labels there."""
-        images, labels = self.views(path, shared=True)
-        if isinstance(self.dataset, Images):
-            source = self.dataset.tensors
-            _require_uint8(source[0], 0)
-            images.copy_(source[0])
-            labels.copy_(source[1])
-        else:
-            for done in self.arrivals(path, torch.arange(len(self.dataset))):
-                self.progress(done, len(self.dataset))
-        return images, labels
-
-    def arrivals(self, path: Path, order: Tensor, *, beside: bool = False) -> Generator[int, None, None]:
-        """Decode into the file `path`; of the images and labels in `order` (N,), how many are there, again and again.
-
-        The processes go on by themselves, however slowly this is iterated over; if they work `beside` training, they
-        leave it the cores that it uses.
-        """
-        workers = min(max(self.workers, _cores()), len(order) // _IMAGES_WORTH_A_PROCESS)
-        work = _Chunks(self, path, order)
-        loader = DataLoader(
-            work,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=len(work) if workers else None,  # an item is a number
-            collate_fn=_as_it_is,
-            worker_init_fn=_in_the_background if beside else leave_to_the_parent,
-            generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
-        )
-        done, chunks = 0, iter(loader)
-        try:
-            for read in chunks:
-                done += read
-                yield done
-        except UserError as error:
-            raise as_raised(error) from error
-        finally:
-            getattr(chunks, "_shutdown_workers", lambda: None)()
-
-
-class _Chunks(Dataset):
-    """The work of decoding in pieces; each item that is asked for is done, and is the number of images in it."""
-
-    def __init__(self, reading: _Reading, path: Path, order: Tensor):
-        self.dataset = reading.dataset
-        self.order = order.numpy()  # tensors would take a file descriptor each on their way to another process
-        self.fixed = is_fixed(self.dataset)  # or else it may draw, and does so by index, whoever reads it
-        self.reading, self.path = reading._replace(progress=_unheard), path
-        self.views: tuple[Tensor, Tensor] | None = None
-
-    def __len__(self) -> int:
-        return (len(self.order) + _CHUNK - 1) // _CHUNK
-
-    def __getitem__(self, chunk: int) -> int:
-        if self.views is None:
-            self.views = self.reading.views(self.path, shared=True)
-        images, labels = (view.numpy() for view in self.views)  # small writes cost a third of what a tensor's do
-        indices = self.order[chunk * _CHUNK : (chunk + 1) * _CHUNK].tolist()
-        with randomness.undisturbed():
-            for index in indices:
-                if not self.fixed:
-                    randomness.seed_sample(0, 0, index)
-                image, label = self.dataset[index]
-                pixels = as_tensor(image)
-                _require_uint8(pixels, index)
-                if tuple(pixels.shape) != self.reading.shape:
-                    raise other_shape(self.reading.dataset, (0, self.reading.shape), (index, pixels.shape))
-                images[index], labels[index] = pixels.numpy(), int(label)
-        check_labels(torch.from_numpy(labels[indices]), self.reading.num_classes, indices)
-        return len(indices)
-
-
-def _unheard(_done: int, _total: int) -> None:
-    pass
-
-
-def _in_the_background(_worker: int) -> None:
-    leave_to_the_parent()
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
-
-
-def require_bytes(dataset: MapDataset) -> None:
-    """Raise UserError unless the first image has a byte a value, as those that are kept must."""
-    with randomness.undisturbed():
-        _require_uint8(as_tensor(dataset[0][0]), 0)
-
-
-def _as_it_is(read: Any) -> int:
-    return read
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _require_uint8(pixels: Tensor, index: int) -> None:
-    if pixels.dtype != torch.uint8:
-        raise wrong(
-            "data.cache",
-            got=f"an image of {str(pixels.dtype).removeprefix('torch.')} at index {index}",
-            allowed="images of uint8, which can be kept",
-            do="data.cache=none",
-        )
-
-
-def _in_memory(reading: _Reading, folder: Path | None = None) -> tuple[Tensor, Tensor]:
+def _nameless(reading: Reading, folder: Path | None) -> tuple[Tensor, Tensor]:
     """The images and labels, read into a file without a name: in memory, or on the disk of `folder`."""
-    with _sized(reading, folder) as path:
-        return reading.into(path)
+    with files.nameless(reading.layout.size_bytes, folder) as file:
+        return reading.into(file)
 
 
-@contextmanager
-def _sized(reading: _Reading, folder: Path | None) -> Iterator[Path]:
-    """A file as of `_nameless` that has room for what is to be read."""
-    with _nameless(folder) as path:
-        with path.open("r+b") as handle:
-            (os.ftruncate if folder is None else _reserve)(handle.fileno(), reading.size_bytes)
-        yield path
-
-
-@contextmanager
-def _nameless(folder: Path | None) -> Iterator[Path]:
-    """A file that is gone when nothing maps it any more, in memory where `folder` is None.
-
-    Not in /dev/shm, which is as small as 64 MB in a container.
-    """
-    if sys.platform == "linux":
-        memory: Any = os.fdopen(os.memfd_create("lrlab"), "wb") if folder is None else None
-        with memory or tempfile.TemporaryFile(dir=folder) as file:
-            yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
-    else:
-        with tempfile.NamedTemporaryFile(dir=folder) as file:
-            yield Path(file.name)
-
-
-def _mapped(reading: _Reading, folder: Path) -> tuple[Tensor, Tensor]:
+def _mapped(reading: Reading, folder: Path) -> tuple[Tensor, Tensor]:
     """The images and labels from the file under `folder` that holds this very content, made now if there is none."""
-    if not is_fixed(reading.dataset):  # whoever asked for the disk says that it is, but not what it holds
+    if not kind_of(reading.dataset).is_fixed:  # its content has no name, so nobody could find it again
         folder.mkdir(parents=True, exist_ok=True)
-        return _in_memory(reading, folder)
-    file = file_on_disk(reading.dataset, reading.shape, folder)
-    home = file.parent
-    home.mkdir(parents=True, exist_ok=True)
-    if not is_whole(reading.dataset, reading.shape, file):
+        return _nameless(reading, folder)
+    file = files.path_of(reading.dataset, reading.shape, folder)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not reading.layout.is_whole(file):
         with ExitStack() as stack:
-            _hold(stack, home, reading)
-            if not is_whole(reading.dataset, reading.shape, file):
-                _write(file, reading)
-    images, labels = reading.views(file, shared=False)
+            _hold(stack, file.parent, reading)
+            if not reading.layout.is_whole(file):  # another process may have made it in the meantime
+                files.write(file, reading.layout.size_bytes, reading.into)
+    images, labels = reading.layout.views(file, shared=False)
     check_labels(labels, reading.num_classes)
     return images, labels
 
 
-def _hold(stack: ExitStack, home: Path, reading: _Reading) -> None:
+def _hold(stack: ExitStack, home: Path, reading: Reading) -> None:
     """Hold `home` against other processes until `stack` ends, after those that fill it now, if any."""
     while True:
         try:
@@ -275,26 +109,3 @@ def _hold(stack: ExitStack, home: Path, reading: _Reading) -> None:
             return
         except UserError:
             reading.progress(0, len(reading.dataset))  # it may want to stop
-
-
-def _write(file: Path, reading: _Reading) -> None:
-    """Read the data set into `file`: whole, or not at all."""
-    for left_behind in file.parent.glob("*.part"):  # by a process that was killed
-        left_behind.unlink(missing_ok=True)
-    part = file.with_name(f"{os.getpid()}.part")
-    try:
-        with part.open("wb") as handle:
-            _reserve(handle.fileno(), reading.size_bytes)
-            reading.into(part)
-            os.fsync(handle.fileno())
-        part.replace(file)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _reserve(handle: int, size_bytes: int) -> None:
-    """Give a file its size and its room on the disk, the lack of which would kill whoever writes to the mapping."""
-    os.ftruncate(handle, size_bytes)
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, size_bytes)

@@ -1,6 +1,7 @@
 """Figures that can go into a paper: curves on shared axes, and many curves as small multiples."""
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -14,15 +15,18 @@ from lrlab.system import disk
 SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito, Color Universal Design, 2008: told apart by colour-blind readers as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+_BLACK = COLOURS[6]  # on a dark page it would not be seen
+_INK = "#010203"  # no colour that anything else has
+_STYLES = ("-", "--", ":", "-.")  # once all colours are used
 MOST_TOGETHER = 8  # more curves than this are drawn as small multiples
 
 
 def draw(
     lines: Sequence[Line], path: Path, *, xlabel: str, ylabel: str, log: bool, without: Sequence[tuple[str, str]] = ()
 ) -> None:
-    """Draw staircases to `path` (.png, .svg or .pdf): on one pair of axes, or more than eight as small multiples.
+    """Draw staircases to `path` (.png, .svg or .pdf): up to eight on one pair of axes, more as small multiples.
 
-    `without` are names of curves that have no values and why; they get an empty panel among small multiples.
+    `without` are names of curves without values, each with the reason; among small multiples they get an empty panel.
     """
     if len(lines) + len(without) > MOST_TOGETHER:
         figure = _small_multiples(lines, without, (xlabel, ylabel), log)
@@ -50,22 +54,37 @@ def _together(lines: Sequence[Line], xlabel: str, ylabel: str, log: bool) -> Any
     for colour, line in zip(COLOURS, lines, strict=False):
         axes.stairs(line.values, line.edges, baseline=None, color=colour, linewidth=1.8, label=_text(line.name))
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    _finish(axes, lines, log)
-    axes.grid(alpha=0.3, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    columns = 3 if max(len(line.name) for line in lines) < 30 else 2 if len(lines) > 1 else 1
+    _set_limits(axes, lines, log)
+    _set_frame(axes, 0.6)
     axes.legend(
-        frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2
+        frameon=False,
+        fontsize=9,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=_legend_columns([line.name for line in lines]),
+        borderaxespad=0.2,
     )
     return figure
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """How many names of curves fit beside each other above a figure."""
+    if max(map(len, names)) < 30:
+        return 3
+    return 2 if len(names) > 1 else 1
+
+
+def _set_frame(axes: Any, grid_width: float) -> None:
+    """A light grid, and lines at the left and at the bottom only."""
+    axes.grid(alpha=0.3, linewidth=grid_width)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _small_multiples(
     lines: Sequence[Line], without: Sequence[tuple[str, str]], labels: tuple[str, str], log: bool
 ) -> Any:
     count = len(lines) + len(without)
-    keys = {name.partition("=")[0] for name in [*(line.name for line in lines), *(name for name, _ in without)]}
-    prefix = f"{keys.pop()}=" if len(keys) == 1 else ""
+    prefix = _common_key([line.name for line in lines] + [name for name, _ in without])
     columns = min(7, math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
     figure = _figure(2.1 * columns + 0.4, 1.45 * rows + 0.5)
@@ -79,12 +98,17 @@ def _small_multiples(
     for index, panel in enumerate(panels):
         panel.set_visible(index < count)
         panel.tick_params(labelsize=7.5, labelbottom=count - columns <= index < count)
-        panel.grid(alpha=0.3, linewidth=0.5)
-        panel.spines[["top", "right"]].set_visible(False)
-    _finish(panels[0], lines, log)
+        _set_frame(panel, 0.5)
+    _set_limits(panels[0], lines, log)
     figure.supxlabel(labels[0], fontsize=10)
     figure.supylabel(labels[1], fontsize=10)
     return figure
+
+
+def _common_key(names: Sequence[str]) -> str:
+    """`KEY=` where all names begin with it, so that no title need repeat it; else nothing."""
+    keys = {name.partition("=")[0] for name in names}
+    return f"{keys.pop()}=" if len(keys) == 1 else ""
 
 
 def draw_range_tests(
@@ -100,21 +124,22 @@ def draw_range_tests(
     axes.axvline(suggestion, color="black", linewidth=1, linestyle="--", label=f"optimizer.lr={suggestion:g}")
     highest = max(smoothed[0] for _, _, smoothed in tests)
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss of a batch", ylim=(0, 1.6 * highest))
-    axes.grid(alpha=0.3, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    _set_frame(axes, 0.6)
     axes.legend(frameon=False, fontsize=9)
     save(figure, path)
 
 
-def _finish(axes: Any, lines: Sequence[Line], log: bool) -> None:
+def _set_limits(axes: Any, lines: Sequence[Line], log: bool) -> None:
+    """Let the axes reach as far as the lines do; with `log`, down to the lowest value above zero."""
     axes.set_xlim(min(line.edges[0] for line in lines), max(line.edges[-1] for line in lines))
-    highest = max(max(line.values) for line in lines) or 1.0
-    if log:
-        positive = [value for line in lines for value in line.values if value > 0]
-        axes.set_yscale("log")
-        axes.set_ylim(max(min(positive, default=highest), highest * 1e-8) * 0.8, highest * 1.3)
-    else:
+    values = list(itertools.chain.from_iterable(line.values for line in lines))
+    highest = max(values) or 1.0
+    if not log:
         axes.set_ylim(-0.02 * highest, 1.05 * highest)
+        return
+    lowest = min((value for value in values if value > 0), default=highest)
+    axes.set_yscale("log")
+    axes.set_ylim(max(lowest, highest * 1e-8) * 0.8, highest * 1.3)
 
 
 @dataclass(frozen=True)
@@ -145,65 +170,82 @@ def draw_panels(panels: Sequence[Panel]) -> Any:
     """A figure with `panels` side by side; a name has one colour in all of them, and one legend."""
     figure = _figure(0.6 + 4.6 * len(panels), 3.5)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    names = list(dict.fromkeys(band.name for panel in panels for band in panel.bands))
+    bands = itertools.chain.from_iterable(panel.bands for panel in panels)
+    names = list(dict.fromkeys(band.name for band in bands))
     handles = {}
     for axis, panel in zip(axes, panels, strict=True):
         for band in panel.bands:
-            index = names.index(band.name)
-            colour, style = COLOURS[index % len(COLOURS)], ("-", "--", ":", "-.")[index // len(COLOURS) % 4]
-            marker = "o" if panel.points or len(band.x) == 1 else None
-            shape: Any = {"drawstyle": "steps-post"} if panel.stairs else {"marker": marker, "markersize": 4}
-            (handles[band.name],) = axis.plot(band.x, band.middle, style, color=colour, linewidth=1.7, **shape)
-            if band.low is not None and band.high is not None:
-                if panel.points:
-                    axis.vlines(band.x, band.low, band.high, color=colour, linewidth=1, alpha=0.6)
-                else:
-                    step: Any = "post" if panel.stairs else None
-                    axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.18, linewidth=0, step=step)
+            handles[band.name] = _draw_band(axis, panel, band, names.index(band.name))
         axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
-        if panel.logx:
-            _at_its_values(axis, sorted({x for band in panel.bands for x in band.x}))
-        else:
-            axis.xaxis.get_major_locator().set_params(integer=True)
-        if panel.logy:
-            axis.set_yscale("log")
-            axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter(_few_minor_labels(axis))
-        axis.grid(alpha=0.3, linewidth=0.6)
-        axis.spines[["top", "right"]].set_visible(False)
-    columns = 3 if len(panels) == 1 else 6
+        _set_scales(axis, panel)
+        _set_frame(axis, 0.6)
     figure.legend(
         [handles[name] for name in names],
         list(map(_text, names)),
         loc="outside upper left",
-        ncols=columns,
+        ncols=3 if len(panels) == 1 else 6,
         frameon=False,
         fontsize=9,
     )
     return figure
 
 
-def _at_its_values(axis: Any, values: Sequence[float]) -> None:
-    """A logarithmic horizontal axis that is labelled at `values`."""
+def _draw_band(axis: Any, panel: Panel, band: Band, index: int) -> Any:
+    """Draw a band in the colour and style of the name with that `index`; returns its line, for the legend."""
+    colour = COLOURS[index % len(COLOURS)]
+    style = _STYLES[index // len(COLOURS) % len(_STYLES)]
+    marker = "o" if panel.points or len(band.x) == 1 else None
+    shape: Any = {"drawstyle": "steps-post"} if panel.stairs else {"marker": marker, "markersize": 4}
+    (line,) = axis.plot(band.x, band.middle, style, color=colour, linewidth=1.7, **shape)
+    if band.low is None or band.high is None:
+        return line
+    if panel.points:
+        axis.vlines(band.x, band.low, band.high, color=colour, linewidth=1, alpha=0.6)
+    else:
+        step: Any = "post" if panel.stairs else None
+        axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.18, linewidth=0, step=step)
+    return line
+
+
+def _set_scales(axis: Any, panel: Panel) -> None:
+    if panel.logx:
+        places = set(itertools.chain.from_iterable(band.x for band in panel.bands))
+        _label_at(axis, sorted(places))
+    else:
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    if panel.logy:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(_few_minor_labels(axis))
+
+
+def _label_at(axis: Any, values: Sequence[float]) -> None:
+    """Make the horizontal axis logarithmic, with labels at `values`, or at eight of them where there are more."""
     from matplotlib.ticker import NullLocator
 
     axis.set_xscale("log")
-    shown = values if len(values) <= 8 else values[:: math.ceil(len(values) / 8)]
+    shown = values[:: max(1, math.ceil(len(values) / 8))]
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xticks(shown, [f"{value:g}" for value in shown])
 
 
 def _few_minor_labels(axis: Any) -> Any:
-    """Labels between powers of ten: at every digit on a short axis, at 2, 3 and 5 on a longer one, then none."""
+    """Labels between the powers of ten of a vertical axis."""
     from matplotlib.ticker import FuncFormatter
 
     def label(value: float, _: int) -> str:
         low, high = axis.get_ylim()
         digit = round(value / 10 ** math.floor(math.log10(value) + 1e-9))
-        kept = range(2, 10) if high / low < 5 else (2, 3, 5) if high / low < 100 else ()
-        return f"{value:g}" if digit in kept else ""
+        return f"{value:g}" if digit in _labelled_digits(high / low) else ""
 
     return FuncFormatter(label)
+
+
+def _labelled_digits(span: float) -> Sequence[int]:
+    """Which digits have room for a label on an axis from x to `span` times x: all, then some, then none."""
+    if span < 5:
+        return range(2, 10)
+    return (2, 3, 5) if span < 100 else ()
 
 
 def draw_stairs(line: Line) -> Any:
@@ -212,39 +254,34 @@ def draw_stairs(line: Line) -> Any:
     axis = figure.add_subplot()
     axis.stairs(line.values, line.edges, baseline=None, color=COLOURS[0], linewidth=1.4)
     axis.tick_params(labelsize=8)
-    axis.grid(alpha=0.3, linewidth=0.5)
-    axis.spines[["top", "right"]].set_visible(False)
-    _finish(axis, [line], log=False)
+    _set_frame(axis, 0.5)
+    _set_limits(axis, [line], log=False)
     return figure
 
 
 def save(figure: Any, path: Path) -> None:
     """Write a figure to `path` (.png, .svg or .pdf), the same bytes for the same figure."""
     drawn = io.BytesIO()
+    metadata = {"Date": None} if path.suffix == ".svg" else None
     with _repeatable():
-        figure.savefig(
-            drawn, format=path.suffix[1:], dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None
-        )
+        figure.savefig(drawn, format=path.suffix[1:], dpi=150, metadata=metadata)
     disk.write_whole(path, drawn.getvalue())
 
 
 def as_svg(draw_it: Callable[[], Any]) -> str:
     """The figure that `draw_it` makes, as an <svg> element whose ink has the colour of the page's text."""
-    names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
     import matplotlib as mpl
 
-    text = io.StringIO()
+    names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
     inks: Any = dict.fromkeys(names, _INK)
+    text = io.StringIO()
     with mpl.rc_context(inks), _repeatable():
         draw_it().savefig(text, format="svg", transparent=True, metadata={"Date": None})
     drawn = text.getvalue()
     drawn = drawn[drawn.index("<svg") :]
-    for ink in (_INK, COLOURS[6]):  # black on a dark page would not be seen
+    for ink in (_INK, _BLACK):
         drawn = drawn.replace(ink, "currentColor")
     return re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-
-
-_INK = "#010203"  # no colour that anything else has
 
 
 def _repeatable() -> Any:

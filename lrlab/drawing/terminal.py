@@ -1,11 +1,13 @@
 """Curves drawn with characters, for terminals of any width."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 BARS = "▁▂▃▄▅▆▇█"
-# The bit of each dot of a Braille character (U+2800), by row and column.
+_BRAILLE = 0x2800  # the Braille character without a dot
+# The bit of each dot, which is added to it, by row and column.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
@@ -32,45 +34,83 @@ def plot(
     Several lines are drawn with the `letters` a, b, c, ... unless the caller colours them; a single one with dots.
     With `log` the vertical axis is logarithmic, and zeros lie at its bottom.
     """
-    level, ticks = _scale([value for line in lines for value in line.values], log)
-    left, right = min(line.edges[0] for line in lines), max(line.edges[-1] for line in lines)
+    values = itertools.chain.from_iterable(line.values for line in lines)
+    level, ticks = _scale(list(values), log)
     margin = max(len(text) for _, text in ticks) + 1
     columns = width - margin - 1
-    owners = [[-1] * columns for _ in range(height)]
-    dots = [[0] * columns for _ in range(height)]
+    left = min(line.edges[0] for line in lines)
+    right = max(line.edges[-1] for line in lines)
+    canvas = _Canvas(columns, height)
     for index, line in enumerate(lines):
         for x, y in _raster(line, (left, right), (2 * columns, 4 * height), level):
-            row, column = height - 1 - y // 4, x // 2
-            if owners[row][column] != index:
-                owners[row][column], dots[row][column] = index, 0
-            dots[row][column] |= _DOTS[3 - y % 4][x % 2]
+            canvas.set_dot(x, y, index)
+
+    # The rows of the plot, each after a piece of the vertical axis.
     labels = {height - 1 - _row(value, level, 4 * height) // 4: text for value, text in ticks}
+    as_letters = letters and len(lines) > 1
     rows = []
     for row in range(height):
-        text = [(f"{labels.get(row, ''):>{margin - 1}} ┤" if row in labels else " " * margin + "│", -1)]
-        for owner, dot in zip(owners[row], dots[row], strict=True):
-            mark = " " if owner < 0 else chr(0x2800 + dot) if len(lines) == 1 or not letters else chr(97 + owner % 26)
-            text.append((mark, owner))
-        rows.append(text)
+        axis = f"{labels[row]:>{margin - 1}} ┤" if row in labels else " " * margin + "│"
+        rows.append([(axis, -1), *canvas.row(row, as_letters)])
+
+    # The horizontal axis, with its ends and its name below it.
     rows.append([(" " * margin + "└" + "─" * columns, -1)])
     last = f"{right:g}"
     ends = f"{left:g}".ljust(columns - len(last)) + last
     middle = (columns - len(xlabel)) // 2
-    rows.append([(" " * (margin + 1) + ends[:middle] + xlabel + ends[middle + len(xlabel) :], -1)])
+    below = ends[:middle] + xlabel + ends[middle + len(xlabel) :]
+    rows.append([(" " * (margin + 1) + below, -1)])
     return rows
+
+
+class _Canvas:
+    """Characters of two by four dots each; every character belongs to the line that was drawn there last."""
+
+    def __init__(self, columns: int, height: int):
+        self._height = height
+        self._owners = [[-1] * columns for _ in range(height)]
+        self._dots = [[0] * columns for _ in range(height)]
+
+    def set_dot(self, x: int, y: int, owner: int) -> None:
+        """Set the dot at (x, y), y upwards, for the line with the index `owner`."""
+        row = self._height - 1 - y // 4
+        column = x // 2
+        if self._owners[row][column] != owner:
+            self._owners[row][column] = owner
+            self._dots[row][column] = 0
+        self._dots[row][column] |= _DOTS[3 - y % 4][x % 2]
+
+    def row(self, row: int, as_letters: bool) -> list[tuple[str, int]]:
+        """The characters of a row, counted from the top, each with the index of its line, or -1."""
+        cells = zip(self._owners[row], self._dots[row], strict=True)
+        return [(_mark(owner, dots, as_letters), owner) for owner, dots in cells]
+
+
+def _mark(owner: int, dots: int, as_letters: bool) -> str:
+    if owner < 0:
+        return " "
+    return chr(ord("a") + owner % 26) if as_letters else chr(_BRAILLE + dots)
 
 
 def sparkline(line: Line, width: int = 24) -> str:
     """The line in one row of text, from 0 to its own highest value."""
     highest = max(line.values) or 1.0
     step = (line.edges[-1] - line.edges[0]) / width
-    shown, at = [], 0
+    shown = ""
+    at = 0  # the stair that is reached
     for column in range(width):
         x = line.edges[0] + (column + 0.5) * step
         while line.edges[at + 1] <= x and at + 1 < len(line.values):
             at += 1
-        shown.append(BARS[min(7, int(8 * line.values[at] / highest))] if line.values[at] > 0 else " ")
-    return "".join(shown)
+        shown += _bar(line.values[at] / highest)
+    return shown
+
+
+def _bar(share: float) -> str:
+    """A bar of `share` of a row's height; nothing for zero."""
+    if share > 0:
+        return BARS[min(len(BARS) - 1, int(len(BARS) * share))]
+    return " "
 
 
 def _raster(
@@ -106,13 +146,16 @@ def _scale(values: Sequence[float], log: bool) -> tuple[Callable[[float], float]
     highest = max(values)
     if not log or highest <= 0:
         highest = highest or 1.0
-        return (lambda value: value / highest), [(share * highest, f"{share * highest:.3g}") for share in (0, 0.5, 1)]
+        labelled = [share * highest for share in (0, 0.5, 1)]
+        return (lambda value: value / highest), [(value, f"{value:.3g}") for value in labelled]
     lowest = max(min(value for value in values if value > 0), highest * 1e-8)
     low, high = math.floor(math.log10(lowest)), math.log10(highest)
     span = max(high - low, 1e-9)
 
     def level(value: float) -> float:
-        return max(0.0, (math.log10(value) - low) / span) if value > 0 else 0.0
+        if value > 0:
+            return max(0.0, (math.log10(value) - low) / span)
+        return 0.0
 
     powers = range(low, math.floor(high) + 1)
     return level, [(10.0**power, f"1e{power}") for power in powers if 10.0**power <= highest * (1 + 1e-9)]

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import torch
 
 from lrlab.errors import UserError, wrong
-from lrlab.system import distributed
+from lrlab.system import distributed, peers
 
 
 def explain(error: BaseException) -> UserError | None:
     """What the user can do about an error that torch raised, None where that is not known."""
-    if lost := distributed.explain(error):
+    if lost := peers.explain(error):
         return lost
     if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
         return wrong(

@@ -18,7 +18,7 @@ from lrlab.sweeps import processes
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome
 from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.table import Board
-from lrlab.system import disk, distributed
+from lrlab.system import disk, distributed, peers, process
 from lrlab.system.signals import stop_request
 
 EXECUTORS = ("processes", "ray")
@@ -37,7 +37,7 @@ class Settings:
 
     @property
     def threads_per_run(self) -> int:
-        return self.threads or max(1, _cores() // self.n_jobs)
+        return self.threads or max(1, process.cores() // self.n_jobs)
 
     @property
     def in_this_process(self) -> bool:
@@ -129,7 +129,7 @@ def carry_out(planned: Planned, settings: Settings) -> dict[str, Outcome]:
             board.ended(job, outcome)
 
         def stopping() -> bool:
-            return bool(request.number) or distributed.broken() or (settings.fail_fast and failed.is_set())
+            return bool(request.number) or peers.broken() or (settings.fail_fast and failed.is_set())
 
         _execute(planned.to_do, settings, seen=board.seen, ended=ended, stopping=stopping)
     if request.number:
@@ -194,10 +194,6 @@ def _gpus() -> list[str]:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _span(values: Sequence[int]) -> str:

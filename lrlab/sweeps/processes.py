@@ -28,8 +28,6 @@ _PRELOADED = [
     "lrlab.sweeps.processes",
     "lrlab.runs.run",
     "torch._dynamo",
-    "sklearn.datasets",
-    "sklearn.model_selection",
 ]
 
 

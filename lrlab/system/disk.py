@@ -1,4 +1,7 @@
-"""Files on a disk that may be full: written whole or not at all, or as far as it goes; the refusal is one line."""
+"""Files on a disk that may be full: a file is written whole or not at all, a log as far as it goes.
+
+What the disk refuses is told in one line.
+"""
 
 import os
 import shutil
@@ -15,9 +18,9 @@ class Refused(UserError):
 
 @contextmanager
 def writing(path: Path, size_bytes: int | None = None) -> Iterator[None]:
-    """Raise Refused, which names `path`, the bytes that it needs and those that are free, where the block's I/O fails.
+    """Raise Refused where the block's I/O fails; it names `path`, the bytes that are needed and those that are free.
 
-    `size_bytes` is None where it is not known.
+    `size_bytes` is None where it is not known how many are needed.
     """
     try:
         yield
@@ -27,10 +30,11 @@ def writing(path: Path, size_bytes: int | None = None) -> Iterator[None]:
 
 def _refused(path: Path, error: OSError, size_bytes: int | None) -> Refused:
     said = [error.strerror or type(error).__name__]
-    said += [f"{size_bytes:,} bytes needed"] if size_bytes is not None else []
+    if size_bytes is not None:
+        said.append(f"{size_bytes:,} bytes needed")
     with suppress(OSError, StopIteration):
-        there = next(folder for folder in path.absolute().parents if folder.is_dir())
-        said += [f"{shutil.disk_usage(there).free:,} bytes free"]
+        existing = next(folder for folder in path.absolute().parents if folder.is_dir())
+        said.append(f"{shutil.disk_usage(existing).free:,} bytes free")
     return wrong(
         "file",
         got=f"{path}, which cannot be written ({', '.join(said)})",
@@ -57,7 +61,7 @@ def require_room(folder: Path, size_bytes: int, what: str) -> None:
 
 
 def write_whole(path: Path, contents: str | bytes) -> None:
-    """Write `contents` to `path` so that it holds the old ones or the new ones, never a part; raises Refused."""
+    """Write `contents` to `path`, which then holds the old or the new ones and never a part. Raises Refused."""
     data = contents.encode() if isinstance(contents, str) else contents
     temporary = path.with_name(f"{path.name}.tmp")
     with writing(path, len(data)):
@@ -74,13 +78,17 @@ def write_whole(path: Path, contents: str | bytes) -> None:
 
 
 class Log:
-    """A file that only grows. What the disk refuses waits in memory, and is tried again with what comes after it."""
+    """A file that only grows. What the disk refuses waits in memory and is tried again later.
+
+    `refusal` says why something waits; it is empty while nothing does.
+    """
 
     def __init__(self, path: Path):
-        self.path, self.refusal = path, ""
+        self.path = path
+        self.refusal = ""
         with writing(path):
             self._file = path.open("ab", buffering=0)
-        self._length = self._file.seek(0, os.SEEK_END)  # of what is whole
+        self._length = self._file.seek(0, os.SEEK_END)  # of the records that are whole
         self._waiting = bytearray()
 
     def add(self, data: bytes) -> None:
@@ -91,19 +99,23 @@ class Log:
         self.add(text.encode())
 
     def flush(self, *, sync: bool = False) -> None:
-        """Hand what waits to the operating system, or to the disk itself; `refusal` then says why, if it does not."""
+        """Hand what waits to the operating system, or with `sync` to the disk itself."""
         try:
             with writing(self.path, len(self._waiting)):
-                try:
-                    self._append()
-                except OSError:
-                    os.ftruncate(self._file.fileno(), self._length)  # half a record would hide what comes after it
-                    raise
+                self._append_whole()
                 if sync:
                     os.fsync(self._file.fileno())
             self.refusal = ""
         except Refused as error:
             self.refusal = str(error)
+
+    def _append_whole(self) -> None:
+        """Add what waits to the file, all of it or nothing: half a record would hide what comes after it."""
+        try:
+            self._append()
+        except OSError:
+            os.ftruncate(self._file.fileno(), self._length)
+            raise
 
     def _append(self) -> None:
         done = 0

@@ -1,21 +1,14 @@
 """The only room that knows of ranks: the processes, on one machine or several, that compute one update together.
 
 torchrun starts them. Rank 0 reads the command line, writes all files and says what is trained; the others follow.
-Alone, every call here does nothing and costs nothing.
+Alone, every call here does nothing and costs nothing. What happens when a rank fails stands in `lrlab.system.peers`.
 """
 
-import json
 import os
-import re
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from inspect import signature
-from pathlib import Path
-from traceback import extract_stack
 from typing import Any, ClassVar
 
 import torch
@@ -23,30 +16,18 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lrlab.errors import UserError, in_words, wrong
-from lrlab.system.signals import unheeded_seconds
+from lrlab.errors import wrong
+from lrlab.system import peers
+from lrlab.system.peers import PeerFailed
 
 _PATIENCE = timedelta(hours=3)  # of a rank that waits for another, which may be decoding images
-_SECONDS_TO_HEAR = 2.0  # a rank that raises says why before the others notice that it is gone
-_SECONDS_TO_LEAVE = 5.0  # for ranks that know that another failed and are stuck in a call to it
-_SECONDS_TO_HEED = 20.0  # a signal: torchrun sends one when a rank is killed, which NCCL may never notice
-_REASON, _WAITED, _HEARD, _WHERE = (f"lrlab/{name}" for name in ("reason", "waited", "heard", "where"))
 
 
-class PeerFailed(UserError):
-    """Another rank ended, so this one cannot go on; `told` says whether that rank could say why."""
+class _Groups:
+    """All ranks, once for each patience with which they wait for each other."""
 
-    told = False
-
-
-class _Here:
-    """What this process knows of the others."""
-
-    store: dist.Store | None = None
-    groups: ClassVar[dict[float, Any]] = {}  # all ranks, by the seconds for which they wait for each other
-    group: Any = None  # the one in use; None: with _PATIENCE
-    seconds = _PATIENCE.total_seconds()
-    broken = False  # ranks no longer do the same, so none may wait for another
+    by_seconds: ClassVar[dict[float, Any]] = {}
+    in_use: Any = None  # None: with _PATIENCE
 
 
 def launched() -> bool:
@@ -83,47 +64,43 @@ def process_group() -> Iterator[None]:
     if not launched():
         yield
         return
-    store, number, count = next(dist.rendezvous("env://", timeout=_PATIENCE))
-    backend = "gloo"
-    if torch.cuda.is_available() and torch.cuda.device_count() > int(os.environ.get("LOCAL_RANK", "0")):
-        backend = "cpu:gloo,cuda:nccl"
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_PATIENCE)
-    _Here.store, _Here.broken = store, False
-    over = threading.Event()
-    own = store.clone()  # one client serves one call at a time, and the main thread may wait in one for long
-    watch = threading.Thread(target=_leave_when_another_fails, args=(own, over), daemon=True)
-    watch.start()
+    store = _connect()
+    peers.set_patience(_PATIENCE.total_seconds())
     try:
-        yield
-    except Exception as error:
-        lost = explain(error)
-        say_why(in_words(error))
-        if lost is None:
-            raise
-        raise lost from error
+        with peers.watched(store, rank=rank(), ranks=ranks()):
+            yield
     finally:
-        over.set()
-        watch.join(_SECONDS_TO_LEAVE)  # a thread that is inside of the store when Python ends would abort the process
-        _Here.store = None
-        _Here.groups.clear()
-        if not _Here.broken:  # or else it would wait for ranks that are gone
+        _Groups.by_seconds.clear()
+        if not peers.broken():  # or else it would wait for ranks that are gone
             dist.destroy_process_group()
+
+
+def _connect() -> dist.Store:
+    """Meet the other ranks; returns the store that all of them share."""
+    store, number, count = next(dist.rendezvous("env://", timeout=_PATIENCE))
+    own_gpu = int(os.environ.get("LOCAL_RANK", "0"))
+    backend = "gloo"
+    if torch.cuda.is_available() and torch.cuda.device_count() > own_gpu:
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(own_gpu)
+    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_PATIENCE)
+    return store
 
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """In this block, which every rank enters, one for which the others wait so long ends the run."""
+    """In this block, which every rank enters, a rank for which the others wait so long ends the run."""
     if ranks() == 1:
         yield
         return
-    if seconds not in _Here.groups:
-        _Here.groups[seconds] = dist.new_group(timeout=timedelta(seconds=seconds))
-    _Here.group, _Here.seconds = _Here.groups[seconds], seconds
+    if seconds not in _Groups.by_seconds:
+        _Groups.by_seconds[seconds] = dist.new_group(timeout=timedelta(seconds=seconds))
+    _Groups.in_use = _Groups.by_seconds[seconds]
+    peers.set_patience(seconds)  # for good: who was waited for in vain is said after this block
     try:
         yield
     finally:
-        _Here.group = None
+        _Groups.in_use = None
 
 
 def from_first(value: Any) -> Any:
@@ -145,136 +122,28 @@ def together(task: Any, *, alike: tuple[type[BaseException], ...]) -> Iterator[N
         yield
         return
     try:
-        if _Here.broken:
+        if peers.broken():
             raise wrong("ranks", got="one that failed before", allowed="all of them", do="start again", kind=PeerFailed)
         from_first(task)
         yield
     except alike:
         raise
     except BaseException as error:
-        lost = explain(error)
-        say_why(in_words(error))
-        if lost is None:
-            raise
-        raise lost from error
+        peers.fail(error)
+        raise
 
 
 def dismiss() -> None:
     """Rank 0: tell the ranks that follow that there is no further task."""
-    if not _Here.broken:
+    if not peers.broken():
         with suppress(RuntimeError):  # one that is gone already needs no telling
             from_first(None)
-
-
-def say_why(reason: str) -> None:
-    """Tell the other ranks why this one ends; the first reason stays."""
-    _Here.broken = True
-    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):  # torchrun's last lines quote it
-        with suppress(OSError):
-            Path(file).write_text(json.dumps({"message": reason, "timestamp": int(time.time())}))
-    if _Here.store is not None:
-        with suppress(RuntimeError, ValueError):  # the machine that keeps it may be gone
-            _Here.store.compare_set(_REASON, "", f"rank {rank()}: {reason}")
-
-
-def broken() -> bool:
-    """Whether a rank failed, so that nothing more can be done together."""
-    return _Here.broken
-
-
-def explain(error: BaseException) -> UserError | None:
-    """`PeerFailed` with the other rank's own reason where `error` came of talking to one that is gone, else None."""
-    if ranks() == 1 or not isinstance(error, RuntimeError) or isinstance(error, UserError):
-        return None
-    if not isinstance(error, dist.DistError) and not any(name in str(error) for name in ("gloo/", "Gloo", "NCCL")):
-        return None
-    _Here.broken = True
-    said = str(error).strip().splitlines()[0][:200]
-    if hangs := _hangs(said):
-        return hangs
-    reason = _reason()
-    failure = wrong(
-        "ranks",
-        got=f"one that is gone ({reason or f'killed, or its machine lost: {said}'})",
-        allowed="all of them until the end",
-        do="start the run again, with resume=FOLDER where it has a checkpoint",
-        kind=PeerFailed,
-    )
-    failure.told = bool(reason)
-    return failure
-
-
-def _silent(store: dist.Store) -> list[str]:
-    """The ranks that do not notice that others waited for them in vain, each with what it does."""
-    store.set(_WAITED, "")
-    time.sleep(_SECONDS_TO_HEAR)
-    silent = [number for number in range(ranks()) if not store.check([f"{_HEARD}/{number}"])]
-    places = {number: f"{_WHERE}/{number}" for number in silent}
-    return [
-        f"rank {number}" + (f" ({store.get(place).decode()})" if store.check([place]) else "")
-        for number, place in places.items()
-    ]
-
-
-def _hangs(error: str) -> PeerFailed | None:
-    """What to say where this rank waited too long for another, as `error` says; lets the others know that it did not
-    hang itself."""
-    silent = []
-    with suppress(RuntimeError):
-        if _Here.store is not None:
-            _Here.store.set(f"{_HEARD}/{rank()}", "")
-            silent = _silent(_Here.store) if re.search("timed out|timeout", error, re.IGNORECASE) else []
-    if not silent:
-        return None
-    hangs = wrong(
-        "ranks",
-        got=f"{', '.join(silent)}, for which the others waited {_Here.seconds:g} s",
-        allowed="an answer within trainer.timeout seconds",
-        do="resume=FOLDER, once it is clear why; or a longer trainer.timeout",
-        kind=PeerFailed,
-    )
-    say_why(str(hangs))
-    return hangs
-
-
-def _reason() -> str:
-    """Why another rank ended, as it said itself; empty if it says nothing in time."""
-    deadline = time.monotonic() + _SECONDS_TO_HEAR
-    while _Here.store is not None and time.monotonic() < deadline:
-        try:
-            if _Here.store.check([_REASON]):
-                return _Here.store.get(_REASON).decode()
-        except RuntimeError:
-            break
-        time.sleep(0.1)
-    return ""
-
-
-def _leave_when_another_fails(store: dist.Store, over: threading.Event) -> None:
-    """End this process where another rank failed and this one is stuck waiting for it, as NCCL would for long."""
-    while not over.wait(0.5):
-        try:
-            failed = store.check([_REASON])
-            if store.check([_WAITED]):
-                store.set(f"{_WHERE}/{rank()}", _where())
-        except RuntimeError:
-            return
-        if _Here.broken or (failed and over.wait(_SECONDS_TO_LEAVE)) or _Here.broken:
-            return  # this rank knows, and leaves by itself
-        if failed or unheeded_seconds() > _SECONDS_TO_HEED:
-            os._exit(1)
-
-
-def _where() -> str:
-    """What the main thread does."""
-    place = extract_stack(sys._current_frames()[threading.main_thread().ident or 0])[-1]
-    return f"in {place.name}, {place.filename}:{place.lineno}"
 
 
 def add_up(values: Tensor) -> Tensor:
     """The sum of every rank's `values`, in place."""
     if ranks() > 1:
-        dist.all_reduce(values, group=_Here.group)
+        dist.all_reduce(values, group=_Groups.in_use)
     return values
 
 
@@ -291,7 +160,7 @@ def largest(value: int) -> int:
     if ranks() == 1:
         return value
     values = torch.tensor([value])
-    dist.all_reduce(values, dist.ReduceOp.MAX, group=_Here.group)
+    dist.all_reduce(values, dist.ReduceOp.MAX, group=_Groups.in_use)
     return int(values)
 
 
@@ -318,10 +187,15 @@ def replicate(model: nn.Module, device: torch.device) -> nn.Module:
         return model
     _wait_for_all()
     where = [device.index] if device.type == "cuda" else None
+    # Buffers are not copied in every pass: `copy_buffers_from_first` does that before each evaluation.
+    options: dict[str, Any] = {_option_for_buffers(): False}
+    return DistributedDataParallel(model, device_ids=where, process_group=_Groups.in_use, **options)
+
+
+def _option_for_buffers() -> str:
+    """What torch calls the option to copy buffers in every forward pass: torch 2.14 gave it a new name."""
     known = signature(DistributedDataParallel).parameters
-    no_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
-    options: dict[str, Any] = {no_buffers: False}
-    return DistributedDataParallel(model, device_ids=where, process_group=_Here.group, **options)
+    return "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
 
 
 def keep_gradients(network: nn.Module) -> AbstractContextManager[Any]:
@@ -333,4 +207,4 @@ def copy_buffers_from_first(model: nn.Module) -> None:
     """Rank 0's running statistics (of batch normalization) on every rank."""
     if ranks() > 1:
         for buffer in model.buffers():
-            dist.broadcast(buffer, src=0, group=_Here.group)
+            dist.broadcast(buffer, src=0, group=_Groups.in_use)

@@ -46,7 +46,7 @@ def seed_rank(seed: int, step: int, rank: int, ranks: int) -> None:
 
 
 def seed_sample(seed: int, epoch: int, index: int) -> None:
-    """Seed the global CPU generators for one sample, as random transforms of a data set draw from them."""
+    """Seed the global CPU generators for one sample: random transforms of a data set draw from them."""
     key = address(seed, "sample", epoch, index)
     torch.default_generator.manual_seed(key)
     random.seed(key)
@@ -55,24 +55,23 @@ def seed_sample(seed: int, epoch: int, index: int) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Whatever the block draws, the global CPU generators are afterwards as they were before."""
-    before = torch.get_rng_state(), random.getstate(), numpy.random.get_state()
+    """After the block, the global CPU generators are as they were before it, whatever it draws."""
+    of_torch = torch.get_rng_state()
+    of_python = random.getstate()
+    of_numpy = numpy.random.get_state()
     try:
         yield
     finally:
-        torch.set_rng_state(before[0])
-        random.setstate(before[1])
-        numpy.random.set_state(before[2])
+        torch.set_rng_state(of_torch)
+        random.setstate(of_python)
+        numpy.random.set_state(of_numpy)
 
 
 def get_state(device: torch.device) -> dict[str, Any]:
     """The state of the global generators, as tensors, numbers and strings only."""
-    twister: Any = numpy.random.get_state(legacy=False)
-    state = {
-        "torch": torch.get_rng_state(),
-        "python": random.getstate(),
-        "numpy": {**twister, "state": {**twister["state"], "key": twister["state"]["key"].tolist()}},
-    }
+    of_numpy: Any = numpy.random.get_state(legacy=False)
+    of_numpy["state"]["key"] = of_numpy["state"]["key"].tolist()
+    state = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": of_numpy}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     elif device.type == "mps":
@@ -84,9 +83,9 @@ def set_state(state: dict[str, Any], device: torch.device) -> None:
     """Restore what `get_state` returned; a generator of another kind of device than `device` is left alone."""
     torch.set_rng_state(state["torch"])
     random.setstate(state["python"])
-    twister = state["numpy"]
-    keys = numpy.array(twister["state"]["key"], dtype="uint32")
-    numpy.random.set_state({**twister, "state": {**twister["state"], "key": keys}})
+    of_numpy = state["numpy"]
+    key = numpy.array(of_numpy["state"]["key"], dtype="uint32")
+    numpy.random.set_state({**of_numpy, "state": {**of_numpy["state"], "key": key}})
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
     elif device.type == "mps" and "mps" in state:

@@ -11,6 +11,8 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
+from lrlab.system import process
+
 
 class Request:
     """Which signal asked the run to stop, and when; 0 while none has."""
@@ -29,25 +31,27 @@ class Request:
         return signal.Signals(self.number).name
 
 
-def unheeded_seconds() -> float:
-    """For how long a signal has asked the run in this process to stop; 0 where none has."""
-    request = _active[0] if _active else None
-    return time.monotonic() - request.at_seconds if request and request.number and not request.heeded else 0.0
-
-
 SECONDS_OF_ONE_REQUEST = 0.5
 _SECONDS_TO_SAVE = 30
-_active: list[Request] = []
+_active: list[Request] = []  # that of the run in this process, if there is one
+
+
+def unheeded_seconds() -> float:
+    """For how long a signal has asked the run in this process to stop; 0 where none has."""
+    for request in _active:
+        if request.number and not request.heeded:
+            return time.monotonic() - request.at_seconds
+    return 0.0
 
 
 @contextmanager
 def stop_request() -> Iterator[Request]:
     """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as if nobody were listening.
 
-    What follows within half a second is the same request: a terminal or `timeout` may send it to every process of a
-    group, and the parent once more to its child.
+    What follows within half a second is the same request: a terminal or `timeout` may send a signal to every process
+    of a group, and the parent sends it once more to its child.
 
-    Inside of another such block, as in a sweep whose runs share its process, this is that block's request.
+    Inside of another such block, this is that block's request: the runs of a sweep may share its process.
     """
     if _active:
         yield _active[0]
@@ -75,8 +79,8 @@ def stop_request() -> Iterator[Request]:
 def leave_to_the_parent(_worker: int = 0) -> None:
     """Called in a process that loads data: a signal to the whole group must not end it before the run has saved.
 
-    The run shuts such processes down itself; should it be gone, the alarm ends them. Of a run that was killed torch
-    tells them, but for those that a server forked (by default since Python 3.14), whose parent is that server.
+    The run ends such processes itself. The alarm ends them where the run is gone. torch tells the processes of a run
+    that was killed, unless a server forked them (the default since Python 3.14): their parent is then the server.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_TO_SAVE))
@@ -86,8 +90,9 @@ def leave_to_the_parent(_worker: int = 0) -> None:
 
 
 def _end_with(parent: BaseProcess) -> None:
+    """End this process when `parent` ends: its main thread may be stuck in the reading of a file."""
     parent.join()
-    os._exit(1)
+    process.leave_at_once(1)
 
 
 def _restore(handlers: dict[int, Any]) -> None:

@@ -113,7 +113,7 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
             ["scheduler=cosine"],
             {"torchvision", "tensorboard", "matplotlib", "sklearn", "scipy"},
         ),
-        ("lrlab", ["trainer.epochs=1"], {"torchvision", "matplotlib", "pandas", "jinja2", "ray"}),
+        ("lrlab", ["trainer.epochs=1"], {"torchvision", "sklearn", "PIL", "matplotlib", "pandas", "jinja2", "ray"}),
     ],
 )
 def test_a_command_imports_nothing_heavy_that_it_does_not_use(module, arguments, unused, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import folder_of_images, points, summary
 
-from lrlab.data import datasets, store
+from lrlab.data import datasets, decoding
 from lrlab.runs import checkpoint
 from lrlab.system import randomness
 
@@ -171,7 +171,7 @@ BEFORE_ANY_DATA = {
 
 @pytest.mark.parametrize("typed", BEFORE_ANY_DATA)
 def test_a_mistake_is_one_line_and_leaves_nothing(command, tmp_path, monkeypatch, typed):
-    monkeypatch.setattr("sklearn.datasets.load_digits", None)  # any reading of data would fail in another way
+    monkeypatch.setattr("lrlab.data.digits._read", None)  # any reading of data would fail in another way
     outcome = command(*typed.split())
     assert outcome.code == 1
     assert re.match(r"lrlab: error: " + BEFORE_ANY_DATA[typed], outcome.err.strip()), outcome.err
@@ -233,7 +233,7 @@ def test_an_image_that_does_not_decode_is_named_by_its_path(command, tmp_path, w
 
 
 def test_a_training_image_that_does_not_decode_costs_nothing_that_was_trained_before_it(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "_CHUNK", 1)
+    monkeypatch.setattr(decoding, "_CHUNK", 1)
     root = folder_of_images(tmp_path / "images")
     samples = datasets.ImageFiles(root / "train", None).samples
     last = torch.randperm(len(samples), generator=randomness.generator(0, "order", 0))[-1]

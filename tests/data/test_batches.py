@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from lrlab.data import batches as batches_room
-from lrlab.data import splits, store
+from lrlab.data import decoding, splits
 from lrlab.data.batches import Batches, Batching, batches_per_epoch
 from lrlab.data.readers import Kept, Loaded
 from lrlab.errors import DataError, UserError
-from lrlab.system import randomness
+from lrlab.system import process, randomness
 
 CPU = torch.device("cpu")
 N = 23
@@ -71,8 +71,8 @@ more_than_some_machines_have_cores = pytest.mark.filterwarnings("ignore:This Dat
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("settings", [AUGMENTED, ALL_AUGMENTED], ids=["augmented", "all augmented"])
 def test_any_cache_and_any_number_of_workers_give_the_same_batches(monkeypatch, cached, workers, settings):
-    monkeypatch.setattr(store, "_IMAGES_WORTH_A_PROCESS", 1)
-    monkeypatch.setattr(store, "_CHUNK", 4)
+    monkeypatch.setattr(decoding, "_IMAGES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(decoding, "_CHUNK", 4)
     expected = batches(in_memory(), **settings)
     for dataset in (Plain(), in_memory()):
         source = batches(dataset, cache=cached, cache_dir="kept", workers=workers, **settings)
@@ -99,9 +99,9 @@ class Waiting(Plain):
 
 @pytest.fixture
 def two_readers(monkeypatch):
-    monkeypatch.setattr(store, "_cores", lambda: 2)
-    monkeypatch.setattr(store, "_IMAGES_WORTH_A_PROCESS", 1)
-    monkeypatch.setattr(store, "_CHUNK", 4)
+    monkeypatch.setattr(process, "cores", lambda: 2)
+    monkeypatch.setattr(decoding, "_IMAGES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(decoding, "_CHUNK", 4)
 
 
 @more_than_some_machines_have_cores
@@ -156,7 +156,7 @@ class Counting(Plain):
 
 
 def test_another_seed_needs_no_image_that_was_read_for_the_one_before(monkeypatch):
-    monkeypatch.setattr(store, "_CHUNK", 1)
+    monkeypatch.setattr(decoding, "_CHUNK", 1)
     source = batches(Counting(), cache="memory")
     Path("read.txt").unlink(missing_ok=True)  # the constructor looks at the first one
     for seed in range(4):

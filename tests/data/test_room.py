@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lrlab.data import room, splits
+from lrlab.data import files, room, splits
 from lrlab.errors import UserError
 from lrlab.system import distributed
 
@@ -69,9 +69,9 @@ def test_what_is_on_disk_already_needs_no_room(monkeypatch):
     monkeypatch.setattr(room, "_free_bytes", lambda *_: 0)
     with pytest.raises(UserError, match=r"data\.cache: got disk"):
         choose("disk", FIXED)
-    file = room.file_on_disk(FIXED, (3, 6, 5), Path("cache"))
+    file = files.path_of(FIXED, (3, 6, 5), Path("cache"))
     file.parent.mkdir(parents=True)
-    file.write_bytes(bytes(room.size_on_disk(FIXED, (3, 6, 5))))
+    file.write_bytes(bytes(files.layout(FIXED, (3, 6, 5)).size_bytes))
     assert choose("disk", FIXED).place == "disk"
     assert choose("auto", FIXED).place == "disk"
     file.write_bytes(b"cut short")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lrlab.data import datasets, splits, store
+from lrlab.data import datasets, decoding, splits, store
 from lrlab.errors import UserError
 
 CPU = torch.device("cpu")
@@ -33,8 +33,8 @@ def files(tmp_path) -> datasets.ImageFiles:
 @pytest.fixture
 def in_processes(monkeypatch):
     """Even these few images are decoded in processes of their own."""
-    monkeypatch.setattr(store, "_IMAGES_WORTH_A_PROCESS", 1)
-    monkeypatch.setattr(store, "_CHUNK", 3)
+    monkeypatch.setattr(decoding, "_IMAGES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(decoding, "_CHUNK", 3)
 
 
 def keep(dataset, place: str = "memory", folder: Path = Path("cache"), **settings) -> tuple[torch.Tensor, torch.Tensor]:

@@ -28,7 +28,7 @@ from lrlab.system import sealed
 SECONDS_TO_END = 60.0  # of any process of a run; far more than one needs
 PRELOADED = (
     *("lrlab.commands.train", "lrlab.runs.run", "lrlab.runs.checkpoint", "lrlab.sweeps.request", "lrlab.runs.assemble"),
-    *("sklearn.datasets", "torchvision", "torch.nn.parallel", "matplotlib"),
+    *("torchvision", "torch.nn.parallel", "matplotlib"),
 )
 # Where a process may die inside of a checkpoint's write.
 WRITE_POINTS = ("half of the file", "before the sync", "before the link", "before the rename", "after the rename")

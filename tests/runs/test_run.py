@@ -164,7 +164,7 @@ def assert_same_run(folder: Path, whole: Path) -> None:
 def processes():
     """A server that forks children with torch loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lrlab.runs.run", "sklearn.model_selection", "torch._dynamo"])
+    context.set_forkserver_preload(["lrlab.runs.run", "torch._dynamo"])
     return context
 
 

@@ -1,0 +1,97 @@
+"""The two kinds of data sets, with one answer each to what the other rooms ask: the only room that tells them apart.
+
+`Images` come at once, as two tensors. Any other data set is read one image at a time.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lrlab.data.splits import Images, MapDataset, as_tensor
+from lrlab.system import randomness
+
+
+class Kind(Protocol):
+    """What is known of a data set's images before they are read, and how to get all of them where they come at once."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all images come at once, as tensors of bytes; else each is read when it is asked for."""
+        ...
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether an index always gives the same image. Only the data set can know, and then it has a fingerprint."""
+        ...
+
+    def can_be_kept(self) -> bool:
+        """Whether it is fixed and its images have a byte a value."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A text that names the content of a data set that is fixed."""
+        ...
+
+    def load(self) -> tuple[Tensor, Tensor] | None:
+        """All images (N, C, H, W) uint8 and labels (N,) int64 where they come at once, else None."""
+        ...
+
+    def forget(self) -> None:
+        """Let go of what `load` returned."""
+        ...
+
+
+def kind_of(dataset: MapDataset) -> Kind:
+    """What `dataset` is, whatever class it has."""
+    return AtOnce(dataset) if isinstance(dataset, Images) else OneByOne(dataset)
+
+
+class AtOnce:
+    """`Images`: fixed, and in memory once the first is needed."""
+
+    at_once = True
+    is_fixed = True
+
+    def __init__(self, dataset: Images):
+        self._dataset = dataset
+
+    def can_be_kept(self) -> bool:
+        return True
+
+    def fingerprint(self) -> str:
+        return self._dataset.fingerprint()
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        return self._dataset.tensors
+
+    def forget(self) -> None:
+        self._dataset.forget()
+
+
+class OneByOne:
+    """Any other map-style data set."""
+
+    at_once = False
+
+    def __init__(self, dataset: MapDataset):
+        self._dataset = dataset
+        self.is_fixed = hasattr(dataset, "fingerprint")
+
+    def can_be_kept(self) -> bool:
+        return self.is_fixed and first_image(self._dataset).dtype == torch.uint8
+
+    def fingerprint(self) -> str:
+        return self._dataset.fingerprint()  # type: ignore[attr-defined]
+
+    def load(self) -> None:
+        return None
+
+    def forget(self) -> None:
+        pass
+
+
+def first_image(dataset: MapDataset) -> Tensor:
+    """The first image, read without a trace in the global random generators."""
+    with randomness.undisturbed():
+        return as_tensor(dataset[0][0])
