@@ -16,7 +16,7 @@ import lrlab
 
 PACKAGE = Path(lrlab.__file__).parent
 FLOORS = [
-    {"errors", "moved"},
+    {"errors", "moved", "words"},
     {"schedules"},
     {"lr", "system", "models"},
     {"data", "drawing"},

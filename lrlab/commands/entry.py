@@ -1,14 +1,21 @@
 """How every command starts and ends: whatever the user did wrong is one line and exit code 1."""
 
+import errno
 import io
 import logging
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
+from lrlab import __version__
 from lrlab.errors import Interrupted, UserError, wrong
 
 log = logging.getLogger(__name__)
+_LRLAB = Path(__file__).parents[1]
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def enter(command: Callable[[list[str]], None]) -> None:
@@ -19,7 +26,10 @@ def enter(command: Callable[[list[str]], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
     try:
-        command(sys.argv[1:])
+        if "--version" in sys.argv[1:]:
+            print(f"lrlab {__version__}")
+        else:
+            command(sys.argv[1:])
     except UserError as error:
         report(error)
         sys.exit(1)
@@ -27,8 +37,7 @@ def enter(command: Callable[[list[str]], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        got = f"{error.filename or 'a file'}, which cannot be used ({error.strerror})"
-        report(wrong("file", got=got, allowed="a disk with room, and a place to write to", do="choose another folder"))
+        report(of_the_system(error))
         sys.exit(1)
     except Interrupted as stop:
         sys.exit(128 + stop.signal_number)
@@ -43,3 +52,43 @@ def report(error: UserError) -> int:
         log.error("", exc_info=error)
     print(f"lrlab: error: {error}", file=sys.stderr)
     return 1
+
+
+def of_the_system(error: OSError) -> UserError:
+    """The one line for an error of the system: its own words, and the file that it is about or the code that raised it.
+
+    A data set of the user's reads from wherever it likes, so nothing is said of disks that the error does not say.
+    """
+    if error.filename is not None:
+        do = "make room, or choose another folder" if error.errno in _NO_ROOM else "correct its path or permissions"
+        told = wrong("file", got=f"{error.filename} ({_words(error)})", allowed="one that can be used", do=do)
+    else:
+        told = wrong(
+            _place(error),
+            got=f"{type(error).__name__}: {_words(error)}",
+            allowed="files, devices and networks that answer",
+            do="mend the cause and start again; LRLAB_DEBUG=1 shows where it came from",
+        )
+    told.__cause__ = error
+    return told
+
+
+def _words(error: OSError) -> str:
+    """What the error says, in one line. One that a loader's process sent ends with its own words."""
+    lines = [line.strip() for line in str(error.strerror or error).splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"
+
+
+def _place(error: OSError) -> str:
+    """The line of code that raised the error: the user's own where some took part, or else the last one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_users(Path(frame.filename))]
+    last = (own or frames)[-1]
+    return f"{Path(last.filename).name}, line {last.lineno}"
+
+
+def _is_users(file: Path) -> bool:
+    """Whether a file is neither part of Python, nor installed, nor lrlab's, nor the script that starts lrlab."""
+    installed = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places = [*installed, _LRLAB, _LRLAB.parent / "train.py", Path(sys.argv[0]).absolute()]
+    return file.is_file() and not any(file.is_relative_to(place) for place in places)

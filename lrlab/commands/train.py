@@ -22,12 +22,19 @@ from lrlab.config.arguments import key_of, quoted, read, value_of
 from lrlab.config.targets import chosen, fit_to_targets
 from lrlab.errors import UserError, wrong
 from lrlab.runs import folders
+from lrlab.system import spelling
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Run `train.py`'s command line; exits with 0, 1 for an error, 130 or 143 for a signal."""
+    """`python train.py`; exits with 0, 1 for an error, 130 or 143 for a signal."""
+    spelling.say(spelling.script(sys.argv[0]))
+    start()
+
+
+def start() -> None:
+    """Run the command with what was typed."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         _as_one_of_several()
     else:
@@ -83,7 +90,9 @@ def _main(typed: list[str]) -> None:
         _call_hydra(arguments.overrides, arguments.flags, arguments.overrides)
         return
     if arguments.resume and arguments.multirun:
-        raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
+        installed = spelling.said() == spelling.INSTALLED
+        do = "lrlab train resume=PATH" if installed else "leave out -m and what is swept"
+        raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do=do)
     if arguments.resume:
         _resume(arguments.overrides, arguments.resume)
     elif arguments.multirun:

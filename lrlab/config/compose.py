@@ -5,13 +5,13 @@ Imports no torch, so that `--help` answers at once.
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -19,8 +19,10 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lrlab.config.hydra_inside import split_arguments
 from lrlab.config.names import run_name, sweep_name
 from lrlab.errors import UserError, closest, wrong
+from lrlab.system import spelling
 
 _PACKAGE = Path(__file__).parents[1]
 _INSIDE = _PACKAGE / "conf"  # in a wheel; a checkout has it beside the package
@@ -34,6 +36,7 @@ sys.path.append(str(_PACKAGE / "plugins"))  # where Hydra looks for the package 
 
 OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
 OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
+OmegaConf.register_new_resolver("lrlab.command", spelling.command, replace=True)
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -94,7 +97,10 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
     if several:
         key, _, values = several[1].partition("=")
         return wrong(
-            key, got=f"several values, {values}", allowed="one, unless this is a sweep", do="add -m to run each of them"
+            key,
+            got=f"several values, {values}",
+            allowed="one, unless this is a sweep",
+            do=f"{spelling.as_a_sweep()} to run each of them",
         )
     unknown = re.match(r"Could not (?:override|append to|delete from)[^']*'([^']+)'", str(error))
     if isinstance(error, ConfigCompositionException) and unknown:
@@ -103,7 +109,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
         "config",
         got=_first_line(error),
         allowed="a config that Hydra can compose",
-        do="see python train.py --help, and https://hydra.cc for the syntax of overrides",
+        do=f"see {spelling.command('train')} --help, and https://hydra.cc for the syntax of overrides",
     )
 
 
@@ -131,8 +137,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     try:
         with _hydra():
             parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-            parsed = parser.parse_overrides(list(overrides))
-            runs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+            runs = split_arguments(parser.parse_overrides(list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
     if not runs:
@@ -142,9 +147,28 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
 
 def options(group: str, overrides: Sequence[str] = ()) -> list[str]:
     """The names that can be chosen in `group`, those in the user's folders (`--config-dir`) among them."""
-    searched = compose(_hydra_only(overrides)).hydra.searchpath
+    return _options(group, compose(_hydra_only(overrides)).hydra.searchpath)
+
+
+def groups() -> list[str]:
+    """The names of the groups, `scheduler` and `hydra/launcher` say."""
+    return sorted({str(file.parent.relative_to(CONF)) for file in CONF.glob("*/**/*.yaml")})
+
+
+def _options(group: str, searched: Iterable[str]) -> list[str]:
+    """The options of `group` in conf/ and in the folders of Hydra's search path."""
     folders = [CONF, *(Path(str(path).removeprefix("file://")) for path in searched)]
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+
+
+def _choices(searched: Iterable[str]) -> str:
+    """What can be chosen in each group, for the help."""
+    own = [group for group in groups() if not group.startswith("hydra")]
+    lines = [f"{group}: {', '.join(_options(group, searched))}" for group in own]
+    return "\n".join(textwrap.fill(line, 79, subsequent_indent="  ") for line in lines)
+
+
+OmegaConf.register_new_resolver("lrlab.groups", _choices, replace=True)
 
 
 def without_sweeps(overrides: Sequence[str]) -> list[str]:
@@ -227,7 +251,7 @@ def _who_has(group: str, name: str) -> str:
     options = [path.stem for path in sorted((CONF / group).glob("*.yaml")) if setting.search(path.read_text())]
     if options:
         return f"choose {group}={' or '.join(options)}, which has it"
-    return "python train.py --help shows all settings"
+    return f"{spelling.command('train')} --help shows all settings"
 
 
 def _has(node: Any, name: str) -> bool:

@@ -14,6 +14,7 @@ from lrlab.errors import wrong
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric
 from lrlab.training.loop import MONITORS
+from lrlab.words import counted
 
 # What torch's schedulers need of their durations. With less, some raise late (StepLR), some train at a wrong LR
 # (LinearLR stays at its first factor), some count from the wrong end (StepLR below 0).
@@ -47,8 +48,8 @@ def scheduler_settings(node: Node, horizon: Horizon, schedule: Any = None) -> Sc
             if isinstance(count, int) and count < least:
                 raise wrong(
                     f"scheduler.{name}",
-                    got=f"{node[name]}, which is {count} {interval}s",
-                    allowed=f"a duration of at least {least} {interval}{'' if least == 1 else 's'}",
+                    got=f"{node[name]}, which is {counted(count, interval)}",
+                    allowed=f"a duration of at least {counted(least, interval)}",
                     do=f"scheduler.{name}={'[50%]' if isinstance(node[name], list) else '25%'}",
                 )
     milestones = resolved.get("milestones")

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from lrlab.errors import wrong
+from lrlab.words import counted
 
 INTERVALS = ("epoch", "step")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ep|st|%)?")
@@ -69,7 +70,7 @@ class Horizon:
             raise wrong(
                 key,
                 got=f"{duration}, which is {float(exact):.3g} {interval}s and rounds to zero",
-                allowed=f"at least half a count of {self.total(interval)} {interval}s",
+                allowed=f"at least half a count of {counted(self.total(interval), interval)}",
                 do="lengthen it, or the run (trainer.epochs)",
             )
         return counts

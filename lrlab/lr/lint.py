@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from lrlab.lr.plan import Plan
+from lrlab.words import counted
 
 # Lengths of a way to somewhere: longer than the run, and the end is never reached.
 _WAYS = {"T_max", "T_0", "total_iters", "total_steps", "total", "period"}
@@ -37,7 +38,7 @@ def _lengths(node: Any, total: float, interval: str, key: str) -> Iterator[str]:
     """Lengths and moments that the `total` of a node is too short for; parts have the horizon that is left to them."""
     if not isinstance(node, dict):
         return
-    run = f"its {total:g} {interval}s"
+    run = f"its {counted(int(total), interval)}"
     for name, value in node.items():
         path = f"{key}.{name}"
         if name in ("schedules", "schedulers"):

@@ -18,6 +18,7 @@ from rich.console import Console
 from lrlab.data import store
 from lrlab.runs.summary import Progress
 from lrlab.training.loop import Epoch, Event, Update
+from lrlab.words import counted
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOSSES = 0.5  # reading the loss waits for the device
@@ -147,7 +148,7 @@ def result_line(progress: Progress, updates: int, monitor: str) -> str:
         best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {progress.best_epoch + 1} (best.pt)"
     return (
         f"finished: val loss {progress.val_loss:.4f}, val accuracy {progress.val_accuracy:.2%}{best}; "
-        f"{updates:,} updates in {duration(progress.seconds)}"
+        f"{counted(updates, 'update')} in {duration(progress.seconds)}"
     )
 
 

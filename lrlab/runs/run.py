@@ -27,10 +27,11 @@ from lrlab.runs.describe import computed_by, count_parameters, device_name, hype
 from lrlab.runs.display import Display, View, result_line
 from lrlab.runs.resume import require_same_run, restore
 from lrlab.runs.tracking import Tracker, refuse_second_run
-from lrlab.system import disk, distributed
+from lrlab.system import disk, distributed, spelling
 from lrlab.system.lock import held
 from lrlab.system.signals import Request, stop_request
 from lrlab.training.loop import Diverged, Epoch, TrainState, Update, require_finite_weights
+from lrlab.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,8 @@ def train_to_the_end(
         require_same_run(saved, prepared)
         complete = saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
-            print(f"nothing to do: all {prepared.trainer.epochs} epochs of {folder} are done; extend=EPOCHS goes on")
+            done = counted(prepared.trainer.epochs, "epoch")
+            print(f"nothing to do: {folder} has finished after {done}; extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
     task = assemble.Task(prepared.config, saved, prepared.trainer.timeout)
     with (
@@ -218,7 +220,7 @@ def _carry_out(this: Run, request: Request) -> float | None:
         _write_summary(this, "interrupted")
         this.display.say(
             f"stopped by {request.name} after update {this.state.step}, saved; to go on:",
-            f"{distributed.command()} train.py resume={shlex.quote(str(this.folder))}",
+            f"{spelling.command('train')} resume={shlex.quote(str(this.folder))}",
         )
     if request.number:
         raise Interrupted(request.number)
