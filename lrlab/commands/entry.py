@@ -26,7 +26,7 @@ def enter(command: Callable[[list[str]], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
     try:
-        if "--version" in sys.argv[1:]:
+        if _asks_for_version(sys.argv[1:]):
             print(f"lrlab {__version__}")
         else:
             command(sys.argv[1:])
@@ -43,6 +43,11 @@ def enter(command: Callable[[list[str]], None]) -> None:
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _asks_for_version(typed: list[str]) -> bool:
+    """Whether --version is among the options; what follows `--` is none."""
+    return "--version" in (typed[: typed.index("--")] if "--" in typed else typed)
 
 
 def report(error: UserError) -> int:

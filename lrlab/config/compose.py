@@ -53,6 +53,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=False))
 
 
+def everything(config: DictConfig) -> dict[str, Any]:
+    """`config` as plain dicts, lists and scalars, with its `hydra` node and with every `${...}` as it is written."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+
+
 def resolve(config: DictConfig) -> dict[str, Any]:
     """`config` as plain dicts, lists and scalars, without the `hydra` node and with every `${...}` filled in."""
     keys = [str(key) for key in config if key != "hydra"]
