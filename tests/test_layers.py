@@ -140,6 +140,11 @@ def test_only_upper_floors_see_a_config():
         assert not known or room(module) in HYDRA, module
 
 
+def test_private_parts_of_hydra_are_used_in_one_room():
+    users = {module for module, path in modules(PACKAGE).items() if "hydra._internal" in "\n".join(imports(path))}
+    assert users == {"config.hydra_inside"}
+
+
 def test_the_lowest_floors_need_nothing_but_the_standard_library():
     for module, path in modules(PACKAGE).items():
         if room(module) in FLOORS[0] | FLOORS[1]:

@@ -1,6 +1,6 @@
 """What makes the Tab key complete commands, groups, options and settings: `eval "$(lrlab completion bash)"`.
 
-The shell's part is a few lines (completions/), which hand over the words and get the answers: `lrlab completion answer`.
+The shell's part is a few lines (completions/), which hand the words to `lrlab completion answer` and show its answers.
 """
 
 import sys
@@ -107,11 +107,22 @@ def _answers_of_a_run(before: Sequence[str], word: str) -> list[str]:
     sign = word[: len(word) - len(word.lstrip("+~"))]
     if word.startswith("-"):
         return [f"{flag} " for flag in ("--help", "--version", "--multirun", "--cfg", "--config-dir")]
-    overrides = [one for one in before if "=" in one]
+    overrides = _overrides(before)
     if typed:
         several = value[: value.rfind(",") + 1]  # the values of a sweep before the one that is being typed
         return [f"{sign}{key}={several}{one}" for one in _values(key, overrides)]
     return [sign + one for one in _keys(key, overrides)]
+
+
+def _overrides(typed: Sequence[str]) -> list[str]:
+    """The settings among complete words, with the user's folder of `--config-dir` as one of them."""
+    from lrlab.config.arguments import read
+
+    try:
+        overrides = read(typed).overrides
+    except UserError:
+        overrides = list(typed)
+    return [one for one in overrides if "=" in one]
 
 
 def _values(key: str, overrides: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ import errno
 import io
 import logging
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -79,17 +80,21 @@ def of_the_system(error: OSError) -> UserError:
 
 
 def _words(error: OSError) -> str:
-    """What the error says, in one line. One that a loader's process sent ends with its own words."""
+    """What the error says, in one line. One that a loader's process sent ends with its name and its own words."""
     lines = [line.strip() for line in str(error.strerror or error).splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"
+    return lines[-1].removeprefix(f"{type(error).__name__}: ") if lines else "no message"
 
 
 def _place(error: OSError) -> str:
-    """The line of code that raised the error: the user's own where some took part, or else the last one."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_users(Path(frame.filename))]
-    last = (own or frames)[-1]
-    return f"{Path(last.filename).name}, line {last.lineno}"
+    """The line of code that raised the error: the user's own where some took part, or else the last one.
+
+    A loader's process sends its traceback as a text.
+    """
+    here = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    lines = here + re.findall(r'File "(.+)", line (\d+)', str(error))
+    own = [line for line in lines if _is_users(Path(line[0]))]
+    file, number = (own or lines)[-1]
+    return f"{Path(file).name}, line {number}"
 
 
 def _is_users(file: Path) -> bool:

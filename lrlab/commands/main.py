@@ -59,6 +59,7 @@ def _without_a_command(typed: list[str]) -> None:
 def _no_command(typed: list[str]) -> UserError:
     """What was typed instead of a command, and the command that was probably meant."""
     first = typed[0]
+    guess: str | None
     if "=" in first or first.startswith("-"):  # settings: train.py takes them without more ado
         guess = "sweep" if {"-m", "--multirun"} & set(typed) else "train"
         rest = [one for one in typed if one not in ("-m", "--multirun")]

@@ -89,7 +89,9 @@ def _about(candidate: Candidate) -> list[str]:
         finished = len(candidate.runs.get(lr, {}))
         so = "every LR lacks some, so survivors were compared" if candidate.survivors else "it cannot be the best LR"
         if finished < candidate.planned:
-            found.append(f"{candidate.name}: {finished} of {counted(candidate.planned, 'run')} at LR {lr:g} finished; {so}")
+            found.append(
+                f"{candidate.name}: {finished} of {counted(candidate.planned, 'run')} at LR {lr:g} finished; {so}"
+            )
     if len(grid) > 1 and best in (grid[0], grid[-1]):
         low = best == grid[0]
         ratio = min(3.0, grid[1] / grid[0] if low else grid[-1] / grid[-2])

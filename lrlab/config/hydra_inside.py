@@ -18,4 +18,4 @@ def split_arguments(overrides: Sequence[Override]) -> list[list[str]]:
 
     Hydra has no public way to ask before it runs, and lrlab checks all runs before the first begins.
     """
-    return BasicSweeper.split_arguments(list(overrides), max_batch_size=None)[0]  # type: ignore[return-value]
+    return BasicSweeper.split_arguments(list(overrides), max_batch_size=None)[0]

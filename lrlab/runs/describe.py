@@ -36,13 +36,15 @@ def start_lines(
     """What is about to be trained, a line a subject, aligned."""
     horizon, optimizer = plan.horizon, config["optimizer"]
     settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
+    images = f"{len(splits.train):,} training and {counted(len(splits.val), 'validation image')}"
+    classes = counted(splits.num_classes, "class", "classes")
+    updates = f"{horizon.epochs} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
     subjects = {
-        "data": f"{len(splits.train):,} training and {counted(len(splits.val), 'validation image')} "
-        f"{'x'.join(map(str, splits.shape))}, {counted(splits.num_classes, 'class', 'classes')}; {_kept(kept, device, config['data'])}",
+        "data": f"{images} {'x'.join(map(str, splits.shape))}, {classes}; {_kept(kept, device, config['data'])}",
         "model": f"{parameters:,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
         "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
-        f"{horizon.epochs} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all{_durations(config, plan)}",
+        f"{updates}{_durations(config, plan)}",
         "device": device_name(device) + _way(config["trainer"]),
         "folder": str(folder),
     }

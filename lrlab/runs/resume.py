@@ -27,7 +27,9 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     checkpoint.refuse_changes(saved["config"], mask(prepared.config), may_change)
     checkpoint.refuse_changes(saved["facts"], prepared.facts(), ["plan.sha256"] if extend is not None else [])
     if extend is not None and extend <= before:
-        raise wrong("extend", got=extend, allowed=f"more than the {counted(before, 'epoch')} planned", do=f"extend={2 * before}")
+        raise wrong(
+            "extend", got=extend, allowed=f"more than the {counted(before, 'epoch')} planned", do=f"extend={2 * before}"
+        )
 
 
 def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> list[str]:

@@ -28,7 +28,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = [f"#!{sys.executable}", "import sys", f"from {module} import {function}"]
     script.write_text("\n".join([*lines, 'if __name__ == "__main__":', f"    sys.exit({function}())", ""]))
     script.chmod(0o755)
-    (folder / "python").symlink_to(sys.executable)
+    python = folder / "python"  # a link would lose its virtual environment
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join([str(folder), os.environ["PATH"]]))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

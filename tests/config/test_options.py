@@ -37,15 +37,24 @@ def test_what_is_not_typed_or_null_is_the_default():
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
-        ({"cuont": "1"}, "own.cuont: got a setting that does not exist (did you mean own.count?); allowed: count, share, "),
+        (
+            {"cuont": "1"},
+            "own.cuont: got a setting that does not exist (did you mean own.count?); allowed: count, share, ",
+        ),
         ({"count": "0"}, "own.count: got 0; allowed: an integer >= 1; do: own.count=3"),
         ({"count": "2.5"}, "own.count: got '2.5'; allowed: an integer >= 1; do: own.count=3"),
         ({"share": "nan"}, "own.share: got nan; allowed: a number > 0; do: own.share=0.5"),
         ({"share": "much"}, "own.share: got 'much'; allowed: a number > 0; do: own.share=0.5"),
         ({"fast": "yes"}, "own.fast: got 'yes'; allowed: true or false; do: own.fast=true"),
         ({"axis": "z"}, "own.axis: got 'z'; allowed: x, y; do: own.axis=x"),
-        ({"drawn": "x.gif"}, "own.drawn: got x.gif; allowed: a name that ends with .png, .svg; do: own.drawn=curves.png"),
-        ({"drawn": "no/x.png"}, "own.drawn: got no, which is no folder; allowed: a folder that exists; do: make it first"),
+        (
+            {"drawn": "x.gif"},
+            "own.drawn: got x.gif; allowed: a name that ends with .png, .svg; do: own.drawn=curves.png",
+        ),
+        (
+            {"drawn": "no/x.png"},
+            "own.drawn: got no, which is no folder; allowed: a folder that exists; do: make it first",
+        ),
     ],
 )
 def test_what_is_not_allowed_is_told_in_three_parts(typed, line):
