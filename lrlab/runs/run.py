@@ -89,7 +89,7 @@ def train_to_the_end(
         complete = saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
             done = counted(prepared.trainer.epochs, "epoch")
-            print(f"nothing to do: {folder} has finished after {done}; extend=EPOCHS goes on")
+            print(f"nothing to do: all of {folder} is done ({done}); extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
     task = assemble.Task(prepared.config, saved, prepared.trainer.timeout)
     with (
