@@ -31,7 +31,6 @@ from lrlab.system import disk, distributed, spelling
 from lrlab.system.lock import held
 from lrlab.system.signals import Request, stop_request
 from lrlab.training.loop import Diverged, Epoch, TrainState, Update, require_finite_weights
-from lrlab.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +87,9 @@ def train_to_the_end(
         require_same_run(saved, prepared)
         complete = saved["state"]["progress"]["epoch"] >= prepared.trainer.epochs
         if complete and summary.read(folder).get("status") == "finished":  # or else it was stopped before it said so
-            done = counted(prepared.trainer.epochs, "epoch")
-            print(f"nothing to do: all of {folder} is done ({done}); extend=EPOCHS goes on")
+            epochs = prepared.trainer.epochs
+            done = f"all {epochs} epochs of {folder} are" if epochs > 1 else f"the one epoch of {folder} is"
+            print(f"nothing to do: {done} done; extend=EPOCHS goes on")
             return saved["progress"]["val_loss"]
     task = assemble.Task(prepared.config, saved, prepared.trainer.timeout)
     with (
