@@ -1,6 +1,6 @@
-"""`python -m lrlab` is `python train.py`, wherever lrlab is installed."""
+"""`python -m lrlab ...` trains as `python train.py` does, and `python -m lrlab COMMAND ...` is `lrlab COMMAND ...`."""
 
-from lrlab.commands.train import main
+from lrlab.commands.main import module
 
 if __name__ == "__main__":
-    main()
+    module()

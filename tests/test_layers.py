@@ -16,7 +16,7 @@ import lrlab
 
 PACKAGE = Path(lrlab.__file__).parent
 FLOORS = [
-    {"errors", "moved"},
+    {"errors", "moved", "words"},
     {"schedules"},
     {"lr", "system", "models"},
     {"data", "drawing"},
@@ -139,6 +139,11 @@ def test_only_upper_floors_see_a_config():
     for module, path in modules(PACKAGE).items():
         known = {name.partition(".")[0] for name in imports(path)} & {"hydra", "omegaconf"}
         assert not known or room(module) in HYDRA, module
+
+
+def test_private_parts_of_hydra_are_used_in_one_room():
+    users = {module for module, path in modules(PACKAGE).items() if "hydra._internal" in "\n".join(imports(path))}
+    assert users == {"config.hydra_inside"}
 
 
 def test_the_lowest_floors_need_nothing_but_the_standard_library():

@@ -1,14 +1,22 @@
 """How every command starts and ends: whatever the user did wrong is one line and exit code 1."""
 
+import errno
 import io
 import logging
 import os
+import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
+from lrlab import __version__
 from lrlab.errors import Interrupted, UserError, wrong
 
 log = logging.getLogger(__name__)
+_LRLAB = Path(__file__).parents[1]
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def enter(command: Callable[[list[str]], None]) -> None:
@@ -19,7 +27,10 @@ def enter(command: Callable[[list[str]], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
     try:
-        command(sys.argv[1:])
+        if _asks_for_version(sys.argv[1:]):
+            print(f"lrlab {__version__}")
+        else:
+            command(sys.argv[1:])
     except UserError as error:
         report(error)
         sys.exit(1)
@@ -27,13 +38,17 @@ def enter(command: Callable[[list[str]], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        got = f"{error.filename or 'a file'}, which cannot be used ({error.strerror})"
-        report(wrong("file", got=got, allowed="a disk with room, and a place to write to", do="choose another folder"))
+        report(of_the_system(error))
         sys.exit(1)
     except Interrupted as stop:
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _asks_for_version(typed: list[str]) -> bool:
+    """Whether --version is among the options; what follows `--` is none."""
+    return "--version" in (typed[: typed.index("--")] if "--" in typed else typed)
 
 
 def report(error: UserError) -> int:
@@ -43,3 +58,47 @@ def report(error: UserError) -> int:
         log.error("", exc_info=error)
     print(f"lrlab: error: {error}", file=sys.stderr)
     return 1
+
+
+def of_the_system(error: OSError) -> UserError:
+    """The one line for an error of the system: its own words, and the file that it is about or the code that raised it.
+
+    A data set of the user's reads from wherever it likes, so nothing is said of disks that the error does not say.
+    """
+    if error.filename is not None:
+        do = "make room, or choose another folder" if error.errno in _NO_ROOM else "correct its path or permissions"
+        told = wrong("file", got=f"{error.filename} ({_words(error)})", allowed="one that can be used", do=do)
+    else:
+        told = wrong(
+            _place(error),
+            got=f"{type(error).__name__}: {_words(error)}",
+            allowed="files, devices and networks that answer",
+            do="mend the cause and start again; LRLAB_DEBUG=1 shows where it came from",
+        )
+    told.__cause__ = error
+    return told
+
+
+def _words(error: OSError) -> str:
+    """What the error says, in one line. One that a loader's process sent ends with its name and its own words."""
+    lines = [line.strip() for line in str(error.strerror or error).splitlines() if line.strip()]
+    return lines[-1].removeprefix(f"{type(error).__name__}: ") if lines else "no message"
+
+
+def _place(error: OSError) -> str:
+    """The line of code that raised the error: the user's own where some took part, or else the last one.
+
+    A loader's process sends its traceback as a text.
+    """
+    here = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    lines = here + re.findall(r'File "(.+)", line (\d+)', str(error))
+    own = [line for line in lines if _is_users(Path(line[0]))]
+    file, number = (own or lines)[-1]
+    return f"{Path(file).name}, line {number}"
+
+
+def _is_users(file: Path) -> bool:
+    """Whether a file is neither part of Python, nor installed, nor lrlab's, nor the script that starts lrlab."""
+    installed = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places = [*installed, _LRLAB, _LRLAB.parent / "train.py", Path(sys.argv[0]).absolute()]
+    return file.is_file() and not any(file.is_relative_to(place) for place in places)

@@ -1,8 +1,10 @@
-"""A learning rate to start from: `python -m lrlab.find_lr optimizer=adam model=resnet20`.
+"""A learning rate to start from: `lrlab find-lr optimizer=adam model=resnet20`.
 
-Takes what `train.py` takes. For each of several seeds, a new model is trained on while the LR grows, until the loss
+Takes what `lrlab train` takes. For each of several seeds, a new model is trained on while the LR grows, until the loss
 explodes. Nothing is left but a folder with a figure, the losses and a summary.
 """
+
+from __future__ import annotations
 
 import csv
 import io
@@ -11,27 +13,22 @@ import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from lrlab.commands import help
 from lrlab.commands.entry import enter
-from lrlab.config import checks, compose, names
+from lrlab.config import checks, compose, names, options
 from lrlab.config.arguments import key_of, read, split_off
 from lrlab.errors import wrong
 from lrlab.runs import folders
-from lrlab.training.range_test import Suggestion, range_test, smooth, suggest
+from lrlab.system import spelling
+from lrlab.words import counted
 
-HELP = """lrlab.find_lr: a learning rate to start from, found by a range test.
+if TYPE_CHECKING:
+    from lrlab.training.range_test import Suggestion  # which needs torch, and --help does not
 
-python -m lrlab.find_lr                                  for the default data, model and optimizer
-python -m lrlab.find_lr optimizer=adam model=mlp         whatever train.py takes
-
-find_lr.start=1e-6     the first LR
-find_lr.end=10         the last LR, unless the loss explodes before
-find_lr.updates=400    from the first to the last
-find_lr.seeds=5        range tests, of seed, seed+1, ...; their median is the suggestion
-"""
 OUTPUTS = Path("outputs/find_lr")
 _DISAGREE = 3.0  # times the lowest suggestion
 
@@ -40,20 +37,41 @@ _DISAGREE = 3.0  # times the lowest suggestion
 class Settings:
     """What `find_lr.NAME=...` on the command line says."""
 
-    start: float = 1e-6
-    end: float = 10.0
-    updates: int = 400
-    seeds: int = 5
+    start: float = options.option(1e-6, options.number(above=0, example=1e-6), "the first LR")
+    end: float = options.option(
+        10.0, options.number(above=0, example=10), "the last LR, unless the loss explodes before", shown="10"
+    )
+    updates: int = options.option(400, options.whole(low=20, example=400), "from the first to the last")
+    seeds: int = options.option(
+        5, options.whole(low=1, example=5), "range tests, of seed, seed+1, ...; their median is the suggestion"
+    )
 
 
 def main() -> None:
-    """The command line of the LR finder."""
+    """`python -m lrlab.find_lr`."""
+    spelling.say(spelling.MODULE)
+    start()
+
+
+def start() -> None:
+    """Run the command with what was typed."""
     enter(_main)
+
+
+def help_text() -> str:
+    command = spelling.command("find-lr")
+    examples = [
+        ("for the default choice", command),
+        ("for another one", f"{command} optimizer=adam model=mlp"),
+    ]
+    title = "lrlab find-lr: a learning rate to start from, found by a range test."
+    more = f"Besides, it takes what `{spelling.command('train')}` takes."
+    return help.page(title, examples, options.rows(Settings, "find_lr"), more)
 
 
 def _main(typed: list[str]) -> None:
     if {"--help", "-h"} & set(typed):
-        print(HELP)
+        print(help_text())
         return
     ours, theirs = split_off(typed, "find_lr")
     settings, arguments = read_settings(ours), read(theirs)
@@ -80,23 +98,13 @@ def _main(typed: list[str]) -> None:
 
 def read_settings(typed: Mapping[str, str]) -> Settings:
     """Raises UserError for the first of the `find_lr.NAME=VALUE` that is not allowed."""
-    checks.require_names(typed, "find_lr", [field.name for field in fields(Settings)])
-    settings = Settings(**{name: _number(text) for name, text in typed.items()})
-    checks.number("find_lr.start", settings.start, above=0, example=1e-6)
+    settings = options.read(Settings, typed, "find_lr")
     checks.number("find_lr.end", settings.end, above=settings.start, example=10)
-    checks.number("find_lr.updates", settings.updates, whole=True, low=20, example=400)
-    checks.number("find_lr.seeds", settings.seeds, whole=True, low=1, example=5)
     return settings
 
 
-def _number(text: str) -> Any:
-    try:
-        return int(text) if text.isdecimal() else float(text)
-    except ValueError:
-        return text
-
-
-Test = tuple[int, list[tuple[float, float]], Suggestion | None]
+if TYPE_CHECKING:
+    Test = tuple[int, list[tuple[float, float]], Suggestion | None]
 
 
 def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
@@ -107,6 +115,7 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
     from lrlab.data.batches import Batches
     from lrlab.runs.assemble import build_state
     from lrlab.runs.explain import explain
+    from lrlab.training.range_test import range_test, suggest
 
     prepared = prepare(compose.compose(overrides))
     splits, trainer = prepared.splits, prepared.trainer
@@ -161,7 +170,7 @@ def _line(seed: int, points: Sequence[tuple[float, float]], suggestion: Suggesti
         return f"seed {seed}: the loss hardly falls"
     return (
         f"seed {seed}: {suggestion.lr:.2g}  (loss lowest at {suggestion.lowest:.2g}, "
-        f"{len(points)} updates, last LR {suggestion.last:.2g})"
+        f"{counted(len(points), 'update')}, last LR {suggestion.last:.2g})"
     )
 
 
@@ -172,8 +181,8 @@ def conclusion(
     low, high = min(one.lr for one in found), max(one.lr for one in found)
     others = [override for override in overrides if key_of(override) != "optimizer.lr"]
     lines = [
-        f"optimizer.lr={lr:g}  (median of {len(found)} of {tests} seeds, {low:.2g} to {high:.2g})",
-        shlex.join(["python", "train.py", *others, f"optimizer.lr={lr:g}"]),
+        f"optimizer.lr={lr:g}  (median of {len(found)} of {counted(tests, 'seed')}, {low:.2g} to {high:.2g})",
+        f"{spelling.command('train')} {shlex.join([*others, f'optimizer.lr={lr:g}'])}",
     ]
     if high > _DISAGREE * low:
         lines.append(f"warning: the seeds disagree by a factor of {high / low:.1f}; find_lr.updates=2000 is less noisy")
@@ -193,6 +202,7 @@ def _write(folder: Path, tests: Sequence[Test], lr: float, settings: Settings, o
     from lrlab.drawing import figures
     from lrlab.runs import summary
     from lrlab.system import disk
+    from lrlab.training.range_test import smooth
 
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")

@@ -1,40 +1,32 @@
-"""LR curves without training: `python -m lrlab.preview scheduler=step,cosine preview.file=curves.png`.
+"""LR curves without training: `lrlab preview scheduler=step,cosine preview.file=curves.png`.
 
-Takes what `train.py` takes; commas mean several curves, as in a sweep. No data is read, no model is built.
+Takes what `lrlab train` takes; commas mean several curves, as in a sweep. No data is read, no model is built.
 """
+
+from __future__ import annotations
 
 import csv
 import io
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from lrlab.commands import help
 from lrlab.commands.entry import enter
 from lrlab.comparison.results import cell
-from lrlab.config import checks, compose, names
+from lrlab.config import compose, names, options
 from lrlab.config.arguments import read, split_off
 from lrlab.drawing.terminal import Line, plot, sparkline
 from lrlab.errors import UserError, wrong
-from lrlab.lr.plan import Plan
+from lrlab.system import spelling
 from lrlab.system.disk import write_whole
 
-HELP = """lrlab.preview: the LR of every update, before anything is trained.
+if TYPE_CHECKING:
+    from lrlab.lr.plan import Plan  # which needs torch, and --help does not
 
-python -m lrlab.preview scheduler=cosine                          drawn in the terminal, with a table
-python -m lrlab.preview scheduler=step,exponential,cosine         several, as in a sweep
-python -m lrlab.preview scheduler=all preview.file=all.png        every schedule there is, as a contact sheet
-python -m lrlab.preview optimizer.lr=0.1,0.2 trainer.epochs=50    whatever train.py takes
-
-preview.file=curves.png      a figure: .png, .svg or .pdf; more than 8 curves become small multiples
-preview.csv=curves.csv       every update: step, epoch, then a column a curve
-preview.x=epoch              epoch, step or percent
-preview.log=false            true: a logarithmic LR axis
-preview.show=lr              lr, lr/GROUP, momentum or weight_decay
-preview.steps_per_epoch=N    instead of the data set's known size
-"""
 AXES = {"epoch": "epoch", "step": "update", "percent": "% of the run"}
 LABELS = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
 _MOST_DRAWN = 6  # curves in one terminal drawing; more have a line of their own in the table
@@ -44,12 +36,21 @@ _MOST_DRAWN = 6  # curves in one terminal drawing; more have a line of their own
 class Settings:
     """What `preview.NAME=...` on the command line says."""
 
-    file: str | None = None
-    csv: str | None = None
-    x: str = "epoch"
-    log: bool = False
-    show: str = "lr"
-    steps_per_epoch: int | None = None
+    file: str | None = options.option(
+        None,
+        options.file(".png", ".svg", ".pdf"),
+        "a figure: .png, .svg or .pdf; more than 8 curves become small multiples",
+        shown="curves.png",
+    )
+    csv: str | None = options.option(
+        None, options.file(".csv"), "every update: step, epoch, then a column a curve", shown="curves.csv"
+    )
+    x: str = options.option("epoch", options.choice(lambda: tuple(AXES)), "epoch, step or percent")
+    log: bool = options.option(False, options.flag(), "true: a logarithmic LR axis")
+    show: str = options.option("lr", options.text(), "lr, lr/GROUP, momentum or weight_decay")
+    steps_per_epoch: int | None = options.option(
+        None, options.whole(low=1, example=100), "instead of the data set's known size", shown="N"
+    )
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,32 @@ class Curve:
 
 
 def main() -> None:
-    """The command line of the preview."""
+    """`python -m lrlab.preview`."""
+    spelling.say(spelling.MODULE)
+    start()
+
+
+def start() -> None:
+    """Run the command with what was typed."""
     enter(_main)
+
+
+def help_text() -> str:
+    command = spelling.command("preview")
+    examples = [
+        ("drawn, with a table", f"{command} scheduler=cosine"),
+        ("several curves", f"{command} scheduler=step,cosine"),
+        ("all schedules", f"{command} scheduler=all preview.file=all.png"),
+        ("other settings", f"{command} optimizer.lr=0.1 trainer.epochs=50"),
+    ]
+    title = "lrlab preview: the LR of every update, before anything is trained."
+    more = f"Besides, it takes what `{spelling.command('sweep')}` takes."
+    return help.page(title, examples, options.rows(Settings, "preview"), more)
 
 
 def _main(typed: list[str]) -> None:
     if {"--help", "-h"} & set(typed):
-        print(HELP)
+        print(help_text())
         return
     ours, others = split_off(typed, "preview")
     settings, arguments = read_settings(ours), read(others)
@@ -93,32 +113,7 @@ def _main(typed: list[str]) -> None:
 
 def read_settings(typed: Mapping[str, str]) -> Settings:
     """Raises UserError for the first of the `preview.NAME=VALUE` that is not allowed."""
-    checks.require_names(typed, "preview", [field.name for field in fields(Settings)])
-    given: dict[str, Any] = {name: value for name, value in typed.items() if value != "null"}
-    if "log" in given:
-        given["log"] = {"true": True, "false": False}.get(given["log"].lower(), given["log"])
-        checks.flag("preview.log", given["log"])
-    if "steps_per_epoch" in given:
-        text = given["steps_per_epoch"]
-        given["steps_per_epoch"] = int(text) if text.isdecimal() else text
-        checks.number("preview.steps_per_epoch", given["steps_per_epoch"], whole=True, low=1, example=100)
-    settings = Settings(**given)
-    checks.choice("preview.x", settings.x, tuple(AXES))
-    _check_path("preview.file", settings.file, (".png", ".svg", ".pdf"))
-    _check_path("preview.csv", settings.csv, (".csv",))
-    return settings
-
-
-def _check_path(key: str, name: str | None, suffixes: Sequence[str]) -> None:
-    if name is None:
-        return
-    path, example = Path(name), f"{key}=curves{suffixes[0]}"
-    if path.suffix not in suffixes:
-        raise wrong(key, got=name, allowed=f"a name that ends with {', '.join(suffixes)}", do=example)
-    if not path.parent.is_dir():
-        raise wrong(key, got=f"{path.parent}, which is no folder", allowed="a folder that exists", do="make it first")
-    if path.is_dir():
-        raise wrong(key, got=f"{path}, which is a folder", allowed="the name of a file", do=example)
+    return options.read(Settings, typed, "preview")
 
 
 def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[Curve]:

@@ -27,6 +27,7 @@ from lrlab.system.lock import held
 if TYPE_CHECKING:
     from lrlab.config.prepare import Prepared
     from lrlab.runs.run import Saved
+from lrlab.system import process, spelling
 
 log = logging.getLogger(__name__)
 # What of Hydra's settings a single run heeds, or what belongs to sweeps and is harmless here.
@@ -43,7 +44,13 @@ _HEEDED = (
 
 
 def main() -> None:
-    """Run `train.py`'s command line; exits with 0, 1 for an error, 130 or 143 for a signal."""
+    """`python train.py`; exits with 0, 1 for an error, 130 or 143 for a signal."""
+    spelling.say(spelling.script(sys.argv[0]))
+    start()
+
+
+def start() -> None:
+    """Run the command with what was typed."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         _as_one_of_several()
     else:
@@ -60,10 +67,7 @@ def _as_one_of_several() -> None:
         enter(_main_of_a_rank)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    process.leave_after_printing(code)
 
 
 def _main_of_a_rank(typed: list[str]) -> None:
@@ -99,7 +103,9 @@ def _main(typed: list[str]) -> None:
         _call_hydra(arguments.overrides, arguments.flags, arguments.overrides)
         return
     if arguments.resume and arguments.multirun:
-        raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do="leave out -m and what is swept")
+        installed = spelling.said() == spelling.INSTALLED
+        do = "lrlab train resume=PATH" if installed else "leave out -m and what is swept"
+        raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do=do)
     if arguments.resume:
         _resume(arguments.overrides, arguments.resume)
     elif arguments.multirun:
@@ -119,7 +125,10 @@ def _run(overrides: list[str]) -> None:
     prepared = prepare(config, chosen(config, task), typed)
     if config.sweep is not None:
         raise wrong(
-            "sweep", got=f"{config.sweep}, for a single run", allowed="no sweep, unless -m is given", do="add -m"
+            "sweep",
+            got=f"{config.sweep}, for a single run",
+            allowed="no sweep, unless -m is given",
+            do=spelling.as_a_sweep(),
         )
     folder = _reserve(config, overrides)
     try:

@@ -14,6 +14,7 @@ from typing import Any
 from lrlab.comparison.results import GROUPS, Result, differing
 from lrlab.comparison.statistics import Mean, mean
 from lrlab.training.metrics import find, lower_is_better
+from lrlab.words import counted
 
 _TUNED = ("optimizer.lr", "seed")
 
@@ -128,7 +129,7 @@ def _follows(key: str, results: Sequence[Result]) -> bool:
 def extended(result: Result) -> str:
     """What tells a run that was first planned for fewer epochs, and so had another LR, from one planned for all."""
     first = result.summary.get("extended_from")
-    return f"extended from {first} epochs" if first is not None else ""
+    return f"extended from {counted(first, 'epoch')}" if first is not None else ""
 
 
 def reached(candidate: Candidate, target: float) -> Reached:

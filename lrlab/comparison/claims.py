@@ -7,6 +7,7 @@ from typing import Any
 from lrlab.comparison.candidates import Candidate
 from lrlab.comparison.statistics import LEVEL, MOST_SEEDS, Difference, differences
 from lrlab.training.metrics import find, lower_is_better
+from lrlab.words import counted
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def against(candidates: Sequence[Candidate], reference: str, metric: str) -> lis
 def sentence(name: str, reference: str, difference: Difference, metric: str, comparisons: int = 1) -> str:
     """What can be claimed of a difference (`name` minus `reference`), in plain words."""
     amount, width, seeds = difference.mean.value, difference.mean.half_width, difference.mean.seeds
-    count = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    count = counted(seeds, "seed")
     if difference.is_found:
         better = (amount < 0) == lower_is_better(metric)
         verb = "beats" if better else "is worse than"
@@ -104,7 +105,9 @@ def _about(candidate: Candidate) -> list[str]:
         finished = len(candidate.runs.get(lr, {}))
         so = "every LR lacks some, so survivors were compared" if candidate.survivors else "it cannot be the best LR"
         if finished < candidate.planned:
-            found.append(f"{candidate.name}: {finished} of {candidate.planned} runs at LR {lr:g} finished; {so}")
+            found.append(
+                f"{candidate.name}: {finished} of {counted(candidate.planned, 'run')} at LR {lr:g} finished; {so}"
+            )
     if len(grid) > 1 and best in (grid[0], grid[-1]):
         low = best == grid[0]
         ratio = min(3.0, grid[1] / grid[0] if low else grid[-1] / grid[-2])
@@ -148,6 +151,6 @@ def _computed_differently(candidates: Sequence[Candidate]) -> list[str]:
             said = run.summary.get("device") if name == "device" else (run.summary.get("versions") or {}).get("torch")
             by_value.setdefault(str(said), set()).add(run.name)
         if len(by_value) > 1:
-            shown = ", ".join(f"{value} ({len(names)} runs)" for value, names in sorted(by_value.items()))
+            shown = ", ".join(f"{value} ({counted(len(names), 'run')})" for value, names in sorted(by_value.items()))
             found.append(f"the runs were not all computed alike: {name} {shown}")
     return found

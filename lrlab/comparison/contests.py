@@ -15,6 +15,7 @@ from lrlab.comparison.results import GROUPS, Result, differing, is_number
 from lrlab.config.identity import fingerprint
 from lrlab.errors import closest, wrong
 from lrlab.training.metrics import JUDGE, Metric, find, known, lower_is_better, measured_names
+from lrlab.words import counted
 
 _SHARED = ("data.", "model.", "task._target_")  # settings that all runs of a contest have alike
 
@@ -60,7 +61,7 @@ def compare(
         why = Counter(reason for _, reason in comparison.left_out).most_common(1)
         raise wrong(
             "compare",
-            got=f"{len(results)} runs of which none is finished" + (f" ({why[0][0]})" if why else ""),
+            got=f"{counted(len(results), 'run')} of which none is finished" + (f" ({why[0][0]})" if why else ""),
             allowed="at least one finished run",
             do="start them again with the command that began them",
         )
@@ -159,7 +160,7 @@ def _contest(
     candidates.sort(key=lambda one: (sign * one.mean(metric).value, one.name))
     names = sorted(candidate.name for candidate in candidates)
     against_whom = reference if reference in names else "constant" if "constant" in names else names[0]
-    title = f"{results[0].choice('data')}, {results[0].choice('model')}, {epochs} epochs"
+    title = f"{results[0].choice('data')}, {results[0].choice('model')}, {counted(epochs, 'epoch')}"
     return Contest(
         title=title,
         metric=metric,
@@ -176,7 +177,7 @@ def _without_any(unfinished: Sequence[Result], results: Sequence[Result], known:
     """A warning for each candidate of which no run finished."""
     names = names_of([*results, *unfinished])
     lost = Counter(names[result.name] for result in unfinished if names[result.name] not in known)
-    return [f"{name}: none of its {count} runs finished" for name, count in sorted(lost.items())]
+    return [f"{name}: 0 of {counted(count, 'run')} finished" for name, count in sorted(lost.items())]
 
 
 def _common_target(candidates: Sequence[Candidate], metric: str) -> float:

@@ -15,7 +15,7 @@ from lrlab.config.earlier import in_todays_words
 from lrlab.config.identity import identity
 from lrlab.errors import wrong
 from lrlab.runs import summary
-from lrlab.system import disk
+from lrlab.system import disk, spelling
 from lrlab.training.metrics import Metric, known, measured_names
 
 TABLE = "results.csv"  # in a folder of runs: a row a run
@@ -135,17 +135,18 @@ def find(folders: Sequence[Path]) -> list[Result]:
     common = Path(os.path.commonpath([folder.absolute() for folder in folders]))
     for folder in folders:
         if not folder.is_dir():
-            raise wrong("compare", got=f"{folder}, which is no folder", allowed="folders of runs", do=_WHERE)
+            raise wrong("compare", got=f"{folder}, which is no folder", allowed="folders of runs", do=_what_to_type())
         runs = sorted({path.parent for pattern in ("config.yaml", "summary.json") for path in folder.rglob(pattern)})
         if not runs:
-            raise wrong("compare", got=f"{folder}, which holds no run", allowed="folders of runs", do=_WHERE)
+            raise wrong("compare", got=f"{folder}, which holds no run", allowed="folders of runs", do=_what_to_type())
         for run in runs:
             name = run.absolute().relative_to(common)
             results.setdefault(run.resolve(), read_result(run, str(name) if name.parts else run.absolute().name))
     return sorted(results.values(), key=lambda result: result.name)
 
 
-_WHERE = "python -m lrlab.compare outputs/sweeps/NAME"
+def _what_to_type() -> str:
+    return f"{spelling.command('compare')} outputs/sweeps/NAME"
 
 
 def differing(results: Iterable[Result]) -> dict[str, list[Any]]:

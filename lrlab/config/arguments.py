@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser
-
+from lrlab.config.hydra_inside import argument_parser
 from lrlab.errors import wrong
 
 
@@ -37,7 +36,7 @@ def split_off(arguments: Sequence[str], prefix: str) -> tuple[dict[str, str], li
 def read(arguments: Sequence[str]) -> Arguments:
     """Take a command line apart; options and overrides may stand in any order."""
     resume, others = _take_resume(arguments)
-    parser = get_args_parser()
+    parser = argument_parser()
     parser.error = _refuse  # type: ignore[method-assign]  # argparse would print its usage and exit with 2
     parsed = parser.parse_intermixed_args([_quote_path(argument) for argument in others])
     return Arguments(_take_config_dir(parsed), _flags(parsed), parsed.multirun, resume)

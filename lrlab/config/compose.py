@@ -6,13 +6,13 @@ Imports no torch, so that `--help` answers at once.
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -22,10 +22,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lrlab.config.arguments import key_of
 from lrlab.config.checks import refuse_moved
+from lrlab.config.hydra_inside import split_arguments
 from lrlab.config.mistakes import CONF, several_values, unknown_key, unknown_option
 from lrlab.config.names import run_name, sweep_name
 from lrlab.config.targets import apply, is_for_hydra
 from lrlab.errors import UserError, first_line, wrong
+from lrlab.system import spelling
 
 NAME = "config"
 VERSION_BASE = "1.3"
@@ -36,6 +38,7 @@ sys.path.append(str(Path(__file__).parents[1] / "plugins"))  # where Hydra looks
 
 OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
 OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
+OmegaConf.register_new_resolver("lrlab.command", spelling.command, replace=True)
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -70,6 +73,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """`config` as plain dicts, lists and scalars, without the `hydra` node and with every `${...}` as it is written."""
     keys = [str(key) for key in config if key != "hydra"]
     return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=False))
+
+
+def everything(config: DictConfig) -> dict[str, Any]:
+    """`config` as plain dicts, lists and scalars, with its `hydra` node and with every `${...}` as it is written."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -123,7 +131,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
         "config",
         got=first_line(error),
         allowed="a config that Hydra can compose",
-        do="see python train.py --help, and https://hydra.cc for the syntax of overrides",
+        do=f"see {spelling.command('train')} --help, and https://hydra.cc for the syntax of overrides",
     )
 
 
@@ -162,8 +170,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     try:
         with _hydra():
             parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-            parsed = parser.parse_overrides(list(overrides))
-            runs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+            runs = split_arguments(parser.parse_overrides(list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
     if not runs:
@@ -173,9 +180,28 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
 
 def options(group: str, overrides: Sequence[str] = ()) -> list[str]:
     """The names that can be chosen in `group`, those in the user's folders (`--config-dir`) among them."""
-    searched = compose(_hydra_only(overrides)).hydra.searchpath
+    return _options(group, compose(_hydra_only(overrides)).hydra.searchpath)
+
+
+def groups() -> list[str]:
+    """The names of the groups, `scheduler` and `hydra/launcher` say."""
+    return sorted({str(file.parent.relative_to(CONF)) for file in CONF.glob("*/**/*.yaml")})
+
+
+def _options(group: str, searched: Iterable[str]) -> list[str]:
+    """The options of `group` in conf/ and in the folders of Hydra's search path."""
     folders = [CONF, *(Path(str(path).removeprefix("file://")) for path in searched)]
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+
+
+def _choices(searched: Iterable[str]) -> str:
+    """What can be chosen in each group, for the help."""
+    own = [group for group in groups() if not group.startswith("hydra")]
+    lines = [f"{group}: {', '.join(_options(group, searched))}" for group in own]
+    return "\n".join(textwrap.fill(line, 79, subsequent_indent="  ") for line in lines)
+
+
+OmegaConf.register_new_resolver("lrlab.groups", _choices, replace=True)
 
 
 def without_sweeps(overrides: Sequence[str]) -> list[str]:

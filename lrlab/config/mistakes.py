@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lrlab.config.checks import refuse_moved
 from lrlab.errors import UserError, closest, wrong
+from lrlab.system import spelling
 
 _PACKAGE = Path(__file__).parents[1]
 _INSIDE = _PACKAGE / "conf"  # in a wheel; a checkout has it beside the package
@@ -20,7 +21,10 @@ def several_values(override: str) -> UserError:
     """A run was asked for with `key=a,b`."""
     key, _, values = override.partition("=")
     return wrong(
-        key, got=f"several values, {values}", allowed="one, unless this is a sweep", do="add -m to run each of them"
+        key,
+        got=f"several values, {values}",
+        allowed="one, unless this is a sweep",
+        do=f"{spelling.as_a_sweep()} to run each of them",
     )
 
 
@@ -99,4 +103,4 @@ def _who_has(group: str, name: str) -> str:
     options = [path.stem for path in sorted((CONF / group).glob("*.yaml")) if setting.search(path.read_text())]
     if options:
         return f"choose {group}={' or '.join(options)}, which has it"
-    return "python train.py --help shows all settings"
+    return f"{spelling.command('train')} --help shows all settings"

@@ -14,6 +14,7 @@ from lrlab.errors import wrong
 from lrlab.system import distributed
 from lrlab.training.metrics import Metric, known, monitors
 from lrlab.training.precision import FORMATS
+from lrlab.words import counted
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 GRAPHS = ("reduce-overhead", "max-autotune")
@@ -102,7 +103,7 @@ def _own_gpu() -> torch.device:
     if distributed.local_ranks() > count:
         raise wrong(
             "trainer.device",
-            got=f"more ranks on a machine than its {count} GPU{'s' if count > 1 else ''}",
+            got=f"more ranks on a machine than its {counted(count, 'GPU')}",
             allowed="a GPU each",
             do=f"torchrun --nproc-per-node={count}, or trainer.device=cpu",
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from lrlab.errors import wrong
+from lrlab.words import counted
 
 INTERVALS = ("epoch", "step")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ep|st|%)?")
@@ -72,7 +73,7 @@ class Horizon:
             raise wrong(
                 key,
                 got=f"{duration}, which is {float(exact):.3g} {interval}s and rounds to zero",
-                allowed=f"at least half a count of {self.total(interval)} {interval}s",
+                allowed=f"at least half a count of {counted(self.total(interval), interval)}",
                 do="lengthen it, or the run (trainer.epochs)",
             )
         return counts

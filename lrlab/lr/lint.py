@@ -8,6 +8,7 @@ from typing import Any
 from lrlab.lr.declared import declared_in
 from lrlab.lr.plan import Plan
 from lrlab.schedules.lengths import NEVER_COMES, NEVER_ENDS, counts
+from lrlab.words import counted
 
 _ANNEAL_BY_THEMSELVES = re.compile(r"ScheduleFree|Prodigy|DAdapt|L?DoW?G$|Adafactor", re.IGNORECASE)
 
@@ -48,7 +49,7 @@ def _lengths(node: Any, total: float, interval: str, key: str) -> Iterator[str]:
 
 def _too_long(value: Any, annotation: Any, total: float, interval: str, key: str) -> Iterator[str]:
     """What of one parameter's lengths the `total` is too short for."""
-    run = f"its {total:g} {interval}s"
+    run = f"its {counted(int(total), interval)}"
     lengths = list(counts(value, annotation))
     ways = [(count, mark.end) for count, mark in lengths if mark.beyond == NEVER_ENDS and count > total]
     if ways:

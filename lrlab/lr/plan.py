@@ -13,6 +13,7 @@ import torch
 from lrlab.errors import UserError, wrong
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import follows_metric, read
+from lrlab.words import counted
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def simulate(
             raise wrong(
                 "scheduler",
                 got=f"{type(scheduler).__name__} fails after {interval} {count} ({type(error).__name__}: {error})",
-                allowed=f"a scheduler that lasts {horizon.total(interval)} {interval}s",
+                allowed=f"a scheduler that lasts {counted(horizon.total(interval), interval)}",
                 do="make its durations fit the run, for example in percent",
             ) from error
     return Plan(horizon, interval, {name: tuple(values) for name, values in curves.items()})

@@ -15,6 +15,7 @@ from lrlab.data.splits import Splits
 from lrlab.lr.plan import Plan
 from lrlab.runs import summary
 from lrlab.system import distributed
+from lrlab.words import counted
 
 _NO_HYPERPARAMETER = {
     *("seed", "resume", "extend", "trainer.monitor", "trainer.deterministic"),
@@ -36,13 +37,15 @@ def start_lines(
     """What is about to be trained, a line a subject, aligned."""
     horizon, optimizer = plan.horizon, config["optimizer"]
     settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
+    images = f"{len(splits.train):,} training and {counted(len(splits.val), 'validation image')}"
+    classes = counted(splits.num_classes, "class", "classes")
+    updates = f"{horizon.epochs} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
     subjects = {
-        "data": f"{len(splits.train):,} training and {len(splits.val):,} validation images "
-        f"{'x'.join(map(str, splits.shape))}, {splits.num_classes} classes; {_kept(kept, device, config['data'])}",
+        "data": f"{images} {'x'.join(map(str, splits.shape))}, {classes}; {_kept(kept, device, config['data'])}",
         "model": f"{parameters:,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
         "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
-        f"{horizon.epochs} x {horizon.steps_per_epoch} updates = {horizon.steps:,} in all{_durations(config, plan)}",
+        f"{updates}{_durations(config, plan)}",
         "device": device_name(device) + _way(config["trainer"]),
         "folder": str(folder),
     }
@@ -53,7 +56,7 @@ def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:
     """Where the images are while they are trained on."""
     if choice.place == "none":
         workers = data.get("workers", 0)
-        return "read when needed" + (f", by {workers} worker{'s' if workers > 1 else ''}" if workers else "")
+        return "read when needed" + (f", by {counted(workers, 'worker')}" if workers else "")
     if choice.place == "disk":
         return f"kept on disk, {in_words(choice.size_bytes)}, below {data.get('cache_dir', Batching.cache_dir)}"
     on_device = choice.place == "device" and device.type != "cpu"
@@ -73,9 +76,13 @@ def _way(trainer: Mapping[str, Any]) -> str:
 def _durations(config: Mapping[str, Any], plan: Plan) -> str:
     """The durations of the scheduler as they were rounded to its interval."""
     written = flatten(config["scheduler"])
-    counted = flatten(durations.resolve(config["scheduler"], plan.horizon, plan.interval, "scheduler"))
-    changed = [name for name in written if written[name] != counted[name]]
-    return "".join(f"; {name} {written[name]} = {counted[name]} {plan.interval}s" for name in changed)
+    counts = flatten(durations.resolve(config["scheduler"], plan.horizon, plan.interval, "scheduler"))
+    changed = [name for name in written if written[name] != counts[name]]
+    return "".join(f"; {name} {written[name]} = {_in_counts(counts[name], plan.interval)}" for name in changed)
+
+
+def _in_counts(value: Any, interval: str) -> str:
+    return counted(value, interval) if isinstance(value, int) else f"{value} {interval}s"
 
 
 def hyperparameters(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
@@ -102,7 +109,7 @@ def device_name(device: torch.device, threads: int | None = None) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)}){ranks}"
     threads = threads or torch.get_num_threads()
-    name = f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+    name = f"cpu ({counted(threads, 'thread')})" if device.type == "cpu" else str(device)
     return name + ranks
 
 

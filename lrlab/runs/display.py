@@ -19,6 +19,7 @@ from lrlab.data import store
 from lrlab.runs.summary import Progress
 from lrlab.training.loop import Epoch, Event, Update
 from lrlab.training.metrics import Means, Metric, find
+from lrlab.words import counted
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOSSES = 0.5  # reading the loss waits for the device
@@ -153,7 +154,7 @@ def result_line(progress: Progress, updates: int, monitor: str) -> str:
         best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {progress.best_epoch + 1} (best.pt)"
     reached = {metric: progress.measured[f"val_{metric.name}"] for metric in progress.metrics}
     last = ", ".join(f"val {one.name} {one.written(value)}" for one, value in reached.items() if value is not None)
-    return f"finished: {last}{best}; {updates:,} updates in {duration(progress.seconds)}"
+    return f"finished: {last}{best}; {counted(updates, 'update')} in {duration(progress.seconds)}"
 
 
 def tensorboard_hint(folder: Path, *, colour_by: str = "") -> list[str]:

@@ -16,6 +16,7 @@ from lrlab.lr.plan import Plan, side_by_side, simulate
 from lrlab.runs import checkpoint
 from lrlab.runs.describe import changed, computed_by
 from lrlab.training.loop import TrainState
+from lrlab.words import counted
 
 
 def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
@@ -25,7 +26,9 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     checkpoint.refuse_changes(saved["config"], mask(prepared.config), may_change)
     checkpoint.refuse_changes(saved["facts"], prepared.facts(), ["plan.sha256"] if extend is not None else [])
     if extend is not None and extend <= before:
-        raise wrong("extend", got=extend, allowed=f"more than the {before} epochs planned", do=f"extend={2 * before}")
+        raise wrong(
+            "extend", got=extend, allowed=f"more than the {counted(before, 'epoch')} planned", do=f"extend={2 * before}"
+        )
 
 
 def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> list[str]:
@@ -38,7 +41,7 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     contents, lines = saved["state"], []
     if prepared.trainer.epochs != saved["config"]["trainer"]["epochs"]:
         old = _old_plan(saved, prepared)
-        lines = [f"a longer run: {old.horizon.epochs} epochs were planned, now {prepared.trainer.epochs}"]
+        lines = [f"a longer run: planned for {counted(old.horizon.epochs, 'epoch')}, now for {prepared.trainer.epochs}"]
         lines += side_by_side(old, prepared.plan, joint=contents["progress"]["epoch"])
         if follows_metric(state.scheduler):
             contents = {**contents, "scheduler": _new_durations(contents["scheduler"], state.scheduler)}

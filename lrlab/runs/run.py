@@ -28,7 +28,7 @@ from lrlab.runs.explain import explain
 from lrlab.runs.ranks import Assignment
 from lrlab.runs.resume import require_same_run, restore
 from lrlab.runs.tracking import Tracker, refuse_second_run
-from lrlab.system import disk, distributed
+from lrlab.system import disk, distributed, spelling
 from lrlab.system.signals import Request, stop_request
 from lrlab.training.loop import Diverged, Epoch, Update, require_finite_weights
 
@@ -59,7 +59,8 @@ def carry_out(
         require_same_run(saved.contents, prepared)
         if _is_complete(saved, prepared, folder):
             epochs = prepared.trainer.epochs
-            print(f"nothing to do: all {epochs} epochs of {folder} are done; extend=EPOCHS goes on")
+            done = f"all {epochs} epochs of {folder} are" if epochs > 1 else f"the one epoch of {folder} is"
+            print(f"nothing to do: {done} done; extend=EPOCHS goes on")
             return saved.contents["progress"]["val_loss"]
     contents = saved.contents if saved is not None else None
     assignment = Assignment(prepared.checked, contents, prepared.trainer.timeout)
@@ -269,7 +270,7 @@ class Run:
         self.write_summary("interrupted")
         self.display.say(
             f"stopped by {self.request.name} after update {self.state.step}, saved; to go on:",
-            f"{distributed.command()} train.py resume={shlex.quote(str(self.folder))}",
+            f"{spelling.command('train')} resume={shlex.quote(str(self.folder))}",
         )
 
     def _failed(self, error: BaseException) -> UserError | None:

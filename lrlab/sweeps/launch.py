@@ -4,13 +4,13 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 
-from lrlab.config import checks
+from lrlab.config import options
 from lrlab.config.secrets import mask
 from lrlab.errors import Interrupted, wrong
 from lrlab.runs import describe, summary
@@ -20,6 +20,7 @@ from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.table import Board
 from lrlab.system import disk, distributed, peers, process
 from lrlab.system.signals import stop_request
+from lrlab.words import counted
 
 EXECUTORS = ("processes", "ray")
 
@@ -28,12 +29,12 @@ EXECUTORS = ("processes", "ray")
 class Settings:
     """The settings of `hydra/launcher=lrlab`, checked."""
 
-    n_jobs: int = 1
-    threads: int | None = None
-    fail_fast: bool = False
-    in_process: bool = False
-    executor: str = "processes"
-    gpus_per_run: float = 1
+    n_jobs: int = options.option(1, options.whole(low=1, example=2))
+    threads: int | None = options.option(None, options.whole(low=1, example=1))
+    fail_fast: bool = options.option(False, options.flag())
+    in_process: bool = options.option(False, options.flag())
+    executor: str = options.option("processes", options.choice(lambda: EXECUTORS))
+    gpus_per_run: float = options.option(1, options.number(low=0, example=0.5))
 
     @property
     def threads_per_run(self) -> int:
@@ -46,16 +47,8 @@ class Settings:
 
 def read_settings(node: Mapping[str, Any]) -> Settings:
     """Raises UserError naming the first of the launcher's settings that is not allowed."""
-    names, key = [field.name for field in fields(Settings)], "hydra.launcher"
-    checks.require_names(node, key, names)
-    settings = Settings(**node)
-    checks.number(f"{key}.n_jobs", settings.n_jobs, whole=True, low=1, example=2)
-    if settings.threads is not None:
-        checks.number(f"{key}.threads", settings.threads, whole=True, low=1, example=1)
-    checks.flag(f"{key}.fail_fast", settings.fail_fast)
-    checks.flag(f"{key}.in_process", settings.in_process)
-    checks.choice(f"{key}.executor", settings.executor, EXECUTORS)
-    checks.number(f"{key}.gpus_per_run", settings.gpus_per_run, low=0, example=0.5)
+    key = "hydra.launcher"
+    settings = options.check(Settings, node, key)
     if settings.in_process and (settings.n_jobs > 1 or settings.executor != "processes"):
         raise wrong(
             f"{key}.in_process",
@@ -82,15 +75,15 @@ def start_lines(planned: Planned, settings: Settings) -> list[str]:
     elif settings.executor == "ray":
         how = "on a Ray cluster"
     elif not settings.in_process:
-        threads = settings.threads_per_run
-        how = f"{settings.n_jobs} at a time, with {threads} CPU thread{'s' if threads > 1 else ''}"
-    lines = [f"each       {_span([job.epochs for job in planned.jobs])} epochs; {how}"]
+        how = f"{settings.n_jobs} at a time, with {counted(settings.threads_per_run, 'CPU thread')}"
+    lines = [f"each       {_epochs([job.epochs for job in planned.jobs])}; {how}"]
     if planned.finished or planned.begun:
         lines.append(
             f"earlier    {len(planned.finished)} finished and skipped, {len(planned.begun)} begun and continued"
         )
         lines += _other_threads([*planned.finished, *planned.begun], settings)
-    lines.append(f"to do      {len(to_do)} runs, {sum(job.updates for job in to_do):,} updates at most")
+    updates = counted(sum(job.updates for job in to_do), "update")
+    lines.append(f"to do      {counted(len(to_do), 'run')}, {updates} at most")
     lines.append(f"folder     {planned.folder}")
     return lines
 
@@ -196,5 +189,6 @@ def _gpus() -> list[str]:
     return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
 
 
-def _span(values: Sequence[int]) -> str:
-    return str(min(values)) if min(values) == max(values) else f"{min(values)} to {max(values)}"
+def _epochs(values: Sequence[int]) -> str:
+    most = counted(max(values), "epoch")
+    return most if min(values) == max(values) else f"{min(values)} to {most}"

@@ -18,6 +18,7 @@ from typing import Any
 
 from lrlab.errors import wrong
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
+from lrlab.system import spelling
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -46,7 +47,7 @@ def on_ray(
         gpus = gpus_per_run if ray.cluster_resources().get("GPU") else 0
         # A process carries out one run only, and none is started again behind our back.
         remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_calls=1, max_retries=0)(_train)
-        tasks, place = {}, _Place(Path.cwd(), marker)
+        tasks, place = {}, _Place(Path.cwd(), marker, spelling.said())
         for job in jobs:
             placed = replace(job, folder=job.folder.absolute())
             tasks[remote.remote(placed, threads, place, _pack(job.folder), board)] = job
@@ -131,10 +132,11 @@ class _Bulletin:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the sweep was started: its current folder, and a file in its own that is seen where that is shared."""
+    """Where and how the sweep was started: its current folder, a file in its own that is seen where that is shared."""
 
     current: Path
     marker: Path
+    spelling: str
 
 
 def _train(
@@ -145,6 +147,7 @@ def _train(
     import torch
 
     torch.set_num_threads(threads)
+    spelling.say(place.spelling)
     if place.current.is_dir():  # the user's own classes, and data with a relative path
         os.chdir(place.current)
         sys.path.append(str(place.current))

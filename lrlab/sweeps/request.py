@@ -16,7 +16,8 @@ from lrlab.config.arguments import key_of, value_of
 from lrlab.config.secrets import mask_overrides
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import folders
-from lrlab.system import lock
+from lrlab.system import lock, spelling
+from lrlab.words import counted
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Request:
             for override in run:
                 values.setdefault(key_of(override), set()).add(override)
         varying = [f"{key} ({len(several)})" for key, several in values.items() if len(several) > 1]
-        return f"{len(self.runs)} runs" + (f": {' x '.join(varying)}" if varying else "")
+        return counted(len(self.runs), "run") + (f": {' x '.join(varying)}" if varying else "")
 
     @property
     def again(self) -> str:
@@ -68,9 +69,7 @@ class Request:
         typed = [override for override in overrides if key_of(override) != "sweep"]
         if value_of(typed, "hydra.sweep.dir") is None:
             typed.append(f"sweep={self.folder.name}")
-        from lrlab.system import distributed
-
-        return f"{distributed.command()} train.py -m {shlex.join(typed)}"
+        return f"{spelling.command('sweep')} {shlex.join(typed)}"
 
 
 def read_request(typed: list[str]) -> Request:
@@ -126,7 +125,7 @@ def carry_out(request: Request) -> None:
     if bad := plan.unfinished(planned, ended):
         raise wrong(
             str(request.folder),
-            got=f"{len(bad)} of {len(planned.jobs)} runs that did not finish ({plan.some(bad, most=6)})",
+            got=f"{len(bad)} of {counted(len(planned.jobs), 'run')} that did not finish ({plan.some(bad, most=6)})",
             allowed="runs that finish",
             do=f"mend the cause, and run just those: {request.again}",
         )
@@ -171,7 +170,7 @@ def show_result(request: Request) -> None:
         compared = contests.compare(found)
         compared.left_out += results.not_begun([request.folder], found)
         print("", *text.lines(compared), sep="\n")
-        print(f"more: python -m lrlab.compare {shlex.quote(str(_shortest(request.folder)))}")
+        print(f"more: {spelling.command('compare')} {shlex.quote(str(_shortest(request.folder)))}")
     except UserError as error:  # no run is finished
         print(error)
     print("LR and loss side by side:")

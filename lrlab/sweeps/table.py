@@ -15,6 +15,7 @@ from rich.text import Text
 from lrlab.runs.display import columns, duration
 from lrlab.sweeps.job import Job, Outcome, Seen
 from lrlab.training.metrics import METRICS, Means, Metric
+from lrlab.words import counted
 
 _STYLES = {"finished": "green", "running": "cyan", "waiting": "dim", "interrupted": "yellow"}
 _SECONDS_TO_JUDGE = 5.0  # after the first report, before the rest is judged by it
@@ -131,7 +132,7 @@ class Board:
         failed = sum(row.state not in ("waiting", "running", "finished", "interrupted") for row in rows)
         left = self.seconds_left()
         parts = [
-            f"{self.already + ended} of {self.already + len(rows)} runs done",
+            f"{self.already + ended} of {counted(self.already + len(rows), 'run')} done",
             f"{failed} failed" if failed else "",
         ]
         parts.append(f"about {duration(left)} left" if left else "")

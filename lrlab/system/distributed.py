@@ -48,11 +48,6 @@ def local_ranks() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if dist.is_initialized() else 1
 
 
-def command() -> str:
-    """What a user types before `train.py` to start as many ranks as these on each machine."""
-    return f"torchrun --nproc-per-node={local_ranks()}" if ranks() > 1 else "python"
-
-
 def local_rank() -> int:
     """This rank's number on its machine, which is also that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0")) if dist.is_initialized() else 0

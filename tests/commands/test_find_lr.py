@@ -5,12 +5,14 @@ import json
 import re
 import shutil
 import statistics
+from dataclasses import fields
 from functools import partial
 
 import pytest
 from support import train
 
 from lrlab.commands import find_lr
+from lrlab.training import range_test
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def test_five_seeds_agree_and_training_there_is_as_good_as_at_the_default(find, 
     assert max(suggested) < 3 * min(suggested)
     assert found["lr"] == pytest.approx(statistics.median(suggested), rel=0.05)
     assert f"optimizer.lr={found['lr']:g}  (median of 5 of 5 seeds" in done.out
-    assert f"python train.py optimizer={optimizer} optimizer.lr={found['lr']:g}" in done.out
+    assert f"python -m lrlab optimizer={optimizer} optimizer.lr={found['lr']:g}" in done.out
     with (folder / "losses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["seed"] for row in rows} == {"0", "1", "2", "3", "4"}
@@ -106,7 +108,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(find, tmp_path, typed, message
 
 def test_help_says_what_there_is(find):
     out = find("--help").out
-    for field in find_lr.fields(find_lr.Settings):
+    for field in fields(find_lr.Settings):
         assert f"find_lr.{field.name}=" in out
 
 
@@ -115,7 +117,7 @@ def test_what_torch_cannot_compute_is_explained_as_in_training(find, tmp_path, m
         raise RuntimeError("some_backward does not have a deterministic implementation. You can turn it off.")
         yield
 
-    monkeypatch.setattr(find_lr, "range_test", fails)
+    monkeypatch.setattr(range_test, "range_test", fails)
     done = find("model=linear")
     assert done.code == 1
     assert done.err.startswith("lrlab: error: trainer.deterministic: got true, for an operation that ")

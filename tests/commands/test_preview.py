@@ -4,6 +4,7 @@ import csv
 import struct
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -190,7 +191,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(show, tmp_path, typed, message
 def test_help_says_what_there_is(show):
     done = show("--help")
     assert done.code == 0
-    for field in preview.fields(preview.Settings):
+    for field in fields(preview.Settings):
         assert f"preview.{field.name}=" in done.out
 
 

@@ -93,7 +93,8 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
     assert code == 0
     for word in (
         "scheduler: chained, constant, cosine, cosine_bounce",
-        "python train.py -m",
+        "python -m lrlab -m scheduler=step,cosine",
+        "python -m lrlab.compare",
         "resume=",
         "25%",
         "optimizer: adam",
@@ -109,7 +110,7 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
     ("module", "arguments", "unused"),
     [
         (
-            "lrlab.commands.preview",
+            "lrlab.preview",
             ["scheduler=cosine"],
             {"torchvision", "tensorboard", "matplotlib", "sklearn", "scipy"},
         ),

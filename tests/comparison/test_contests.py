@@ -98,7 +98,7 @@ def test_a_run_that_was_extended_is_no_seed_of_one_planned_for_all_epochs():
     extended = run("extended", seed=1)
     extended.summary["extended_from"] = 1
     names = sorted(candidate.name for candidate in only([run("whole"), extended]).candidates)
-    assert names == ["step", "step, extended from 1 epochs"]
+    assert names == ["step", "step, extended from 1 epoch"]
 
 
 def test_settings_that_only_happen_to_go_with_the_seed_or_the_lr_are_never_pooled():
@@ -140,7 +140,7 @@ def test_runs_that_were_computed_differently_are_named():
     other = run("other", seed=1)
     other.summary["versions"] = {"torch": "2.11.0"}
     contest = only([run("a"), other])
-    assert any("not all computed alike: torch 2.11.0 (1 runs), None (1 runs)" in one for one in contest.warnings)
+    assert any("not all computed alike: torch 2.11.0 (1 run), None (1 run)" in one for one in contest.warnings)
 
 
 @pytest.mark.parametrize("key", ["best_val_accuracy", "seconds", "val_loss"])
@@ -159,7 +159,7 @@ def test_an_optimizer_without_an_lr_has_the_one_it_began_with():
 def test_a_schedule_of_which_no_run_finished_is_named():
     results = [*grid({"step": {0.1: [0.8]}}), run("lost", status="failed", scheduler="wild")]
     comparison = compare(results)
-    assert "wild: none of its 1 runs finished" in comparison.contests[0].warnings
+    assert "wild: 0 of 1 run finished" in comparison.contests[0].warnings
     assert comparison.left_out == [("lost", "failed")]
 
 
@@ -277,7 +277,7 @@ def test_the_sentence_says_what_can_be_claimed(ours, metric, sentence):
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(UserError, match=r"got 1 runs of which none is finished \(diverged\)"):
+    with pytest.raises(UserError, match=r"got 1 run of which none is finished \(diverged\)"):
         compare([run("a", status="diverged")])
     with pytest.raises(UserError, match=r"compare\.reference: got 'cosin'; allowed: cosine, step; do: .*=cosine"):
         compare(grid({"step": {0.1: [0.8]}, "cosine": {0.1: [0.8]}}), reference="cosin")

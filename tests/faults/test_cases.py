@@ -171,7 +171,7 @@ SAYS = {
     "10, too late": r"warning: scheduler\.milestones: 500 never fires in ",
     "36, one left": r"warning: resume: got \S+ which cannot be read .*; previous\.pt, the one before it, is used instead",
     "44": r"warning: .*: torch was 0\.1, is ",
-    "47": r"nothing to do: all 1 epochs of outputs/runs/done are done",
+    "47": r"nothing to do: the one epoch of outputs/runs/done is done; extend=EPOCHS goes on",
 }
 
 

@@ -308,7 +308,7 @@ def test_a_longer_run_follows_the_new_plan_which_is_shown_first(command, tmp_pat
     folder = next((tmp_path / "outputs" / "runs").iterdir()).relative_to(tmp_path)
     longer = command(f"resume={folder}", "extend=7")
     assert longer.code == 0
-    assert "a longer run: 4 epochs were planned, now 7" in longer.out
+    assert "a longer run: planned for 4 epochs, now for 7" in longer.out
     assert longer.out.index("LR planned before") < longer.out.index("epoch 5/7")
     rows = history(folder)
     assert [row["epoch"] for row in rows] == list("0123456")

@@ -1,0 +1,70 @@
+"""`lrlab COMMAND ...`: finds the command, and imports nothing but what it needs."""
+
+import shlex
+import sys
+from importlib import import_module
+
+from lrlab.commands import help
+from lrlab.commands.entry import enter
+from lrlab.errors import UserError, closest, wrong
+from lrlab.system import spelling
+
+ABOUT = "lrlab: train with any learning-rate schedule, see what it does, and compare."
+# Each is a module of this package with a function `start`, which reads sys.argv.
+COMMANDS = {
+    "train": "one run, or the rest of one that was stopped",
+    "sweep": "a run for every combination of the values that commas separate",
+    "preview": "the LR of every update, before anything is trained",
+    "find-lr": "an LR to start from",
+    "compare": "what runs showed, in the terminal and as a page",
+    "completion": "what makes the Tab key complete commands and settings",
+}
+
+
+def main() -> None:
+    """The installed command, `lrlab`."""
+    spelling.say(spelling.INSTALLED)
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        start(sys.argv[1], sys.argv[2:])
+    else:
+        enter(_without_a_command)
+
+
+def module() -> None:
+    """`python -m lrlab`, which trains where no command is named, as `python train.py` does."""
+    spelling.say(spelling.MODULE)
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    if first in COMMANDS:
+        start(first, sys.argv[2:])
+    elif first.isidentifier() and closest(first, COMMANDS):
+        enter(_without_a_command)
+    else:
+        start("train", sys.argv[1:])
+
+
+def start(command: str, typed: list[str]) -> None:
+    """Start one of COMMANDS with its own arguments; a sweep is training with -m."""
+    name = "train" if command == "sweep" else command.replace("-", "_")
+    sys.argv = [sys.argv[0], *(["-m"] if command == "sweep" else []), *typed]
+    import_module(f"lrlab.commands.{name}").start()
+
+
+def _without_a_command(typed: list[str]) -> None:
+    if typed and typed[0] not in ("--help", "-h", "help"):
+        raise _no_command(typed)
+    commands = [(spelling.command(name), text) for name, text in COMMANDS.items()]
+    print(help.page(ABOUT, commands, (), "Each says more with --help. --version says which lrlab this is."))
+
+
+def _no_command(typed: list[str]) -> UserError:
+    """What was typed instead of a command, and the command that was probably meant."""
+    first = typed[0]
+    guess: str | None
+    if "=" in first or first.startswith("-"):  # settings: train.py takes them without more ado
+        guess = "sweep" if {"-m", "--multirun"} & set(typed) else "train"
+        rest = [one for one in typed if one not in ("-m", "--multirun")]
+    else:
+        guess, rest = closest(first.replace("_", "-"), COMMANDS), typed[1:]
+    meant = f" (did you mean {guess}?)" if guess else ""
+    do = f"{spelling.command(guess)} {shlex.join(rest)}".strip() if guess else f"{spelling.said()} --help"
+    return wrong("command", got=f"'{first}'{meant}", allowed=", ".join(COMMANDS), do=do)

@@ -1,0 +1,59 @@
+"""How lrlab was started, so that every command that it prints can be typed as it stands.
+
+The entry says it once. The environment hands it on to the processes of a sweep.
+"""
+
+import os
+import shlex
+from pathlib import Path
+
+INSTALLED = "lrlab"
+MODULE = "python -m lrlab"
+_VARIABLE = "LRLAB_STARTED_AS"
+
+
+def say(how: str) -> None:
+    """Note that lrlab was started by INSTALLED, MODULE or `script(...)`."""
+    os.environ[_VARIABLE] = how
+
+
+def said() -> str:
+    """What the entry noted. In a notebook there was no entry, and the installed command is the shortest."""
+    return os.environ.get(_VARIABLE, INSTALLED)
+
+
+def script(path: str) -> str:
+    """How the script at `path` is started: as it was typed, or shorter where it lies in the current folder.
+
+    >>> script("train.py"), script("../my lrlab/train.py"), script("anything else")
+    ('python train.py', "python '../my lrlab/train.py'", 'python train.py')
+    """
+    file = Path(path)
+    if file.suffix != ".py":
+        return "python train.py"
+    here = file.is_absolute() and file.is_relative_to(Path.cwd())
+    return shlex.join(["python", str(file.relative_to(Path.cwd()) if here else file)])
+
+
+def command(name: str) -> str:
+    """How to type a command, `train` or `find-lr` say, up to its arguments."""
+    how = said()
+    if name not in ("train", "sweep"):
+        return f"{how} {name}" if how == INSTALLED else f"{MODULE}.{name.replace('-', '_')}"
+    if how == INSTALLED:
+        return _on_ranks(f"{how} {name}")
+    return _on_ranks(f"{how} -m" if name == "sweep" else how)
+
+
+def as_a_sweep() -> str:
+    """What to change in a command that trains one run, so that it is a sweep."""
+    return f"say {command('sweep')}" if said() == INSTALLED else "add -m"
+
+
+def _on_ranks(started: str) -> str:
+    """`started`, by torchrun where torchrun started this process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return started
+    alone = started.removeprefix("python ")
+    program = alone if alone != started else f"--no-python {started}"
+    return f"torchrun --nproc-per-node={os.environ.get('LOCAL_WORLD_SIZE', '1')} {program}"
