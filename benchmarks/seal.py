@@ -170,7 +170,7 @@ def forged(whole: bytes, record: Record, *, directory: bool) -> bytes:
 
 
 def ways(whole: bytes, place: Path) -> list[tuple[str, bytes, Read]]:
-    """By name: the file, and a function that reads such a file, or raises where it finds it damaged. The last is lrlab's."""
+    """By name: the file, and a function that reads such a file, or raises where it is damaged. The last is lrlab's."""
     return [
         ("A SHA-256 of all of it, at its end", sealed(whole), read_sealed),
         ("Python's zipfile.testzip", whole, read_tested),

@@ -43,10 +43,11 @@ class Prepared:
         return {**self.config, "resume": None, "extend": None, "sweep": None}
 
     def facts(self) -> dict[str, Any]:
-        """What a resumed run must find as it was, beside its settings: the size of the data and the planned LR."""
+        """What a resumed run must find as it was, beside its settings: the data and the planned LR."""
         splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}
         return {
             "data": {**splits, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
+            "contents": self.splits.contents,
             "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
         }
 

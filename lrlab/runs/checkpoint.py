@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 import torch
 
 from lrlab.config.earlier import in_todays_words
-from lrlab.config.identity import flatten
 from lrlab.errors import UserError, wrong
 from lrlab.system import archive, disk
 
@@ -168,19 +167,3 @@ def require_readable(path: Path) -> None:
             allowed="tensors, numbers, strings, and lists, tuples and dicts of them",
             do="convert it in the state_dict() of your scheduler, optimizer or model",
         ) from error
-
-
-def refuse_changes(saved: Mapping[str, Any], got: Mapping[str, Any], may_change: Iterable[str]) -> None:
-    """Raise UserError that names the first setting, outside `may_change`, in which two resolved configs differ."""
-    before, now = flatten(saved), flatten(got)
-    free = set(may_change)
-    for key in sorted(before.keys() | now.keys(), key=lambda key: (not key.endswith("_target_"), key)):
-        if key in free or before.get(key) == now.get(key):
-            continue
-        do = "extend=EPOCHS to train longer" if key == "trainer.epochs" else "leave it out, or start a new run"
-        raise wrong(
-            key,
-            got=f"{now.get(key, 'nothing')}, but the checkpoint was saved with {before.get(key, 'nothing')}",
-            allowed="the saved value, when a run is resumed",
-            do=do,
-        )

@@ -319,6 +319,7 @@ def _write_summary(this: Run, status: str, **facts: Any) -> None:
         choices=this.choices,
         versions=summary.versions(),
         plan=this.prepared.plan.summary(),
+        contents=this.prepared.splits.contents,
         warnings=[*this.prepared.warnings, *filter(None, [this.tracker.refusal])],
         audit=this.audit.summary(this.prepared.scheduler.monitor, this.state.step),
         **facts,

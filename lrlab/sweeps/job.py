@@ -14,8 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from lrlab.comparison import results
 from lrlab.config import identity
 from lrlab.config.compose import resolve
+from lrlab.config.identity import Identity
+from lrlab.config.prepare import prepare
 from lrlab.data.store import Progress
-from lrlab.errors import Interrupted, UserError, in_words, wrong
+from lrlab.errors import Interrupted, UserError, in_words
 from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
@@ -40,6 +42,11 @@ class Job:
     overrides: list[str]
     epochs: int
     updates: int
+    contents: dict[str, Any] | None = None  # of its data, as far as they are known
+
+    @property
+    def identity(self) -> Identity:
+        return identity.of(self.config, self.contents)
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def run_in_sweep(
     require_plain(folder)
     with held(folder, patience_seconds=60), stop_request() as request:
         if (done := summary.read(folder)).get("status") == "finished":
-            _require_same_settings(folder, config)
+            refuse_another(identity_of(folder), identity.of(resolve(config), prepare(config).splits.contents), folder)
             return done["val_loss"]
         path, saved = _whole_checkpoint(folder)
         if saved is None:
@@ -171,14 +178,17 @@ def _clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _require_same_settings(folder: Path, config: DictConfig) -> None:
-    """Raise UserError where the run in `folder` is another one than `config` describes."""
-    saved, own = results.settings_of(folder) or {}, identity.identity(resolve(config))
-    if identity.fingerprint(saved) != identity.fingerprint(own):
-        raise wrong(
-            "folder",
-            got=f"{folder}, which holds a finished run with other settings",
-            allowed="a new folder, or the same settings",
+def identity_of(folder: Path) -> Identity:
+    """What makes the run in `folder` that run, as its files tell."""
+    return Identity(results.settings_of(folder) or {}, summary.read(folder).get("contents"))
+
+
+def refuse_another(before: Identity, now: Identity, folder: Path) -> None:
+    """Raise UserError where the run `before`, which is in `folder`, is another one than that of `now`."""
+    if found := identity.difference(before, now):
+        raise found.refusal(
+            f"{folder} holds a run with",
+            allowed="the settings and the data with which the sweep began",
             do="another name, sweep=NAME",
         )
 
