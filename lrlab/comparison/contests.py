@@ -4,15 +4,15 @@ Runs are compared within a *contest*: the same data, model and number of epochs.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lrlab.comparison import claims
 from lrlab.comparison.candidates import Candidate, extended, gather, lower_is_better, names_of
 from lrlab.comparison.claims import Against
-from lrlab.comparison.results import GROUPS, Result, differing, is_number
-from lrlab.config.identity import fingerprint
+from lrlab.comparison.results import GROUPS, Result, differing, is_number, printable
+from lrlab.config.identity import data_difference, fingerprint
 from lrlab.errors import closest, wrong
 
 METRICS = ("val_accuracy", "val_loss", "best_val_accuracy", "best_val_loss", "train_accuracy", "train_loss")
@@ -118,11 +118,19 @@ def _usable(results: Sequence[Result], left_out: list[tuple[str, str]]) -> list[
             keys = [key for key in differing([result, model]) if key.startswith(("data.", "model."))]
             shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
             left_out.append((result.name, f"other data or model: {shown}"))
+        elif changed := _other_data(result, usable.values()):
+            left_out.append((result.name, f"other data: {changed}"))
         elif (own := fingerprint(result.settings) + extended(result)) in usable:
             left_out.append((result.name, f"the same run as {usable[own].name}"))
         else:
             usable[own] = result
     return list(usable.values())
+
+
+def _other_data(result: Result, others: Iterable[Result]) -> str:
+    """In what the data of a run is not that of the first of `others` that remembers its own."""
+    first = next((one.summary["contents"] for one in others if "contents" in one.summary), None)
+    return printable(data_difference(first, result.summary.get("contents")))
 
 
 def _lacking(result: Result) -> str | None:

@@ -21,6 +21,7 @@ from image_changes import (
 )
 from support import folder_of_images, history, summary
 
+from lrlab.commands import compare
 from lrlab.runs import checkpoint
 
 IMAGES = ("data=imagefolder", "data.workers=0", "data.batch_size=3", "data.shift=0", "model=mlp", "model.hidden=[4]")
@@ -139,6 +140,15 @@ def test_a_sweep_that_remembers_nothing_goes_on(command, images):
     outcome = command(*SWEEP, "seed=0,1,2")
     assert outcome.code == 0, outcome.err
     assert "contents" in summary(Path("outputs/sweeps/s/seed=2"))
+
+
+def test_runs_on_other_data_are_not_compared(command, enter, images, run):
+    replace_an_image(images)
+    assert command(*RUN, "seed=1").code == 0
+    outcome = enter(compare.main, "outputs/runs")
+    assert outcome.code == 0, outcome.err
+    assert "other data: train/red/1.png is another file" in outcome.out
+    assert summary(run)["status"] == "finished"
 
 
 def test_two_folders_in_one_sweep_are_two_runs_even_where_they_hold_the_same(command, images):
