@@ -20,6 +20,7 @@ NAMES = (
     "scaling",
     "gpu",
     "faults",
+    "seal",
     "saving",
 )
 

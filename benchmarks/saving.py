@@ -1,6 +1,7 @@
 """What a safe checkpoint costs: ResNet-18 with AdamW, written and read, against plain `torch.save` and `torch.load`.
 
-lrlab's is written to the disk (fsync), ends in its SHA-256, and replaces the one before only when it is whole.
+lrlab's is written to the disk (fsync), replaces the one before only when it is whole, and has its CRC-32s checked
+before it is read.
 """
 
 import io
@@ -57,20 +58,20 @@ def compared(contents: dict[str, Any], folder: Path) -> list[tuple[str, str, dic
     safe.parent.mkdir()
     writes = {
         WRITE: partial(timed, lambda: torch.save(contents, plain)),
-        "lrlab: hashed, synced, renamed, the one before kept": partial(
+        "lrlab: synced, renamed, the one before kept": partial(
             timed, lambda: checkpoint.save(safe, contents, before=safe.with_name("previous.pt"))
         ),
-        "no hash: torch.save, synced, renamed": partial(timed, lambda: synced(contents, folder)),
+        "torch.save, synced, renamed": partial(timed, lambda: synced(contents, folder)),
     }
     reads = {
         READ: partial(timed, lambda: torch.load(plain, weights_only=True)),
-        "lrlab: hash checked": partial(timed, lambda: checkpoint.load(safe)),
+        "lrlab: checksums checked first": partial(timed, lambda: checkpoint.load(safe)),
     }
     return [(f"Writing {size}", WRITE, writes), (f"Reading {size}", READ, reads)]
 
 
 def synced(contents: dict[str, Any], folder: Path) -> None:
-    """As safe as it gets without a hash."""
+    """What a careful user writes by hand; the one before is not kept, and the folder is not synced."""
     import os
 
     import torch

@@ -15,11 +15,11 @@ from lrlab.data.splits import as_raised
 from lrlab.errors import DataError, UserError, WrongArgument, wrong
 from lrlab.runs.checkpoint import Damaged
 from lrlab.schedules import cosine
-from lrlab.system.disk import Refused
+from lrlab.system.disk import Refused, Unreadable
 from lrlab.system.distributed import PeerFailed
 from lrlab.training.loop import Diverged
 
-KINDS = (UserError, WrongArgument, DataError, Refused, Damaged, PeerFailed, Diverged)
+KINDS = (UserError, WrongArgument, DataError, Refused, Unreadable, Damaged, PeerFailed, Diverged)
 PACKAGE = Path(lrlab.__file__).parent
 
 

@@ -53,7 +53,7 @@ def run(tmp_path):
 
 
 def change(run: Path, **contents) -> None:
-    """Let the run's checkpoint hold other `contents`, with a SHA-256 that fits."""
+    """Let the run's checkpoint hold other `contents`, with checksums that fit."""
     saved = checkpoint.load(run / checkpoint.LAST)
     del saved["lrlab"]
     checkpoint.save(run / checkpoint.LAST, {**saved, **contents})

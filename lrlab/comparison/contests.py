@@ -4,15 +4,15 @@ Runs are compared within a *contest*: the same data, model and number of epochs.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lrlab.comparison import claims
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.claims import Against
-from lrlab.comparison.results import GROUPS, Result, differing, is_number
-from lrlab.config.identity import fingerprint
+from lrlab.comparison.results import GROUPS, Result, differing, is_number, printable
+from lrlab.config.identity import data_difference, fingerprint
 from lrlab.errors import closest, wrong
 from lrlab.training.metrics import JUDGE, Metric, find, known, lower_is_better, measured_names
 from lrlab.words import counted
@@ -121,11 +121,20 @@ def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, st
             shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
             what = "another task" if keys[0].startswith("task.") else "other data or model"
             left_out.append((result.name, f"{what}: {shown}"))
+            left_out.append((result.name, f"other data or model: {shown}"))
+        elif changed := _other_data(result, usable.values()):
+            left_out.append((result.name, f"other data: {changed}"))
         elif (own := fingerprint(result.settings) + extended(result)) in usable:
             left_out.append((result.name, f"the same run as {usable[own].name}"))
         else:
             usable[own] = result
     return list(usable.values())
+
+
+def _other_data(result: Result, others: Iterable[Result]) -> str:
+    """In what the data of a run is not that of the first of `others` that remembers its own."""
+    first = next((one.summary["contents"] for one in others if "contents" in one.summary), None)
+    return printable(data_difference(first, result.summary.get("contents")))
 
 
 def _lacking(result: Result) -> str | None:

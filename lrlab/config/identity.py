@@ -1,9 +1,12 @@
 """What makes a run the run that it is: asked here by resume, sweeps, comparisons and the HPARAMS tab."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lrlab.config.secrets import mask
+from lrlab.data.contents import difference as data_difference
+from lrlab.errors import UserError, wrong
 
 # Where a run reads and computes, not what.
 MACHINE = (
@@ -21,25 +24,87 @@ MACHINE = (
     "trainer.timeout",
 )
 NO_SETTING = ("resume", "extend", "sweep", "checkpoint.every", *MACHINE)  # they do not make a run another run
+_NOT_COMPARED = ("seed", "trainer.monitor", "trainer.deterministic")  # runs that differ in nothing else are averaged
 
 
-def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """What makes a run the run it is: its settings without those that say where it reads and computes.
+@dataclass(frozen=True)
+class Identity:
+    """What makes a run that run: its settings, flat, and what its data holds as far as that is known."""
+
+    settings: Mapping[str, Any]
+    contents: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first thing in which a run is another one `now` than `before`."""
+
+    key: str
+    before: str
+    now: str
+    in_data: bool = False  # the settings may be the same
+
+    def refusal(self, there: str, *, allowed: str, do: str) -> UserError:
+        """The error of a caller who needs the same run; `there` says where the one before is: `the run has`."""
+        return wrong(self.key, got=f"{self.now}, but {there} {self.before}", allowed=allowed, do=do)
+
+
+def of(config: Mapping[str, Any], contents: Mapping[str, Any] | None = None) -> Identity:
+    """The identity of the run that a resolved config describes, on data with these contents."""
+    return Identity(identity(config), contents)
+
+
+def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = ()) -> Difference | None:
+    """The first thing in which two runs differ, classes first, then data, then settings; None where they are one run.
+
+    Where both know what their data holds, that decides, and `data.root` does not: a folder may be moved.
+    """
+    one, other = before.settings, now.settings
+    free = set(may_change) | ({"data.root"} if before.contents and now.contents else set())
+    keys = [key for key in sorted(one.keys() | other.keys()) if key not in free]
+    differing = [key for key in keys if not _same(one.get(key, _NOTHING), other.get(key, _NOTHING))]
+    first = next((key for key in differing if key.endswith("_target_")), None)
+    if first is None and (said := data_difference(before.contents, now.contents)):
+        key = "data.root" if "data.root" in other else "data"
+        return Difference(key, f"other data ({said})", str(other.get(key, "this data")), in_data=True)
+    if not differing:
+        return None
+    key = first or differing[0]
+    return Difference(key, str(one.get(key, _NOTHING)), str(other.get(key, _NOTHING)))
+
+
+_NOTHING = "nothing"  # is said of a setting that is not there
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that make a run the run it is, flat: without those that say where it reads and computes.
 
     `data.root` is left out only where the data set has a name: a folder of images is told by nothing but its path.
     """
     flat = flatten(mask(config))
-    kept = {"data.root"} if flat.get("data._target_") != "lrlab.data.datasets.torchvision_images" else set()
+    named = flat.get("data._target_") == "lrlab.data.datasets.torchvision_images"
+    kept = set() if named else {"data.root"}
     return {key: value for key, value in sorted(flat.items()) if key not in NO_SETTING or key in kept}
 
 
-def fingerprint(settings: dict[str, Any]) -> str:
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the HPARAMS tab compares: what makes a run that run, but for what is only drawn or watched."""
+    return {key: value for key, value in identity(config).items() if key not in _NOT_COMPARED}
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
     """The same text for the same settings: 1 is 1.0, and NaN is itself."""
-    plain = {key: _number(value) for key, value in settings.items()}
-    return repr(sorted(plain.items()))
+    return repr(sorted((key, _plain(value)) for key, value in settings.items()))
 
 
-def _number(value: Any) -> Any:
+def _same(one: Any, other: Any) -> bool:
+    return repr(_plain(one)) == repr(_plain(other))
+
+
+def _plain(value: Any) -> Any:
+    """A value with every number in it as a float."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -33,6 +33,7 @@ class Checked:
     overrides: list[str]  # what the user typed
     plan: Plan
     warnings: list[str]  # about the plan
+    contents: dict[str, Any] | None = None  # of its data, as far as they are known
 
     @property
     def seed(self) -> int:
@@ -71,10 +72,11 @@ class Prepared:
         return self.checked.seed
 
     def facts(self) -> dict[str, Any]:
-        """What a resumed run must find as it was, beside its settings: the size of the data and the planned LR."""
+        """What a resumed run must find as it was, beside its settings: the data and the planned LR."""
         splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}
         return {
             "data": {**splits, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
+            "contents": self.checked.contents,
             "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
         }
 
@@ -113,7 +115,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
 
     warnings = lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
-    checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings)
+    checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, splits.contents)
     return _put_together(checked, parts, trial)
 
 

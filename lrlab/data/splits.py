@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lrlab.data import contents
 from lrlab.errors import UserError, wrong
 
 
@@ -23,6 +24,7 @@ class MapDataset(Protocol):
 
     It may say its images' (C, H, W) in an attribute `shape`. Where an index always gives the same image, it may have
     a method `fingerprint`: it returns a text that names the content, and then images are kept instead of read again.
+    A run whose data has another fingerprint than before is not gone on with.
     """
 
     def __len__(self) -> int: ...
@@ -70,6 +72,9 @@ class Images(Dataset):
         """Let go of the tensors; they are loaded again should they be asked for."""
         self.__dict__.pop("tensors", None)
 
+    def known_by(self) -> None:
+        """Nothing: to know images in memory by their fingerprint, a run would have to load them before it starts."""
+
     def fingerprint(self) -> str:
         digest = hashlib.blake2b(digest_size=32)
         for tensor in self.tensors:
@@ -93,6 +98,12 @@ class Splits:
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of an image; reads the first one unless the data set says it."""
         return image_shape(self.train)
+
+    @functools.cached_property
+    def contents(self) -> dict[str, Any] | None:
+        """What a run remembers of both splits, to know its data again; None where they do not say."""
+        known = {name: contents.of(part) for name, part in (("train", self.train), ("val", self.val))}
+        return {name: one for name, one in known.items() if one is not None} or None
 
 
 def other_shape(dataset: MapDataset, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]]) -> UserError:

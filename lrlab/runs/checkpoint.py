@@ -2,25 +2,23 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from lrlab.config.earlier import in_todays_words
-from lrlab.config.identity import flatten
 from lrlab.errors import UserError, wrong
-from lrlab.system import disk, sealed
+from lrlab.system import archive, disk
 
 FORMAT = 3
 LAST, PREVIOUS, BEST = (Path(f"checkpoints/{name}.pt") for name in ("last", "previous", "best"))
 
 
 class Damaged(UserError):
-    """A file that is no whole checkpoint."""
+    """A file that is no whole checkpoint: torch's own checksums, or what it says twice, disagree."""
 
 
 def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) -> None:
@@ -28,14 +26,14 @@ def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) ->
 
     A temporary file in the same folder is written and synced, then renamed over `path`, then the folder is synced:
     whenever the process or the machine stops, `path` holds the old checkpoint or the new one, whole. The old one
-    stays as `before` where that is given. The file ends in the SHA-256 of all that is before, which `load` checks.
+    stays as `before` where that is given. torch gives every record its CRC-32, which `load` checks.
     Raises disk.Refused where the disk does not take it.
     """
     temporary = path.with_suffix(".tmp")
     with disk.writing(path):
         path.parent.mkdir(exist_ok=True)
     try:
-        sealed.write(temporary, partial(torch.save, {"lrlab": FORMAT, **contents}), meant=path)
+        archive.write(temporary, partial(_save, {"lrlab": FORMAT, **contents}), meant=path)
         with disk.writing(path):
             if before is not None and path.exists():
                 _link(path, before)
@@ -44,6 +42,16 @@ def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) ->
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _save(contents: dict[str, Any], sink: Any) -> None:
+    """What `torch.save` does, with the checksums that `load` checks even where the user's code turned them off."""
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(True)
+    try:
+        torch.save(contents, sink)
+    finally:
+        torch.serialization.set_crc32_options(before)
 
 
 def _sync(folder: Path) -> None:
@@ -71,8 +79,9 @@ def find(target: str) -> Path:
     path = Path(target).expanduser()
     files = [path / LAST, path / PREVIOUS] if path.is_dir() else [path]
     for file in files:
-        if file.is_file():
-            return file
+        with disk.reading(file):  # a folder may be closed to this user
+            if file.is_file():
+                return file
     got = f"{target}, a folder without {LAST}" if path.is_dir() else f"{target}, which does not exist"
     raise wrong(
         "resume",
@@ -102,30 +111,40 @@ def latest(target: str, warn: Callable[[str], None]) -> tuple[Path, dict[str, An
 def load(path: Path) -> dict[str, Any]:
     """The contents of the checkpoint `path`, on the CPU. Never runs code that the file may hold.
 
-    Raises Damaged where it is not, byte for byte, what was saved, and UserError where it is of another format.
+    Raises Damaged where it is not whole, and UserError where it cannot be read or is of another format.
     """
-    contents, has_seal, is_whole, reason = None, False, False, "its SHA-256 is another one"
-    try:
-        with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
-            checked = pool.submit(sealed.check, file.fileno())  # on another core
-            contents = torch.load(file, map_location="cpu", weights_only=True)
-            has_seal, is_whole = checked.result()
-    except Exception as error:
-        reason = type(error).__name__
+    with disk.reading(path), path.open("rb") as file:
+        try:
+            archive.require_whole(file)
+        except archive.Broken as error:
+            reason = f"{error}: damaged, cut short, or not a checkpoint"
+            raise _unreadable(path, reason).of_kind(Damaged) from error
+        contents = _unpickle(file, path)
     written = contents.get("lrlab") if isinstance(contents, dict) else None
-    if contents is not None and written != FORMAT and not has_seal:
-        raise _foreign(path, written)
-    if contents is None or not is_whole:
-        raise wrong(
-            "resume",
-            got=f"{path}, which cannot be read ({reason}: damaged, cut short, or not a checkpoint)",
-            allowed="a whole checkpoint that lrlab wrote",
-            do=f"try another one, such as {path.with_name('best.pt' if path.name == 'last.pt' else 'last.pt')}",
-            kind=Damaged,
-        )
     if written != FORMAT:
         raise _foreign(path, written)
     return {**contents, "config": in_todays_words(contents.get("config"))}
+
+
+def _unpickle(file: BinaryIO, path: Path) -> Any:
+    """What the open, whole `file` holds. Raises UserError where that is nothing that may be read."""
+    file.seek(0)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError:  # says nothing about what the file holds
+        raise
+    except Exception as error:
+        raise _unreadable(path, f"{type(error).__name__}: it is whole, but torch does not load it") from error
+
+
+def _unreadable(path: Path, reason: str) -> UserError:
+    other = path.with_name(BEST.name if path.name == LAST.name else LAST.name)
+    return wrong(
+        "resume",
+        got=f"{path}, which cannot be read ({reason})",
+        allowed="a whole checkpoint that lrlab wrote",
+        do=f"try another one, such as {other}",
+    )
 
 
 def _foreign(path: Path, written: Any) -> UserError:
@@ -149,19 +168,3 @@ def require_readable(path: Path) -> None:
             allowed="tensors, numbers, strings, and lists, tuples and dicts of them",
             do="convert it in the state_dict() of your scheduler, optimizer or model",
         ) from error
-
-
-def refuse_changes(saved: Mapping[str, Any], got: Mapping[str, Any], may_change: Iterable[str]) -> None:
-    """Raise UserError that names the first setting, outside `may_change`, in which two resolved configs differ."""
-    before, now = flatten(saved), flatten(got)
-    free = set(may_change)
-    for key in sorted(before.keys() | now.keys(), key=lambda key: (not key.endswith("_target_"), key)):
-        if key in free or before.get(key) == now.get(key):
-            continue
-        do = "extend=EPOCHS to train longer" if key == "trainer.epochs" else "leave it out, or start a new run"
-        raise wrong(
-            key,
-            got=f"{now.get(key, 'nothing')}, but the checkpoint was saved with {before.get(key, 'nothing')}",
-            allowed="the saved value, when a run is resumed",
-            do=do,
-        )

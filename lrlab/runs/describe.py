@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrlab.config import durations
-from lrlab.config.identity import MACHINE, flatten
+from lrlab.config import durations, identity
+from lrlab.config.identity import flatten
 from lrlab.data.batches import Batching
 from lrlab.data.room import Choice, in_words
 from lrlab.data.splits import Splits
@@ -16,11 +16,6 @@ from lrlab.lr.plan import Plan
 from lrlab.runs import summary
 from lrlab.system import distributed
 from lrlab.words import counted
-
-_NO_HYPERPARAMETER = {
-    *("seed", "resume", "extend", "trainer.monitor", "trainer.deterministic"),
-    *MACHINE,
-}
 
 
 def start_lines(
@@ -92,8 +87,8 @@ def hyperparameters(config: Mapping[str, Any], choices: Mapping[str, str]) -> di
     """
     settings = {
         key: value if isinstance(value, bool | int | float | str) else str(value)
-        for key, value in flatten(config).items()
-        if value is not None and key not in _NO_HYPERPARAMETER and not key.rpartition(".")[2].startswith("_")
+        for key, value in identity.hyperparameters(config).items()
+        if value is not None and not key.rpartition(".")[2].startswith("_")
     }
     return {**choices, **settings}
 

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from lrlab.config import build
-from lrlab.config.identity import NO_SETTING
+from lrlab.config import build, identity
 from lrlab.config.prepare import Prepared
 from lrlab.config.scheduler import scheduler_settings
-from lrlab.config.secrets import mask
 from lrlab.errors import wrong
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
-from lrlab.runs import checkpoint
 from lrlab.runs.describe import changed, computed_by
 from lrlab.training.loop import TrainState
 from lrlab.words import counted
@@ -22,13 +19,32 @@ from lrlab.words import counted
 def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where the config is not the one that the checkpoint was saved with."""
     extend, before = prepared.config["extend"], saved["config"]["trainer"]["epochs"]
-    may_change = {*NO_SETTING, "trainer.epochs"} if extend is not None else NO_SETTING
-    checkpoint.refuse_changes(saved["config"], mask(prepared.config), may_change)
-    checkpoint.refuse_changes(saved["facts"], prepared.facts(), ["plan.sha256"] if extend is not None else [])
+    may_change = ["trainer.epochs", "plan.sha256"] if extend is not None else []
+    facts_before, facts = dict(saved["facts"]), prepared.facts()
+    data_before, data = facts_before.pop("contents", None), facts.pop("contents")  # none in those of commit 25a6d11
+    compared = (
+        (identity.of(saved["config"], data_before), identity.of(prepared.config, data)),
+        (identity.Identity(identity.flatten(facts_before)), identity.Identity(identity.flatten(facts))),
+    )
+    for one, other in compared:
+        if found := identity.difference(one, other, may_change=may_change):
+            raise found.refusal(
+                "the checkpoint was saved with",
+                allowed="the saved value, when a run is resumed",
+                do=_what_to_do(found),
+            )
     if extend is not None and extend <= before:
         raise wrong(
             "extend", got=extend, allowed=f"more than the {counted(before, 'epoch')} planned", do=f"extend={2 * before}"
         )
+
+
+def _what_to_do(found: identity.Difference) -> str:
+    if found.in_data:
+        return "data.root=FOLDER with the files as they were, or start a new run"
+    if found.key == "trainer.epochs":
+        return "extend=EPOCHS to train longer"
+    return "leave it out, or start a new run"
 
 
 def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> list[str]:

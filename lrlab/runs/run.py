@@ -306,6 +306,7 @@ class Run:
             choices=prepared.checked.choices,
             versions=summary.versions(),
             plan=prepared.plan.summary(),
+            contents=prepared.checked.contents,
             warnings=[*prepared.checked.warnings, *filter(None, [self.tracker.refusal])],
             audit=self.audit.summary(prepared.scheduler.monitor, self.state.step),
             **facts,

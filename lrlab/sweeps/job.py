@@ -11,9 +11,10 @@ from typing import Any
 
 from lrlab.comparison import results
 from lrlab.config import identity
+from lrlab.config.identity import Identity
 from lrlab.config.prepare import Checked, Prepared, equip
 from lrlab.data.store import Progress
-from lrlab.errors import Interrupted, UserError, in_words, wrong
+from lrlab.errors import Interrupted, UserError, in_words
 from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
@@ -40,6 +41,10 @@ class Job:
     def config(self) -> dict[str, Any]:
         """The resolved config, as the run saves it."""
         return self.checked.saved_config
+
+    @property
+    def identity(self) -> Identity:
+        return identity.of(self.config, self.checked.contents)
 
     @property
     def epochs(self) -> int:
@@ -137,7 +142,7 @@ def run_in_sweep(
     with held(folder, patience_seconds=60), stop_request():
         done = summary.read(folder)
         if done.get("status") == "finished":
-            _require_same_settings(folder, prepared.config)
+            refuse_another(identity_of(folder), identity.of(prepared.config, prepared.checked.contents), folder)
             return done["val_loss"]
         saved = _whole_checkpoint(folder)
         if saved is None:
@@ -163,14 +168,17 @@ def _clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _require_same_settings(folder: Path, config: dict[str, Any]) -> None:
-    """Raise UserError where the run in `folder` is another one than `config` describes."""
-    saved, own = results.settings_of(folder) or {}, identity.identity(config)
-    if identity.fingerprint(saved) != identity.fingerprint(own):
-        raise wrong(
-            "folder",
-            got=f"{folder}, which holds a finished run with other settings",
-            allowed="a new folder, or the same settings",
+def identity_of(folder: Path) -> Identity:
+    """What makes the run in `folder` that run, as its files tell."""
+    return Identity(results.settings_of(folder) or {}, summary.read(folder).get("contents"))
+
+
+def refuse_another(before: Identity, now: Identity, folder: Path) -> None:
+    """Raise UserError where the run `before`, which is in `folder`, is another one than that of `now`."""
+    if found := identity.difference(before, now):
+        raise found.refusal(
+            f"{folder} holds a run with",
+            allowed="the settings and the data with which the sweep began",
             do="another name, sweep=NAME",
         )
 

@@ -8,19 +8,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
-from lrlab.comparison import results
 from lrlab.config import identity
 from lrlab.config.arguments import key_of
+from lrlab.config.identity import Identity
 from lrlab.config.prepare import prepare
 from lrlab.config.targets import chosen
 from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.runs.folders import require_plain
-from lrlab.sweeps.job import Job
+from lrlab.sweeps.job import Job, identity_of, refuse_another
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
     """
     _refuse_doubles([job.name for job in jobs])
     paths = [path.parent for path in sorted(folder.rglob("config.yaml"))]
-    there = {path: results.settings_of(path) or {} for path in paths}
+    there = {path: identity_of(path) for path in paths}
     placed = _place(jobs, folder, there)
     for job in placed:
         if os.path.lexists(job.folder):
@@ -83,15 +82,16 @@ def moved(planned: Planned, folder: Path) -> Planned:
     return Planned(folder, [replace(job, folder=folder / job.name) for job in planned.jobs], [], [])
 
 
-def _place(jobs: Sequence[Job], folder: Path, there: Mapping[Path, dict[str, Any]]) -> list[Job]:
+def _place(jobs: Sequence[Job], folder: Path, there: Mapping[Path, Identity]) -> list[Job]:
     """The jobs, each in the folder of the run that has its settings if there is one, or else in one that is free."""
-    prints = {path: identity.fingerprint(settings) for path, settings in there.items()}
-    own = [identity.fingerprint(identity.identity(job.config)) for job in jobs]
+    prints = {path: _without_data(one) for path, one in there.items()}
+    own = [_without_data(job.identity) for job in jobs]
     placed: dict[int, Path] = {}
     for by_name in (True, False):  # of several runs with these settings, the one of this name first
         for index, job in enumerate(jobs):
             fits = [path for path, text in prints.items() if text == own[index] and path not in placed.values()]
             fits = [path for path in fits if path == job.folder] if by_name else fits
+            fits = [path for path in fits if identity.difference(there[path], job.identity) is None]
             if index not in placed and fits:
                 placed[index] = fits[0]
     for index, job in enumerate(jobs):
@@ -103,30 +103,22 @@ def _place(jobs: Sequence[Job], folder: Path, there: Mapping[Path, dict[str, Any
     ]
 
 
-def _free(job: Job, there: Mapping[Path, dict[str, Any]], taken: Sequence[Path]) -> Path:
+def _without_data(one: Identity) -> str:
+    """The same text for runs that differ in nothing but what data they were trained on, which takes a closer look."""
+    return identity.fingerprint({key: value for key, value in one.settings.items() if key != "data.root"})
+
+
+def _free(job: Job, there: Mapping[Path, Identity], taken: Sequence[Path]) -> Path:
     """The folder of a run that is not there yet: its own, or the next one if that is another run's of this sweep."""
     candidate, number = job.folder, 1
     while candidate in taken:
         number += 1
         candidate = job.folder.with_name(f"{job.folder.name}-{number}")
     if candidate in there:
-        _refuse_other(job, candidate, there[candidate])
+        refuse_another(there[candidate], job.identity, candidate)
     if candidate.exists() and not candidate.is_dir():
         raise wrong("folder", got=f"{candidate}, which is a file", allowed="a folder", do="move the file away")
     return candidate
-
-
-def _refuse_other(job: Job, folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise UserError that names the first setting in which a job differs from the run in its folder."""
-    own = identity.identity(job.config)
-    for key in sorted(own.keys() | settings.keys(), key=lambda key: (not key.endswith("_target_"), key)):
-        if repr(own.get(key)) != repr(settings.get(key)):
-            raise wrong(
-                key,
-                got=f"{own.get(key, 'nothing')}, but {folder} holds a run with {settings.get(key, 'nothing')}",
-                allowed="the settings with which the sweep began",
-                do="another name, sweep=NAME",
-            )
 
 
 def unfinished(planned: Planned, ended: Mapping[str, str]) -> list[str]:

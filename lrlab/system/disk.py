@@ -16,6 +16,10 @@ class Refused(UserError):
     """The disk did not take a file; what was there before is as it was."""
 
 
+class Unreadable(UserError):
+    """The disk or the operating system did not give a file's contents, whatever they are."""
+
+
 @contextmanager
 def writing(path: Path, size_bytes: int | None = None) -> Iterator[None]:
     """Raise Refused where the block's I/O fails; it names `path`, the bytes that are needed and those that are free.
@@ -42,6 +46,21 @@ def _refused(path: Path, error: OSError, size_bytes: int | None) -> Refused:
         do="make room, or choose another folder",
         kind=Refused,
     )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise Unreadable, which names `path`, where the block's I/O fails: that tells nothing of its contents."""
+    try:
+        yield
+    except OSError as error:
+        raise wrong(
+            "file",
+            got=f"{path}, which cannot be read now ({error.strerror or type(error).__name__})",
+            allowed="a file that this user may read, on a disk that works",
+            do="see to that, then type the same command again; the file was left as it is",
+            kind=Unreadable,
+        ) from error
 
 
 def require_room(folder: Path, size_bytes: int, what: str) -> None:

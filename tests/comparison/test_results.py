@@ -8,7 +8,6 @@ import pytest
 from support import history, summary, train
 
 from lrlab.comparison import results
-from lrlab.config import identity
 from lrlab.errors import UserError
 
 SHORT = ("trainer.epochs=2", "data.batch_size=512", "model=linear")
@@ -52,23 +51,6 @@ def test_several_folders_are_told_apart_by_name(sweep, tmp_path):
 
 def test_a_folder_that_is_named_twice_is_read_once(sweep):
     assert len(results.find([sweep, sweep, sweep / "seed=0"])) == 2
-
-
-def test_folders_of_images_are_other_data_and_a_downloaded_set_is_the_same_wherever_it_lies():
-    images = [
-        identity.identity({"data": {"_target_": "lrlab.data.datasets.image_folder", "root": root}}) for root in "ab"
-    ]
-    known = [
-        identity.identity({"data": {"_target_": "lrlab.data.datasets.torchvision_images", "root": root}})
-        for root in "ab"
-    ]
-    assert identity.fingerprint(images[0]) != identity.fingerprint(images[1])
-    assert identity.fingerprint(known[0]) == identity.fingerprint(known[1])
-
-
-def test_settings_are_the_same_where_their_values_are():
-    assert identity.fingerprint({"a": 1, "b": float("nan")}) == identity.fingerprint({"b": float("nan"), "a": 1.0})
-    assert identity.fingerprint({"a": True}) != identity.fingerprint({"a": 1})
 
 
 def test_files_that_are_missing_or_damaged_are_empty_and_no_error(sweep, tmp_path):

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from lrlab.runs import checkpoint
-from lrlab.system import sealed
+from lrlab.system import archive
 
 SECONDS_TO_END = 60.0  # of any process of a run; far more than one needs
 PRELOADED = (
@@ -186,7 +186,7 @@ def _train(this: Start, news: Connection) -> None:
 def _die_in_write(fault: Fault) -> None:
     """Let this process kill itself where `fault` says."""
     saves, calls = 0, {"fsync": 0, "link": 0, "replace": 0}
-    write = sealed.write
+    write = archive.write
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -226,8 +226,8 @@ def _die_in_write(fault: Fault) -> None:
         dies = saves == fault.save and fault.point == "half of the file"
         (write_half if dies else write)(*given, **named)
 
-    sealed.write = counted_write
-    sealed.os = checkpoint.os = System()
+    archive.write = counted_write
+    archive.os = checkpoint.os = System()
 
 
 # What a run left

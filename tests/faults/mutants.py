@@ -22,12 +22,12 @@ def saved_in_place() -> None:
     import torch
 
     from lrlab.runs import checkpoint
-    from lrlab.system import sealed
+    from lrlab.system import archive
 
     def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) -> None:
         del before
         path.parent.mkdir(exist_ok=True)
-        sealed.write(path, partial(torch.save, {"lrlab": checkpoint.FORMAT, **contents}), meant=path)
+        archive.write(path, partial(torch.save, {"lrlab": checkpoint.FORMAT, **contents}), meant=path)
 
     checkpoint.save = save
 

@@ -1,0 +1,130 @@
+"""What a run remembers of its data, so that it is known again: by the same process, elsewhere, or after a change.
+
+A folder of images is known by its classes and by each file's name, size and beginning, never by times: `git checkout`
+and `rsync` without `-t` change those. What is asked of the disk has a bound, so that a million files cost little more
+than their listing: all names count, the sizes of 10,000 files spread over them, and the first 64 KiB of 256.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_SIZES, _BEGINNINGS, _NAMED = 10_000, 256, 64  # of so many files; the last are also kept by name
+_BEGINNING_BYTES = 2**16
+
+
+def of(dataset: Any) -> dict[str, Any] | None:
+    """What is to be remembered of `dataset`; None where it does not say.
+
+    That is what its method `known_by` returns or, without one, its `fingerprint`.
+    """
+    if hasattr(dataset, "known_by"):
+        return dataset.known_by()
+    return {"fingerprint": str(dataset.fingerprint())} if hasattr(dataset, "fingerprint") else None
+
+
+def of_files(folder: Path, samples: Sequence[tuple[str, int]], classes: Sequence[str]) -> dict[str, Any]:
+    """Of the image files `samples`, each a path below `folder` and the index of its class.
+
+    `classes` holds a count and a hash for each, in the order of their labels; `files` what is known of some by name.
+    """
+    hashes = [hashlib.blake2b(digest_size=8) for _ in classes]
+    counts, files = [0] * len(classes), {}
+    sized, begun, named = (_spread(len(samples), most) for most in (_SIZES, _BEGINNINGS, _NAMED))
+    above = [len(os.path.join(folder, name, "")) for name in classes]
+    for index, (path, label) in enumerate(samples):
+        name = path[above[label] :]
+        size = _size(path) if index in sized else None
+        beginning = _beginning(path) if index in begun else ""
+        counts[label] += 1
+        hashes[label].update(os.fsencode(f"{name} {size} {beginning}\0"))
+        if index in named:
+            files[_plain(f"{classes[label]}/{name}")] = [size, beginning]
+    told = {_plain(name): [counts[label], hashes[label].hexdigest()] for label, name in enumerate(classes)}
+    return {"classes": told, "files": files}
+
+
+def _spread(count: int, most: int) -> set[int]:
+    """At most so many of the indices below `count`, as far apart as they go."""
+    return {index * count // most for index in range(most)} if count > most else set(range(count))
+
+
+def _plain(name: str) -> str:
+    """A name as it can be printed and saved: with escapes for bytes that are no text, and for what moves a cursor."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+def _size(path: str) -> int:
+    """In bytes; -1 of a file that cannot be read, which is told when it is decoded."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def _beginning(path: str) -> str:
+    """A hash of the file's first bytes."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.blake2b(file.read(_BEGINNING_BYTES), digest_size=4).hexdigest()
+    except OSError:
+        return ""
+
+
+def difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+    """What changed between the contents of two data sets, each by split; empty where nothing is known to have."""
+    for split in ("train", "val"):
+        old, new = (_mapping(_mapping(whole).get(split)) for whole in (before, now))
+        if old and new and old != new and (said := _changed(old, new, split)):
+            return said
+    return ""
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any], split: str) -> str:
+    """What changed in one split."""
+    if "fingerprint" in old or "fingerprint" in new:
+        said = (f"{split} had the fingerprint {old.get('fingerprint')}", f"has {new.get('fingerprint')}")
+        return ", ".join(said) if old.get("fingerprint") != new.get("fingerprint") else ""
+    before, now = _mapping(old.get("classes")), _mapping(new.get("classes"))
+    gone, added = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
+    if gone or added:
+        kinds = (("without", gone), ("with the new", added))
+        return f"{split} is " + " and ".join(f"{kind} {_named('class', names)}" for kind, names in kinds if names)
+    files = _files(_mapping(old.get("files")), _mapping(new.get("files")), split)
+    for name in before:
+        if (count := _count(now[name])) != (was := _count(before[name])):
+            return f"{split}/{name} holds {count} files and held {was}"
+    if files:
+        return files
+    others = [name for name in before if before[name] != now[name]]
+    return f"{split} holds other files in {_named('class', others)}" if others else ""
+
+
+def _files(before: Mapping[str, Any], now: Mapping[str, Any], split: str) -> str:
+    """The first of the files that both remember by name and that is not what it was."""
+    for name in sorted(before.keys() & now.keys()):
+        if before[name] != now[name]:
+            return f"{split}/{name} is another file"
+    if len(before) < _NAMED and len(now) < _NAMED:  # or else another choice of files is remembered
+        for name in sorted(before.keys() - now.keys()):
+            return f"{split}/{name} is gone"
+    return ""
+
+
+def _named(kind: str, names: Sequence[str], most: int = 3) -> str:
+    """`class red`, or `classes red, blue and 5 more`."""
+    plural = "es" if len(names) > 1 else ""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{kind}{plural} {', '.join(names[:most])}{more}"
+
+
+def _count(known: Any) -> Any:
+    return known[0] if isinstance(known, list) and known else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """`value`, or nothing where a file that anybody may have written holds something else."""
+    return value if isinstance(value, Mapping) else {}
