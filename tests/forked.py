@@ -18,6 +18,7 @@ from typing import Any
 
 PRELOADED = (
     *("lrlab.commands.train", "lrlab.runs.run", "lrlab.runs.checkpoint", "lrlab.sweeps.request", "lrlab.runs.assemble"),
+    *("lrlab.sweeps.processes", "sklearn.model_selection"),
     *("sklearn.datasets", "torchvision", "torch.nn.parallel", "torch._dynamo", "matplotlib", "rich.live"),
 )
 SECONDS_TO_END = 60.0  # of any process; far more than one needs, so that no busy machine fails a test
@@ -52,8 +53,8 @@ class Started:
     def __init__(self, main: Callable[[], None], arguments: Sequence[str], folder: Path, variables: Mapping[str, str]):
         beside = Path(tempfile.mkdtemp(prefix="said-", dir=folder.parent))  # pytest clears it away with the test's own
         self.output, self.errors = beside / "output", beside / "errors"
-        told = (main, list(arguments), folder, dict(variables), self.output, self.errors)
-        self.process = server().Process(target=_carry_out, args=told)
+        told = (list(arguments), folder, dict(variables), (self.output, self.errors))
+        self.process = server().Process(target=_carry_out, args=(main, *told))
         self.process.start()
         self.pid: int = self.process.pid
 
@@ -94,10 +95,10 @@ class Started:
 
 
 def _carry_out(
-    main: Callable[[], None], arguments: list[str], folder: Path, variables: dict[str, str], output: Path, errors: Path
+    main: Callable[[], None], arguments: list[str], folder: Path, variables: dict[str, str], said: tuple[Path, Path]
 ) -> None:
     """What the process does."""
-    become_a_command(variables, output, errors)
+    become_a_command(variables, *said)
     os.chdir(folder)
     sys.argv = ["train.py", *arguments]
     main()

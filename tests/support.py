@@ -1,6 +1,8 @@
 """What the tests share: small runs in the test's own process, and the files that a run leaves."""
 
+import copy
 import csv
+import functools
 import json
 import os
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import DictConfig
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -65,6 +68,16 @@ def train(folder: Path, *overrides: str) -> dict[str, Any]:
     groups = ("data", "model", "optimizer", "scheduler")
     run.run(config, folder, choices={group: choices[group] for group in groups}, overrides=list(overrides))
     return summary(folder)
+
+
+@functools.cache
+def _composed(*overrides: str) -> DictConfig:
+    return compose.compose(overrides)
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The config of `overrides`, composed once for all tests that read it: Hydra takes longer than most laws do."""
+    return copy.deepcopy(_composed(*overrides))
 
 
 def summary(folder: Path) -> dict[str, Any]:

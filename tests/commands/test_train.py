@@ -135,7 +135,15 @@ def tensorboard():
         process.communicate()
 
 
-SIX = ("-m", "scheduler=step,exponential,cosine", "seed=0,1", "trainer.epochs=2", "data.batch_size=512", "sweep=six")
+SIX = (
+    "-m",
+    "scheduler=step,exponential,cosine",
+    "seed=0,1",
+    "trainer.epochs=2",
+    "data.batch_size=512",
+    "sweep=six",
+    "hydra.launcher.threads=1",
+)
 NAMES = sorted(
     f"scheduler={scheduler},seed={seed}" for scheduler in ("step", "exponential", "cosine") for seed in (0, 1)
 )
