@@ -165,7 +165,7 @@ CASES: dict[str, Case] = {
     "48": Case("resume=outputs/runs/done", r"resume: got \S+ which cannot be read", places.a_pickle, starts=True),
 }
 # 39 (fewer than two checkpoints kept) cannot be asked for: there is no such setting. 45 (another number of ranks) is
-# no mistake here, since the batches are the same: tests/test_distributed.py resumes on another number.
+# no mistake here, since the batches are the same: tests/system/test_distributed.py resumes on another number.
 SAYS = {
     "10, too late": r"warning: scheduler\.milestones: 500 never fires in ",
     "36, one left": r"warning: resume: got \S+ which cannot be read .*; previous\.pt, the one before it, is used instead",

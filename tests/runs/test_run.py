@@ -498,7 +498,7 @@ def test_a_compiled_run_follows_the_same_plan_and_learns_as_much(tmp_path):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_run_in_sixteen_bits_keeps_weights_in_float32_and_goes_on_bit_for_bit(precision, tmp_path, monkeypatch):
-    settings = (*SHORT, f"trainer.precision={precision}", "trainer.channels_last=true")
+    settings = (*SHORT, "model.width=4", f"trainer.precision={precision}", "trainer.channels_last=true")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(whole, *settings)
     StopAt(monkeypatch, signal.SIGTERM, 9)
