@@ -1,6 +1,7 @@
 """Every test runs in an empty folder, on one thread, and may run the command line in its own process."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from support import Outcome
 from lrlab.commands import train
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # so has every process that a test starts
 # The same examples everywhere, and no deadline: the first one may pay for an import.
 settings.register_profile("lrlab", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("lrlab")

@@ -1,6 +1,8 @@
 """What the tests share: small runs in the test's own process, and the files that a run leaves."""
 
+import copy
 import csv
+import functools
 import json
 import logging
 import os
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import DictConfig
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -81,6 +84,16 @@ def job(name: str, folder: Path, settings: dict[str, Any] | None = None, *, epoc
     """A run of a sweep with made-up settings."""
     plan = Plan(Horizon(epochs, updates // epochs), "epoch", {"lr": (0.1,) * epochs})
     return Job(name, folder, Checked(settings or {}, {}, [], plan, []))
+
+
+@functools.cache
+def _composed(*overrides: str) -> DictConfig:
+    return compose.compose(overrides)
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The config of `overrides`, composed once for all tests that read it: Hydra takes longer than most laws do."""
+    return copy.deepcopy(_composed(*overrides))
 
 
 def summary(folder: Path) -> dict[str, Any]:

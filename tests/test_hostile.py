@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import folder_of_images, summary, train
+from support import composed, folder_of_images, summary, train
 
 from lrlab.commands import compare
 from lrlab.comparison import results
@@ -45,10 +45,18 @@ class Call:
         return eval, ("__import__('os').mkdir('created')",)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run of one epoch, made once; tests take copies."""
+    folder = tmp_path_factory.mktemp("trained") / "theirs"
+    train(folder, *SHORT)
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(trained):
     """The folder of a run of one epoch, in the current folder."""
-    train(tmp_path / "outputs" / "runs" / "theirs", *SHORT)
+    shutil.copytree(trained, "outputs/runs/theirs")
     return Path("outputs/runs/theirs")
 
 
@@ -172,7 +180,7 @@ def test_what_lrlab_itself_saves_is_known(name):
     from lrlab.config import compose
 
     required = {"wsd": ["scheduler.lr_lambda.decay=20%"]}
-    config = compose.plain(compose.compose([f"scheduler={name}", *required.get(name, [])]))
+    config = compose.plain(composed(f"scheduler={name}", *required.get(name, [])))
     known = {key: value for key, value in trust._leaves(config) if key.endswith("_target_")}
     assert known
     assert all(trust._is_known(value) for value in known.values()), known
@@ -235,9 +243,11 @@ NAMES = ("<script>alert(1)</script>", "=1+1", "@SUM(1)", "\x1b[31mred", "a\nb", 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_and_values_from_strangers_are_only_text(enter, tmp_path, name):
+def test_names_and_values_from_strangers_are_only_text(enter, tmp_path, trained, name):
     for seed in (0, 1):
-        train(tmp_path / "theirs" / f"run{seed}", *SHORT, f"seed={seed}")
+        shutil.copytree(trained, tmp_path / "theirs" / f"run{seed}")
+        config = tmp_path / "theirs" / f"run{seed}" / "config.yaml"
+        config.write_text(config.read_text().replace("seed: 0", f"seed: {seed}"))
         said = summary(tmp_path / "theirs" / f"run{seed}")
         said["choices"] = {**said["choices"], "scheduler": name}
         (tmp_path / "theirs" / f"run{seed}" / "summary.json").write_text(json.dumps(said))

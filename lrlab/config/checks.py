@@ -169,15 +169,16 @@ def cause(error: BaseException) -> str:
 
 def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], required: Iterable[str] = ()) -> None:
     """Every name in `node` is `allowed`, and every one that is `required` is there."""
+    inside = f"{key}." if key else ""
     for name in node:
         if name not in allowed:
             refuse_moved(f"{key}.{name}")
             guess = closest(name, allowed)
             raise wrong(
-                f"{key}.{name}".lstrip("."),
-                got="a setting that does not exist" + (f" (did you mean {key}.{guess}?)" if guess else ""),
+                f"{inside}{name}",
+                got="a setting that does not exist" + (f" (did you mean {inside}{guess}?)" if guess else ""),
                 allowed=", ".join(allowed),
-                do=f"{key}.{guess}=VALUE" if guess else f"leave {key}.{name} out",
+                do=f"{inside}{guess}=VALUE" if guess else f"leave {inside}{name} out",
             )
     for name in required:
         if name not in node:

@@ -1,4 +1,4 @@
-"""The command line as a user types it, in processes of its own."""
+"""The command line as a user types it: what a start imports and says, and what ends it."""
 
 import json
 import os
@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+from forked import group_lives, start, wait_for
 from support import ROOT, history, points, summary
 
 from lrlab.runs.display import tensorboard_hint
@@ -18,27 +18,15 @@ from lrlab.runs.display import tensorboard_hint
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def start(*arguments: str, script: str | None = None, new_session: bool = False) -> subprocess.Popen:
-    command = [sys.executable, *(["-m", "lrlab"] if script is None else [script]), *arguments]
-    return subprocess.Popen(
-        command,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=new_session,
-    )
-
-
-def finish(process: subprocess.Popen) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+def run_python(*arguments: str) -> str:
+    """What `python ARGUMENTS` prints: a start as a user's, which imports everything anew and complains of nothing."""
+    done = subprocess.run([sys.executable, *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout
 
 
 def test_a_run_from_the_script_prints_lines_and_no_bar_where_there_is_no_terminal(tmp_path):
-    code, out, err = finish(start("scheduler=cosine", "trainer.epochs=3", script=str(ROOT / "train.py")))
-    assert (code, err) == (0, "")
-    lines = out.splitlines()
+    lines = run_python(str(ROOT / "train.py"), "scheduler=cosine", "trainer.epochs=3").splitlines()
     assert [line.split()[0] for line in lines[:6]] == ["data", "model", "optimizer", "scheduler", "device", "folder"]
     assert [line[:10] for line in lines[6:9]] == ["epoch 1/3 ", "epoch 2/3 ", "epoch 3/3 "]
     assert len({line.index("val loss") for line in lines[6:9]}) == 1
@@ -52,12 +40,10 @@ def test_a_run_from_the_script_prints_lines_and_no_bar_where_there_is_no_termina
 
 def test_a_real_signal_saves_and_the_path_that_is_printed_resumes(tmp_path):
     process = start("scheduler=cosine", "seed=1", "trainer.epochs=400")
-    while process.poll() is None and not list(tmp_path.glob("outputs/runs/*/history.csv")):
-        time.sleep(0.1)
-    time.sleep(1)
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/history.csv")))
     process.send_signal(signal.SIGTERM)
-    code, out, err = finish(process)
-    assert (code, err) == (143, "")
+    out, err = process.communicate()
+    assert (process.returncode, err) == (143, "")
     resume = out.splitlines()[-1].split()[-1]
     assert "scheduler=cosine,seed=1" in resume
     folder = tmp_path / resume.removeprefix("resume=")
@@ -67,30 +53,25 @@ def test_a_real_signal_saves_and_the_path_that_is_printed_resumes(tmp_path):
 
 
 def test_a_signal_to_the_whole_process_group_saves_although_it_reaches_the_loader_workers(tmp_path):
-    process = start(
-        "data=fake",
-        "data.cache=none",
-        "data.workers=2",
-        "data.train_images=4000",
-        "trainer.epochs=50",
-        new_session=True,
-    )
-    while process.poll() is None and not list(tmp_path.glob("outputs/runs/*/history.csv")):
-        time.sleep(0.1)
-    time.sleep(2)
+    fake = ("data=fake", "data.image_size=8", "data.train_images=640", "model=linear")
+    process = start(*fake, "data.cache=none", "data.workers=2", "trainer.epochs=1000")
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/history.csv")))
     os.killpg(process.pid, signal.SIGTERM)
-    code, out, err = finish(process)
-    assert (code, err) == (143, "")
+    out, err = process.communicate()
+    assert (process.returncode, err) == (143, "")
     assert summary(next(tmp_path.glob("outputs/runs/*")))["status"] == "interrupted"
     assert "to go on:" in out
-    with pytest.raises(ProcessLookupError):  # no worker is left
-        os.killpg(process.pid, 0)
+    wait_for(lambda: not group_lives(process.pid))  # no worker is left
 
 
 def test_help_says_what_can_be_chosen_and_needs_no_torch():
-    process = start("--help")
-    code, out, _ = finish(process)
-    assert code == 0
+    probe = (
+        "import runpy, sys; sys.argv = ['lrlab', '--help']\n"
+        "try: runpy.run_module('lrlab', run_name='__main__')\n"
+        "except SystemExit as leaving: assert not leaving.code\n"
+        "print('imported:', sorted({'torch', 'torchvision', 'tensorboard'} & sys.modules.keys()))"
+    )
+    out = run_python("-c", probe)
     for word in (
         "scheduler: chained, constant, cosine, cosine_bounce",
         "python -m lrlab -m scheduler=step,cosine",
@@ -100,10 +81,7 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
         "optimizer: adam",
     ):
         assert word in out
-    probe = (
-        "import lrlab.commands.train, sys; print(sorted({'torch', 'torchvision', 'tensorboard'} & set(sys.modules)))"
-    )
-    assert subprocess.check_output([sys.executable, "-c", probe], env=ENVIRONMENT, text=True).strip() == "[]"
+    assert out.splitlines()[-1] == "imported: []"
 
 
 @pytest.mark.parametrize(
@@ -117,19 +95,18 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
         ("lrlab", ["trainer.epochs=1"], {"torchvision", "sklearn", "PIL", "matplotlib", "pandas", "jinja2", "ray"}),
     ],
 )
-def test_a_command_imports_nothing_heavy_that_it_does_not_use(module, arguments, unused, tmp_path):
+def test_a_command_imports_nothing_heavy_that_it_does_not_use(module, arguments, unused):
     probe = (
         f"import runpy, sys; sys.argv = ['lrlab', *{arguments}]\n"
         f"runpy.run_module('{module}', run_name='__main__')\n"
         f"print('imported:', sorted({unused} & sys.modules.keys()))"
     )
-    output = subprocess.check_output([sys.executable, "-c", probe], env=ENVIRONMENT, text=True, cwd=tmp_path)
-    assert output.splitlines()[-1] == "imported: []"
+    assert run_python("-c", probe).splitlines()[-1] == "imported: []"
 
 
 def test_two_runs_of_the_same_second_never_share_a_folder(tmp_path):
     for process in [start("trainer.epochs=1", "model=linear") for _ in range(2)]:
-        assert finish(process)[0] == 0
+        assert process.wait() == 0
     folders = list((tmp_path / "outputs" / "runs").iterdir())
     assert len(folders) == 2
     assert all(len(history(folder)) == 1 for folder in folders)
@@ -162,27 +139,44 @@ def tensorboard():
         process.communicate()
 
 
-def test_a_sweep_makes_six_folders_and_tensorboard_lists_them_with_the_same_tags(command, tmp_path, tensorboard):
-    outcome = command("-m", "scheduler=step,exponential,cosine", "seed=0,1", "trainer.epochs=2")
-    assert (outcome.code, outcome.err) == (0, "")
-    sweep = next((tmp_path / "outputs" / "sweeps").iterdir())
-    names = sorted(
-        f"scheduler={scheduler},seed={seed}" for scheduler in ("step", "exponential", "cosine") for seed in (0, 1)
-    )
-    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
-    assert tensorboard_hint(sweep.relative_to(tmp_path), colour_by="scheduler")[1] in outcome.out
+SIX = (
+    "-m",
+    "scheduler=step,exponential,cosine",
+    "seed=0,1",
+    "trainer.epochs=2",
+    "data.batch_size=512",
+    "sweep=six",
+    "hydra.launcher.threads=1",
+)
+NAMES = sorted(
+    f"scheduler={scheduler},seed={seed}" for scheduler in ("step", "exponential", "cosine") for seed in (0, 1)
+)
+TAGS = ("lr", "train/accuracy", "train/loss", "val/accuracy", "val/loss")
 
+
+def test_a_sweep_makes_six_folders_with_the_same_tags(command, tmp_path):
+    outcome = command(*SIX)
+    assert (outcome.code, outcome.err) == (0, "")
+    sweep = tmp_path / "outputs" / "sweeps" / "six"
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == NAMES
+    assert tensorboard_hint(sweep.relative_to(tmp_path), colour_by="scheduler")[1] in outcome.out
+    for name in NAMES:
+        recorded = points(sweep / name)
+        assert {*TAGS} <= set(recorded)
+        assert [step for step, _ in recorded["lr"]] == list(range(6))
+
+
+@pytest.mark.slow
+def test_tensorboard_lists_the_runs_of_a_sweep_with_the_same_tags_and_settings(command, tmp_path, tensorboard):
+    assert command(*SIX).code == 0
+    sweep = tmp_path / "outputs" / "sweeps" / "six"
     address = tensorboard(sweep)
-    deadline = time.monotonic() + 60
-    while len(get(f"{address}/data/runs")) < 6 and time.monotonic() < deadline:
-        time.sleep(0.5)
+    wait_for(lambda: len(get(f"{address}/data/runs")) == 6)
     tags = get(f"{address}/data/plugin/scalars/tags")
-    assert sorted(tags) == names
-    assert {tuple(sorted(one)) for one in tags.values()} == {
-        ("lr", "train/accuracy", "train/loss", "val/accuracy", "val/loss")
-    }
-    curve = get(f"{address}/data/plugin/scalars/scalars?run={names[0]}&tag=lr")
-    assert [step for _, step, _ in curve] == list(range(46))
+    assert sorted(tags) == NAMES
+    assert {tuple(sorted(one)) for one in tags.values()} == {TAGS}
+    curve = get(f"{address}/data/plugin/scalars/scalars?run={NAMES[0]}&tag=lr")
+    assert [step for _, step, _ in curve] == list(range(6))
 
     # HPARAMS: a column a setting of any run, a row a schedule with its seeds averaged, how each run ended.
     columns = get(f"{address}/data/plugin/hparams/experiment", {"experimentName": ""})["hparamInfos"]

@@ -294,6 +294,7 @@ def simulate(generator, effects: dict[str, float], lrs: tuple[float, ...], seeds
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_intervals_cover_planted_differences_and_no_difference_is_rarely_claimed(seeds):
     generator, sweeps = np.random.default_rng(2026), 1000
@@ -311,6 +312,7 @@ def test_intervals_cover_planted_differences_and_no_difference_is_rarely_claimed
     assert false_claims / sweeps <= 0.05
 
 
+@pytest.mark.slow
 def test_among_many_equal_schedules_any_claim_is_rare_although_each_chose_its_best_lr():
     generator, sweeps, false_claims = np.random.default_rng(7), 300, 0
     for _ in range(sweeps):

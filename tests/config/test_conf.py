@@ -9,13 +9,15 @@ import numpy
 import pytest
 import torch
 import yaml
-from support import StopAt, history, points, summary, train
+from omegaconf import OmegaConf
+from support import StopAt, composed, history, points, summary, train
 
 from lrlab.commands.preview import plan_curves
 from lrlab.config import arguments, build, compose, durations
 from lrlab.config.checks import check_target
 from lrlab.config.prepare import plan_only
 from lrlab.config.scheduler import scheduler_settings
+from lrlab.errors import Interrupted
 from lrlab.lr.horizon import Horizon
 
 GROUPS = ("data", "model", "task", "optimizer", "scheduler", "trainer")
@@ -88,14 +90,12 @@ def test_every_number_that_torchs_scheduler_takes_is_listed():
         assert taken - left_out <= set(node), name
 
 
-def stepped_by_hand(
-    scheduler: str, optimizer: str, epochs: int, steps_per_epoch: int, losses: list[float]
-) -> list[float]:
+def stepped_by_hand(config: dict, epochs: int, steps_per_epoch: int, losses: list[float]) -> list[float]:
     """The LR of every update when the same classes are stepped by hand; `losses` feed those that follow them."""
-    config = compose.resolve(compose.compose([f"scheduler={scheduler}", f"optimizer={optimizer}"]))
     settings = scheduler_settings(config["scheduler"], Horizon(epochs, steps_per_epoch))
     by_hand = build.build_optimizer(config["optimizer"], torch.nn.Linear(1, 1).named_parameters())
     stepped = settings.build(by_hand)
+    follows_a_metric = "monitor" in config["scheduler"]
     lrs = []
     for epoch in range(epochs):
         for _ in range(steps_per_epoch):
@@ -104,7 +104,7 @@ def stepped_by_hand(
             if settings.interval == "step":
                 stepped.step()
         if settings.interval == "epoch":
-            stepped.step(*([losses[epoch]] if scheduler in FOLLOW_A_METRIC else []))
+            stepped.step(*([losses[epoch]] if follows_a_metric else []))
     return lrs
 
 
@@ -119,9 +119,13 @@ PAIRS = [(scheduler, "sgd") for scheduler in names("scheduler")] + [
 
 @pytest.mark.parametrize(("scheduler", "optimizer"), PAIRS)
 def test_every_scheduler_trains_at_the_lr_of_its_class_stepped_by_hand(scheduler, optimizer, tmp_path):
-    summary = train(tmp_path, f"scheduler={scheduler}", f"optimizer={optimizer}", "trainer.epochs=3")
+    chosen = (f"scheduler={scheduler}", f"optimizer={optimizer}")
+    summary = train(tmp_path, *chosen, "trainer.epochs=3", "model=linear", "data.batch_size=64")
     rows = history(tmp_path)
-    expected = stepped_by_hand(scheduler, optimizer, 3, 23, [float(row["val_loss"]) for row in rows])
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    written = (compose.CONF / "scheduler" / f"{scheduler}.yaml").read_text()
+    assert config["scheduler"] == yaml.safe_load(written.replace("${optimizer.lr}", str(config["optimizer"]["lr"])))
+    expected = stepped_by_hand(config, 3, 23, [float(row["val_loss"]) for row in rows])
     recorded = points(tmp_path)
     assert summary["status"] == "finished"
     assert numpy.isfinite([value for _, value in recorded["train/loss"]]).all()
@@ -134,11 +138,21 @@ def test_every_scheduler_trains_at_the_lr_of_its_class_stepped_by_hand(scheduler
         assert summary["audit"]["updates"] == 69
 
 
-@pytest.mark.parametrize("interval", ["epoch", "step"])
-@pytest.mark.parametrize("scheduler", [name for name in names("scheduler") if name not in FOLLOW_A_METRIC])
-def test_the_preview_is_what_is_trained_bit_for_bit_with_clipping_and_after_a_resume(
-    scheduler, interval, command, tmp_path
-):
+def own_interval(scheduler: str) -> str:
+    return yaml.safe_load((compose.CONF / "scheduler" / f"{scheduler}.yaml").read_text())["interval"]
+
+
+# Every schedule on its own clock; on the other one, a long trial.
+CLOCKS = [
+    pytest.param(name, interval, marks=() if interval == own_interval(name) else pytest.mark.slow)
+    for name in names("scheduler")
+    if name not in FOLLOW_A_METRIC
+    for interval in ("epoch", "step")
+]
+
+
+@pytest.mark.parametrize(("scheduler", "interval"), CLOCKS)
+def test_the_preview_is_what_is_trained_bit_for_bit_with_clipping_and_after_a_resume(scheduler, interval, tmp_path):
     typed = [
         f"scheduler={scheduler}",
         f"scheduler.interval={interval}",
@@ -147,18 +161,33 @@ def test_the_preview_is_what_is_trained_bit_for_bit_with_clipping_and_after_a_re
     ]
     typed += ["data.batch_size=720", "model=linear"]
     [curve] = plan_curves(typed, steps_per_epoch=None)
+    folder = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         StopAt(patch, signal.SIGTERM, 14)
-        assert command(*typed).code == 143
-    folder = next((tmp_path / "outputs" / "runs").iterdir())
-    assert command(f"resume={folder}").code == 0
-    ended = summary(folder)
+        with pytest.raises(Interrupted):
+            train(folder, *typed)
+    ended = train(folder, *typed, f"resume={folder}")
     assert ended["audit"]["equal"]
     assert ended["audit"]["updates"] == 40 == curve.plan.horizon.steps
     assert ended["plan"]["sha256"]["lr"] == curve.plan.hashes["lr"]
     previewed = curve.plan.per_update()
     assert points(folder)["lr"] == [(step, float(numpy.float32(lr))) for step, lr in enumerate(previewed)]
     assert [float(row["lr"]) for row in history(folder)] == previewed[1::2]
+
+
+@pytest.mark.parametrize("scheduler", ["step", "warmup_cosine"])
+def test_the_preview_is_what_the_commands_train(scheduler, command, tmp_path):
+    """As above, through the command line: a run that is stopped, and the one that goes on with it."""
+    typed = [f"scheduler={scheduler}", "trainer.epochs=20", "data.batch_size=720", "model=linear"]
+    [curve] = plan_curves(typed, steps_per_epoch=None)
+    with pytest.MonkeyPatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, 14)
+        assert command(*typed).code == 143
+    folder = next((tmp_path / "outputs" / "runs").iterdir())
+    assert command(f"resume={folder}").code == 0
+    assert summary(folder)["plan"]["sha256"]["lr"] == curve.plan.hashes["lr"]
+    previewed = curve.plan.per_update()
+    assert points(folder)["lr"] == [(step, float(numpy.float32(lr))) for step, lr in enumerate(previewed)]
 
 
 def in_unit(value, unit):
@@ -189,15 +218,17 @@ def test_durations_in_every_unit_mean_the_same_in_every_scheduler(scheduler, int
     durations = dict(shares(node, "scheduler"))
     plans = []
     for unit in ("%", "ep", "st"):
-        typed = [f"{key}={in_unit(value, unit)}".replace("'", "") for key, value in durations.items() if unit != "%"]
-        config = compose.compose([f"scheduler={scheduler}", f"scheduler.interval={interval}", *typed])
+        config = composed(f"scheduler={scheduler}")
+        config.scheduler.interval = interval
+        for key, value in durations.items():
+            OmegaConf.update(config, key, value if unit == "%" else in_unit(value, unit))
         plans.append(plan_only(config)[0])
     assert plans[0] == plans[1] == plans[2]
 
 
 @pytest.mark.parametrize("scheduler", names("scheduler"))
 def test_no_default_looks_like_a_mistake(scheduler):
-    assert plan_only(compose.compose([f"scheduler={scheduler}"]))[1] == []
+    assert plan_only(composed(f"scheduler={scheduler}"))[1] == []
 
 
 @pytest.mark.parametrize("model", names("model"))

@@ -56,8 +56,15 @@ def test_every_image_is_kept_as_it_is_read(files, place, workers):
 
 
 @pytest.mark.parametrize("place", ["memory", "disk"])
-def test_few_images_need_no_process(files, place):
-    assert is_kept_whole(files, keep(files, place, workers=3))
+def test_few_images_need_no_process(files, place, monkeypatch):
+    here: list[int] = []
+    read = datasets.ImageFiles.__getitem__
+    monkeypatch.setattr(
+        datasets.ImageFiles, "__getitem__", lambda dataset, index: (here.append(index), read(dataset, index))[1]
+    )
+    kept = keep(files, place, workers=3)
+    assert {*here} == {*range(N)}  # what another process reads is not seen here
+    assert is_kept_whole(files, kept)
 
 
 @pytest.mark.usefixtures("in_processes")

@@ -5,12 +5,10 @@ takes a tenth of a second instead of several. A kill is a SIGKILL, which no proc
 """
 
 import io
-import multiprocessing
 import os
 import random
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,15 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from forked import SECONDS_TO_END, become_a_command, free_port, group_lives, server
 
 from lrlab.runs import checkpoint
 from lrlab.system import archive
 
-SECONDS_TO_END = 60.0  # of any process of a run; far more than one needs
-PRELOADED = (
-    *("lrlab.commands.train", "lrlab.runs.run", "lrlab.runs.checkpoint", "lrlab.sweeps.request", "lrlab.runs.assemble"),
-    *("torchvision", "torch.nn.parallel", "matplotlib"),
-)
 # Where a process may die inside of a checkpoint's write.
 WRITE_POINTS = ("half of the file", "before the sync", "before the link", "before the rename", "after the rename")
 DIGITS = ("data=digits", "data.shift=1", "data.cutout=2", "model=cnn", "model.dropout=0.2", "trainer.device=cpu")
@@ -97,25 +91,12 @@ class Ranks:
         found = []
         for process in self.processes:
             deadline = time.monotonic() + 10.0
-            while _group_lives(process.pid) and time.monotonic() < deadline:
+            while group_lives(process.pid) and time.monotonic() < deadline:
                 time.sleep(0.02)
-            if _group_lives(process.pid):
+            if group_lives(process.pid):
                 found.append(process.pid)
                 os.killpg(process.pid, signal.SIGKILL)
         return found
-
-
-def _group_lives(group: int) -> bool:
-    """Whether a process of the group runs; one that ended and waits to be noticed does not."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            _, _, rest = path.read_text().rpartition(")")
-        except OSError:
-            continue
-        state, _, own = rest.split()[:3]
-        if int(own) == group and state not in "ZX":
-            return True
-    return False
 
 
 def start(
@@ -127,15 +108,14 @@ def start(
     broken: Callable[[], None] | None = None,
 ) -> Ranks:
     """`python train.py ARGUMENTS` in the folder `place`, by `ranks` processes; `broken` breaks lrlab in them first."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
+    context = server()
     place.mkdir(parents=True, exist_ok=True)
-    output, port = place / OUTPUT, _free_port() if ranks > 1 else 0
+    output, port = place / OUTPUT, free_port() if ranks > 1 else 0
     output.write_text("")
     processes, news = [], []
     for rank in range(ranks):
         here, there = context.Pipe(duplex=False)
-        variables = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        variables = {}
         if ranks > 1:
             variables |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1"}
             variables |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "MASTER_PORT": str(port)}
@@ -148,22 +128,10 @@ def start(
     return Ranks(processes, news, output)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _train(this: Start, news: Connection) -> None:
     """What the process does."""
-    os.setpgid(0, 0)
-    handle = os.open(this.place / OUTPUT, os.O_WRONLY | os.O_APPEND)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
+    become_a_command(this.variables, this.place / OUTPUT)
     os.chdir(this.place)
-    os.environ.update(this.variables)
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     from lrlab.commands import train
     from lrlab.runs import assemble
 

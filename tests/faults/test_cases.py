@@ -1,12 +1,11 @@
 """Mistakes 1 to 48, by number: what is typed, what there is, and the one line that says what to do.
 
-Each ends within 10 seconds with exit code 1 and leaves no folder, unless its row says otherwise.
+Each ends with exit code 1 and leaves no folder, unless its row says otherwise.
 """
 
 import re
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,9 +185,7 @@ def test_a_mistake_is_one_clear_line(command, monkeypatch, number):
     before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
     if number == "31":
         monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", places.a_damaged_download)
-    began = time.monotonic()
     outcome = command(*case.typed.split())
-    assert time.monotonic() - began < 10
     assert outcome.code == case.code, outcome.err
     if case.code:
         assert re.match(r"lrlab: error: " + case.says, outcome.err), outcome.err

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -16,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from forked import server
 from support import StopAt, folder_of_images, history, points, same_weights, summary, train, weights
 
 from lrlab.config import compose
@@ -161,16 +161,22 @@ def assert_same_run(folder: Path, whole: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def processes():
-    """A server that forks children with torch loaded already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lrlab.runs.run", "torch._dynamo"])
-    return context
+def whole(tmp_path_factory):
+    """The folder of a run of `SHORT` with a scheduler that nothing disturbs, made once for each scheduler."""
+    made: dict[str, Path] = {}
+
+    def folder(scheduler: str = "cosine") -> Path:
+        if scheduler not in made:
+            made[scheduler] = tmp_path_factory.mktemp("whole") / scheduler
+            train(made[scheduler], f"scheduler={scheduler}", *SHORT)
+        return made[scheduler]
+
+    return folder
 
 
-def carry_out(processes, folder: Path, *overrides: str, kill_after: tuple[int, float] | None = None) -> None:
+def carry_out(folder: Path, *overrides: str, kill_after: tuple[int, float] | None = None) -> None:
     """Train in a process of its own; kill it (rows of history, seconds) after it has something to go on from."""
-    child = processes.Process(target=train, args=(folder, *overrides))
+    child = server().Process(target=train, args=(folder, *overrides))
     child.start()
     if kill_after is not None:
         rows, seconds = kill_after
@@ -183,32 +189,32 @@ def carry_out(processes, folder: Path, *overrides: str, kill_after: tuple[int, f
     assert child.exitcode in (0, -signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheduler", "every"), [("warmup_cosine", "null"), ("plateau", "7st")])
-def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(processes, tmp_path, scheduler, every):
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, scheduler, every):
     overrides = (
         *(f"scheduler={scheduler}", "trainer.epochs=12", "model.dropout=0.2", "data.batch_size=32"),
         f"checkpoint.every={every}",
     )
-    carry_out(processes, tmp_path / "whole", *overrides)
+    carry_out(tmp_path / "whole", *overrides)
     moments, killed_in_training = random.Random(scheduler), 0
     for attempt in range(5):
         folder = tmp_path / f"killed {attempt}"
         resume: list[str] = []
         for rows in sorted(moments.sample(range(12), 2)):
-            carry_out(processes, folder, *overrides, *resume, kill_after=(rows, moments.uniform(0, 0.15)))
+            carry_out(folder, *overrides, *resume, kill_after=(rows, moments.uniform(0, 0.15)))
             assert (folder / checkpoint.LAST).exists()
             resume = [f"resume='{folder}'"]
             killed_in_training += checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["epoch"] < 12
-        carry_out(processes, folder, *overrides, *resume)
+        carry_out(folder, *overrides, *resume)
         assert_same_run(folder, tmp_path / "whole")
     assert killed_in_training >= 5, "the kills came too late to prove anything"
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize(("number", "step"), [(signal.SIGINT, 2), (signal.SIGTERM, 8), (signal.SIGTERM, 5)])
-def test_a_signal_stops_the_run_after_its_update_and_the_run_goes_on_exactly(
-    command, tmp_path, scheduler, number, step
-):
+@pytest.mark.parametrize("stop", [(signal.SIGINT, 2), (signal.SIGTERM, 8), (signal.SIGTERM, 5)], ids=str)
+def test_a_signal_stops_the_run_after_its_update_and_the_run_goes_on_exactly(command, tmp_path, whole, scheduler, stop):
+    number, step = stop
     with pytest.MonkeyPatch.context() as patch:
         StopAt(patch, number, step)
         stopped = command(f"scheduler={scheduler}", *SHORT)
@@ -220,8 +226,7 @@ def test_a_signal_stops_the_run_after_its_update_and_the_run_goes_on_exactly(
     resumed = command(f"resume={folder}")
     assert resumed.code == 0
     assert f"resumed after update {step + 1}" in resumed.out
-    train(tmp_path / "whole", f"scheduler={scheduler}", *SHORT)
-    assert_same_run(folder, tmp_path / "whole")
+    assert_same_run(folder, whole(scheduler))
 
 
 def test_checkpoints_are_written_within_epochs_and_the_run_is_the_same(tmp_path, monkeypatch):
@@ -273,6 +278,17 @@ def test_a_finished_run_is_left_as_it_is(command, tmp_path):
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """The folder of a run of `SHORT` that a signal stopped after its seventh update."""
+    folder = tmp_path_factory.mktemp("interrupted") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, 6)
+        with pytest.raises(Interrupted):
+            train(folder, *SHORT)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
@@ -289,11 +305,9 @@ def test_a_finished_run_is_left_as_it_is(command, tmp_path):
         ("extend=4", "extend: got 4; allowed: more than the 4 epochs planned; do: extend=8"),
     ],
 )
-def test_what_may_not_change_is_refused_by_name_and_nothing_is_touched(command, tmp_path, typed, line):
-    with pytest.MonkeyPatch.context() as patch:
-        StopAt(patch, signal.SIGTERM, 6)
-        command(*SHORT)
-    folder = next((tmp_path / "outputs" / "runs").iterdir())
+def test_what_may_not_change_is_refused_by_name_and_nothing_is_touched(command, tmp_path, interrupted, typed, line):
+    folder = tmp_path / "run"
+    shutil.copytree(interrupted, folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "train.log"}
     refused = command(f"resume={folder}", typed)
     assert refused.code == 1
@@ -438,7 +452,7 @@ def test_going_back_to_the_best_epoch_drops_what_came_after(command, tmp_path):
     assert (points(folder), history(folder)) == whole
 
 
-def test_of_a_damaged_checkpoint_the_one_before_is_used_and_the_run_ends_the_same(command, tmp_path):
+def test_of_a_damaged_checkpoint_the_one_before_is_used_and_the_run_ends_the_same(command, tmp_path, whole):
     command(*SHORT)
     folder = next((tmp_path / "outputs" / "runs").iterdir())
     last = folder / "checkpoints" / "last.pt"
@@ -449,8 +463,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used_and_the_run_ends_the_sam
     assert re.fullmatch(
         r"warning: resume: got .*last\.pt, which cannot .*; previous\.pt, .* used instead\n", resumed.err
     )
-    train(tmp_path / "whole", *SHORT)
-    assert_same_run(folder, tmp_path / "whole")
+    assert_same_run(folder, whole())
 
 
 def test_where_no_checkpoint_is_whole_the_run_is_refused_and_left(command, tmp_path):
@@ -472,6 +485,7 @@ def test_a_failed_run_says_so_in_its_summary(command, tmp_path):
     assert "got nan at update" in said["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_run_follows_the_same_plan_and_learns_as_much(tmp_path):
     settings = ("model=mlp", "trainer.epochs=3", "scheduler=onecycle")
@@ -484,7 +498,7 @@ def test_a_compiled_run_follows_the_same_plan_and_learns_as_much(tmp_path):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_run_in_sixteen_bits_keeps_weights_in_float32_and_goes_on_bit_for_bit(precision, tmp_path, monkeypatch):
-    settings = (*SHORT, f"trainer.precision={precision}", "trainer.channels_last=true")
+    settings = (*SHORT, "model.width=4", f"trainer.precision={precision}", "trainer.channels_last=true")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(whole, *settings)
     StopAt(monkeypatch, signal.SIGTERM, 9)

@@ -213,7 +213,7 @@ FALLING_TO_THE_FLOOR = [
 
 @pytest.mark.parametrize("name", FALLING_TO_THE_FLOOR)
 @given(data=st.data())
-def test_the_floor_is_reached_at_total_and_never_rises_on_the_way(name, data):
+def test_the_floor_is_reached_at_total_and_a_decay_never_rises_on_the_way(name, data):
     total = data.draw(TOTAL)
     chosen = data.draw(arguments(total)[name])
     factors = [getattr(schedules, name)(t, total=total, **chosen) for t in range(total + 1)]

@@ -5,14 +5,13 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-from support import FAULTY, ROOT, history, points, same_weights, summary, weights
+from forked import Started, group_lives, start, wait_for
+from support import FAULTY, history, points, same_weights, summary, weights
 from support import job as made_up
 
 from lrlab.comparison import results
@@ -36,39 +35,8 @@ def written(folder: Path) -> dict[str, int]:
     return {name: (folder / name / "summary.json").stat().st_mtime_ns for name in names(folder)}
 
 
-def start(*arguments: str) -> subprocess.Popen:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "lrlab", *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()
-
-
-def more_or_ended(sweeps: Path, done: int, process: subprocess.Popen) -> bool:
+def more_or_ended(sweeps: Path, done: int, process: Started) -> bool:
     return len(list(sweeps.glob("killed/*/history.csv"))) > done or process.poll() is not None
-
-
-def alive(group: int) -> bool:
-    """Whether any process of a process group is left."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, of = stat.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(of) == group and state != "Z":
-            return True
-    return False
 
 
 def test_four_ways_to_fail_leave_the_others_alone_and_the_same_command_runs_just_those(command, tmp_path):
@@ -122,6 +90,7 @@ def test_four_ways_to_fail_leave_the_others_alone_and_the_same_command_runs_just
         assert points(folder / name) == points(folder / "how=sound")
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_random_moments_ends_with_the_same_results(command, tmp_path):
     typed = ("-m", "scheduler=step,plateau,onecycle", "seed=0,1", *SMALL[1:], "trainer.epochs=120")
     assert command(*typed, "sweep=whole").code == 0
@@ -144,16 +113,22 @@ def test_a_sweep_killed_at_random_moments_ends_with_the_same_results(command, tm
         assert points(sweeps / "killed" / name) == points(sweeps / "whole" / name)
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["to the sweep", "to the process group"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        pytest.param(signal.SIGINT, True, id="Ctrl-C, to the process group"),
+        pytest.param(signal.SIGTERM, False, id="SIGTERM, to the sweep"),
+        pytest.param(signal.SIGINT, False, id="SIGINT, to the sweep", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, id="SIGTERM, to the process group", marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_saves_what_is_under_way_leaves_no_process_and_says_how_to_go_on(tmp_path, number, to_all):
     process = start("-m", "seed=0,1,2", "trainer.epochs=400", "hydra.launcher.n_jobs=2")
     wait_for(lambda: len(list(tmp_path.glob("outputs/sweeps/*/*/history.csv"))) == 2)
-    time.sleep(0.5)
     (os.killpg if to_all else os.kill)(process.pid, number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert (process.returncode, err) == (128 + number, "")
-    wait_for(lambda: not alive(process.pid), seconds=10)
+    wait_for(lambda: not group_lives(process.pid))
     [folder] = (tmp_path / "outputs" / "sweeps").iterdir()
     assert statuses(folder) == {"seed=0": "interrupted", "seed=1": "interrupted"}
     assert f"  python train.py -m seed=0,1,2 trainer.epochs=400 hydra.launcher.n_jobs=2 sweep={folder.name}" in out
@@ -166,7 +141,7 @@ def test_runs_end_when_the_sweep_that_started_them_is_gone(tmp_path):
     wait_for(lambda: len(list(tmp_path.glob("outputs/sweeps/*/*/history.csv"))) == 1)
     process.kill()
     process.communicate()
-    wait_for(lambda: not alive(process.pid), seconds=20)
+    wait_for(lambda: not group_lives(process.pid))
     [file] = tmp_path.glob("outputs/sweeps/*/*/summary.json")
     assert json.loads(file.read_text())["status"] == "interrupted"
 
@@ -272,15 +247,15 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_last_word_is_finished(
     assert points(folder) == whole
 
 
-def test_two_sweeps_never_share_a_folder_at_one_time(tmp_path):
-    process = start("-m", "seed=0", "trainer.epochs=400", "sweep=shared")
+def test_two_sweeps_never_share_a_folder_at_one_time(command, tmp_path):
+    typed = ("-m", "seed=0", "trainer.epochs=400", "sweep=shared", "hydra.launcher.in_process=true")
+    process = start(*typed)
     wait_for(lambda: len(list(tmp_path.glob("outputs/sweeps/shared/*/history.csv"))) == 1)
-    second = start("-m", "seed=0", "trainer.epochs=400", "sweep=shared")
-    _, err = second.communicate(timeout=60)
+    second = command(*typed)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert (second.returncode, process.returncode) == (1, 130)
-    assert "in which another process is sweeping" in err
+    process.wait()
+    assert (second.code, process.returncode) == (1, 130)
+    assert "in which another process is sweeping" in second.err
 
 
 def test_a_run_that_dies_before_its_first_file_is_counted_as_missing(command, tmp_path):
