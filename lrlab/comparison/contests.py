@@ -12,7 +12,8 @@ from lrlab.comparison import claims
 from lrlab.comparison.candidates import Candidate, extended, gather, lower_is_better, names_of
 from lrlab.comparison.claims import Against
 from lrlab.comparison.results import GROUPS, Result, differing, is_number, printable
-from lrlab.config.identity import data_difference, fingerprint
+from lrlab.config import other_data
+from lrlab.config.identity import fingerprint
 from lrlab.errors import closest, wrong
 
 METRICS = ("val_accuracy", "val_loss", "best_val_accuracy", "best_val_loss", "train_accuracy", "train_loss")
@@ -130,7 +131,7 @@ def _usable(results: Sequence[Result], left_out: list[tuple[str, str]]) -> list[
 def _other_data(result: Result, others: Iterable[Result]) -> str:
     """In what the data of a run is not that of the first of `others` that remembers its own."""
     first = next((one.summary["contents"] for one in others if "contents" in one.summary), None)
-    return printable(data_difference(first, result.summary.get("contents")))
+    return printable(other_data.difference(first, result.summary.get("contents")))
 
 
 def _lacking(result: Result) -> str | None:
