@@ -105,6 +105,10 @@ class Splits:
         known = {name: contents.of(part) for name, part in (("train", self.train), ("val", self.val))}
         return {name: one for name, one in known.items() if one is not None} or None
 
+    def forget_contents(self) -> None:
+        """Let a run remember nothing of its data: a part of it must change before the run can go on."""
+        self.__dict__["contents"] = None
+
 
 def other_shape(dataset: MapDataset, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]]) -> UserError:
     """The error about two images, each an index and a shape, that cannot be in one batch."""

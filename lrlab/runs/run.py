@@ -248,6 +248,7 @@ def _train(this: Run, request: Request) -> None:
     try:
         _loop(this, request)
     except DataError:
+        this.prepared.splits.forget_contents()
         with suppress(UserError, OSError):
             require_finite_weights(this.state)
             _save(this, checkpoint.LAST)
