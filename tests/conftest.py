@@ -23,10 +23,13 @@ settings.load_profile("lrlab")
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test runs in an empty folder, and closes the log files that Hydra opened for it."""
+    """Every test runs in an empty folder; modules that it imported from there and logs that it opened go with it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield
+    for name, module in [*sys.modules.items()]:
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
     for handler in logging.getLogger().handlers[:]:
         if isinstance(handler, logging.FileHandler):
             handler.close()

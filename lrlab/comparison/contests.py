@@ -12,7 +12,8 @@ from lrlab.comparison import claims
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.claims import Against
 from lrlab.comparison.results import GROUPS, Result, differing, is_number, printable
-from lrlab.config.identity import data_difference, fingerprint
+from lrlab.config import other_data
+from lrlab.config.identity import fingerprint
 from lrlab.errors import closest, wrong
 from lrlab.training.metrics import JUDGE, Metric, find, known, lower_is_better, measured_names
 from lrlab.words import counted
@@ -134,7 +135,7 @@ def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, st
 def _other_data(result: Result, others: Iterable[Result]) -> str:
     """In what the data of a run is not that of the first of `others` that remembers its own."""
     first = next((one.summary["contents"] for one in others if "contents" in one.summary), None)
-    return printable(data_difference(first, result.summary.get("contents")))
+    return printable(other_data.difference(first, result.summary.get("contents")))
 
 
 def _lacking(result: Result) -> str | None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lrlab.config import other_data
 from lrlab.config.secrets import mask
-from lrlab.data.contents import difference as data_difference
 from lrlab.errors import UserError, wrong
 
 # Where a run reads and computes, not what.
@@ -64,7 +64,7 @@ def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = (
     keys = [key for key in sorted(one.keys() | other.keys()) if key not in free]
     differing = [key for key in keys if not _same(one.get(key, _NOTHING), other.get(key, _NOTHING))]
     first = next((key for key in differing if key.endswith("_target_")), None)
-    if first is None and (said := data_difference(before.contents, now.contents)):
+    if first is None and (said := other_data.difference(before.contents, now.contents)):
         key = "data.root" if "data.root" in other else "data"
         return Difference(key, f"other data ({said})", str(other.get(key, "this data")), in_data=True)
     if not differing:

@@ -3,6 +3,18 @@
 A data set of one's own returns `Splits`.
 """
 
-from lrlab.data.splits import Fixed, Images, MapDataset, Splits
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrlab.data.splits import Fixed, Images, MapDataset, Splits
 
 __all__ = ["Fixed", "Images", "MapDataset", "Splits"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, loaded when asked for: they need torch, which not every room of this package does."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lrlab.data import splits
+
+    return getattr(splits, name)

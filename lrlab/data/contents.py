@@ -7,7 +7,7 @@ than their listing: all names count, the sizes of 10,000 files spread over them,
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,59 +72,3 @@ def _beginning(path: str) -> str:
             return hashlib.blake2b(file.read(_BEGINNING_BYTES), digest_size=4).hexdigest()
     except OSError:
         return ""
-
-
-def difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
-    """What changed between the contents of two data sets, each by split; empty where nothing is known to have."""
-    for split in ("train", "val"):
-        old, new = (_mapping(_mapping(whole).get(split)) for whole in (before, now))
-        if old and new and old != new and (said := _changed(old, new, split)):
-            return said
-    return ""
-
-
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any], split: str) -> str:
-    """What changed in one split."""
-    if "fingerprint" in old or "fingerprint" in new:
-        said = (f"{split} had the fingerprint {old.get('fingerprint')}", f"has {new.get('fingerprint')}")
-        return ", ".join(said) if old.get("fingerprint") != new.get("fingerprint") else ""
-    before, now = _mapping(old.get("classes")), _mapping(new.get("classes"))
-    gone, added = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
-    if gone or added:
-        kinds = (("without", gone), ("with the new", added))
-        return f"{split} is " + " and ".join(f"{kind} {_named('class', names)}" for kind, names in kinds if names)
-    files = _files(_mapping(old.get("files")), _mapping(new.get("files")), split)
-    for name in before:
-        if (count := _count(now[name])) != (was := _count(before[name])):
-            return f"{split}/{name} holds {count} files and held {was}"
-    if files:
-        return files
-    others = [name for name in before if before[name] != now[name]]
-    return f"{split} holds other files in {_named('class', others)}" if others else ""
-
-
-def _files(before: Mapping[str, Any], now: Mapping[str, Any], split: str) -> str:
-    """The first of the files that both remember by name and that is not what it was."""
-    for name in sorted(before.keys() & now.keys()):
-        if before[name] != now[name]:
-            return f"{split}/{name} is another file"
-    if len(before) < _NAMED and len(now) < _NAMED:  # or else another choice of files is remembered
-        for name in sorted(before.keys() - now.keys()):
-            return f"{split}/{name} is gone"
-    return ""
-
-
-def _named(kind: str, names: Sequence[str], most: int = 3) -> str:
-    """`class red`, or `classes red, blue and 5 more`."""
-    plural = "es" if len(names) > 1 else ""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{kind}{plural} {', '.join(names[:most])}{more}"
-
-
-def _count(known: Any) -> Any:
-    return known[0] if isinstance(known, list) and known else None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """`value`, or nothing where a file that anybody may have written holds something else."""
-    return value if isinstance(value, Mapping) else {}

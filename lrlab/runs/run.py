@@ -6,6 +6,7 @@ config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkp
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,6 +197,8 @@ class Run:
         try:
             self._loop()
         except DataError:
+            # The data has to be mended before the run goes on, and then is not what it was.
+            self.prepared = replace(self.prepared, checked=replace(self.prepared.checked, contents=None))
             with suppress(UserError, OSError):
                 self._save_within_an_epoch()
             raise

@@ -24,6 +24,7 @@ from image_changes import (
 )
 from support import folder_of_images
 
+from lrlab.config import other_data
 from lrlab.data import contents
 from lrlab.data.datasets import digits, fake, image_folder
 from lrlab.data.splits import Fixed, Splits
@@ -54,7 +55,7 @@ CHANGES = {
 def test_what_changed_is_said(root, change):
     before = known(root)
     change(root)
-    assert contents.difference(before, known(root)) == CHANGES[change]
+    assert other_data.difference(before, known(root)) == CHANGES[change]
 
 
 @pytest.mark.parametrize("change", [touch, move, copy, link, call_val_test], ids=lambda change: change.__name__)
@@ -63,7 +64,7 @@ def test_the_same_files_elsewhere_and_of_another_time_are_the_same_data(root, ch
     after = change(root)
     assert known(after) == before
     assert known(f"{after}/") == before
-    assert contents.difference(before, known(after)) == ""
+    assert other_data.difference(before, known(after)) == ""
 
 
 def test_a_relative_path_and_an_absolute_one_are_the_same_data(root, monkeypatch):
@@ -99,7 +100,7 @@ def test_of_many_files_all_names_count_many_sizes_and_some_beginnings(tmp_path, 
 
 
 def _said(before: dict, now: dict) -> str:
-    return contents.difference({"train": before}, {"train": now})
+    return other_data.difference({"train": before}, {"train": now})
 
 
 def test_names_that_no_terminal_should_show_are_told_with_escapes(tmp_path):
@@ -129,8 +130,8 @@ def test_a_fingerprint_of_ones_own_is_believed():
         return Splits(Fixed([1], name), [1], 2).contents
 
     assert named("a") == {"train": {"fingerprint": "a"}}
-    assert contents.difference(named("a"), named("a")) == ""
-    assert contents.difference(named("a"), named("b")) == "train had the fingerprint a, has b"
+    assert other_data.difference(named("a"), named("a")) == ""
+    assert other_data.difference(named("a"), named("b")) == "train had the fingerprint a, has b"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -144,4 +145,4 @@ def test_what_anybody_may_have_written_breaks_nothing(root, seed):
         return {key: mangled(one) for key, one in value.items()} if isinstance(value, dict) else value
 
     for _ in range(50):
-        assert isinstance(contents.difference(mangled(known(root)), mangled(known(root))), str)
+        assert isinstance(other_data.difference(mangled(known(root)), mangled(known(root))), str)

@@ -142,6 +142,17 @@ def test_a_sweep_that_remembers_nothing_goes_on(command, images):
     assert "contents" in summary(Path("outputs/sweeps/s/seed=2"))
 
 
+def test_a_sweep_goes_on_when_an_image_that_did_not_decode_is_replaced(command, images):
+    path = images / "train" / "red" / "1.png"
+    good = path.read_bytes()
+    path.write_bytes(b"no image")
+    assert command(*SWEEP, "seed=0,1").code == 1
+    path.write_bytes(good)
+    outcome = command(*SWEEP, "seed=0,1")
+    assert outcome.code == 0, outcome.err
+    assert summary(Path("outputs/sweeps/s/seed=0"))["contents"]["train"]["classes"]
+
+
 def test_runs_on_other_data_are_not_compared(command, enter, images, run):
     replace_an_image(images)
     assert command(*RUN, "seed=1").code == 0

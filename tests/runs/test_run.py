@@ -373,7 +373,10 @@ def test_data_that_changed_is_refused(command, tmp_path):
     shutil.copy(images / "train" / "red" / "0.png", images / "train" / "red" / "9.png")
     refused = command(f"resume={next((tmp_path / 'outputs' / 'runs').iterdir())}")
     assert refused.code == 1
-    assert refused.err.startswith("lrlab: error: data.train: got 7, but the checkpoint was saved with 6; ")
+    assert refused.err.startswith(
+        f"lrlab: error: data.root: got {images}, but the checkpoint was saved with other data "
+        "(train/red holds 4 files and held 3); "
+    )
 
 
 def test_where_images_are_kept_is_said_and_changes_nothing(command, tmp_path):
