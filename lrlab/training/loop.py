@@ -21,8 +21,9 @@ from lrlab.errors import UserError, wrong
 from lrlab.lr import hyperparameters
 from lrlab.lr.hyperparameters import Scheduler, follows_metric
 from lrlab.system import distributed, randomness
-from lrlab.training.metrics import Means, Metric, Sums, known
+from lrlab.training.metrics import Means, Metric, known
 from lrlab.training.precision import Precision
+from lrlab.training.sums import Sums
 from lrlab.training.task import CLASSIFICATION, Task, measure
 
 _UPDATES_BETWEEN_CHECKS = 50  # on devices where reading a number takes waiting

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lrlab.training.metrics import METRICS, Sums, count_correct, find, lower_is_better
+from lrlab.training.metrics import METRICS, count_correct, find, lower_is_better
+from lrlab.training.sums import Sums
 
 CPU = torch.device("cpu")
 
