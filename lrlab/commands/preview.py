@@ -120,8 +120,7 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[C
     """The plan of every run that `overrides` mean as a sweep, under the name that a sweep gives it."""
     from lrlab.config.prepare import plan_only
 
-    every = f"scheduler={','.join(compose.options('scheduler', overrides))}"
-    runs = compose.expand([every if typed == "scheduler=all" else typed for typed in overrides])
+    runs = compose.expand([_all_of_them(overrides) if typed == "scheduler=all" else typed for typed in overrides])
     fixed = [key for key in names.fixed_keys(runs) if key != "scheduler" or len(runs) > 1]
     curves: list[Curve] = []
     for run in runs:
@@ -141,6 +140,11 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[C
             else:
                 raise
     return curves
+
+
+def _all_of_them(overrides: Sequence[str]) -> str:
+    """What `scheduler=all` stands for."""
+    return f"scheduler={','.join(compose.options('scheduler', overrides))}"
 
 
 def _nothing_to_show(curves: Sequence[Curve], show: str) -> UserError:

@@ -165,16 +165,26 @@ def build_optimizer(node: Node, parameters: Parameters, device: str = "cpu") -> 
             allowed="a class derived from torch.optim.Optimizer",
             do="optimizer=sgd",
         )
-    try:
-        optimizer.step()  # without gradients: changes nothing
-    except TypeError as error:
+    if _wants_closure(optimizer):
         raise wrong(
             "optimizer._target_",
             got=f"{node['_target_']}, whose step() wants a closure",
             allowed="an optimizer that makes one update from one gradient",
             do="optimizer=sgd",
-        ) from error
+        )
     return optimizer
+
+
+def _wants_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether step() cannot be called without an argument: torch's classes say so, any other is tried."""
+    if type(optimizer).__module__.startswith("torch.optim"):
+        closure = checks.parameters_of(optimizer.step).get("closure")
+        return closure is not None and closure.default is closure.empty
+    try:
+        optimizer.step()  # without gradients: changes nothing
+    except TypeError:
+        return True
+    return False
 
 
 def known_settings(path: str, node: Node) -> set[str]:

@@ -21,6 +21,7 @@ from lrlab.data.splits import Splits
 from lrlab.lr import lint, save_every
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan, simulate
+from lrlab.system import compiler
 from lrlab.training.task import Task, check_loss
 
 
@@ -109,7 +110,8 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     parameters, trial = build.try_model(plain["model"], splits.shape, splits.num_classes, plain["seed"])
 
     # One optimizer and one scheduler are stepped through the whole run.
-    optimizer = build.build_optimizer(plain["optimizer"], parameters)
+    with compiler.left_out():
+        optimizer = build.build_optimizer(plain["optimizer"], parameters)
     scheduler = parts.scheduler.build(optimizer)
     check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
     plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
@@ -198,5 +200,6 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     optimizer = plain["optimizer"]
     make_optimizer = partial(build.build_optimizer, optimizer, None)
     scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
-    plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
+    with compiler.left_out():
+        plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     return plan, lint.warnings(plan, scheduler.resolved, optimizer)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,30 +100,36 @@ def simulate(
     optimizer = make_optimizer()
     scheduler = make_scheduler(optimizer)
     step, names = scheduler.step, list(read(optimizer))
-    if follows_metric(
-        scheduler
-    ):  # what is scheduled beside such an LR is known, and only HyperparameterScheduler has it
+    if follows_metric(scheduler):
+        # What is scheduled beside such an LR is known, and only HyperparameterScheduler has it.
         step = getattr(scheduler, "advance", None)
         names = [name for name in names if not name.startswith("lr")] if step else []
-    optimizer.step()  # torch warns where a scheduler steps before its optimizer
     curves: dict[str, list[float]] = {name: [] for name in names}
-    for count in range(horizon.total(interval) if names else 0):
-        values = read(optimizer)
-        _require_usable(values, count, interval)
-        for name in names:
-            curves[name].append(values[name])
-        try:
-            step()
-        except UserError as error:
-            raise error.under("scheduler") from error
-        except Exception as error:
-            raise wrong(
-                "scheduler",
-                got=f"{type(scheduler).__name__} fails after {interval} {count} ({type(error).__name__}: {error})",
-                allowed=f"a scheduler that lasts {counted(horizon.total(interval), interval)}",
-                do="make its durations fit the run, for example in percent",
-            ) from error
+    with warnings.catch_warnings():
+        # Nothing is trained here, and torch warns where a scheduler steps before its optimizer.
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+        for count in range(horizon.total(interval) if names else 0):
+            values = read(optimizer)
+            _require_usable(values, count, interval)
+            for name in names:
+                curves[name].append(values[name])
+            _advance(step, scheduler, count, horizon, interval)
     return Plan(horizon, interval, {name: tuple(values) for name, values in curves.items()})
+
+
+def _advance(step: Callable[[], None], scheduler: Any, count: int, horizon: Horizon, interval: str) -> None:
+    """Make one step. Raises UserError where the scheduler fails, with what it says itself."""
+    try:
+        step()
+    except UserError as error:
+        raise error.under("scheduler") from error
+    except Exception as error:
+        raise wrong(
+            "scheduler",
+            got=f"{type(scheduler).__name__} fails after {interval} {count} ({type(error).__name__}: {error})",
+            allowed=f"a scheduler that lasts {counted(horizon.total(interval), interval)}",
+            do="make its durations fit the run, for example in percent",
+        ) from error
 
 
 def _require_usable(values: Mapping[str, float], count: int, interval: str) -> None:
