@@ -9,7 +9,7 @@ from support import history, points, summary
 MY_PACKAGE = '''
 import torch
 from torch.optim.lr_scheduler import LRScheduler
-from lrlab.data.splits import Splits
+from lrlab.data import Splits
 
 class MyLR(LRScheduler):
     """Halves the LR after `wait`; a class that lrlab does not ship."""

@@ -262,7 +262,7 @@ def test_a_training_image_that_does_not_decode_costs_nothing_that_was_trained_be
 
 def test_labels_out_of_range_are_named(command, tmp_path):
     (tmp_path / "my_data.py").write_text(
-        "import torch\nfrom lrlab.data.splits import Splits\n"
+        "import torch\nfrom lrlab.data import Splits\n"
         "def few(num_classes):\n"
         "    rows = [(torch.rand(1, 8, 8), i % 3) for i in range(9)]\n"
         "    return Splits(rows, rows, num_classes)\n"

@@ -33,7 +33,7 @@ def schedulers() -> None:
 def labels() -> None:
     """A data set with a label that it should not have."""
     Path("theirs.py").write_text(
-        "import torch\nfrom lrlab.data.splits import Splits\n"
+        "import torch\nfrom lrlab.data import Splits\n"
         "def labels():\n"
         "    rows = [(torch.rand(1, 8, 8), i % 3) for i in range(9)]\n"
         "    return Splits(rows, rows, 2)\n"
@@ -44,7 +44,7 @@ def readers() -> None:
     """Data sets whose reading process dies, or never comes back."""
     Path("theirs.py").write_text(
         "import os, signal, time, torch\nfrom torch.utils.data import Dataset, get_worker_info\n"
-        "from lrlab.data.splits import Splits\n"
+        "from lrlab.data import Splits\n"
         "class Bad(Dataset):\n"
         "    def __init__(self, fault):\n"
         "        self.fault = fault\n"
