@@ -86,3 +86,9 @@ def test_links_lead_somewhere(file):
     text = (ROOT / file).read_text()
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("http") or (ROOT / file).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_files_that_a_page_names_exist(page):
+    named = set(re.findall(r"`((?:tests|lrlab|conf)/[\w/]+\.\w+)`", (ROOT / page).read_text()))
+    assert not [name for name in named if not (ROOT / name).exists()]

@@ -30,7 +30,7 @@ FLOORS = [
     {"__main__", "plugins", "preview", "find_lr", "compare", "datasets", "greedy", "chains"},
 ]
 HYDRA = {"config", "runs", "sweeps", "commands", "plugins"}  # who may know Hydra and omegaconf
-PRINTS = {"runs", "comparison", "sweeps", "commands"}
+PRINTS = {"runs", "sweeps", "commands"}
 ONE_ROOM = {
     "matplotlib": {"drawing.figures"},
     "tensorboard": {"runs.tracking"},
@@ -61,8 +61,17 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {f"{origin(node, path)}.{alias.name}" for alias in node.names}
     return found
+
+
+def origin(node: ast.ImportFrom, path: Path) -> str:
+    """The full name of the module or package that a `from ... import` names, also where it begins with dots."""
+    if not node.level:
+        return str(node.module)
+    place = path.parts[: -node.level]
+    inside = place[len(place) - place[::-1].index("lrlab") - 1 :]
+    return ".".join([*inside, *([node.module] if node.module else [])])
 
 
 def imported_modules(path: Path, known: dict[str, Path]) -> set[str]:
@@ -120,6 +129,9 @@ def test_imports_point_down_and_never_in_a_circle():
         ("errors.py", "from lrlab import models", "errors imports models"),
         ("lr/horizon.py", "from lrlab.lr import plan", "lr.horizon imports itself in a circle"),
         ("runs/run.py", "from lrlab import compare", "runs.run imports compare"),
+        ("config/checks.py", "from ..sweeps import table", "config.checks imports sweeps.table"),
+        ("config/checks.py", "from .. import sweeps", "config.checks imports sweeps"),
+        ("lr/horizon.py", "from . import plan", "lr.horizon imports itself in a circle"),
         ("utils.py", "", "utils stands on no floor"),
     ],
 )

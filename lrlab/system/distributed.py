@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lrlab.errors import wrong
-from lrlab.system import peers
+from lrlab.system import peers, process
 from lrlab.system.peers import PeerFailed
 
 _PATIENCE = timedelta(hours=3)  # of a rank that waits for another, which may be decoding images
@@ -28,11 +28,6 @@ class _Groups:
 
     by_seconds: ClassVar[dict[float, Any]] = {}
     in_use: Any = None  # None: with _PATIENCE
-
-
-def launched() -> bool:
-    """Whether torchrun (or another launcher that sets its variables) started this process among several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
 def rank() -> int:
@@ -56,7 +51,7 @@ def local_rank() -> int:
 @contextmanager
 def process_group() -> Iterator[None]:
     """Connect the ranks for the length of the block: gloo between CPUs, NCCL between GPUs."""
-    if not launched():
+    if not process.is_one_of_several():
         yield
         return
     store = _connect()

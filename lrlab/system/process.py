@@ -40,3 +40,8 @@ def main_thread_is_in() -> str:
     frame = sys._current_frames()[threading.main_thread().ident or 0]
     place = extract_stack(frame)[-1]
     return f"in {place.name}, {place.filename}:{place.lineno}"
+
+
+def is_one_of_several() -> bool:
+    """Whether torchrun, or another launcher that sets its variables, started this process among several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ

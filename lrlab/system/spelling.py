@@ -7,6 +7,8 @@ import os
 import shlex
 from pathlib import Path
 
+from lrlab.system import process
+
 INSTALLED = "lrlab"
 MODULE = "python -m lrlab"
 _VARIABLE = "LRLAB_STARTED_AS"
@@ -38,6 +40,8 @@ def script(path: str) -> str:
 def command(name: str) -> str:
     """How to type a command, `train` or `find-lr` say, up to its arguments."""
     how = said()
+    if name == "completion" and how != INSTALLED:
+        return f"{MODULE} {name}"  # the one command that has no module of its own to start
     if name not in ("train", "sweep"):
         return f"{how} {name}" if how == INSTALLED else f"{MODULE}.{name.replace('-', '_')}"
     if how == INSTALLED:
@@ -52,7 +56,7 @@ def as_a_sweep() -> str:
 
 def _on_ranks(started: str) -> str:
     """`started`, by torchrun where torchrun started this process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not process.is_one_of_several():
         return started
     alone = started.removeprefix("python ")
     program = alone if alone != started else f"--no-python {started}"

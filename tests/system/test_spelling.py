@@ -6,6 +6,8 @@ from lrlab.system import spelling
 
 SCRIPT = "python train.py"
 PRINTED = [
+    (spelling.MODULE, "completion", "python -m lrlab completion"),
+    (SCRIPT, "completion", "python -m lrlab completion"),
     (spelling.INSTALLED, "train", "lrlab train"),
     (spelling.INSTALLED, "sweep", "lrlab sweep"),
     (spelling.INSTALLED, "find-lr", "lrlab find-lr"),
@@ -27,7 +29,7 @@ ON_RANKS = [
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
     monkeypatch.setenv(spelling._VARIABLE, "")
-    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -41,6 +43,7 @@ def test_a_command_is_spelled_as_the_one_that_was_typed(how, name, printed):
 def test_a_command_of_several_ranks_begins_with_torchrun(how, name, printed, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
     spelling.say(how)
     assert spelling.command(name) == printed
 
