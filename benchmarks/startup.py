@@ -1,32 +1,46 @@
-"""Seconds from the start of a process to its end: the default run, the help and the preview, beside `import torch`."""
+"""Seconds from start to end of a process: commands beside `import torch`, the default run beside a bare script."""
 
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from benchmarks import timing
 from benchmarks.processes import environment
 
-BASE = "import torch"
+TRAIN = str(timing.ROOT / "train.py")
+IMPORT = "import torch"
 COMMANDS = {
-    BASE: ("-c", "import torch"),
-    "train.py --help": (str(timing.ROOT / "train.py"), "--help"),
-    "lrlab.preview": ("-m", "lrlab.preview"),
-    "train.py, of one epoch": (str(timing.ROOT / "train.py"), "trainer.epochs=1"),
-    "train.py, the default run": (str(timing.ROOT / "train.py"),),
+    IMPORT: ("-c", "import torch"),
+    "import lrlab": ("-c", "import lrlab"),
+    "lrlab --help": ("-c", "from lrlab.commands.main import main; main()", "--help"),
+    "train.py --help": (TRAIN, "--help"),
+    "lrlab preview scheduler=cosine": ("-m", "lrlab.preview", "scheduler=cosine"),
+    "train.py, of one epoch": (TRAIN, "trainer.epochs=1"),
+}
+BARE = "a bare script of the same training"
+RUNS = {
+    BARE: (str(timing.FOLDER / "bare.py"),),
+    "train.py, the default run": (TRAIN,),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = timing.parser("startup", __doc__, repeats=7).parse_args(arguments)
     before = timing.machine()
-    cases = {name: partial(seconds, command) for name, command in COMMANDS.items()}
-    cases[BASE]()  # the file system's cache
-    table = timing.compare("start to end, 1 thread", cases, base=BASE, repeats=timing.repeats(options))
-    timing.report("startup", [table], options, before)
+    seconds(COMMANDS[IMPORT])  # the file system's cache
+    tables = [
+        _compared("commands, start to end, 1 thread", COMMANDS, IMPORT, timing.repeats(options)),
+        _compared("20 epochs of digits, start to end, 1 thread", RUNS, BARE, timing.repeats(options)),
+    ]
+    timing.report("startup", tables, options, before)
+
+
+def _compared(title: str, commands: Mapping[str, Sequence[str]], base: str, repeats: int) -> timing.Table:
+    cases = {name: partial(seconds, command) for name, command in commands.items()}
+    return timing.compare(title, cases, base=base, repeats=repeats)
 
 
 def seconds(command: Sequence[str]) -> timing.Measured:
