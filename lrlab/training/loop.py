@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 
 import torch
@@ -89,6 +89,7 @@ def fit(
     for epoch in range(state.epoch, epochs):
         clock = time.perf_counter()
         guard = Guard(state.device)
+        make_update = partial(update, state, task, accumulate=accumulate, clip_grad_norm=clip_grad_norm, guard=guard)
         state.network.train()
 
         # Training: an update a batch, from the first that is not done yet.
@@ -96,17 +97,7 @@ def fit(
             state.applied = hyperparameters.read(state.optimizer)
             randomness.seed_rank(train.seed, state.step, train.rank, train.ranks)
             size, last = train.size(state.batch), state.batch + 1 == len(train)
-            measured = update(
-                state,
-                task,
-                guard,
-                images,
-                labels,
-                size,
-                last=last,
-                clip_grad_norm=clip_grad_norm,
-                accumulate=accumulate,
-            )
+            measured = make_update(images, labels, size=size, last=last)
             state.sums.count(measured, size)
             if interval == "step":
                 state.scheduler.step()  # after optimizer.step(), as torch requires
