@@ -271,5 +271,7 @@ def _notes(curves: Sequence[Curve]) -> list[str]:
         else:
             same.setdefault(curve.plan.hashes["lr"], []).append(curve.name)
     notes += [f"the same LR at every update: {', '.join(alike)}" for alike in same.values() if len(alike) > 1]
-    planned = [curve for curve in curves if curve.plan is not None]
-    return notes + [f"warning: {curve.name}: {warning}" for curve in planned for warning in curve.notes]
+    for curve in curves:
+        if curve.plan is not None:
+            notes += [f"warning: {curve.name}: {warning}" for warning in curve.notes]
+    return notes

@@ -71,8 +71,9 @@ def _look_closer(state: TrainState, taken: _Taken) -> None:
 
 def _size(optimizer: torch.optim.Optimizer, none: Tensor) -> Tensor:
     """A number () that is not finite where a gradient is not; `none` where there are no gradients."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    gradients: list[Tensor] = []
+    for group in optimizer.param_groups:
+        gradients += [weight.grad for weight in group["params"] if weight.grad is not None]
     if not gradients:
         return none
     if none.device.type == "cpu":  # where a call costs more than a pass over few numbers

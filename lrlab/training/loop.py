@@ -56,8 +56,10 @@ class Epoch:
     @property
     def measured(self) -> dict[str, float]:
         """What was measured, as it is recorded: `train_loss`, and `val_loss` if the epoch was evaluated."""
-        splits = {"train": self.train, "val": self.val or {}}
-        return {f"{split}_{name}": value for split, means in splits.items() for name, value in means.items()}
+        measured = {f"train_{name}": value for name, value in self.train.items()}
+        if self.val is not None:
+            measured |= {f"val_{name}": value for name, value in self.val.items()}
+        return measured
 
 
 Event = Update | Evaluating | Epoch
