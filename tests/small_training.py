@@ -9,7 +9,8 @@ from torch.optim import lr_scheduler
 from lrlab.data.batches import Batches, Batching
 from lrlab.data.splits import Images
 from lrlab.system import randomness
-from lrlab.training.loop import Epoch, TrainState, Update, fit
+from lrlab.training.loop import Epoch, Update, fit
+from lrlab.training.state import TrainState
 
 CPU = torch.device("cpu")
 EPOCHS, STEPS = 4, 5

@@ -17,7 +17,7 @@ from lrlab.runs.checkpoint import Damaged
 from lrlab.schedules import cosine
 from lrlab.system.disk import Refused, Unreadable
 from lrlab.system.distributed import PeerFailed
-from lrlab.training.loop import Diverged
+from lrlab.training.divergence import Diverged
 
 KINDS = (UserError, WrongArgument, DataError, Refused, Unreadable, Damaged, PeerFailed, Diverged)
 PACKAGE = Path(lrlab.__file__).parent

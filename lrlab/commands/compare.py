@@ -32,7 +32,9 @@ def _metrics() -> Sequence[str]:
 def _share(text: str) -> Any:
     """A number, or a share in percent; a text that is neither stays one."""
     try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        if text.endswith("%"):
+            return float(text.removesuffix("%")) / 100
+        return float(text)
     except ValueError:
         return text
 
@@ -100,12 +102,17 @@ def _main(typed: list[str]) -> None:
         print(help_text())
         return
 
+    # What was typed.
     ours, others = split_off(typed, "compare")
     settings, paths = read_settings(ours), _paths(others)
+
+    # The runs, and what they show.
     found = results.find(paths)
     compared = contests.compare(found, metric=settings.metric, reference=settings.reference, target=settings.target)
     compared.left_out += results.not_begun(paths, found)
-    folder = settings.folder or (paths[0] if len(paths) == 1 else OUTPUTS / "-".join(path.name for path in paths))
+
+    # In the terminal, as a table, as figures and as a page.
+    folder = settings.folder or _folder_for(paths)
     folders.require_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     print("\n".join(text.lines(compared)))
@@ -114,13 +121,25 @@ def _main(typed: list[str]) -> None:
     page = report.page(
         compared,
         title=f"Comparison of {', '.join(path.resolve().name for path in paths)}",
-        command=str(summary.read(paths[0], results.SWEEP).get("command") or "") if len(paths) == 1 else None,
+        command=_command_of(paths),
         facts=report.facts(compared),
     )
     disk.write_whole(folder / "report.html", page)
     print(f"report     {folder / 'report.html'}")
     print(f"results    {folder / results.TABLE}")
     print(f"figures    {', '.join(str(path) for path in figures)}")
+
+
+def _folder_for(paths: Sequence[Path]) -> Path:
+    """Where the results of these runs go unless the user says otherwise."""
+    return paths[0] if len(paths) == 1 else OUTPUTS / "-".join(path.name for path in paths)
+
+
+def _command_of(paths: Sequence[Path]) -> str | None:
+    """The command that made a sweep, empty where it is not known; None where there are several folders."""
+    if len(paths) > 1:
+        return None
+    return str(summary.read(paths[0], results.SWEEP).get("command") or "")
 
 
 def read_settings(typed: Mapping[str, str]) -> Settings:

@@ -103,10 +103,11 @@ def _own_answers(command: str, word: str) -> list[str]:
 
 def _answers_of_a_run(before: Sequence[str], word: str) -> list[str]:
     """Groups and settings that begin with `word`, or the values of the one that is being typed."""
-    key, typed, value = word.lstrip("+~").partition("=")
-    sign = word[: len(word) - len(word.lstrip("+~"))]
     if word.startswith("-"):
         return [f"{flag} " for flag in ("--help", "--version", "--multirun", "--cfg", "--config-dir")]
+    bare = word.lstrip("+~")
+    sign = word.removesuffix(bare)
+    key, typed, value = bare.partition("=")
     overrides = _overrides(before)
     if typed:
         several = value[: value.rfind(",") + 1]  # the values of a sweep before the one that is being typed
@@ -130,26 +131,34 @@ def _values(key: str, overrides: Sequence[str]) -> list[str]:
 
     if key in compose.groups():
         return [f"{one} " for one in compose.options(key, overrides)]
-    value = _settings(overrides)
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+    value = _inside(_settings(overrides), key)
     if isinstance(value, bool):
         return ["false ", "true "]
-    is_plain = isinstance(value, int | float) or (isinstance(value, str) and "/" not in value)
-    return [f"{value} "] if is_plain else []  # or else the shell completes a file
+    if isinstance(value, str) and "/" in value:
+        return []  # the shell completes a file
+    return [f"{value} "] if isinstance(value, int | float | str) else []
 
 
 def _keys(word: str, overrides: Sequence[str]) -> list[str]:
     from lrlab.config import compose
 
-    inside, parent = _settings(overrides), word.rpartition(".")[0]
-    for part in parent.split(".") if parent else []:
-        inside = inside.get(part) if isinstance(inside, dict) else None
-    children = inside.items() if isinstance(inside, dict) else ()
-    dot = "." if parent else ""
-    keys = [f"{parent}{dot}{name}{'.' if isinstance(value, dict) and value else '='}" for name, value in children]
-    groups = [f"{group}=" for group in compose.groups()]
-    return [key for key in groups + keys if not key.rpartition(".")[2].startswith("_")]
+    parent = word.rpartition(".")[0]
+    before = f"{parent}." if parent else ""
+    node = _settings(overrides)
+    if parent:
+        node = _inside(node, parent)
+    keys = [f"{group}=" for group in compose.groups()]
+    for name, value in node.items() if isinstance(node, dict) else ():
+        goes_on = isinstance(value, dict) and value
+        keys.append(f"{before}{name}{'.' if goes_on else '='}")
+    return [key for key in keys if not key.rpartition(".")[2].startswith("_")]
+
+
+def _inside(node: Any, key: str) -> Any:
+    """What is at the dotted `key` in plain dicts; None where nothing is."""
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
 
 
 def _settings(overrides: Sequence[str]) -> Any:

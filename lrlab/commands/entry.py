@@ -20,12 +20,15 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def enter(command: Callable[[list[str]], None]) -> None:
-    """Run `command` with what was typed; whatever the user did wrong is one line and exit code 1."""
+    """Run `command` with what was typed. Whatever the user did wrong becomes one line and exit code 1."""
+    # How it starts.
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and leaving
     sys.path.append(os.getcwd())  # a user's own classes may lie in the current folder
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
+
+    # How it ends.
     try:
         if _asks_for_version(sys.argv[1:]):
             print(f"lrlab {__version__}")
@@ -47,8 +50,9 @@ def enter(command: Callable[[list[str]], None]) -> None:
 
 
 def _asks_for_version(typed: list[str]) -> bool:
-    """Whether --version is among the options; what follows `--` is none."""
-    return "--version" in (typed[: typed.index("--")] if "--" in typed else typed)
+    """Whether --version is among the options. What follows `--` is no option."""
+    options = typed[: typed.index("--")] if "--" in typed else typed
+    return "--version" in options
 
 
 def report(error: UserError) -> int:
@@ -61,9 +65,9 @@ def report(error: UserError) -> int:
 
 
 def of_the_system(error: OSError) -> UserError:
-    """The one line for an error of the system: its own words, and the file that it is about or the code that raised it.
+    """The one line for an error of the system, in its own words, with the file that it is about or the code it is from.
 
-    A data set of the user's reads from wherever it likes, so nothing is said of disks that the error does not say.
+    A data set of the user's may read from anywhere, so the line says nothing of disks unless the error does.
     """
     if error.filename is not None:
         do = "make room, or choose another folder" if error.errno in _NO_ROOM else "correct its path or permissions"
@@ -80,16 +84,17 @@ def of_the_system(error: OSError) -> UserError:
 
 
 def _words(error: OSError) -> str:
-    """What the error says, in one line. One that a loader's process sent ends with its name and its own words."""
-    lines = [line.strip() for line in str(error.strerror or error).splitlines() if line.strip()]
-    return lines[-1].removeprefix(f"{type(error).__name__}: ") if lines else "no message"
+    """What the error says, in one line. A text from a loader's process ends with the error's name and its own words."""
+    lines = [line.strip() for line in str(error.strerror or error).splitlines()]
+    said = [line for line in lines if line]
+    if not said:
+        return "no message"
+    return said[-1].removeprefix(f"{type(error).__name__}: ")
 
 
 def _place(error: OSError) -> str:
-    """The line of code that raised the error: the user's own where some took part, or else the last one.
-
-    A loader's process sends its traceback as a text.
-    """
+    """The line of code that raised the error: the last of the user's own if some took part, or else the last one."""
+    # A loader's process sends its traceback as a text.
     here = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     lines = here + re.findall(r'File "(.+)", line (\d+)', str(error))
     own = [line for line in lines if _is_users(Path(line[0]))]

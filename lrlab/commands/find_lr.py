@@ -27,7 +27,12 @@ from lrlab.system import spelling
 from lrlab.words import counted
 
 if TYPE_CHECKING:
-    from lrlab.training.range_test import Suggestion  # which needs torch, and --help does not
+    # These need torch, and --help does not.
+    from lrlab.config.prepare import Prepared
+    from lrlab.data.batches import Batches
+    from lrlab.training.range_test import Suggestion
+
+    Test = tuple[int, list[tuple[float, float]], Suggestion | None]  # seed, LR and loss of each update, what it says
 
 OUTPUTS = Path("outputs/find_lr")
 _DISAGREE = 3.0  # times the lowest suggestion
@@ -73,11 +78,14 @@ def _main(typed: list[str]) -> None:
     if {"--help", "-h"} & set(typed):
         print(help_text())
         return
+    # What was typed.
     ours, theirs = split_off(typed, "find_lr")
     settings, arguments = read_settings(ours), read(theirs)
     if arguments.flags or arguments.resume or arguments.multirun:
         got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
         raise wrong("command line", got=got, allowed="KEY=VALUE", do="see --help")
+
+    # The range tests, and the LR that most of them are for.
     folders.require_writable(OUTPUTS)
     tests = _run(arguments.overrides, settings)
     found = [suggestion for _, _, suggestion in tests if suggestion is not None]
@@ -89,6 +97,8 @@ def _main(typed: list[str]) -> None:
             do="find_lr.updates=2000, or other ends",
         )
     lr = _rounded(statistics.median_low([suggestion.lr for suggestion in found]))
+
+    # What is left of them.
     folder = folders.reserve(OUTPUTS / f"{_now()}_{names.run_name(arguments.overrides)}")
     _write(folder, tests, lr, settings, theirs)
     for line in conclusion(lr, found, len(tests), settings, theirs):
@@ -103,24 +113,15 @@ def read_settings(typed: Mapping[str, str]) -> Settings:
     return settings
 
 
-if TYPE_CHECKING:
-    Test = tuple[int, list[tuple[float, float]], Suggestion | None]
-
-
 def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
     """A range test for each seed, each on a model, an optimizer and an order of the data of its own."""
-    from torch.optim.lr_scheduler import LambdaLR
-
     from lrlab.config.prepare import prepare
     from lrlab.data.batches import Batches
-    from lrlab.runs.assemble import build_state
     from lrlab.runs.explain import explain
-    from lrlab.training.range_test import range_test, suggest
+    from lrlab.training.range_test import suggest
 
     prepared = prepare(compose.compose(overrides))
-    splits, trainer = prepared.splits, prepared.trainer
-    # No scheduler of theirs: some cycle the momentum as well, and set it when they are built.
-    unscheduled = replace(prepared.scheduler, build=lambda optimizer: cast(Any, LambdaLR(optimizer, lambda _: 1.0)))
+    splits = prepared.splits
     train = Batches(
         splits.train,
         prepared.batching,
@@ -133,25 +134,7 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
     try:
         for seed in range(prepared.seed, prepared.seed + settings.seeds):
             train.seed = seed
-            state = build_state(
-                replace(
-                    prepared,
-                    scheduler=unscheduled,
-                    checked=replace(prepared.checked, config={**prepared.config, "seed": seed}),
-                )
-            )
-            points = list(
-                range_test(
-                    state,
-                    train,
-                    start=settings.start,
-                    end=settings.end,
-                    updates=settings.updates,
-                    task=prepared.task.to(prepared.device),
-                    clip_grad_norm=trainer.clip_grad_norm,
-                    accumulate=trainer.accumulate,
-                )
-            )
+            points = _test(prepared, train, seed, settings)
             suggestion = suggest(points)
             tests.append((seed, points, suggestion))
             print(_line(seed, points, suggestion), flush=True)
@@ -163,6 +146,30 @@ def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
     finally:
         train.close()
     return tests
+
+
+def _test(prepared: Prepared, train: Batches, seed: int, settings: Settings) -> list[tuple[float, float]]:
+    """The LR and the loss of every update of one range test, on a new model made from `seed`."""
+    from torch.optim.lr_scheduler import LambdaLR
+
+    from lrlab.runs.assemble import build_state
+    from lrlab.training.range_test import range_test
+
+    # No scheduler of theirs: some cycle the momentum as well, and set it when they are built.
+    unscheduled = replace(prepared.scheduler, build=lambda optimizer: cast(Any, LambdaLR(optimizer, lambda _: 1.0)))
+    checked = replace(prepared.checked, config={**prepared.config, "seed": seed})
+    state = build_state(replace(prepared, scheduler=unscheduled, checked=checked))
+    points = range_test(
+        state,
+        train,
+        start=settings.start,
+        end=settings.end,
+        updates=settings.updates,
+        task=prepared.task.to(prepared.device),
+        clip_grad_norm=prepared.trainer.clip_grad_norm,
+        accumulate=prepared.trainer.accumulate,
+    )
+    return list(points)
 
 
 def _line(seed: int, points: Sequence[tuple[float, float]], suggestion: Suggestion | None) -> str:
@@ -208,7 +215,8 @@ def _write(folder: Path, tests: Sequence[Test], lr: float, settings: Settings, o
     writer = csv.writer(rows, lineterminator="\n")
     writer.writerow(["seed", "update", "lr", "loss"])
     for seed, points, _ in tests:
-        writer.writerows([seed, update, at, loss] for update, (at, loss) in enumerate(points))
+        for update, (at, loss) in enumerate(points):
+            writer.writerow([seed, update, at, loss])
     disk.write_whole(folder / "losses.csv", rows.getvalue())
     facts = {
         "lr": lr,
@@ -218,9 +226,11 @@ def _write(folder: Path, tests: Sequence[Test], lr: float, settings: Settings, o
         "versions": summary.versions(),
     }
     disk.write_whole(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
-    drawn = [
-        ([at for at, _ in points], [loss for _, loss in points], smooth(points)) for _, points, _ in tests if points
-    ]
+    drawn = []
+    for _, points, _ in tests:
+        if points:
+            lrs, losses = [at for at, _ in points], [loss for _, loss in points]
+            drawn.append((lrs, losses, smooth(points)))
     figures.draw_range_tests(drawn, folder / "figure.png", suggestion=lr)
 
 

@@ -44,8 +44,10 @@ def module() -> None:
 
 def start(command: str, typed: list[str]) -> None:
     """Start one of COMMANDS with its own arguments; a sweep is training with -m."""
-    name = "train" if command == "sweep" else command.replace("-", "_")
-    sys.argv = [sys.argv[0], *(["-m"] if command == "sweep" else []), *typed]
+    name = command.replace("-", "_")
+    if command == "sweep":
+        name, typed = "train", ["-m", *typed]
+    sys.argv = [sys.argv[0], *typed]
     import_module(f"lrlab.commands.{name}").start()
 
 
@@ -59,12 +61,17 @@ def _without_a_command(typed: list[str]) -> None:
 def _no_command(typed: list[str]) -> UserError:
     """What was typed instead of a command, and the command that was probably meant."""
     first = typed[0]
-    guess: str | None
-    if "=" in first or first.startswith("-"):  # settings: train.py takes them without more ado
-        guess = "sweep" if {"-m", "--multirun"} & set(typed) else "train"
-        rest = [one for one in typed if one not in ("-m", "--multirun")]
-    else:
-        guess, rest = closest(first.replace("_", "-"), COMMANDS), typed[1:]
-    meant = f" (did you mean {guess}?)" if guess else ""
+    guess, rest = _meant(typed)
+    hint = f" (did you mean {guess}?)" if guess else ""
     do = f"{spelling.command(guess)} {shlex.join(rest)}".strip() if guess else f"{spelling.said()} --help"
-    return wrong("command", got=f"'{first}'{meant}", allowed=", ".join(COMMANDS), do=do)
+    return wrong("command", got=f"'{first}'{hint}", allowed=", ".join(COMMANDS), do=do)
+
+
+def _meant(typed: list[str]) -> tuple[str | None, list[str]]:
+    """The command that was probably meant, and what was typed for it."""
+    first = typed[0]
+    if "=" not in first and not first.startswith("-"):
+        return closest(first.replace("_", "-"), COMMANDS), typed[1:]
+    # Settings alone: train.py takes them without more ado.
+    guess = "sweep" if {"-m", "--multirun"} & set(typed) else "train"
+    return guess, [one for one in typed if one not in ("-m", "--multirun")]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrlab.commands import help
+from lrlab.commands.curve_table import table
 from lrlab.commands.entry import enter
 from lrlab.comparison.results import cell
 from lrlab.config import compose, names, options
 from lrlab.config.arguments import read, split_off
-from lrlab.drawing.terminal import Line, plot, sparkline
+from lrlab.drawing.terminal import Line, plot
 from lrlab.errors import UserError, wrong
 from lrlab.system import spelling
 from lrlab.system.disk import write_whole
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 AXES = {"epoch": "epoch", "step": "update", "percent": "% of the run"}
 LABELS = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
-_MOST_DRAWN = 6  # curves in one terminal drawing; more have a line of their own in the table
+_COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan")
+_MOST_DRAWN = len(_COLOURS)  # curves in one terminal drawing; more have a line of their own in the table
 
 
 @dataclass(frozen=True)
@@ -93,18 +94,23 @@ def _main(typed: list[str]) -> None:
     if {"--help", "-h"} & set(typed):
         print(help_text())
         return
+    # What was typed.
     ours, others = split_off(typed, "preview")
     settings, arguments = read_settings(ours), read(others)
     if arguments.flags or arguments.resume:
         raise wrong("command line", got=arguments.flags or "resume=", allowed="KEY=VALUE", do="see --help")
+
+    # The curves, and whether they can be shown as was asked.
     curves = plan_curves(arguments.overrides, settings.steps_per_epoch)
     shown = [curve for curve in curves if curve.shows(settings.show)]
     if not shown:
         raise _nothing_to_show(curves, settings.show)
-    table = as_csv(shown, settings.show) if settings.csv else ""
+    rows = as_csv(shown, settings.show) if settings.csv else ""
+
+    # In the terminal, as a table, as a figure.
     _print(curves, settings)
     if settings.csv:
-        write_whole(Path(settings.csv), table)
+        write_whole(Path(settings.csv), rows)
         print(f"wrote {settings.csv}")
     if settings.file:
         _draw(curves, settings)
@@ -120,8 +126,13 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[C
     """The plan of every run that `overrides` mean as a sweep, under the name that a sweep gives it."""
     from lrlab.config.prepare import plan_only
 
+    # Every run that is meant, as a sweep would multiply them out.
     runs = compose.expand([_all_of_them(overrides) if typed == "scheduler=all" else typed for typed in overrides])
-    fixed = [key for key in names.fixed_keys(runs) if key != "scheduler" or len(runs) > 1]
+    fixed = names.fixed_keys(runs)
+    if len(runs) == 1:
+        fixed = [key for key in fixed if key != "scheduler"]
+
+    # Each is planned; where all schedulers are meant, one that cannot be planned does not stop the others.
     curves: list[Curve] = []
     for run in runs:
         config = compose.compose(run)
@@ -148,7 +159,8 @@ def _all_of_them(overrides: Sequence[str]) -> str:
 
 
 def _nothing_to_show(curves: Sequence[Curve], show: str) -> UserError:
-    there = sorted({name for curve in curves if curve.plan is not None for name in curve.plan.curves})
+    plans = [curve.plan for curve in curves if curve.plan is not None]
+    there = sorted({name for plan in plans for name in plan.curves})
     if there:
         return wrong("preview.show", got=show, allowed=", ".join(there), do=f"preview.show={there[0]}")
     return wrong(
@@ -160,7 +172,7 @@ def _nothing_to_show(curves: Sequence[Curve], show: str) -> UserError:
 
 
 def line_of(curve: Curve, show: str, axis: str) -> Line:
-    """The curve as a staircase over epochs, updates or percent."""
+    """The curve as a staircase over epochs, updates or percent of the run."""
     plan = curve.plan
     assert plan is not None
     values = plan.curves[show]
@@ -199,18 +211,19 @@ def _draw(curves: Sequence[Curve], settings: Settings) -> None:
 
     assert settings.file is not None
     planned = [curve for curve in curves if curve.shows(settings.show)]
+    others = [curve for curve in curves if curve not in planned]
     figures.draw(
         [line_of(curve, settings.show, settings.x) for curve in planned],
         Path(settings.file),
         xlabel=AXES[settings.x],
         ylabel=LABELS.get(settings.show, settings.show),
         log=settings.log,
-        without=[
-            (curve.name, "not with these\nsettings" if curve.plan is None else "follows a metric")
-            for curve in curves
-            if curve not in planned
-        ],
+        without=[(curve.name, _why_not(curve)) for curve in others],
     )
+
+
+def _why_not(curve: Curve) -> str:
+    return "not with these\nsettings" if curve.plan is None else "follows a metric"
 
 
 def _print(curves: Sequence[Curve], settings: Settings) -> None:
@@ -219,45 +232,35 @@ def _print(curves: Sequence[Curve], settings: Settings) -> None:
     from rich.text import Text
 
     console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
-    colours = ("blue", "red", "green", "magenta", "yellow", "cyan")
     planned = [curve for curve in curves if curve.shows(settings.show)]
     lines = [line_of(curve, settings.show, settings.x) for curve in planned]
     together = len(lines) <= _MOST_DRAWN
+
+    # One drawing of all, unless they are too many for one.
     if together:
         width = min(shutil.get_terminal_size((80, 24)).columns, 120)
         rows = plot(lines, width=width, log=settings.log, letters=not console.is_terminal, xlabel=AXES[settings.x])
         for row in rows:
             text = Text()
             for part, index in row:
-                text.append(part, style=colours[index] if index >= 0 else None)
+                text.append(part, style=_COLOURS[index] if index >= 0 else None)
             console.print(text)
-    marks = [f"{chr(97 + index)} " if together and len(lines) > 1 else "" for index in range(len(lines))]
-    for index, line in enumerate(_table(planned, lines, marks)):
-        console.print(Text(line, style=colours[index - 1] if together and index and len(lines) > 1 else ""))
+
+    # The table. Where several curves share a drawing, each has its letter and its colour there.
+    keyed = together and len(lines) > 1
+    marks = [f"{chr(ord('a') + index)} " if keyed else "" for index in range(len(lines))]
+    labels = [mark + line.name for mark, line in zip(marks, lines, strict=True)]
+    repeats = [curve.plan.updates_per_count for curve in planned if curve.plan is not None]
+    header, *rest = table(labels, lines, repeats, drawn=not together)
+    console.print(Text(header))
+    for index, line in enumerate(rest):
+        console.print(Text(line, style=_COLOURS[index] if keyed else ""))
     for note in _notes(curves):
         console.print(note)
 
 
-def _table(curves: Sequence[Curve], lines: Sequence[Line], marks: Sequence[str]) -> list[str]:
-    """The header and a line a curve, in columns."""
-    rows = [["curve", "updates", "start", "peak", "at", "end", "mean", "at zero"]]
-    drawings = [""]
-    for curve, line, mark in zip(curves, lines, marks, strict=True):
-        assert curve.plan is not None
-        values, repeats = line.values, curve.plan.updates_per_count
-        peak, updates = max(values), len(values) * repeats
-        zeros = [count for count, value in enumerate(values) if value == 0]
-        at_zero = f"{len(zeros) * repeats} ({zeros[0] * repeats}..{(zeros[-1] + 1) * repeats - 1})" if zeros else "0"
-        numbers = [f"{values[0]:.4g}", f"{peak:.4g}", str(values.index(peak) * repeats), f"{values[-1]:.4g}"]
-        mean = math.fsum(values) / len(values)
-        rows.append([mark + curve.name, f"0..{updates - 1}", *numbers, f"{mean:.4g}", at_zero])
-        drawings.append("  " + sparkline(line) if len(lines) > _MOST_DRAWN else "")
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    aligned = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
-    return ["  ".join(row) + drawing for row, drawing in zip(aligned, drawings, strict=True)]
-
-
 def _notes(curves: Sequence[Curve]) -> list[str]:
+    """What a curve lacks, which curves are the same, and warnings."""
     notes = []
     same: dict[str, list[str]] = {}
     for curve in curves:
@@ -267,6 +270,8 @@ def _notes(curves: Sequence[Curve]) -> list[str]:
             notes.append(f"{curve.name} follows a metric: its LR is not known before training")
         else:
             same.setdefault(curve.plan.hashes["lr"], []).append(curve.name)
-    notes += [f"the same LR at every update: {', '.join(names)}" for names in same.values() if len(names) > 1]
-    planned = [curve for curve in curves if curve.plan is not None]
-    return notes + [f"warning: {curve.name}: {warning}" for curve in planned for warning in curve.notes]
+    notes += [f"the same LR at every update: {', '.join(alike)}" for alike in same.values() if len(alike) > 1]
+    for curve in curves:
+        if curve.plan is not None:
+            notes += [f"warning: {curve.name}: {warning}" for warning in curve.notes]
+    return notes

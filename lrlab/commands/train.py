@@ -18,29 +18,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lrlab.commands.entry import enter, report
 from lrlab.config import compose
-from lrlab.config.arguments import key_of, quoted, read, value_of
+from lrlab.config.arguments import of_the_run, quoted, read, value_of, without_deletions
+from lrlab.config.heeded import require_heeded
 from lrlab.config.targets import chosen, forced
 from lrlab.errors import UserError, wrong
 from lrlab.runs import folders
+from lrlab.system import process, spelling
 from lrlab.system.lock import held
 
 if TYPE_CHECKING:
     from lrlab.config.prepare import Prepared
     from lrlab.runs.run import Saved
-from lrlab.system import process, spelling
 
 log = logging.getLogger(__name__)
-# What of Hydra's settings a single run heeds, or what belongs to sweeps and is harmless here.
-_HEEDED = (
-    "hydra.run.dir",
-    "hydra.searchpath",
-    "hydra.sweep",
-    "hydra.launcher",
-    "hydra/launcher",
-    "hydra/sweeper",
-    "hydra.job.name",
-    "hydra.job.config",
-)
 
 
 def main() -> None:
@@ -51,10 +41,15 @@ def main() -> None:
 
 def start() -> None:
     """Run the command with what was typed."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _ranks() > 1:
         _as_one_of_several()
     else:
         enter(_main)
+
+
+def _ranks() -> int:
+    """How many processes torchrun has started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _as_one_of_several() -> None:
@@ -66,8 +61,15 @@ def _as_one_of_several() -> None:
     try:
         enter(_main_of_a_rank)
     except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+        code = _exit_code(leaving)
     process.leave_after_printing(code)
+
+
+def _exit_code(leaving: SystemExit) -> int:
+    """The code that Python would exit with: a text or another object counts as a failure."""
+    if leaving.code is None:
+        return 0
+    return leaving.code if isinstance(leaving.code, int) else 1
 
 
 def _main_of_a_rank(typed: list[str]) -> None:
@@ -116,13 +118,12 @@ def _main(typed: list[str]) -> None:
 
 def _run(overrides: list[str]) -> None:
     """Check one run, reserve its folder, carry it out."""
-    from lrlab.config.prepare import prepare
+    from lrlab.config.prepare import prepare_typed
 
-    _require_heeded(overrides)
+    # Everything is checked before anything is written.
+    require_heeded(overrides)
     config = compose.compose(overrides)
-    task = [override for override in overrides if not key_of(override).startswith("hydra")]
-    typed = [override for override in task if not override.startswith("~")]
-    prepared = prepare(config, chosen(config, task), typed)
+    prepared = prepare_typed(config, overrides)
     if config.sweep is not None:
         raise wrong(
             "sweep",
@@ -130,6 +131,8 @@ def _run(overrides: list[str]) -> None:
             allowed="no sweep, unless -m is given",
             do=spelling.as_a_sweep(),
         )
+
+    # The folder is this run's from here on, and goes again if nothing was put into it.
     folder = _reserve(config, overrides)
     try:
         with held(folder):
@@ -139,20 +142,8 @@ def _run(overrides: list[str]) -> None:
         raise
 
 
-def _require_heeded(overrides: Sequence[str]) -> None:
-    """Raise UserError for a setting of Hydra's that would change nothing: lrlab itself starts a single run."""
-    for key in map(key_of, overrides):
-        if key.startswith("hydra") and not key.startswith(_HEEDED):
-            raise wrong(
-                key,
-                got="a setting of Hydra's that a single run does not heed",
-                allowed="hydra.run.dir, hydra.searchpath, and with -m those of sweeps and launchers",
-                do="leave it out",
-            )
-
-
 def _carry_out(prepared: "Prepared", folder: Path, saved: "Saved | None" = None) -> None:
-    """Train in `folder`, which this process holds, with whatever ends the run in its log; then say where to look."""
+    """Train in `folder`, which this process holds, and say where to look. What ends the run early is in its log."""
     from lrlab.runs.display import log_to
     from lrlab.runs.run import carry_out
 
@@ -165,8 +156,9 @@ def _sweep(typed: list[str]) -> None:
     """Carry out a sweep, or let Hydra do so where the user chose another launcher or sweeper."""
     from lrlab.sweeps.request import carry_out, check, read_request, reserve, show_result
 
+    # What is asked for, and by whom it can be carried out.
     request = read_request(typed)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not request.is_ours:
+    if _ranks() > 1 and not request.is_ours:
         raise wrong(
             "hydra/launcher",
             got=f"{request.launcher}, under torchrun",
@@ -176,14 +168,17 @@ def _sweep(typed: list[str]) -> None:
     if request.is_ours:
         carry_out(request)
         return
+
+    # Hydra's launcher: all runs are checked first where they are known, and the folder is ours to choose.
     if request.runs:
         check(request)
     request = reserve(request)
     settings = [
         f"hydra.sweep.dir={quoted(str(request.folder))}",
         f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(quoted, request.fixed))}]",
-        *(["hydra.sweeper.params=null"] if request.runs else []),  # they are among the overrides
     ]
+    if request.runs:
+        settings.append("hydra.sweeper.params=null")  # they are among the overrides
     try:
         _call_hydra([*forced(request.overrides), *settings], ["--multirun"], typed)
     finally:
@@ -191,16 +186,19 @@ def _sweep(typed: list[str]) -> None:
 
 
 def _resume(overrides: list[str], target: str) -> None:
-    """Continue a run with the config that its checkpoint holds, and what is typed now on top, in its own folder."""
+    """Continue a run in its own folder, with the config that its checkpoint holds and what is typed now on top."""
     from lrlab.config.prepare import prepare
     from lrlab.runs import checkpoint
     from lrlab.runs.run import Saved
 
+    # Where the run lies.
     file = checkpoint.find(target).resolve()
     if file.parent.name != "checkpoints":
         raise wrong("resume", got=file, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
     folder = _shortest(file.parent.parent)
     folders.require_plain(folder)
+
+    # Nobody else may write there from here on; a checkpoint that is damaged gives way to the one before.
     with held(folder):
         path, contents = checkpoint.latest(target, lambda reason: print(f"warning: {reason}", file=sys.stderr))
         config = _as_it_was(contents["config"], path.resolve(), overrides)
@@ -214,7 +212,7 @@ def _as_it_was(saved: dict[str, Any], path: Path, overrides: list[str]) -> DictC
 
     extend = value_of(overrides, "extend")
     epochs = [f"trainer.epochs={extend}"] if extend else []
-    typed = [override for override in overrides if not key_of(override).startswith("hydra")]
+    typed = of_the_run(overrides)
     config = compose.change({**saved, "resume": str(path), "extend": None}, [*typed, *epochs])
     trust.require_known_targets(compose.plain(config), typed, path)
     return config
@@ -223,14 +221,15 @@ def _as_it_was(saved: dict[str, Any], path: Path, overrides: list[str]) -> DictC
 def _call_hydra(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[str]) -> None:
     """Hand over to Hydra, as if `overrides` and `flags` had been typed."""
     sys.argv = [sys.argv[0], *overrides, *flags]
+    as_main = hydra.main(version_base=compose.VERSION_BASE, config_path=str(compose.CONF), config_name=compose.NAME)
     try:
-        hydra.main(version_base=compose.VERSION_BASE, config_path=str(compose.CONF), config_name=compose.NAME)(job)()
+        as_main(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise compose.explain(error, typed) from error
 
 
 def job(config: DictConfig) -> float | None:
-    """What Hydra's own launchers, and others', run: one run of a sweep, in the folder that they made for it."""
+    """One run of a sweep, which Hydra's launchers and other people's start in the folder that they made for it."""
     from lrlab.config.prepare import prepare
     from lrlab.sweeps.job import run_in_sweep
 
@@ -238,10 +237,9 @@ def job(config: DictConfig) -> float | None:
     folder = _shortest(Path(settings.runtime.output_dir))
     task = list(settings.overrides.task)
     choices = chosen(HydraConfig.instance().cfg, task)  # type: ignore[arg-type]
-    typed = [override for override in task if not override.startswith("~")]
     compose.settle(config, task)
     try:
-        return _guarded(lambda: run_in_sweep(prepare(config, choices, typed), folder))
+        return _guarded(lambda: run_in_sweep(prepare(config, choices, without_deletions(task)), folder))
     except UserError as error:
         folders.discard_unused(folder)
         report(error)
@@ -249,7 +247,7 @@ def job(config: DictConfig) -> float | None:
 
 
 def _guarded(run: Callable[[], float | None]) -> float | None:
-    """`run()`, with whatever ends it in the run's log."""
+    """What `run()` returns. An error that ends it is written to the run's log."""
     try:
         return run()
     except UserError as error:
@@ -277,14 +275,9 @@ def _shortest(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _print_hint(folder: Path, colour_by: str = "") -> None:
+def _print_hint(folder: Path) -> None:
     from lrlab.runs.display import tensorboard_hint
 
-    print(
-        "\n".join(
-            [
-                "LR and loss side by side:",
-                *(f"  {line}" for line in tensorboard_hint(_shortest(folder), colour_by=colour_by)),
-            ]
-        )
-    )
+    print("LR and loss side by side:")
+    for line in tensorboard_hint(_shortest(folder)):
+        print(f"  {line}")

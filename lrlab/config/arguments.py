@@ -43,7 +43,10 @@ def read(arguments: Sequence[str]) -> Arguments:
 
 
 def _quote_path(argument: str) -> str:
-    """`data.root=PATH` in quotes: as the shell completes it, it may hold characters of Hydra's grammar, = and ~ say."""
+    """`data.root=PATH` with the path in quotes, and any other argument as it is.
+
+    A path that the shell completed may hold characters that mean something in Hydra's grammar, such as = and ~.
+    """
     key, _, value = argument.partition("=")
     if key != "data.root" or value[:1] in ("'", '"', "") or "," in value:
         return argument
@@ -65,10 +68,26 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
+def of_the_run(overrides: Sequence[str]) -> list[str]:
+    """The overrides that are about the run itself, without Hydra's own settings.
+
+    >>> of_the_run(["seed=1", "hydra.run.dir=x", "~trainer.timeout"])
+    ['seed=1', '~trainer.timeout']
+    """
+    return [override for override in overrides if not key_of(override).startswith("hydra")]
+
+
+def without_deletions(overrides: Sequence[str]) -> list[str]:
+    """The overrides that give a setting a value."""
+    return [override for override in overrides if not override.startswith("~")]
+
+
 def value_of(overrides: Sequence[str], key: str) -> str | None:
     """The value that was typed for `key`, without quotes; None where it was not, or was null."""
     typed = [override.partition("=")[2] for override in overrides if key_of(override) == key]
-    return _unquoted(typed[-1]) if typed and typed[-1] not in ("", "null") else None
+    if not typed or typed[-1] in ("", "null"):
+        return None
+    return _unquoted(typed[-1])
 
 
 def _unquoted(text: str) -> str:
@@ -83,7 +102,9 @@ def _take_resume(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     if "" in targets:
         raise wrong("resume", got="nothing", allowed="a run's folder, or one of its checkpoints/*.pt", do="resume=PATH")
     others = [argument for argument in arguments if not argument.startswith("resume=")]
-    return (_unquoted(targets[-1]) if targets and targets[-1] != "null" else None), others
+    if not targets or targets[-1] == "null":
+        return None, others
+    return _unquoted(targets[-1]), others
 
 
 def _refuse(message: str) -> NoReturn:
@@ -112,18 +133,20 @@ def _take_config_dir(parsed: argparse.Namespace) -> list[str]:
 def _flags(parsed: argparse.Namespace) -> list[str]:
     """The options of Hydra's command line with which nothing runs, to pass on to it."""
     for name in ("config_name", "experimental_rerun"):
-        if getattr(parsed, name):
-            flag = f"--{name.replace('_', '-')}"
-            raise wrong(
-                flag, got=getattr(parsed, name), allowed="--config-dir", do="put your YAML into a group of yours"
-            )
-    flags = [
-        f"--{name.replace('_', '-')}" for name in ("help", "hydra_help", "shell_completion") if getattr(parsed, name)
-    ]
+        value = getattr(parsed, name)
+        if value:
+            raise wrong(_option(name), got=value, allowed="--config-dir", do="put your YAML into a group of yours")
+    flags = [_option(name) for name in ("help", "hydra_help", "shell_completion") if getattr(parsed, name)]
     for name in ("cfg", "info"):
-        if value := getattr(parsed, name):
-            flags += [f"--{name}", value]
+        value = getattr(parsed, name)
+        if value:
+            flags += [_option(name), value]
     if parsed.cfg:
         flags += ["--resolve"] if parsed.resolve else []
         flags += ["--package", parsed.package] if parsed.package else []
     return flags
+
+
+def _option(name: str) -> str:
+    """How argparse's `name` is typed."""
+    return f"--{name.replace('_', '-')}"

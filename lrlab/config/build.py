@@ -29,12 +29,10 @@ def build_model(node: Node, shape: Shape, num_classes: int) -> nn.Module:
     """The model, told `num_classes` and `input_shape` if it asks for them, and tried on two blank images."""
     offered = {"num_classes": num_classes, "input_shape": shape}
     parameters = checks.check_target(node, "model", given=offered)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    given = {
-        name: value
-        for name, value in offered.items()
-        if name not in node and (name in parameters or (name == "num_classes" and takes_any))
-    }
+    asked_for = set(parameters)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        asked_for.add("num_classes")  # nearly every model that takes any keyword takes this one
+    given = {name: value for name, value in offered.items() if name in asked_for - node.keys()}
     model = make(node, "model", **given)
     with randomness.undisturbed(), _unchanged(model):
         check_output(model, shape, num_classes)
@@ -43,12 +41,11 @@ def build_model(node: Node, shape: Shape, num_classes: int) -> nn.Module:
 
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Whatever the block computes with `model`, its weights and statistics are afterwards as they were before."""
-    before = {
-        name: value.clone()
-        for name, value in model.state_dict().items()
-        if isinstance(value, Tensor) and not is_lazy(value)  # a lazy one gets its first value in the block
-    }
+    """After the block, which may compute with `model`, its weights and statistics are as they were before."""
+    before = {}
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor) and not is_lazy(value):  # a lazy one gets its first value in the block
+            before[name] = value.clone()
     yield
     for name, value in model.state_dict().items():
         if name in before:
@@ -74,7 +71,7 @@ def build_task(node: Node) -> Task:
 
 
 def _check_own_loss(node: Node) -> None:
-    """A loss of one's own, which must say itself how it smooths labels and has nothing that is learned."""
+    """Check a loss of the user's own: it smooths labels itself, and has nothing that is learned."""
     if node.get("label_smoothing"):
         raise wrong(
             "task.label_smoothing",
@@ -91,7 +88,7 @@ def _check_own_loss(node: Node) -> None:
             allowed="a class whose objects are called as loss(logits, labels)",
             do="task.loss=null for cross entropy",
         )
-    if isinstance(loss, nn.Module) and any(True for _ in loss.parameters()):
+    if isinstance(loss, nn.Module) and list(loss.parameters()):
         raise wrong(
             "task.loss",
             got=f"{node['loss']['_target_']}, which has parameters of its own",
@@ -108,7 +105,7 @@ class Trial:
         self._seed, self._random_state = seed, random_state
 
     def take(self, seed: int) -> nn.Module | None:
-        """The model, and the random state after its construction in force; None for another seed, or a second time."""
+        """The model, or None for another seed or the second time. Random numbers go on as after its construction."""
         if seed != self._seed or self._model is None:
             return None
         model, self._model = self._model, None
@@ -143,36 +140,52 @@ def build_optimizer(node: Node, parameters: Parameters, device: str = "cpu") -> 
 
     `fused: auto` is true on the `device` "cuda", and elsewhere torch's default.
     """
+    # What lrlab reads itself is taken out of the node, and what is left is checked.
     node = dict(node)
     if "fused" in node:
-        checks.choice("optimizer.fused", node["fused"], ("auto", True, False))
-        node["fused"] = node["fused"] if node["fused"] != "auto" else True if device == "cuda" else None
+        node["fused"] = _fused(node["fused"], device)
     node.pop("schedule", None)  # the scheduler's business
-    named, decay_all = read_groups(node.pop("groups", {})), node.pop("decay_bias_and_norm", True)
+    named = read_groups(node.pop("groups", {}))
+    decay_all = node.pop("decay_bias_and_norm", True)
     checks.flag("optimizer.decay_bias_and_norm", decay_all)
     checks.check_target(node, "optimizer", given=("params",))
     if "lr" in node:
         checks.number("optimizer.lr", node["lr"], above=0, example=0.01)
+
+    # The optimizer, and whether it is one that the loop can use.
     if parameters is not None:
         parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     factory = make(node | {"_partial_": True}, "optimizer")
     groups = split(parameters, named, decay_bias_and_norm=decay_all)
     optimizer = checks.attempt("optimizer", node["_target_"], factory, groups)
+    _require_usable(optimizer, node["_target_"])
+    return optimizer
+
+
+def _fused(value: Any, device: str) -> bool | None:
+    """What `optimizer.fused` means on `device`; None is torch's default."""
+    checks.choice("optimizer.fused", value, ("auto", True, False))
+    if value == "auto":
+        return True if device == "cuda" else None
+    return value
+
+
+def _require_usable(optimizer: Any, target: str) -> None:
+    """Raise UserError unless `optimizer` is torch's kind, and makes an update from one gradient."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise wrong(
             "optimizer._target_",
-            got=f"{node['_target_']}, which makes a {type(optimizer).__name__}",
+            got=f"{target}, which makes a {type(optimizer).__name__}",
             allowed="a class derived from torch.optim.Optimizer",
             do="optimizer=sgd",
         )
     if _wants_closure(optimizer):
         raise wrong(
             "optimizer._target_",
-            got=f"{node['_target_']}, whose step() wants a closure",
+            got=f"{target}, whose step() wants a closure",
             allowed="an optimizer that makes one update from one gradient",
             do="optimizer=sgd",
         )
-    return optimizer
 
 
 def _wants_closure(optimizer: torch.optim.Optimizer) -> bool:

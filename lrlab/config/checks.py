@@ -5,6 +5,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -44,13 +45,17 @@ def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str,
 
 def _nodes_in(value: Any, key: str) -> list[tuple[str, Mapping[str, Any]]]:
     """The nodes with a `_target_` that `value` is or holds, each with its path."""
+    parts: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict):
         if "_target_" in value:
             return [(key, value)]
-        return [found for name, part in value.items() for found in _nodes_in(part, f"{key}.{name}")]
-    if isinstance(value, list):
-        return [found for index, part in enumerate(value) for found in _nodes_in(part, f"{key}.{index}")]
-    return []
+        parts = value.items()
+    elif isinstance(value, list):
+        parts = enumerate(value)
+    found = []
+    for name, part in parts:
+        found += _nodes_in(part, f"{key}.{name}")
+    return found
 
 
 def _require_values(parameters: Mapping[str, inspect.Parameter], key: str, present: Iterable[str], target: str) -> None:
@@ -116,7 +121,9 @@ def _parts(value: Any, *, nested: bool) -> list[Any]:
 
 
 def _flat(value: Any) -> list[Any]:
-    return [part for one in value for part in _flat(one)] if isinstance(value, list) else [value]
+    if not isinstance(value, list):
+        return [value]
+    return list(chain.from_iterable(map(_flat, value)))
 
 
 def locate(target: str, key: str) -> Any:
@@ -164,7 +171,8 @@ def cause(error: BaseException) -> str:
     """The first line of the error at the root of `error`, which other libraries may have wrapped."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}".rstrip(".")
+    said = str(error).strip() or "no message"
+    return f"{type(error).__name__}: {said.splitlines()[0]}".rstrip(".")
 
 
 def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], required: Iterable[str] = ()) -> None:
@@ -174,9 +182,10 @@ def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], req
         if name not in allowed:
             refuse_moved(f"{key}.{name}")
             guess = closest(name, allowed)
+            hint = f" (did you mean {inside}{guess}?)" if guess else ""
             raise wrong(
                 f"{inside}{name}",
-                got="a setting that does not exist" + (f" (did you mean {inside}{guess}?)" if guess else ""),
+                got=f"a setting that does not exist{hint}",
                 allowed=", ".join(allowed),
                 do=f"{inside}{guess}=VALUE" if guess else f"leave {inside}{name} out",
             )
@@ -218,7 +227,8 @@ def number(
     example: Any,
 ) -> None:
     """`value` is a number, an integer where `whole`, and in the range that is given."""
-    right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    kinds = int if whole else int | float
+    right_type = isinstance(value, kinds) and not isinstance(value, bool)
     if right_type and _in_range(value, low, above, high):
         return
     limits = [("> ", above), (">= ", low), ("<= ", high)]

@@ -71,8 +71,7 @@ def settle(config: DictConfig, overrides: Sequence[str]) -> None:
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """`config` as plain dicts, lists and scalars, without the `hydra` node and with every `${...}` as it is written."""
-    keys = [str(key) for key in config if key != "hydra"]
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=False))
+    return everything(_without_hydra(config))
 
 
 def everything(config: DictConfig) -> dict[str, Any]:
@@ -82,9 +81,8 @@ def everything(config: DictConfig) -> dict[str, Any]:
 
 def resolve(config: DictConfig) -> dict[str, Any]:
     """`config` as plain dicts, lists and scalars, without the `hydra` node and with every `${...}` filled in."""
-    keys = [str(key) for key in config if key != "hydra"]
     try:
-        return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True))
+        return cast(dict[str, Any], OmegaConf.to_container(_without_hydra(config), resolve=True))
     except OmegaConfBaseException as error:
         raise wrong(
             error.full_key or "config",
@@ -92,6 +90,10 @@ def resolve(config: DictConfig) -> dict[str, Any]:
             allowed="${key} of a setting that exists, or ${oc.env:NAME} of a variable that is set",
             do="set it to a plain value",
         ) from error
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
@@ -160,8 +162,12 @@ def with_recipe(overrides: Sequence[str]) -> list[str]:
             )
         base.append(str(override.input_line))
     params = compose(base).hydra.sweeper.get("params") or {}
-    own = {key: [one for one in overrides if key_of(one) == key] for key in params}
-    inside = [one for key, value in params.items() for one in (own[key] if key in typed else [f"{key}={value}"])]
+    inside = []
+    for key, value in params.items():
+        if key in typed:
+            inside += [one for one in overrides if key_of(one) == key]
+        else:
+            inside.append(f"{key}={value}")
     return inside + [one for one in overrides if one not in inside]
 
 
@@ -191,7 +197,10 @@ def groups() -> list[str]:
 def _options(group: str, searched: Iterable[str]) -> list[str]:
     """The options of `group` in conf/ and in the folders of Hydra's search path."""
     folders = [CONF, *(Path(str(path).removeprefix("file://")) for path in searched)]
-    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+    found: set[str] = set()
+    for folder in folders:
+        found |= {file.stem for file in (folder / group).glob("*.yaml")}
+    return sorted(found)
 
 
 def _choices(searched: Iterable[str]) -> str:
@@ -206,9 +215,8 @@ OmegaConf.register_new_resolver("lrlab.groups", _choices, replace=True)
 
 def without_sweeps(overrides: Sequence[str]) -> list[str]:
     """The overrides that have one value."""
-    return [
-        text for text, override in zip(overrides, parse(overrides), strict=True) if not override.is_sweep_override()
-    ]
+    typed = zip(overrides, parse(overrides), strict=True)
+    return [text for text, override in typed if not override.is_sweep_override()]
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -220,7 +228,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 
 
 def _hydra_only(overrides: Sequence[str]) -> list[str]:
-    return [override for override in overrides if override.lstrip("+~").startswith("hydra")]
+    return [override for override in overrides if key_of(override).startswith("hydra")]
 
 
 def _hydra() -> initialize_config_dir:

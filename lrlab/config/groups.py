@@ -102,15 +102,15 @@ def _members(parameters: list[tuple[str, Tensor]], groups: list[Group]) -> dict[
 
 
 def _stand_ins(groups: list[Group]) -> dict[str | None, list[Tensor]]:
-    return {
-        name: [torch.zeros(size, requires_grad=True) for size in ((1, 1), (1,))]
-        for name in [None, *(group.name for group in groups)]
-    }
+    """A matrix and a vector for each group by its name; None is the rest."""
+    names = [None, *(group.name for group in groups)]
+    return {name: [torch.zeros(1, 1, requires_grad=True), torch.zeros(1, requires_grad=True)] for name in names}
 
 
 def _as_torchs(settings: Group, suffix: str, parameters: list[Tensor], weight_decay: float | None) -> dict[str, Any]:
     group: dict[str, Any] = {"params": parameters}
-    if name := "_".join(filter(None, (settings.name, suffix))):
+    name = "_".join(filter(None, (settings.name, suffix)))
+    if name:
         group["name"] = name
     if weight_decay is not None:
         give_weight_decay(group, weight_decay, record=suffix != "no_decay")  # where nothing decays is nothing to see
@@ -122,10 +122,10 @@ def _as_torchs(settings: Group, suffix: str, parameters: list[Tensor], weight_de
 def _nothing_taken(group: Group, names: list[str]) -> Exception:
     parts = list(dict.fromkeys(name.partition(".")[0] for name in names))
     guess = closest(group.name, parts)
+    hint = f" (did you mean {guess}?)" if guess else ""
     return wrong(
         f"optimizer.groups.{group.name}",
-        got=f"{' '.join(group.patterns)}, which no parameter of the model matches"
-        + (f" (did you mean {guess}?)" if guess else ""),
+        got=f"{' '.join(group.patterns)}, which no parameter of the model matches{hint}",
         allowed=f"names or patterns of parameters, which begin with {', '.join(parts)}",
         do=f"optimizer.groups.{group.name}.params=[{guess or parts[0]}.*]",
     )

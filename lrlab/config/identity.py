@@ -10,16 +10,14 @@ from lrlab.errors import UserError, wrong
 
 # Where a run reads and computes, not what.
 MACHINE = (
-    *(
-        "data.root",
-        "data.download",
-        "data.workers",
-        "data.prefetch",
-        "data.timeout",
-        "data.cache",
-        "data.cache_bytes",
-        "data.cache_dir",
-    ),
+    "data.root",
+    "data.download",
+    "data.workers",
+    "data.prefetch",
+    "data.timeout",
+    "data.cache",
+    "data.cache_bytes",
+    "data.cache_dir",
     "trainer.device",
     "trainer.timeout",
 )
@@ -59,10 +57,15 @@ def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = (
 
     Where both know what their data holds, that decides, and `data.root` does not: a folder may be moved.
     """
+    # The settings that differ.
     one, other = before.settings, now.settings
-    free = set(may_change) | ({"data.root"} if before.contents and now.contents else set())
-    keys = [key for key in sorted(one.keys() | other.keys()) if key not in free]
+    free = set(may_change)
+    if before.contents and now.contents:
+        free.add("data.root")
+    keys = sorted((one.keys() | other.keys()) - free)
     differing = [key for key in keys if not _same(one.get(key, _NOTHING), other.get(key, _NOTHING))]
+
+    # Which of them, or the data, is named.
     first = next((key for key in differing if key.endswith("_target_")), None)
     if first is None and (said := other_data.difference(before.contents, now.contents)):
         key = "data.root" if "data.root" in other else "data"
@@ -105,7 +108,9 @@ def _plain(value: Any) -> Any:
     """A value with every number in it as a float."""
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return value
+    return float(value) if isinstance(value, int) else value
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -78,7 +78,8 @@ def _guess(config: DictConfig, node: Any, parent: str, leaf: str, siblings: Sequ
     elsewhere = [
         f"{group}.{leaf}" for group in groups if isinstance(config[group], DictConfig) and leaf in config[group]
     ]
-    if exact := inside or elsewhere:
+    exact = inside or elsewhere
+    if exact:
         return exact[0]
     similar = closest(leaf, siblings)
     if similar is None or "." in similar or not parent:

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
+from lrlab.config.arguments import key_of, of_the_run, without_deletions
 from lrlab.config.identity import MACHINE
 from lrlab.config.secrets import holds_secret
 from lrlab.errors import wrong
@@ -27,24 +28,31 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
     >>> run_name(["scheduler.milestones=[10,20]", "model.name=a/b"])
     'milestones=10,20,name=a-b-4248aba4'
     """
-    skipped = {"resume", "extend", "sweep", *leave_out}
-    pairs = [override.lstrip("+").partition("=") for override in overrides if not override.startswith("~")]
-    kept = [
-        (key, value)
-        for key, _, value in pairs
-        if key not in skipped and not key.startswith("hydra") and not holds_secret(key, value)
-    ]
-    kept = [(key.removesuffix("._target_"), value) for key, value in kept]
+    # What the name tells, in short where that is clear.
+    kept = _worth_naming(list(overrides), {"resume", "extend", "sweep", *leave_out})
     leaves = [key.rpartition(".")[2] for key, _ in kept]
-    raw = ",".join(
-        f"{leaf if leaves.count(leaf) == 1 else key}={value}" for leaf, (key, value) in zip(leaves, kept, strict=True)
-    )
+    parts = []
+    for leaf, (key, value) in zip(leaves, kept, strict=True):
+        parts.append(f"{leaf if leaves.count(leaf) == 1 else key}={value}")
+    raw = ",".join(parts)
+
+    # In characters and a length that every file system takes.
     readable = _SYNTAX.sub("", raw).replace("%", "pct")
     name = _UNSAFE.sub("-", readable)
     if name != readable or len(name) > LONGEST_NAME:
         digest = hashlib.sha256(raw.encode()).hexdigest()[:8]
         name = f"{name[: LONGEST_NAME - len(digest) - 1]}-{digest}"
     return name or "default"
+
+
+def _worth_naming(overrides: Sequence[str], skipped: Iterable[str]) -> list[tuple[str, str]]:
+    """The key and the value of each override that a run is named by."""
+    kept = []
+    for override in without_deletions(of_the_run(overrides)):
+        key, _, value = override.lstrip("+").partition("=")
+        if key not in skipped and not holds_secret(key, value):
+            kept.append((key.removesuffix("._target_"), value))
+    return kept
 
 
 def sweep_name(name: object, otherwise: str) -> str:
@@ -65,6 +73,6 @@ def fixed_keys(runs: Sequence[Sequence[str]]) -> list[str]:
     values: dict[str, set[str]] = {}
     for run in runs:
         for override in run:
-            values.setdefault(override.lstrip("+~").partition("=")[0], set()).add(override)
+            values.setdefault(key_of(override), set()).add(override)
     fixed = [key for key, several in values.items() if len(several) == 1]
     return fixed if len(fixed) < len(values) else list(MACHINE)

@@ -13,8 +13,10 @@ import torch
 from omegaconf import DictConfig
 
 from lrlab.config import build, checks, settings
+from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.scheduler import SchedulerSettings, check_rhythm, scheduler_settings
+from lrlab.config.targets import chosen
 from lrlab.data import room
 from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.splits import Splits
@@ -96,11 +98,18 @@ class _Parts:
     rhythm: save_every.Rhythm
 
 
+def prepare_typed(config: DictConfig, overrides: Sequence[str]) -> Prepared:
+    """`prepare` for a `config` that was just composed of `overrides`."""
+    task = of_the_run(overrides)
+    return prepare(config, chosen(config, task), without_deletions(task))
+
+
 def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> Prepared:
     """Check every setting of a run and plan its LR. Raises UserError for the first mistake; leaves no trace.
 
     `choices` and `overrides` are what was chosen in each group and what was typed; the run's files tell them.
     """
+    # The settings are read, each for itself and then together.
     plain = resolve(config)
     settings.check_top_level(plain)
     parts = _read(plain, check=True)
@@ -141,11 +150,14 @@ def _put_together(checked: Checked, parts: _Parts, trial: build.Trial | None) ->
 
 
 def _read(plain: dict[str, Any], *, check: bool) -> _Parts:
-    """The groups of a resolved config; with `check` also whether they fit together, which is asked once a run."""
+    """The groups of a resolved config. With `check` it is asked, once a run, whether they fit together."""
+    # What is learned, where, and how batches are made.
     task = build.build_task(plain["task"])
     trainer = settings.trainer_settings(plain["trainer"], task.metrics)
     device = settings.find_device(trainer.device)
     batching, data_node = settings.split_batching(plain["data"])
+
+    # The data, opened but not read.
     if check:
         checks.check_target(data_node, "data")
         checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
@@ -155,6 +167,8 @@ def _read(plain: dict[str, Any], *, check: bool) -> _Parts:
         settings.check_parts(trainer, batching)
         if batching.cache in room.KEPT:  # "auto" always finds a place
             choose_cache(batching, splits, device)
+
+    # The length of the run is known now, and with it what durations mean.
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"), task.metrics)
     if check:
@@ -191,11 +205,7 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     metrics = build.build_task(plain["task"]).metrics
     trainer = settings.trainer_settings(plain["trainer"], metrics)
     if steps_per_epoch is None:
-        batching, node = settings.split_batching(plain["data"])
-        checks.check_target(node, "data")
-        unread = {"download": True} if "download" in node else {}  # nothing is fetched before it is read
-        splits = build.make({**node, **unread}, "data")
-        steps_per_epoch = batches_per_epoch(len(splits.train), batching, train=True)
+        steps_per_epoch = _known_steps_per_epoch(plain["data"])
     horizon = Horizon(trainer.epochs, steps_per_epoch)
     optimizer = plain["optimizer"]
     make_optimizer = partial(build.build_optimizer, optimizer, None)
@@ -203,3 +213,12 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     with compiler.left_out():
         plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     return plan, lint.warnings(plan, scheduler.resolved, optimizer)
+
+
+def _known_steps_per_epoch(data: dict[str, Any]) -> int:
+    """How many updates an epoch has, by the size that the data set is known to have."""
+    batching, node = settings.split_batching(data)
+    checks.check_target(node, "data")
+    unread = {"download": True} if "download" in node else {}  # nothing is fetched before it is read
+    splits = build.make({**node, **unread}, "data")
+    return batches_per_epoch(len(splits.train), batching, train=True)

@@ -41,12 +41,14 @@ class TrainerSettings:
 
 
 def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> TrainerSettings:
-    """Raises UserError naming the first setting of the `trainer` group that is missing, unknown or out of range.
+    """The checked settings of the `trainer` group.
 
-    `metrics` are the task's, by default all of the table.
+    `metrics` are the task's, by default all of the table. Raises UserError for the first setting that is missing,
+    unknown or out of range.
     """
-    names = {field.name: field.default is MISSING for field in fields(TrainerSettings)}
-    checks.require_names(node, "trainer", list(names), required=[name for name, needed in names.items() if needed])
+    names = [field.name for field in fields(TrainerSettings)]
+    required = [field.name for field in fields(TrainerSettings) if field.default is MISSING]
+    checks.require_names(node, "trainer", names, required=required)
     settings = TrainerSettings(**node)
     checks.number("trainer.epochs", settings.epochs, whole=True, low=1, example=10)
     checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
@@ -74,11 +76,7 @@ def find_device(name: Any) -> torch.device:
 
     Of several ranks each has a GPU of its own, the one of its number on its machine.
     """
-    here = ["cpu"]
-    if torch.cuda.is_available():
-        here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        here.append("mps")
+    here = _devices()
     ranks = distributed.ranks()
     if ranks > 1 and (name == "mps" or str(name).startswith("cuda:")):
         raise wrong(
@@ -93,9 +91,19 @@ def find_device(name: Any) -> torch.device:
         raise wrong(
             "trainer.device", got=f"'{name}'{reason}", allowed=f"auto, {', '.join(here)}", do="trainer.device=auto"
         )
-    if name == "cuda" and distributed.ranks() > 1:
+    if name == "cuda" and ranks > 1:
         return _own_gpu()
     return torch.device(name)
+
+
+def _devices() -> list[str]:
+    """The devices of this machine, by torch's names."""
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    return here
 
 
 def _own_gpu() -> torch.device:
@@ -183,6 +191,12 @@ def check_splits(splits: Any, batching: Batching) -> None:
     shape = checks.attempt("data", "reading the first image", lambda: splits.shape)
     if len(shape) != 3:
         raise wrong("data", got=f"images of shape {shape}", allowed="(C, H, W)", do="give every image a channel axis")
+    _check_augmentation(shape, batching)
+    _check_batches(images, batching)
+
+
+def _check_augmentation(shape: tuple[int, ...], batching: Batching) -> None:
+    """Raise UserError where images of `shape` cannot be changed as `batching` says."""
     channels, smaller = shape[0], min(shape[1:])
     if batching.cutout > smaller:
         raise wrong(
@@ -201,8 +215,15 @@ def check_splits(splits: Any, batching: Batching) -> None:
             )
     if (batching.mean is None) != (batching.std is None):
         raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do="set the other too")
-    smallest = batching.batch_size if batching.drop_last else images % batching.batch_size or batching.batch_size
-    if (ranks := distributed.ranks()) > smallest:
+
+
+def _check_batches(images: int, batching: Batching) -> None:
+    """Raise UserError where a rank would get no image of some batch, or an epoch no batch."""
+    smallest = batching.batch_size
+    if not batching.drop_last:
+        smallest = images % batching.batch_size or batching.batch_size
+    ranks = distributed.ranks()
+    if ranks > smallest:
         raise wrong(
             "data.batch_size",
             got=f"{batching.batch_size} of {images} images, which leaves a batch of {smallest} for {ranks} ranks",

@@ -47,32 +47,33 @@ class GreedyLR:
         reset_after: Annotated[int, NUMBER] | None = None,
     ):
         self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
-        lowest, highest = min(self.base_lrs), max(self.base_lrs)
-        for name, value, allowed, right in (
-            ("mode", mode, "min, max", mode in ("min", "max")),
-            ("threshold_mode", threshold_mode, "abs, rel", threshold_mode in ("abs", "rel")),
-            ("factor", factor, "between 0 and 1", 0 < factor < 1),
-            ("threshold", threshold, "a number from 0", 0 <= threshold < math.inf),
-            ("patience", patience, "at least 0", patience >= 0),
-            ("cooldown", cooldown, "at least 0", cooldown >= 0),
-            ("warmup", warmup, "at least 0", warmup >= 0),
-            ("window", window, "at least 1", window >= 1),
-            ("reset_after", reset_after, "at least 1, or null", reset_after is None or reset_after >= 1),
-            ("min_lr", min_lr, f"0 to the base LR, {lowest:g}", 0 <= min_lr <= lowest),
-            (
-                "max_lr",
-                max_lr,
-                f"at least the base LR, {highest:g}",
-                highest <= max_lr < math.inf,
-            ),
-        ):
-            if not right:
-                raise wrong(f"scheduler.{name}", got=value, allowed=allowed, do="leave it out for the default")
         self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.cooldown, self.warmup, self.min_lr, self.max_lr = cooldown, warmup, min_lr, max_lr
         self.window, self.reset_after = window, reset_after
+        self._require_usable()
         self._start_anew()
+
+    def _require_usable(self) -> None:
+        """Raise UserError for the first setting that is out of range."""
+        lowest, highest = min(self.base_lrs), max(self.base_lrs)
+        reset_is_right = self.reset_after is None or self.reset_after >= 1
+        for name, allowed, right in (
+            ("mode", "min, max", self.mode in ("min", "max")),
+            ("threshold_mode", "abs, rel", self.threshold_mode in ("abs", "rel")),
+            ("factor", "between 0 and 1", 0 < self.factor < 1),
+            ("threshold", "a number from 0", 0 <= self.threshold < math.inf),
+            ("patience", "at least 0", self.patience >= 0),
+            ("cooldown", "at least 0", self.cooldown >= 0),
+            ("warmup", "at least 0", self.warmup >= 0),
+            ("window", "at least 1", self.window >= 1),
+            ("reset_after", "at least 1, or null", reset_is_right),
+            ("min_lr", f"0 to the base LR, {lowest:g}", 0 <= self.min_lr <= lowest),
+            ("max_lr", f"at least the base LR, {highest:g}", highest <= self.max_lr < math.inf),
+        ):
+            if not right:
+                got, do = getattr(self, name), "leave it out for the default"
+                raise wrong(f"scheduler.{name}", got=got, allowed=allowed, do=do)
 
     def _start_anew(self) -> None:
         self.best: float | None = None
@@ -84,6 +85,7 @@ class GreedyLR:
 
     def step(self, metrics: float) -> None:
         """Follow `metrics`, the value measured since the last step."""
+        # The value that counts is a mean of the last few.
         value = float(metrics)
         if not math.isnan(value):
             self.recent = [*self.recent, value][-self.window :]
@@ -91,10 +93,14 @@ class GreedyLR:
         if self.waiting:
             self.waiting -= 1
             return
+
+        # Steps in a row that improved, or did not.
         improved = self._improves(value)
         if improved:
             self.best = value
         self.good, self.bad = (self.good + 1, 0) if improved else (0, self.bad + 1)
+
+        # Up or down, where there were enough of them.
         if self.good > self.patience:
             self.good, self.stuck, self.waiting = 0, 0, self.warmup
             self._set([min(lr / self.factor, self.max_lr) for lr in self._last_lr])

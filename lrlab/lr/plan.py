@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from typing import Any
 
 import torch
@@ -48,7 +48,8 @@ class Plan:
 
     def per_update(self, name: str = "lr") -> list[float]:
         """The value of every update; empty where a metric decides."""
-        return [value for value in self.curves.get(name, ()) for _ in range(self.updates_per_count)]
+        repeated = (repeat(value, self.updates_per_count) for value in self.curves.get(name, ()))
+        return list(chain.from_iterable(repeated))
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -56,8 +57,10 @@ class Plan:
         return {name: self._hash(values) for name, values in self.curves.items()}
 
     def _hash(self, values: tuple[float, ...]) -> str:
-        # + 0.0 makes a zero of either sign the same; groupby joins equal neighbours
-        runs = [f"{value + 0.0!r}x{self.updates_per_count * sum(1 for _ in same)}" for value, same in groupby(values)]
+        runs = []
+        for value, same in groupby(values):  # equal neighbours are one run
+            updates = self.updates_per_count * len(list(same))
+            runs.append(f"{value + 0.0!r}x{updates}")  # + 0.0 makes a zero of either sign the same
         return hashlib.sha256(" ".join(runs).encode()).hexdigest()
 
     def fingerprint(self) -> str:

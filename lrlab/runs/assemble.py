@@ -18,8 +18,9 @@ from lrlab.data.batches import Batches
 from lrlab.errors import Interrupted
 from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
-from lrlab.training.loop import Evaluating, Event, TrainState, Update, fit
+from lrlab.training.loop import Evaluating, Event, Update, fit
 from lrlab.training.precision import Precision
+from lrlab.training.state import TrainState
 
 _UPDATES_BETWEEN_AGREEMENTS = 8  # of ranks, on whether a signal asked one of them to stop
 

@@ -8,7 +8,7 @@ from lrlab.runs.assemble import build_state, events, read_images, stop_is_agreed
 from lrlab.runs.resume import restore
 from lrlab.system import distributed
 from lrlab.system.signals import Request, stop_request
-from lrlab.training.loop import Diverged
+from lrlab.training.divergence import Diverged
 
 
 @dataclass(frozen=True)

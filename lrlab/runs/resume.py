@@ -12,7 +12,7 @@ from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
 from lrlab.runs.describe import changed, computed_by
-from lrlab.training.loop import TrainState
+from lrlab.training.state import TrainState
 from lrlab.words import counted
 
 

@@ -31,7 +31,8 @@ from lrlab.runs.resume import require_same_run, restore
 from lrlab.runs.tracking import Tracker, refuse_second_run
 from lrlab.system import disk, distributed, spelling
 from lrlab.system.signals import Request, stop_request
-from lrlab.training.loop import Diverged, Epoch, Update, require_finite_weights
+from lrlab.training.divergence import Diverged, require_finite_weights
+from lrlab.training.loop import Epoch, Update
 
 _KEEPS = Diverged | disk.Refused  # errors that leave what was saved before them
 

@@ -5,7 +5,7 @@ Each hands its parts a clock that starts at 0 and the horizon that they have, so
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from lrlab.schedules.cycles import cycle
@@ -252,7 +252,8 @@ def noise(t: float, *, total: Way, of: Schedule, amount: Level, seed: Annotated[
     """
     if not 0 <= amount <= 1:
         raise wrong_argument("amount", got=amount, allowed="0 to 1", do="amount=0.1")
-    return (1 + amount * (2 * _uniform(seed, held(t, total)) - 1)) * of(t, total=total)
+    swing = 2 * _uniform(seed, held(t, total)) - 1  # -1 to 1
+    return (1 + amount * swing) * of(t, total=total)
 
 
 def _uniform(seed: int, t: float) -> float:
@@ -269,8 +270,7 @@ def _mix(number: int) -> int:
 
 
 def _parts(schedules: Parts) -> Sequence[Schedule]:
-    parts: Iterable[Schedule] = schedules.values() if isinstance(schedules, Mapping) else schedules
-    parts = list(parts)
+    parts = list(schedules.values()) if isinstance(schedules, Mapping) else list(schedules)
     if not parts or not all(map(callable, parts)):
         raise wrong_argument(
             "schedules", got=schedules, allowed="schedules, at least one", do="name their _target_ and _partial_"

@@ -142,11 +142,12 @@ def wsd_s(
         )
     if start is not None and not 0 <= start <= 1:
         raise wrong_argument("start", got=start, allowed="0 to 1, or null", do="start=0.1")
+    done, ramp = 0.0, 1.0
     if t >= warmup:
         end = next((end for end in edges[1:] if t < end), total)
-        done, ramp = max(0.0, (t - end + decay) / decay), 1.0
+        done = max(0.0, (t - end + decay) / decay)
     elif start is None:
-        done, ramp = 0.0, (t + 1) / (warmup + 1)
+        ramp = (t + 1) / (warmup + 1)
     else:
-        done, ramp = 0.0, start + (1 - start) * (t / warmup)
+        ramp = start + (1 - start) * (t / warmup)
     return ramp * fall(done, shape=shape, floor=floor, exponent=exponent, rate=rate)

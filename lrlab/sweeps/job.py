@@ -22,7 +22,8 @@ from lrlab.runs.folders import require_plain
 from lrlab.runs.run import Saved, carry_out
 from lrlab.system.lock import held
 from lrlab.system.signals import stop_request
-from lrlab.training.loop import Diverged, Epoch, Event, Update
+from lrlab.training.divergence import Diverged
+from lrlab.training.loop import Epoch, Event, Update
 from lrlab.training.metrics import Means
 
 log = logging.getLogger(__name__)

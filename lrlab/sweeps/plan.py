@@ -12,10 +12,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from lrlab.config import identity
-from lrlab.config.arguments import key_of
 from lrlab.config.identity import Identity
-from lrlab.config.prepare import prepare
-from lrlab.config.targets import chosen
+from lrlab.config.prepare import prepare_typed
 from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.runs.folders import require_plain
@@ -38,9 +36,7 @@ class Planned:
 
 def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, name: str) -> Job:
     """The run `name` of the sweep in `folder`. Raises UserError for the first mistake in it; leaves no trace."""
-    task = [override for override in overrides if not key_of(override).startswith("hydra")]
-    typed = [override for override in task if not override.startswith("~")]
-    return Job(name, folder / name, prepare(config, chosen(config, task), typed).checked)
+    return Job(name, folder / name, prepare_typed(config, overrides).checked)
 
 
 def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:

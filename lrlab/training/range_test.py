@@ -8,7 +8,8 @@ from functools import partial
 
 from lrlab.data.batches import Batches
 from lrlab.lr.hyperparameters import scale_of
-from lrlab.training.loop import TrainState, gradients
+from lrlab.training.loop import gradients
+from lrlab.training.state import TrainState
 from lrlab.training.task import CLASSIFICATION, Task
 
 _DIVERGED = 4.0  # times the lowest smoothed loss, as in fastai

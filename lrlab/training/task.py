@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrlab.errors import wrong
+from lrlab.errors import first_line, wrong
 from lrlab.training.metrics import METRICS, Metric
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs and targets: () float32, mean over the batch
@@ -87,10 +87,9 @@ def check_loss(task: Task, num_classes: int) -> None:
         try:
             value = loss(logits, labels)
         except Exception as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise wrong(
                 "task.loss",
-                got=f"an error on logits (2, {num_classes}) and labels (2,): {first_line}",
+                got=f"an error on logits (2, {num_classes}) and labels (2,): {first_line(error)}",
                 allowed="a loss that is called with logits (B, classes) and labels (B,)",
                 do="correct the loss, or task.loss=null for cross entropy",
             ) from error
@@ -98,14 +97,18 @@ def check_loss(task: Task, num_classes: int) -> None:
 
 
 def _check_value(value: Any) -> None:
-    """A number () that has a gradient."""
-    is_mean = isinstance(value, Tensor) and value.shape == () and value.requires_grad
-    if not is_mean:
-        shape = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        without = " without a gradient" if isinstance(value, Tensor) and not value.requires_grad else ""
-        raise wrong(
-            "task.loss",
-            got=f"{shape}{without}, for 2 images",
-            allowed="the mean over the batch, a tensor () with a gradient",
-            do="return loss.mean() from the loss",
-        )
+    """Raise UserError unless `value`, which a loss returned, is a number () that has a gradient."""
+    if not isinstance(value, Tensor):
+        got = f"a {type(value).__name__}"
+    elif not value.requires_grad:
+        got = f"a tensor {tuple(value.shape)} without a gradient"
+    elif value.shape != ():
+        got = f"a tensor {tuple(value.shape)}"
+    else:
+        return
+    raise wrong(
+        "task.loss",
+        got=f"{got}, for 2 images",
+        allowed="the mean over the batch, a tensor () with a gradient",
+        do="return loss.mean() from the loss",
+    )

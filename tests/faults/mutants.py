@@ -44,7 +44,7 @@ def one_batch_off() -> None:
 
 
 def scheduler_forgotten() -> None:
-    from lrlab.training.loop import TrainState
+    from lrlab.training.state import TrainState
 
     original = TrainState.load_state_dict
 

@@ -12,8 +12,9 @@ from support import ROOT, summary, weights
 
 from lrlab.config import compose
 from lrlab.config.names import sweep_name
+from lrlab.config.prepare import prepare
 from lrlab.errors import UserError
-from lrlab.sweeps import hydra_launcher, launch, plan, request
+from lrlab.sweeps import hydra_launcher, launch, request
 
 SMALL = ("trainer.epochs=2", "data.batch_size=512", "model=linear")
 RECIPES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -58,7 +59,7 @@ def test_the_tutorials_recipe_is_the_tutorial():
     assert sorted(runs) == ["cosine_bounce", "exponential", "step"]
     configs = {name: compose.resolve(compose.compose(run["all"])) for name, run in runs.items()}
     assert {(one["optimizer"]["lr"], one["trainer"]["epochs"]) for one in configs.values()} == {(0.1, 100)}
-    horizon = {name: plan.prepare(compose.compose(run["all"])).plan for name, run in runs.items()}
+    horizon = {name: prepare(compose.compose(run["all"])).plan for name, run in runs.items()}
     assert horizon["step"].curves["lr"][24:26] == (0.1, 0.05)
     assert horizon["exponential"].curves["lr"][1] == pytest.approx(0.095)
     bounce = horizon["cosine_bounce"].curves["lr"]

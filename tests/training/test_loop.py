@@ -13,8 +13,9 @@ from lrlab.data.batches import Batches, Batching
 from lrlab.data.splits import Images
 from lrlab.errors import UserError
 from lrlab.system import randomness
-from lrlab.training import loop
-from lrlab.training.loop import Diverged, Evaluating, TrainState, Update, advance, fit, require_finite_weights
+from lrlab.training.divergence import Diverged, Guard, require_finite_weights
+from lrlab.training.loop import Evaluating, Update, advance, fit
+from lrlab.training.state import TrainState
 from lrlab.training.task import Classification
 
 
@@ -240,7 +241,7 @@ def test_statistics_that_are_not_finite_are_found_where_no_loss_shows_them():
 
 
 def test_where_reading_takes_waiting_an_update_is_looked_at_later_and_named_all_the_same():
-    state, guard = make_state(), loop._Guard(torch.device("cuda"))
+    state, guard = make_state(), Guard(torch.device("cuda"))
     state.applied = {"lr": 0.1}
     for parameter in state.model.parameters():
         parameter.grad = torch.ones_like(parameter)

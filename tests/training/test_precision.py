@@ -7,7 +7,8 @@ import torch
 from small_training import CPU, EPOCHS, STEPS, batches, epochs, make_state, run, updates
 from torch.optim import lr_scheduler
 
-from lrlab.training.loop import Diverged, fit
+from lrlab.training.divergence import Diverged
+from lrlab.training.loop import fit
 from lrlab.training.precision import Precision
 
 EACH_UPDATE = partial(lr_scheduler.ExponentialLR, gamma=0.9)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from lrlab.training.loop import TrainState
 from lrlab.training.range_test import range_test, smooth, suggest
+from lrlab.training.state import TrainState
 
 
 class Noise:

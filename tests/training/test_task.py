@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from lrlab.errors import UserError
-from lrlab.training.loop import Diverged, fit, gradients
+from lrlab.training.divergence import Diverged
+from lrlab.training.loop import fit, gradients
 from lrlab.training.metrics import METRICS, Metric
 from lrlab.training.range_test import range_test
 from lrlab.training.task import Classification, check_loss

@@ -1,0 +1,47 @@
+"""The table of a preview: a line a curve, in columns."""
+
+import math
+from collections.abc import Sequence
+
+from lrlab.drawing.terminal import Line, sparkline
+
+_HEADER = ["curve", "updates", "start", "peak", "at", "end", "mean", "at zero"]
+
+
+def table(names: Sequence[str], lines: Sequence[Line], repeats: Sequence[int], *, drawn: bool) -> list[str]:
+    """The header and a row for each of `lines`, each of whose values is that of so many updates (`repeats`).
+
+    With `drawn` a small drawing stands at the end of each row.
+    """
+    rows = [_HEADER]
+    for name, line, updates in zip(names, lines, repeats, strict=True):
+        rows.append([name, *_numbers(line.values, updates)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = []
+    for name, *numbers in rows:
+        cells = [name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]
+        aligned.append("  ".join(cells))
+    drawings = ["", *(f"  {sparkline(line)}" if drawn else "" for line in lines)]
+    return [row + drawing for row, drawing in zip(aligned, drawings, strict=True)]
+
+
+def _numbers(values: Sequence[float], repeats: int) -> list[str]:
+    peak = max(values)
+    return [
+        f"0..{len(values) * repeats - 1}",
+        f"{values[0]:.4g}",
+        f"{peak:.4g}",
+        str(values.index(peak) * repeats),
+        f"{values[-1]:.4g}",
+        f"{math.fsum(values) / len(values):.4g}",
+        _at_zero(values, repeats),
+    ]
+
+
+def _at_zero(values: Sequence[float], repeats: int) -> str:
+    """How many updates have the value 0, and between which they lie."""
+    zeros = [count for count, value in enumerate(values) if value == 0]
+    if not zeros:
+        return "0"
+    first, last = zeros[0] * repeats, (zeros[-1] + 1) * repeats - 1
+    return f"{len(zeros) * repeats} ({first}..{last})"
