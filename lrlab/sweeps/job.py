@@ -18,8 +18,9 @@ from lrlab.errors import Interrupted, UserError, in_words
 from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
+from lrlab.runs.files import Saved
 from lrlab.runs.folders import require_plain
-from lrlab.runs.run import Saved, carry_out
+from lrlab.runs.run import carry_out
 from lrlab.system.lock import held
 from lrlab.system.signals import stop_request
 from lrlab.training.loop import Diverged, Epoch, Event, Update

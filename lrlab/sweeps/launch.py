@@ -26,7 +26,7 @@ EXECUTORS = ("processes", "ray")
 
 
 @dataclass(frozen=True)
-class Settings:
+class LauncherSettings:
     """The settings of `hydra/launcher=lrlab`, checked."""
 
     n_jobs: int = options.option(1, options.whole(low=1, example=2))
@@ -45,10 +45,10 @@ class Settings:
         return self.in_process or distributed.ranks() > 1
 
 
-def read_settings(node: Mapping[str, Any]) -> Settings:
+def read_settings(node: Mapping[str, Any]) -> LauncherSettings:
     """Raises UserError naming the first of the launcher's settings that is not allowed."""
     key = "hydra.launcher"
-    settings = options.check(Settings, node, key)
+    settings = options.check(LauncherSettings, node, key)
     if settings.in_process and (settings.n_jobs > 1 or settings.executor != "processes"):
         raise wrong(
             f"{key}.in_process",
@@ -66,7 +66,7 @@ def read_settings(node: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def start_lines(planned: Planned, settings: Settings) -> list[str]:
+def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
     """What is about to be done."""
     to_do = planned.to_do
     how = "one after another in this process"
@@ -88,7 +88,7 @@ def start_lines(planned: Planned, settings: Settings) -> list[str]:
     return lines
 
 
-def _other_threads(earlier: Sequence[Job], settings: Settings) -> list[str]:
+def _other_threads(earlier: Sequence[Job], settings: LauncherSettings) -> list[str]:
     """A warning where earlier runs were computed with another number of CPU threads."""
     devices = {str(summary.read(job.folder).get("device")) for job in earlier}
     now = describe.device_name(torch.device("cpu"), settings.threads_per_run)
@@ -101,7 +101,7 @@ def _other_threads(earlier: Sequence[Job], settings: Settings) -> list[str]:
     ]
 
 
-def carry_out(planned: Planned, settings: Settings) -> dict[str, Outcome]:
+def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome]:
     """Carry out what is left to do; returns how each run ended, by name, those that were finished included.
 
     The caller holds the sweep's folder. Raises Interrupted where a signal stopped the sweep, with everything saved.
@@ -146,7 +146,7 @@ def _write_down(job: Job, outcome: Outcome) -> None:
 
 def _execute(
     jobs: Sequence[Job],
-    settings: Settings,
+    settings: LauncherSettings,
     *,
     seen: Noticed,
     ended: Ended,

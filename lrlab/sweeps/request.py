@@ -21,7 +21,7 @@ from lrlab.words import counted
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepRequest:
     """A sweep, as it was typed."""
 
     typed: list[str]
@@ -72,7 +72,7 @@ class Request:
         return f"{spelling.command('sweep')} {shlex.join(typed)}"
 
 
-def read_request(typed: list[str]) -> Request:
+def read_request(typed: list[str]) -> SweepRequest:
     """What sweep was asked for. Raises UserError where it cannot be composed."""
     overrides = typed
     launcher = value_of(typed, "hydra/launcher") or "lrlab"
@@ -89,10 +89,10 @@ def read_request(typed: list[str]) -> Request:
     config = compose.compose(common)
     HydraConfig.instance().set_config(config)
     named = any(value_of(overrides, key) is not None for key in ("sweep", "hydra.sweep.dir"))
-    return Request(typed, overrides, runs, fixed, config, named, launcher, Path(config.hydra.sweep.dir))
+    return SweepRequest(typed, overrides, runs, fixed, config, named, launcher, Path(config.hydra.sweep.dir))
 
 
-def carry_out(request: Request) -> None:
+def carry_out(request: SweepRequest) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
     from lrlab.comparison import results
     from lrlab.sweeps import launch, plan, processes
@@ -131,7 +131,7 @@ def carry_out(request: Request) -> None:
         )
 
 
-def check(request: Request) -> Any:
+def check(request: SweepRequest) -> Any:
     """Every run composed and checked, and compared with what the sweep's folder holds; nothing is written."""
     from lrlab.sweeps import plan
 
@@ -151,7 +151,7 @@ def check(request: Request) -> Any:
     return planned
 
 
-def reserve(request: Request) -> Request:
+def reserve(request: SweepRequest) -> SweepRequest:
     """The request with a folder that exists: the one that the user named, or a new one."""
     if request.named:
         request.folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def reserve(request: Request) -> Request:
     return replace(request, folder=folders.reserve(request.folder))
 
 
-def show_result(request: Request) -> None:
+def show_result(request: SweepRequest) -> None:
     """The comparison of the runs that are finished, in the terminal and as results.csv, and where to see more."""
     from lrlab.comparison import contests, results, text
     from lrlab.runs.display import tensorboard_hint
