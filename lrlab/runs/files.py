@@ -1,4 +1,4 @@
-"""What a run leaves in its folder besides its weights: its config, its logs, and what tells later what it was.
+"""The files of a run: its config, its logs, and what a checkpoint says about the run that saved it.
 
 config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,previous,best}.pt
 """
