@@ -1,7 +1,7 @@
-"""Candidates of a comparison: all that was chosen but the base LR and the seed, a schedule usually, with its runs.
+"""Candidates of a comparison. A candidate is what was chosen apart from the base LR and the seed: usually a schedule.
 
-Comparing candidates at one shared LR would favour those whom that LR suits (the best LR moves with the shape of the
-schedule), so each is judged at its own best.
+The best LR moves with the shape of the schedule, so one shared LR would favour those that it suits. Each candidate is
+judged at its own best LR.
 """
 
 import math
@@ -21,7 +21,7 @@ _TUNED = ("optimizer.lr", "seed")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A schedule, and whatever else was chosen with it, with its runs."""
+    """A schedule, whatever else was chosen with it, and the runs of both."""
 
     name: str
     runs: dict[float, dict[int, Result]]  # finished ones, by base LR and seed
@@ -30,32 +30,40 @@ class Candidate:
 
     def values(self, lr: float, metric: str | None = None) -> dict[int, float]:
         """A metric of the finished runs at a base LR, by seed."""
-        return {seed: float(run.summary[metric or self.metric]) for seed, run in sorted(self.runs[lr].items())}
+        name = metric or self.metric
+        return {seed: float(run.summary[name]) for seed, run in sorted(self.runs[lr].items())}
 
     @property
     def planned(self) -> int:
-        """As many runs as were begun at any base LR."""
+        """The largest number of runs that were begun at one base LR."""
         return max(len(self.runs.get(lr, {})) + self.missing.get(lr, 0) for lr in self.grid)
 
     @property
     def survivors(self) -> bool:
-        """Whether at every LR a run is missing."""
+        """Whether a run is missing at every LR, so that only survivors can be compared."""
         return all(len(runs) < self.planned for runs in self.runs.values())
 
     @property
     def eligible_lrs(self) -> list[float]:
-        """The LRs at which all runs finished or, where there is no such LR, the most.
+        """The LRs at which all runs finished. Where there is no such LR, those at which the most runs finished.
 
         An LR at which some seeds diverged must not win by the mean of those that survived.
         """
-        most = max(len(runs) for runs in self.runs.values())
-        return sorted(lr for lr, runs in self.runs.items() if len(runs) == (most if self.survivors else self.planned))
+        needed = self.planned
+        if self.survivors:
+            needed = max(len(runs) for runs in self.runs.values())
+        return sorted(lr for lr, runs in self.runs.items() if len(runs) == needed)
 
     @property
     def best_lr(self) -> float:
         """The base LR with the best mean; of equal ones the smallest."""
         sign = 1 if lower_is_better(self.metric) else -1
         return min(self.eligible_lrs, key=lambda lr: sign * statistics.fmean(self.values(lr).values()))
+
+    @property
+    def all_runs(self) -> list[Result]:
+        """The finished runs at every base LR."""
+        return [run for by_seed in self.runs.values() for run in by_seed.values()]
 
     @property
     def grid(self) -> list[float]:
@@ -68,40 +76,44 @@ class Candidate:
         return self.runs[self.best_lr]
 
     def mean(self, metric: str) -> Mean:
-        """At the best LR."""
+        """The mean of `metric` over the seeds at the best LR."""
         return mean(list(self.values(self.best_lr, metric).values()))
 
 
 @dataclass(frozen=True)
 class Reached:
-    """After how many epochs a candidate reached the target: the median of the seeds that did."""
+    """After how many epochs a candidate reached the target."""
 
-    epochs: float | None
-    reached: int
-    seeds: int
+    epochs: float | None  # the median of the seeds that reached it; None where none did
+    reached: int  # seeds
+    seeds: int  # all of them
 
 
 def gather(results: Sequence[Result], unfinished: Sequence[Result], metric: str) -> list[Candidate]:
-    """The runs by candidate, base LR and seed."""
+    """The candidates, each with its runs by base LR and seed."""
     names = names_of([*results, *unfinished])
     runs: dict[str, dict[float, dict[int, Result]]] = {}
-    missing: dict[str, Counter[float]] = {}
     for result in results:
         by_lr = runs.setdefault(names[result.name], {})
-        by_lr.setdefault(_base_lr(result), {})[int(result.settings["seed"])] = result
+        by_seed = by_lr.setdefault(_base_lr(result), {})
+        by_seed[int(result.settings["seed"])] = result
+    missing: dict[str, Counter[float]] = {}
     for result in unfinished:
         missing.setdefault(names[result.name], Counter())[_base_lr(result)] += 1
     return [Candidate(name, by_lr, dict(missing.get(name, {})), metric) for name, by_lr in runs.items()]
 
 
 def names_of(results: Sequence[Result]) -> dict[str, str]:
-    """The candidate of each run, by the run's name: its scheduler, and what else tells candidates apart."""
+    """The name of each run's candidate, by the name of the run.
+
+    It is made of the scheduler and of whatever else tells candidates apart.
+    """
     varying = [group for group in GROUPS if len({result.choice(group) for result in results}) > 1]
-    chosen = {r.name: tuple(r.choice(group) for group in varying) for r in results}
+    chosen = {result.name: tuple(result.choice(group) for group in varying) for result in results}
     names = {}
     for result in results:
         alike = [one for one in results if chosen[one.name] == chosen[result.name]]
-        keys = [key for key in differing(alike) if key not in _TUNED and not _follows(key, alike)]
+        keys = [key for key in differing(alike) if _tells_apart(key, alike)]
         extra = [f"{key.rpartition('.')[2]}={result.settings.get(key)}" for key in keys]
         others = [f"{group}={result.choice(group)}" for group in varying if group != "scheduler"]
         parts = [result.choice("scheduler"), *others, *extra, extended(result)]
@@ -110,13 +122,22 @@ def names_of(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _base_lr(result: Result) -> float:
-    """The base LR; of an optimizer without that setting, the LR that it began with, 0 where even that is unknown."""
+    """The base LR. An optimizer without that setting has the LR that it began with, or 0 where that is unknown."""
     lr = result.settings.get("optimizer.lr")
-    return float(lr) if isinstance(lr, int | float) else result.history[0].lr if result.history else 0.0
+    if isinstance(lr, int | float):
+        return float(lr)
+    if result.history:
+        return result.history[0].lr
+    return 0.0
+
+
+def _tells_apart(key: str, results: Sequence[Result]) -> bool:
+    """Whether runs that differ in this setting belong to different candidates."""
+    return key not in _TUNED and not _follows(key, results)
 
 
 def _follows(key: str, results: Sequence[Result]) -> bool:
-    """Whether a setting is a multiple of the base LR, as OneCycleLR's `max_lr` is, or is the seed."""
+    """Whether a setting only repeats the seed, or is a multiple of the base LR as OneCycleLR's `max_lr` is."""
     values: list[Any] = [result.settings.get(key) for result in results]
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return False
@@ -127,18 +148,24 @@ def _follows(key: str, results: Sequence[Result]) -> bool:
 
 
 def extended(result: Result) -> str:
-    """What tells a run that was first planned for fewer epochs, and so had another LR, from one planned for all."""
+    """A mark for a run that was first planned for fewer epochs: it had another LR than one planned for all of them."""
     first = result.summary.get("extended_from")
     return f"extended from {counted(first, 'epoch')}" if first is not None else ""
 
 
 def reached(candidate: Candidate, target: float) -> Reached:
     """After how many epochs the runs at the best LR reach `target`, a value of the metric on the validation split."""
-    metric = find(candidate.metric)
+    firsts = [_first_epoch_at(run, candidate.metric, target) for run in candidate.best.values()]
+    there = [epoch for epoch in firsts if epoch is not None]
+    return Reached(statistics.median(there) if there else None, len(there), len(candidate.best))
+
+
+def _first_epoch_at(run: Result, metric_name: str, target: float) -> int | None:
+    """The first epoch, counted from 1, after which a run is as good as `target`; None where it never is."""
+    metric = find(metric_name)
     sign = 1 if metric.lower_is_better else -1
-    first = []
-    for run in candidate.best.values():
-        values = [(row.epoch + 1, row.measured[f"val_{metric.name}"]) for row in run.history]
-        there = [epoch for epoch, value in values if value is not None and sign * value <= sign * target]
-        first += there[:1]
-    return Reached(statistics.median(first) if first else None, len(first), len(candidate.best))
+    for row in run.history:
+        value = row.measured[f"val_{metric.name}"]
+        if value is not None and sign * value <= sign * target:
+            return row.epoch + 1
+    return None

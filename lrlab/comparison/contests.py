@@ -1,4 +1,4 @@
-"""A comparison of runs: which can be compared with which, and what that shows.
+"""A comparison of runs: which of them can be compared, and what that shows.
 
 Runs are compared within a *contest*: the same data, model and number of epochs.
 """
@@ -14,11 +14,11 @@ from lrlab.comparison.claims import Against
 from lrlab.comparison.results import GROUPS, Result, differing, is_number, printable
 from lrlab.config import other_data
 from lrlab.config.identity import fingerprint
-from lrlab.errors import closest, wrong
+from lrlab.errors import UserError, closest, wrong
 from lrlab.training.metrics import JUDGE, Metric, find, known, lower_is_better, measured_names
 from lrlab.words import counted
 
-_SHARED = ("data.", "model.", "task._target_")  # settings that all runs of a contest have alike
+_SHARED = ("data.", "model.", "task._target_")  # how settings begin that all runs of a contest have alike
 
 
 @dataclass(frozen=True)
@@ -51,31 +51,20 @@ def compare(
     reference: str | None = None,
     target: float | None = None,
 ) -> Comparison:
-    """Compare `results` by `metric`; differences are taken to `reference`, by default `constant` or the first name.
+    """Compare `results` by `metric`, each candidate with `reference`: by default `constant`, or else the first name.
 
-    `target` is the value of the validation metric to which epochs are counted; by default the one that the mean of
+    Epochs are counted until the validation metric reaches `target`. By default that is the value that the mean of
     every candidate reaches. Raises UserError where nothing can be compared.
     """
+    # Which runs can be compared.
     comparison = Comparison([])
     usable = _usable(results, metric, comparison.left_out)
     if not usable:
-        why = Counter(reason for _, reason in comparison.left_out).most_common(1)
-        raise wrong(
-            "compare",
-            got=f"{counted(len(results), 'run')} of which none is finished" + (f" ({why[0][0]})" if why else ""),
-            allowed="at least one finished run",
-            do="start them again with the command that began them",
-        )
-    choices = {group: list(dict.fromkeys(result.choice(group) for result in usable)) for group in GROUPS}
-    comparison.differences = {group: names for group, names in choices.items() if len(names) > 1} | differing(usable)
-    known = {fingerprint(result.settings) for result in usable}
-    unfinished = [
-        result
-        for result in results
-        if result.status != "finished"
-        and _task(result) == _task(usable[0])
-        and fingerprint(result.settings) not in known  # or else it was run again elsewhere
-    ]
+        raise _none_finished(len(results), comparison.left_out)
+    comparison.differences = _differences(usable)
+    unfinished = _unfinished(results, usable)
+
+    # A contest for each number of epochs.
     budgets = sorted({int(result.settings["trainer.epochs"]) for result in usable})
     for epochs in budgets:
         own = [result for result in usable if result.settings["trainer.epochs"] == epochs]
@@ -83,77 +72,133 @@ def compare(
         comparison.contests.append(
             _contest(own, lost, epochs=epochs, metric=metric, reference=reference, target=target)
         )
-    if reference is not None and all(contest.reference != reference for contest in comparison.contests):
-        names = sorted({candidate.name for contest in comparison.contests for candidate in contest.candidates})
-        guess = closest(reference, names)
-        raise wrong(
-            "compare.reference",
-            got=f"'{reference}'",
-            allowed=", ".join(names),
-            do=f"compare.reference={guess or names[0]}",
-        )
+    if reference is not None:
+        _require_reference(reference, comparison.contests)
     return comparison
 
 
-def _task(result: Result) -> list[tuple[str, str]]:
+def _none_finished(runs: int, left_out: Sequence[tuple[str, str]]) -> UserError:
+    """The error where no run can be compared, with the most common reason."""
+    why = Counter(reason for _, reason in left_out).most_common(1)
+    return wrong(
+        "compare",
+        got=f"{counted(runs, 'run')} of which none is finished" + (f" ({why[0][0]})" if why else ""),
+        allowed="at least one finished run",
+        do="start them again with the command that began them",
+    )
+
+
+def _differences(usable: Sequence[Result]) -> dict[str, list[Any]]:
+    """The choices and the settings that are not the same in all runs, each with its values."""
+    choices = {group: list(dict.fromkeys(result.choice(group) for result in usable)) for group in GROUPS}
+    several = {group: names for group, names in choices.items() if len(names) > 1}
+    return several | differing(usable)
+
+
+def _unfinished(results: Sequence[Result], usable: Sequence[Result]) -> list[Result]:
+    """The runs that did not finish and that would be comparable if they had."""
+    finished_elsewhere = {fingerprint(result.settings) for result in usable}
+    shared = _shared(usable[0])
+    lost = [result for result in results if result.status != "finished" and _shared(result) == shared]
+    return [result for result in lost if fingerprint(result.settings) not in finished_elsewhere]
+
+
+def _require_reference(reference: str, contests: Sequence[Contest]) -> None:
+    """Raise UserError where no contest has the candidate `reference`."""
+    if any(contest.reference == reference for contest in contests):
+        return
+    candidates: set[str] = set()
+    for contest in contests:
+        candidates |= {candidate.name for candidate in contest.candidates}
+    names = sorted(candidates)
+    guess = closest(reference, names) or names[0]
+    raise wrong(
+        "compare.reference",
+        got=f"'{reference}'",
+        allowed=", ".join(names),
+        do=f"compare.reference={guess}",
+    )
+
+
+def _shared(result: Result) -> list[tuple[str, str]]:
     """What two runs must share to be compared at all: data, model and what is learned."""
     return [(key, repr(value)) for key, value in result.settings.items() if key.startswith(_SHARED)]
 
 
 def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, str]]) -> list[Result]:
-    """The finished runs of one task, each once; the others are noted in `left_out` with the reason."""
+    """The runs that can be compared, each once. The others are noted in `left_out` with the reason."""
+    # Those that finished, with all that a comparison needs.
     finished = []
     for result in results:
-        if result.status != "finished":
-            left_out.append((result.name, _why_unfinished(result)))
-        elif result.history and find(metric) not in result.metrics:
-            left_out.append((result.name, f"its task does not measure {find(metric).name}"))
-        elif lacking := _lacking(result):
-            left_out.append((result.name, f"its files are missing or damaged (no {lacking})"))
-        else:
+        reason = _why_unusable(result, metric)
+        if reason is None:
             finished.append(result)
-    tasks = Counter(str(_task(result)) for result in finished)
+        else:
+            left_out.append((result.name, reason))
+    if not finished:
+        return []
+
+    # Of these, those that share data, model and task with most of the others.
+    shared = Counter(str(_shared(result)) for result in finished)
+    most = shared.most_common(1)[0][0]
+    model = next(result for result in finished if str(_shared(result)) == most)
     usable: dict[str, Result] = {}
     for result in finished:
-        most = tasks.most_common(1)[0][0]
-        if str(_task(result)) != most:
-            model = next(one for one in finished if str(_task(one)) == most)
-            keys = [key for key in differing([result, model]) if key.startswith(_SHARED)]
-            shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
-            what = "another task" if keys[0].startswith("task.") else "other data or model"
-            left_out.append((result.name, f"{what}: {shown}"))
-            left_out.append((result.name, f"other data or model: {shown}"))
+        own = fingerprint(result.settings) + extended(result)
+        if str(_shared(result)) != most:
+            left_out.append((result.name, _what_is_not_shared(result, model)))
         elif changed := _other_data(result, usable.values()):
             left_out.append((result.name, f"other data: {changed}"))
-        elif (own := fingerprint(result.settings) + extended(result)) in usable:
+        elif own in usable:
             left_out.append((result.name, f"the same run as {usable[own].name}"))
         else:
             usable[own] = result
     return list(usable.values())
 
 
+def _why_unusable(result: Result, metric: str) -> str | None:
+    """Why a run cannot be compared by `metric`, whatever the others are; None where it can."""
+    if result.status != "finished":
+        return _why_unfinished(result)
+    if result.history and find(metric) not in result.metrics:
+        return f"its task does not measure {find(metric).name}"
+    lacking = _lacking(result)
+    return f"its files are missing or damaged (no {lacking})" if lacking else None
+
+
+def _what_is_not_shared(result: Result, model: Result) -> str:
+    """What a run has unlike `model`, which is one of those that are compared."""
+    keys = [key for key in differing([result, model]) if key.startswith(_SHARED)]
+    what = "another task" if keys[0].startswith("task.") else "other data or model"
+    shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
+    return f"{what}: {shown}"
+
+
 def _other_data(result: Result, others: Iterable[Result]) -> str:
-    """In what the data of a run is not that of the first of `others` that remembers its own."""
+    """How the data of a run differs from that of the first of `others` that knows its own; empty where it does not."""
     first = next((one.summary["contents"] for one in others if "contents" in one.summary), None)
     return printable(other_data.difference(first, result.summary.get("contents")))
 
 
 def _lacking(result: Result) -> str | None:
-    """What a finished run should have and has not."""
-    needed = {"history.csv": result.history or None, "config.yaml": result.settings or None}
-    needed |= {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
-    needed |= {name: result.summary.get(name) for name in (*possible_metrics(result.metrics), "seconds")}
-    texts = ("history.csv", "config.yaml")
-    return next((name for name, value in needed.items() if not (value if name in texts else is_number(value))), None)
+    """The first thing that a finished run should have and lacks; None where it has them all."""
+    if not result.history:
+        return "history.csv"
+    if not result.settings:
+        return "config.yaml"
+    numbers = {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
+    numbers |= {name: result.summary.get(name) for name in (*possible_metrics(result.metrics), "seconds")}
+    return next((name for name, value in numbers.items() if not is_number(value)), None)
 
 
 def _why_unfinished(result: Result) -> str:
+    """How a run ended, and the beginning of its error if it had one."""
+    if result.status == "running":
+        return "not finished: it still runs, or was killed"
+    if result.status == "not run":
+        return "not finished: it left no summary"
     said = str(result.summary.get("error") or "").partition("; allowed")[0]
-    reasons = {
-        "running": "not finished: it still runs, or was killed",
-        "not run": "not finished: it left no summary",
-    }
-    return reasons.get(result.status, result.status + (f": {said}" if said else ""))
+    return f"{result.status}: {said}" if said else result.status
 
 
 def _contest(
@@ -165,11 +210,20 @@ def _contest(
     reference: str | None,
     target: float | None,
 ) -> Contest:
+    """The contest between the candidates of `results`, which were all trained for `epochs` epochs."""
+    # Best first; of equal ones the first by name.
     candidates = gather(results, unfinished, metric)
     sign = 1 if lower_is_better(metric) else -1
     candidates.sort(key=lambda one: (sign * one.mean(metric).value, one.name))
+
+    # The candidate that the others are compared with.
     names = sorted(candidate.name for candidate in candidates)
-    against_whom = reference if reference in names else "constant" if "constant" in names else names[0]
+    against_whom = names[0]
+    if reference is not None and reference in names:
+        against_whom = reference
+    elif "constant" in names:
+        against_whom = "constant"
+
     title = f"{results[0].choice('data')}, {results[0].choice('model')}, {counted(epochs, 'epoch')}"
     return Contest(
         title=title,
@@ -198,7 +252,7 @@ def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
 
 
 def columns(contest: Contest) -> Mapping[str, str]:
-    """The metrics that a table of the contest shows, with their headings; the one it is judged by comes first."""
+    """The metrics that a table of the contest shows, with their headings. The one that it is judged by comes first."""
     metrics = next(iter(contest.candidates[0].best.values())).metrics
     shown = [f"{split}_{metric.name}" for metric in reversed(metrics) for split in ("val", "best_val")]
     return {name: _heading(name) for name in dict.fromkeys([contest.metric, *shown, "train_loss"])}

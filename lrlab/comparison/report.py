@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lrlab.comparison.candidates import Candidate, reached
+from lrlab.comparison.claims import Against
 from lrlab.comparison.contests import Comparison, Contest, columns
-from lrlab.comparison.results import Epoch
+from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import LEVEL, Mean, mean
 from lrlab.drawing.figures import Band, Panel, as_svg, draw_panels, draw_stairs, save
 from lrlab.drawing.terminal import Line
@@ -17,22 +18,18 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(comparison: Comparison, *, title: str, command: str | None, facts: Mapping[str, str]) -> str:
-    """The page: an HTML document that needs nothing else, neither files nor a network."""
+    """The comparison as an HTML document that needs no other file and no network."""
     import jinja2
 
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    contests = [_section(contest) for contest in comparison.contests]
+    settings = {key: values for key, values in comparison.differences.items() if not key.endswith("._partial_")}
     return environment.get_template("report.html").render(
         title=title,
         command=command,
-        contests=contests,
+        contests=[_section(contest) for contest in comparison.contests],
         left_out=comparison.left_out,
-        differences={
-            key: [_value(value) for value in values]
-            for key, values in comparison.differences.items()
-            if not key.endswith("._partial_")
-        },
+        differences={key: [_value(value) for value in values] for key, values in settings.items()},
         facts=facts,
         level=f"{LEVEL:.0%}",
     )
@@ -40,31 +37,40 @@ def page(comparison: Comparison, *, title: str, command: str | None, facts: Mapp
 
 def _section(contest: Contest) -> dict[str, Any]:
     """What the page shows of one contest."""
-    panels = learning_panels(contest)
-    svgs = [(panel.ylabel, as_svg(lambda panel=panel: draw_panels([panel]))) for panel in panels]  # type: ignore[misc]
     sensitivity = sensitivity_panel(contest)
     return {
         "contest": contest,
         "headings": table_headings(contest),
         "rows": table(contest),
-        "curves": svgs,
-        "sensitivity": as_svg(lambda: draw_panels([sensitivity])) if sensitivity else None,
+        "curves": [(panel.ylabel, _panel_svg(panel)) for panel in learning_panels(contest)],
+        "sensitivity": _panel_svg(sensitivity) if sensitivity else None,
         "grid": _grid(contest),
-        "stairs": [(one.name, as_svg(lambda one=one: draw_stairs(lr_line(one)))) for one in contest.candidates],  # type: ignore[misc]
-        "against": [
-            {
-                "name": one.name,
-                "seeds": one.difference.mean.seeds,
-                "difference": shown_difference(one.difference.mean, contest.metric),
-                "p": _p(one.difference.p),
-                "adjusted_p": _p(one.difference.adjusted_p),
-                "sentence": one.sentence,
-            }
-            for one in contest.against
-        ],
+        "stairs": [(candidate.name, _stairs_svg(candidate)) for candidate in contest.candidates],
+        "against": [_claim(one, contest.metric) for one in contest.against],
         "metric": contest.metric.replace("_", " "),
         "in_points": find(contest.metric).is_share,
         "target": shown(contest.target, contest.metric),
+    }
+
+
+def _panel_svg(panel: Panel) -> str:
+    return as_svg(lambda: draw_panels([panel]))
+
+
+def _stairs_svg(candidate: Candidate) -> str:
+    return as_svg(lambda: draw_stairs(lr_line(candidate)))
+
+
+def _claim(claim: Against, metric: str) -> dict[str, Any]:
+    """What the page shows of a candidate against the reference."""
+    difference = claim.difference
+    return {
+        "name": claim.name,
+        "seeds": difference.mean.seeds,
+        "difference": shown_difference(difference.mean, metric),
+        "p": _p(difference.p),
+        "adjusted_p": _p(difference.adjusted_p),
+        "sentence": claim.sentence,
     }
 
 
@@ -75,22 +81,19 @@ def table_headings(contest: Contest) -> list[str]:
 
 
 def table(contest: Contest) -> list[list[str]]:
-    """A row a candidate, at its own best LR: means over seeds with their intervals."""
-    return [
-        [
-            candidate.name,
-            f"{candidate.best_lr:g}",
-            str(len(candidate.best)),
-            *(shown_mean(candidate.mean(metric), metric) for metric in columns(contest)),
-            f"{statistics.fmean(run.summary['seconds'] for run in candidate.best.values()):.1f}",
-            _shown_reached(candidate, contest.target),
-        ]
-        for candidate in contest.candidates
-    ]
+    """A row for each candidate at its own best LR: means over seeds with their intervals."""
+    rows = []
+    for candidate in contest.candidates:
+        means = [shown_mean(candidate.mean(metric), metric) for metric in columns(contest)]
+        seconds = statistics.fmean(run.summary["seconds"] for run in candidate.best.values())
+        reached_in = _shown_reached(candidate, contest.target)
+        lr, seeds = f"{candidate.best_lr:g}", str(len(candidate.best))
+        rows.append([candidate.name, lr, seeds, *means, f"{seconds:.1f}", reached_in])
+    return rows
 
 
 def shown(value: float, metric: str) -> str:
-    """A metric as text: shares in percent."""
+    """A metric as text. Shares are in percent."""
     return find(metric).written(value)
 
 
@@ -103,24 +106,29 @@ def shown_mean(mean: Mean, metric: str) -> str:
 
 
 def shown_difference(mean: Mean, metric: str) -> str:
-    """A difference as text, with its sign; of shares in points."""
+    """A difference as text, with its sign. Differences of shares are in points."""
     kind = find(metric)
     width = "" if mean.half_width is None else f" ± {kind.scale * mean.half_width:.{kind.decimals}f}"
     return f"{kind.scale * mean.value:+.{kind.decimals}f}{width}"
 
 
 def learning_panels(contest: Contest) -> list[Panel]:
-    """Validation loss, training loss and LR over the epochs, each candidate at its best LR, with the range of seeds."""
+    """Validation loss, training loss and LR over the epochs.
+
+    Each candidate is shown at its best LR, with the range of its seeds.
+    """
     panels = []
     for label, name in (("validation loss", "val_loss"), ("training loss", "train_loss")):
         bands = [_curve(candidate, name) for candidate in contest.candidates]
         positive = all(min(band.low or band.middle, default=0.0) > 0 for band in bands)
         panels.append(Panel(bands, "epoch", label, logy=positive))
-    return [*panels, Panel([_lr_band(candidate) for candidate in contest.candidates], "epoch", "LR", stairs=True)]
+    lrs = [_lr_band(candidate) for candidate in contest.candidates]
+    panels.append(Panel(lrs, "epoch", "LR", stairs=True))
+    return panels
 
 
 def sensitivity_panel(contest: Contest) -> Panel | None:
-    """The metric over the base LR, a line a candidate; None where no candidate has two LRs."""
+    """The metric over the base LR, with a line for each candidate; None where no candidate has two LRs."""
     if all(len(candidate.runs) < 2 for candidate in contest.candidates):
         return None
     scale = find(contest.metric).scale
@@ -128,9 +136,10 @@ def sensitivity_panel(contest: Contest) -> Panel | None:
     for candidate in contest.candidates:
         lrs = sorted(candidate.runs)
         means = [mean([scale * value for value in candidate.values(lr).values()]) for lr in lrs]
-        widths = [one.half_width or 0.0 for one in means]
-        low, high = ([one.value + sign * width for one, width in zip(means, widths, strict=True)] for sign in (-1, 1))
-        bands.append(Band(candidate.name, lrs, [one.value for one in means], low, high))
+        middle = [one.value for one in means]
+        low = [one.value - (one.half_width or 0.0) for one in means]
+        high = [one.value + (one.half_width or 0.0) for one in means]
+        bands.append(Band(candidate.name, lrs, middle, low, high))
     unit = " (%)" if find(contest.metric).is_share else ""
     return Panel(bands, "base LR", contest.metric.replace("_", " ") + unit, logx=True, points=True)
 
@@ -145,26 +154,37 @@ def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Pat
         if panel := sensitivity_panel(contest):
             figures["lr_sensitivity"] = [panel]
         for name, panels in figures.items():
-            written.append(folder / f"{name}{ending}")
-            save(draw_panels(panels), written[-1])
+            path = folder / f"{name}{ending}"
+            save(draw_panels(panels), path)
+            written.append(path)
     return written
 
 
 def lr_line(candidate: Candidate) -> Line:
-    """The LR of a candidate at its best base LR: of every epoch, or as planned where it changes within epochs."""
-    run = next(iter(candidate.best.values()))
+    """The LR of a candidate at its best base LR, in every epoch. One that changes within epochs is shown as planned."""
+    run = _first_run(candidate)
     plan = run.summary.get("plan") or {}
     planned = plan.get("lr")
     if planned and plan.get("interval") == "step":
         per_epoch = plan["steps_per_epoch"]
-        starts = [int(step) / per_epoch for step in planned]
-        return Line(candidate.name, [*starts, plan["updates"] / per_epoch], list(planned.values()))
-    return Line(candidate.name, [0, *(row.epoch + 1 for row in run.history)], [row.lr for row in run.history])
+        edges = [int(step) / per_epoch for step in planned]
+        edges.append(plan["updates"] / per_epoch)
+        return Line(candidate.name, edges, list(planned.values()))
+    ends = [row.epoch + 1 for row in run.history]
+    return Line(candidate.name, [0, *ends], [row.lr for row in run.history])
+
+
+def _first_run(candidate: Candidate) -> Result:
+    return next(iter(candidate.best.values()))
 
 
 def _lr_band(candidate: Candidate) -> Band:
-    """The planned LR; of one that follows a metric, that of each epoch's last update, with the range of the seeds."""
-    if (next(iter(candidate.best.values())).summary.get("plan") or {}).get("lr"):
+    """The planned LR of a candidate.
+
+    Where it follows a metric there is none, and it is the LR of each epoch's last update, with the range of the seeds.
+    """
+    plan = _first_run(candidate).summary.get("plan") or {}
+    if plan.get("lr"):
         line = lr_line(candidate)
         return Band(candidate.name, line.edges, [*line.values, line.values[-1]])
     ends = _curve(candidate, "lr")
@@ -174,30 +194,37 @@ def _lr_band(candidate: Candidate) -> Band:
 
 def _curve(candidate: Candidate, name: str) -> Band:
     """A column of the histories over epochs 1, 2, ..., where every seed has a value."""
-    rows: list[dict[int, Epoch]] = [{row.epoch: row for row in run.history} for run in candidate.best.values()]
-    epochs = [e for e in sorted(rows[0]) if all(e in one and _cell(one[e], name) is not None for one in rows)]
-    values = [[float(_cell(one[epoch], name)) for one in rows] for epoch in epochs]
-    x = [epoch + 1 for epoch in epochs]
-    return Band(candidate.name, x, list(map(statistics.fmean, values)), list(map(min, values)), list(map(max, values)))
+    seeds = [_column(run, name) for run in candidate.best.values()]
+    epochs = [epoch for epoch in sorted(seeds[0]) if all(epoch in values for values in seeds)]
+    by_epoch = [[values[epoch] for values in seeds] for epoch in epochs]
+    middle = [statistics.fmean(values) for values in by_epoch]
+    low = [min(values) for values in by_epoch]
+    high = [max(values) for values in by_epoch]
+    return Band(candidate.name, [epoch + 1 for epoch in epochs], middle, low, high)
 
 
-def _cell(row: Epoch, name: str) -> Any:
-    """What a row of a history has in the column `name`."""
-    return row.lr if name == "lr" else row.measured[name]
+def _column(run: Result, name: str) -> dict[int, float]:
+    """The values of a column of a run's history by epoch, without the empty ones."""
+    values = {row.epoch: row.lr if name == "lr" else row.measured[name] for row in run.history}
+    return {epoch: float(value) for epoch, value in values.items() if value is not None}
 
 
 def _grid(contest: Contest) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """The metric at every base LR: the LRs, and a row of means a candidate."""
+    """The metric at every base LR: the LRs, and a row of means for each candidate."""
     lrs = sorted({lr for candidate in contest.candidates for lr in candidate.grid})
-    rows = []
-    for candidate in contest.candidates:
-        cells = []
-        for lr in lrs:
-            lost = candidate.missing.get(lr, 0)
-            text = shown_mean(mean(list(candidate.values(lr).values())), contest.metric) if lr in candidate.runs else ""
-            cells.append(" ".join(part for part in (text, f"({lost} not finished)" if lost else "") if part) or "-")
-        rows.append((candidate.name, cells))
+    rows = [(one.name, [_grid_cell(one, lr, contest.metric) for lr in lrs]) for one in contest.candidates]
     return [f"{lr:g}" for lr in lrs], rows
+
+
+def _grid_cell(candidate: Candidate, lr: float, metric: str) -> str:
+    """The mean of a candidate's finished runs at a base LR, and how many are missing."""
+    parts = []
+    if lr in candidate.runs:
+        values = list(candidate.values(lr).values())
+        parts.append(shown_mean(mean(values), metric))
+    if lost := candidate.missing.get(lr, 0):
+        parts.append(f"({lost} not finished)")
+    return " ".join(parts) or "-"
 
 
 def _shown_reached(candidate: Candidate, target: float) -> str:
@@ -208,7 +235,10 @@ def _shown_reached(candidate: Candidate, target: float) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    """A p-value as text."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def _value(value: Any) -> str:
@@ -216,11 +246,14 @@ def _value(value: Any) -> str:
 
 
 def facts(comparison: Comparison) -> dict[str, str]:
-    """What computed the runs that were compared: devices and versions, each with every value that occurs."""
-    said: dict[str, dict[str, None]] = {}
-    candidates = [candidate for contest in comparison.contests for candidate in contest.candidates]
-    for result in [run for one in candidates for runs in one.runs.values() for run in runs.values()]:
-        pairs = {"device": result.summary.get("device"), **(result.summary.get("versions") or {})}
+    """The devices and versions that computed the runs that were compared, each with every value that occurs."""
+    runs: list[Result] = []
+    for contest in comparison.contests:
+        for candidate in contest.candidates:
+            runs += candidate.all_runs
+    said: dict[str, dict[str, None]] = {}  # the values as keys, to keep each once and in order
+    for run in runs:
+        pairs = {"device": run.summary.get("device"), **(run.summary.get("versions") or {})}
         for name, value in pairs.items():
             said.setdefault(name, {})[str(value)] = None
     return {name: ", ".join(values) for name, values in said.items()}

@@ -1,4 +1,4 @@
-"""What runs left in their folders, read back: settings, summary and history, never TensorBoard's files."""
+"""What runs left in their folders: settings, summary and history, read back. TensorBoard's files are never read."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
-class Epoch:
+class HistoryRow:
     """A row of history.csv."""
 
     epoch: int  # from 0
@@ -40,13 +40,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Result:
-    """A run, as its folder tells it."""
+    """What the folder of a run tells about it."""
 
     name: str
     folder: Path
     settings: dict[str, Any]  # flattened
     summary: dict[str, Any]
-    history: list[Epoch]
+    history: list[HistoryRow]
 
     @property
     def status(self) -> str:
@@ -54,20 +54,24 @@ class Result:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Those of the table that it measured."""
-        columns: dict[str, float | None] = self.history[0].measured if self.history else {}
-        return [metric for metric in known() if columns.keys() >= {*measured_names([metric], "train", "val")}]
+        """The metrics of lrlab's table that the run measured."""
+        if not self.history:
+            return []
+        columns = self.history[0].measured.keys()
+        return [metric for metric in known() if columns >= {*measured_names([metric], "train", "val")}]
 
     def choice(self, group: str) -> str:
-        """What was chosen in a group, or else the class that its settings name."""
-        target = str(self.settings.get(f"{group}._target_", "?")).rpartition(".")[2]
-        return (self.summary.get("choices") or {}).get(group) or target
+        """The name that was chosen in a group; where the summary has none, the class in the settings."""
+        chosen = (self.summary.get("choices") or {}).get(group)
+        if chosen:
+            return chosen
+        return str(self.settings.get(f"{group}._target_", "?")).rpartition(".")[2]
 
 
 def settings_of(folder: Path) -> dict[str, Any] | None:
-    """The flattened settings in a run's config.yaml, without those that only say where it reads and computes.
+    """The flattened settings in a run's config.yaml; None where there is no such file or it cannot be read.
 
-    None where there is no such file, or none that can be read.
+    Settings that only say where the run reads and computes are left out.
     """
     try:
         saved = yaml.load((folder / "config.yaml").read_text(), Loader=_Loader)
@@ -78,49 +82,65 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
 
 def read_result(folder: Path, name: str) -> Result:
     """The run in `folder`. What is missing or cannot be read is empty."""
-    return Result(printable(name), folder, settings_of(folder) or {}, _sound(summary.read(folder)), _rows(folder))
+    return Result(
+        name=printable(name),
+        folder=folder,
+        settings=settings_of(folder) or {},
+        summary=_sound(summary.read(folder)),
+        history=_history(folder),
+    )
 
 
 def _sound(said: dict[str, Any]) -> dict[str, Any]:
-    """What a summary says, without what no run could have written: the file may come from anybody."""
+    """What a summary says, without what no run could have written. The file may come from anybody."""
     kept = {name: said[name] for name in (*_NUMBERS, *measured_of_a_run()) if is_number(said.get(name))}
-    kept |= {name: printable(said[name]) for name in ("status", "error", "device") if isinstance(said.get(name), str)}
+    for name in ("status", "error", "device"):
+        if isinstance(said.get(name), str):
+            kept[name] = printable(said[name])
     for name in ("choices", "versions"):
         if isinstance(said.get(name), dict):
-            kept[name] = {printable(k): printable(v) for k, v in said[name].items() if isinstance(v, str)}
-    if isinstance(said.get("contents"), dict):  # is only compared, by a function that takes anything
+            texts = {key: value for key, value in said[name].items() if isinstance(value, str)}
+            kept[name] = printable(texts)
+    if isinstance(said.get("contents"), dict):  # only compared, by a function that takes anything
         kept["contents"] = said["contents"]
-    plan = said.get("plan")
-    if isinstance(plan, dict) and all(is_number(plan.get(name)) for name in ("steps_per_epoch", "updates")):
-        lr = plan.get("lr")
-        if isinstance(lr, dict) and all(step.isdecimal() and is_number(value) for step, value in lr.items()):
-            kept["plan"] = {
-                name: plan[name] for name in ("steps_per_epoch", "updates", "interval", "lr") if name in plan
-            }
+    if _is_plan(said.get("plan")):
+        plan = said["plan"]
+        kept["plan"] = {name: plan[name] for name in ("steps_per_epoch", "updates", "interval", "lr") if name in plan}
     return kept
 
 
+def _is_plan(said: Any) -> bool:
+    """Whether a summary's plan has the LRs by update, as numbers."""
+    if not isinstance(said, dict) or not isinstance(said.get("lr"), dict):
+        return False
+    if not is_number(said.get("steps_per_epoch")) or not is_number(said.get("updates")):
+        return False
+    return all(step.isdecimal() and is_number(lr) for step, lr in said["lr"].items())
+
+
 def measured_of_a_run() -> list[str]:
-    """What a summary has of each metric."""
+    """The names under which a summary has the metrics."""
     return measured_names(known(), "train", "val", "best_val")
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite one, not a flag."""
+    """Whether `value` is a finite number, and no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def printable(value: Any) -> Any:
-    """Texts, also in dicts and lists, without characters that move a terminal's cursor or change its colours."""
+    """`value` with its texts made safe to print: none can move a terminal's cursor or change its colours."""
     if isinstance(value, str):
         return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in value)
     if isinstance(value, dict):
         return {printable(key): printable(one) for key, one in value.items()}
-    return [printable(one) for one in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [printable(one) for one in value]
+    return value
 
 
 def cell(value: Any) -> Any:
-    """A value for a CSV file: a text that a spreadsheet would compute gets a quote before it.
+    """A value for a CSV file. A text that a spreadsheet would compute gets a quote before it.
 
     >>> cell("=1+1"), cell("step"), cell(-0.5)
     ("'=1+1", 'step', -0.5)
@@ -131,19 +151,21 @@ def cell(value: Any) -> Any:
 def find(folders: Sequence[Path]) -> list[Result]:
     """All runs in and below `folders`, sorted by name. Raises UserError for a folder without any.
 
-    A name is the path from the folder that is common to all.
+    The name of a run is its path from the folder that all of `folders` lie in.
     """
     results: dict[Path, Result] = {}
     common = Path(os.path.commonpath([folder.absolute() for folder in folders]))
     for folder in folders:
         if not folder.is_dir():
             raise wrong("compare", got=f"{folder}, which is no folder", allowed="folders of runs", do=_what_to_type())
-        runs = sorted({path.parent for pattern in ("config.yaml", "summary.json") for path in folder.rglob(pattern)})
+        files = [*folder.rglob("config.yaml"), *folder.rglob("summary.json")]
+        runs = sorted({file.parent for file in files})
         if not runs:
             raise wrong("compare", got=f"{folder}, which holds no run", allowed="folders of runs", do=_what_to_type())
         for run in runs:
             name = run.absolute().relative_to(common)
-            results.setdefault(run.resolve(), read_result(run, str(name) if name.parts else run.absolute().name))
+            shown = str(name) if name.parts else run.absolute().name
+            results.setdefault(run.resolve(), read_result(run, shown))  # once, whatever links lead to it
     return sorted(results.values(), key=lambda result: result.name)
 
 
@@ -155,14 +177,18 @@ def differing(results: Iterable[Result]) -> dict[str, list[Any]]:
     """The settings that are not the same in all of `results`, each with its values in order of appearance."""
     results = [result for result in results if result.settings]
     keys = sorted({key for result in results for key in result.settings})
-    values = {key: list({repr(r.settings.get(key)): r.settings.get(key) for r in results}.values()) for key in keys}
-    return {key: several for key, several in values.items() if len(several) > 1}
+    found = {}
+    for key in keys:
+        by_text = {repr(result.settings.get(key)): result.settings.get(key) for result in results}
+        if len(by_text) > 1:
+            found[key] = list(by_text.values())
+    return found
 
 
 def as_csv(results: Sequence[Result]) -> str:
-    """A row a run: how it ended, what was chosen, the settings that differ, and what was measured.
+    """A row for each run: how it ended, what was chosen, the settings that differ, and what was measured.
 
-    It holds nothing that a clock decided, so the same sweep on the same machine gives the same bytes.
+    Nothing in it depends on a clock, so the same sweep on the same machine gives the same bytes.
     """
     varying = [key for key in differing(results) if key not in ("seed", "optimizer.lr")]
     kept = [key for key in varying if not key.rpartition(".")[2].startswith("_")]
@@ -180,24 +206,24 @@ def as_csv(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def _rows(folder: Path) -> list[Epoch]:
-    """The rows of history.csv."""
+def _history(folder: Path) -> list[HistoryRow]:
+    """The rows of history.csv; none where it cannot be read."""
     try:
         with (folder / "history.csv").open(newline="") as file:
-            return [_epoch(row) for row in csv.DictReader(file)]
+            return [_history_row(row) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
-def _epoch(row: dict[str, str]) -> Epoch:
+def _history_row(row: dict[str, str]) -> HistoryRow:
     measured = {name: float(text) if text else None for name, text in row.items() if name not in _NOT_MEASURED}
     if not measured.keys() >= {"train_loss", "val_loss"}:
         raise KeyError("a loss, which every task has")
-    return Epoch(int(row["epoch"]), int(row["step"]), float(row["lr"]), float(row["seconds"]), measured)
+    return HistoryRow(int(row["epoch"]), int(row["step"]), float(row["lr"]), float(row["seconds"]), measured)
 
 
 def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[Result]) -> list[tuple[str, str]]:
-    """The runs that sweeps in these folders name and that have no files, with what to do about it."""
+    """The runs that the sweeps in these folders name and that have no files yet, each with that reason."""
     there = {result.folder.absolute() for result in found}
     missing = []
     for folder in folders_of_sweeps:
@@ -208,5 +234,5 @@ def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[Result]) -> lis
 
 
 def write(folder: Path, found: Sequence[Result]) -> None:
-    """Write `results.csv`, a row a run."""
+    """Write `results.csv`, with a row for each run."""
     disk.write_whole(folder / TABLE, as_csv(found))

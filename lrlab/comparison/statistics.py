@@ -1,13 +1,13 @@
 """What a handful of seeds can tell: intervals, paired differences, and how many seeds it would take.
 
-Everything rests on Student's t, because there are few seeds: with five of them a percentile bootstrap of the mean
-covers the truth in about 83 % of cases where 95 % are promised, and the t interval in 95 %, if the noise is normal.
+Everything rests on Student's t, because there are few seeds. With five of them and normal noise, the t interval of a
+mean covers the truth in 95 % of cases, as promised. A percentile bootstrap covers it in about 83 %.
 """
 
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
@@ -18,10 +18,10 @@ MOST_SEEDS = 10_000  # more are not worth naming
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds with its interval, `value` - `half_width` to `value` + `half_width`; None for one seed."""
+    """A mean over seeds with its interval, from `value` - `half_width` to `value` + `half_width`."""
 
     value: float
-    half_width: float | None
+    half_width: float | None  # None for one seed
     seeds: int
 
 
@@ -29,9 +29,10 @@ class Mean:
 class Difference:
     """A paired difference, mean over seeds, with its interval and what can be claimed of it.
 
-    `p` is that of the two-sided paired t test, `adjusted_p` is corrected for all comparisons made together; both are
-    None where they mean nothing: fewer than three seeds, or differences that are all equal. `seeds_needed` is how many
-    would find a difference of this size; None where it is found, or where no number below 10,000 would do.
+    `p` comes from the two-sided paired t test. `adjusted_p` is corrected for all comparisons that are made together.
+    Both are None where they mean nothing: with fewer than three seeds, or where all differences are equal.
+    `seeds_needed` would find a difference of this size. It is None where it is found already, or where no number below
+    10,000 would do.
     """
 
     mean: Mean
@@ -59,7 +60,7 @@ def mean(values: Sequence[float]) -> Mean:
 
 
 def differences(samples: Sequence[Sequence[float]]) -> list[Difference]:
-    """One `Difference` for each of `samples`, a paired difference a seed, judged together.
+    """One `Difference` for each of `samples`, judged together. A sample has the paired difference of each seed.
 
     The p-values are corrected by Holm's method (Scandinavian Journal of Statistics 6, 1979), so that the chance that
     any claim is false, however many are made, is at most 5 %.
@@ -68,16 +69,20 @@ def differences(samples: Sequence[Sequence[float]]) -> list[Difference]:
     >>> far.is_found, near.is_found, near.seeds_needed
     (True, False, 675)
     """
-    raw = [_p_value(values) for values in samples]
-    adjusted = holm([p for p in raw if p is not None])
-    corrected = iter(adjusted)
-    found = [next(corrected) if p is not None else None for p in raw]
-    tests = max(len(adjusted), 1)
-    result = []
-    for values, p, q in zip(samples, raw, found, strict=True):
-        needed = None if q is not None and q < 1 - LEVEL else seeds_needed(values, tests)
-        result.append(Difference(mean(values), p, q, needed))
-    return result
+    # Only those that have a p-value count as tests.
+    p_values = [_p_value(values) for values in samples]
+    corrected = holm([p for p in p_values if p is not None])
+    tests = max(len(corrected), 1)
+
+    remaining = iter(corrected)
+    found = []
+    for values, p in zip(samples, p_values, strict=True):
+        adjusted = next(remaining) if p is not None else None
+        difference = Difference(mean(values), p, adjusted, None)
+        if not difference.is_found:
+            difference = replace(difference, seeds_needed=seeds_needed(values, tests))
+        found.append(difference)
+    return found
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -97,28 +102,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def seeds_needed(values: Sequence[float], tests: int = 1) -> int | None:
     """How many seeds would show a mean difference as large as that of `values`, in 80 % of repetitions.
 
-    From the noncentral t distribution, at the strictest of `tests` corrected levels. None where no number below
-    10,000 would do, and where the spread is unknown.
+    It follows from the noncentral t distribution at the strictest of `tests` corrected levels. None where no number
+    below 10,000 would do, and where the spread is unknown.
     """
     if len(values) < 2 or (spread := _spread(values)) == 0:
         return None
-    effect, level = abs(statistics.fmean(values)) / spread, (1 - LEVEL) / tests
+    effect = abs(statistics.fmean(values)) / spread
+    level = (1 - LEVEL) / tests
 
     def power(seeds: int) -> float:
         threshold = stats.t.ppf(1 - level / 2, seeds - 1)
         return float(stats.nct.sf(threshold, seeds - 1, effect * math.sqrt(seeds)))
 
-    low, high = 2, MOST_SEEDS
-    if effect == 0 or power(high) < POWER:
+    if effect == 0 or power(MOST_SEEDS) < POWER:
         return None
+    low, high = 2, MOST_SEEDS
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if power(middle) >= POWER else (middle + 1, high)
+        if power(middle) >= POWER:
+            high = middle
+        else:
+            low = middle + 1
     return low
 
 
 def _p_value(values: Sequence[float]) -> float | None:
-    """Two-sided p of the t test that the mean is 0."""
+    """The two-sided p of the t test that the mean is 0; None where it means nothing."""
     if len(values) < 3 or (spread := _spread(values)) == 0:
         return None
     t = statistics.fmean(values) / (spread / math.sqrt(len(values)))

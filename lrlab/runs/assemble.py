@@ -1,6 +1,6 @@
 """What a run computes with, built from its checked config: the training state, its batches, and the loop over them.
 
-Every rank does this; rank 0, or the only process, does the rest besides: see `runs.run`.
+Every rank does this. Rank 0, or the only process, also does what `runs.run` holds.
 """
 
 import os
@@ -22,25 +22,31 @@ from lrlab.training.loop import Evaluating, Event, Update, fit
 from lrlab.training.precision import Precision
 from lrlab.training.state import TrainState
 
-_UPDATES_BETWEEN_AGREEMENTS = 8  # of ranks, on whether a signal asked one of them to stop
+_UPDATES_BETWEEN_AGREEMENTS = 8  # after so many, the ranks ask each other whether a signal came
 
 Reading = Callable[[str], AbstractContextManager[store.Progress]]  # shows the progress of reading what it names
 
 
 def build_state(prepared: Prepared) -> TrainState:
-    """What the run computes with, from its seed on."""
-    randomness.seed_everything(prepared.seed)
-    _set_deterministic(prepared.trainer.deterministic, prepared.device)
-    model = _model(prepared)
+    """What the run computes with, as it is at its start."""
     trainer, device = prepared.trainer, prepared.device
+
+    # The process: its random numbers, its algorithms, its memory.
+    randomness.seed_everything(prepared.seed)
+    _set_deterministic(trainer.deterministic, device)
+    model = _model(prepared)
     if device.type == "cpu":
         allocator.keep_freed_memory()
+
+    # The model, on its device before the optimizer sees its parameters.
     channels_last = trainer.channels_last
     if channels_last == "auto":
         channels_last = device.type == "cuda" and trainer.precision != "fp32"
     model.to(device)
     if channels_last:
         model.to(memory_format=torch.channels_last)
+
+    # What trains it.
     optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters(), device.type)
     scheduler = prepared.scheduler.build(optimizer)
     network = distributed.replicate(model, device)
@@ -50,7 +56,7 @@ def build_state(prepared: Prepared) -> TrainState:
 
 
 def _model(prepared: Prepared) -> nn.Module:
-    """The model that was tried when the run was checked, or where that was elsewhere one like it."""
+    """The model that was tried when the run was checked. If that was in another process, one like it."""
     tried = prepared.trial.take(prepared.seed) if prepared.trial is not None else None
     if tried is not None:
         return tried
@@ -65,13 +71,13 @@ def _set_deterministic(wanted: bool, device: torch.device) -> None:
 
 
 def read_images(prepared: Prepared, reading: Reading, request: Request, *, train: bool) -> Batches:
-    """The batches of a split, its images read if they are kept. Raises Interrupted where a signal ends the reading."""
+    """The batches of a split. Images that are kept are read now. Raises Interrupted where a signal ends the reading."""
     splits = prepared.splits
     with reading("training images" if train else "validation images") as show:
 
         def progress(done: int, total: int) -> None:
             show(done, total)
-            if request.number and distributed.ranks() == 1:  # or else the others would wait for this one
+            if request.number and distributed.ranks() == 1:  # of several ranks, the others would wait for this one
                 raise Interrupted(request.number)
 
         return distributed.first_on_each_machine(
@@ -90,12 +96,12 @@ def read_images(prepared: Prepared, reading: Reading, request: Request, *, train
 
 
 def unseen(_what: str) -> AbstractContextManager[store.Progress]:
-    """The progress of reading where nobody looks."""
+    """What shows the progress of reading where nobody looks: nothing."""
     return nullcontext(lambda _done, _total: None)
 
 
 def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) -> Iterator[Event]:
-    """What happens from where `state` is to the end of the run."""
+    """The events of the run from where `state` is to the end."""
     trainer, scheduler = prepared.trainer, prepared.scheduler
     return fit(
         state,
@@ -112,12 +118,19 @@ def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) 
 
 
 def stop_is_agreed(event: Event, request: Request) -> bool:
-    """Whether a signal asked for an end; of several ranks, whether it asked any of them, which all then know."""
-    if distributed.ranks() > 1:
-        if isinstance(event, Evaluating) or (isinstance(event, Update) and event.step % _UPDATES_BETWEEN_AGREEMENTS):
-            return False  # some ranks evaluate a batch more than others; and asking takes time
-        if agreed := distributed.largest(request.number):
-            request.note(agreed)
-            request.heeded = True
-        return bool(agreed)  # a signal that arrives while this asks stays noted, and the others hear of it next time
-    return bool(request.number)
+    """Whether a signal asked for an end. It is enough that it asked one of several ranks, and then all know it."""
+    if distributed.ranks() == 1:
+        return bool(request.number)
+
+    # All ranks have to ask at the same event, and some evaluate a batch more than others. Asking also takes time.
+    if isinstance(event, Evaluating):
+        return False
+    if isinstance(event, Update) and event.step % _UPDATES_BETWEEN_AGREEMENTS:
+        return False
+
+    # A signal that arrives while this asks stays noted, and the others hear of it the next time.
+    agreed = distributed.largest(request.number)
+    if agreed:
+        request.note(agreed)
+        request.heeded = True
+    return bool(agreed)

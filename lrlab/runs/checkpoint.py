@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, loaded without running code, refused where they do not fit."""
+"""Checkpoints. They are written whole or not at all, loaded without running code, and refused where they do not fit."""
 
 import os
 import re
@@ -18,15 +18,15 @@ LAST, PREVIOUS, BEST = (Path(f"checkpoints/{name}.pt") for name in ("last", "pre
 
 
 class Damaged(UserError):
-    """A file that is no whole checkpoint: torch's own checksums, or what it says twice, disagree."""
+    """The file is no whole checkpoint: torch's own checksums disagree, or what the file says twice does."""
 
 
 def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) -> None:
     """Write `contents` (tensors, numbers, strings and containers of them) to `path`, atomically.
 
-    A temporary file in the same folder is written and synced, then renamed over `path`, then the folder is synced:
-    whenever the process or the machine stops, `path` holds the old checkpoint or the new one, whole. The old one
-    stays as `before` where that is given. torch gives every record its CRC-32, which `load` checks.
+    A temporary file in the same folder is written and synced. It is renamed over `path`, and the folder is synced. So
+    `path` holds the old checkpoint or the new one, whole, whenever the process or the machine stops. The old one stays
+    as `before` where that is given. torch gives every record its CRC-32, which `load` checks.
     Raises disk.Refused where the disk does not take it.
     """
     temporary = path.with_suffix(".tmp")
@@ -45,7 +45,7 @@ def save(path: Path, contents: dict[str, Any], *, before: Path | None = None) ->
 
 
 def _save(contents: dict[str, Any], sink: Any) -> None:
-    """What `torch.save` does, with the checksums that `load` checks even where the user's code turned them off."""
+    """Call `torch.save`. Its checksums, which `load` checks, are on even where the user's code turned them off."""
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(True)
     try:
@@ -63,7 +63,7 @@ def _sync(folder: Path) -> None:
 
 
 def _link(file: Path, name: Path) -> None:
-    """Let `name` be what `file` is, at once; where the file system has no links `file` is renamed."""
+    """Make `name` a second name of `file`, at once. Where the file system has no links, `file` is renamed."""
     temporary = name.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -75,7 +75,7 @@ def _link(file: Path, name: Path) -> None:
 
 
 def find(target: str) -> Path:
-    """The checkpoint that `target`, a run's folder or a `.pt` file, means."""
+    """The checkpoint that is meant by `target`, a run's folder or a `.pt` file."""
     path = Path(target).expanduser()
     files = [path / LAST, path / PREVIOUS] if path.is_dir() else [path]
     for file in files:
@@ -92,16 +92,17 @@ def find(target: str) -> Path:
 
 
 def latest(target: str, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint that `target` means, and its contents; of a folder's two latest the one that is whole.
+    """The checkpoint that `target` means, and its contents. If a folder's last one is damaged, the one before it.
 
-    `warn` is told where the last one is damaged. Raises as `find` and `load`.
+    `warn` is told of the damage. Raises what `find` and `load` raise.
     """
     path = find(target)
     try:
         return path, load(path)
     except Damaged as error:
         earlier = path.with_name(PREVIOUS.name)
-        if not Path(target).expanduser().is_dir() or path == earlier or not earlier.is_file():
+        is_folder = Path(target).expanduser().is_dir()
+        if not is_folder or path == earlier or not earlier.is_file():
             raise
         contents = load(earlier)
         warn(f"{error.complaint}; {earlier.name}, the one before it, is used instead")
@@ -113,6 +114,7 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises Damaged where it is not whole, and UserError where it cannot be read or is of another format.
     """
+    # Read it, if it is whole.
     with disk.reading(path), path.open("rb") as file:
         try:
             archive.require_whole(file)
@@ -120,6 +122,8 @@ def load(path: Path) -> dict[str, Any]:
             reason = f"{error}: damaged, cut short, or not a checkpoint"
             raise _unreadable(path, reason).of_kind(Damaged) from error
         contents = _unpickle(file, path)
+
+    # Is it one of ours?
     written = contents.get("lrlab") if isinstance(contents, dict) else None
     if written != FORMAT:
         raise _foreign(path, written)
@@ -127,7 +131,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _unpickle(file: BinaryIO, path: Path) -> Any:
-    """What the open, whole `file` holds. Raises UserError where that is nothing that may be read."""
+    """What the open, whole `file` holds. Raises UserError where torch refuses to load it."""
     file.seek(0)
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
@@ -148,23 +152,23 @@ def _unreadable(path: Path, reason: str) -> UserError:
 
 
 def _foreign(path: Path, written: Any) -> UserError:
-    return wrong(
-        "resume",
-        got=f"{path}, " + ("which lrlab did not write" if written is None else f"of format {written}"),
-        allowed=f"a checkpoint that lrlab wrote, of format {FORMAT}",
-        do="resume=outputs/runs/NAME" if written is None else "use the version of lrlab that wrote it",
-    )
+    """The error about a file of another format than this lrlab writes."""
+    what, do = f"of format {written}", "use the version of lrlab that wrote it"
+    if written is None:
+        what, do = "which lrlab did not write", "resume=outputs/runs/NAME"
+    return wrong("resume", got=f"{path}, {what}", allowed=f"a checkpoint that lrlab wrote, of format {FORMAT}", do=do)
 
 
 def require_readable(path: Path) -> None:
-    """Raise UserError unless `path`, just written, can be read: `load` takes plain contents only, `save` anything."""
+    """Raise UserError unless `path`, just written, can be read. `save` takes anything, `load` only plain contents."""
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         unsafe = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
+        reason = unsafe[1] if unsafe else type(error).__name__
         raise wrong(
             "checkpoint",
-            got=f"state that cannot be read back ({unsafe[1] if unsafe else type(error).__name__})",
+            got=f"state that cannot be read back ({reason})",
             allowed="tensors, numbers, strings, and lists, tuples and dicts of them",
             do="convert it in the state_dict() of your scheduler, optimizer or model",
         ) from error

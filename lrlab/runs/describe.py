@@ -29,7 +29,7 @@ def start_lines(
     device: torch.device,
     folder: Path,
 ) -> list[str]:
-    """What is about to be trained, a line a subject, aligned."""
+    """What is about to be trained, with a line for each subject."""
     horizon, optimizer = plan.horizon, config["optimizer"]
     settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
     images = f"{len(splits.train):,} training and {counted(len(splits.val), 'validation image')}"
@@ -44,7 +44,11 @@ def start_lines(
         "device": device_name(device) + _way(config["trainer"]),
         "folder": str(folder),
     }
-    return [f"{name:<9}  {choices[name] + ': ' if name in choices else ''}{text}" for name, text in subjects.items()]
+    lines = []
+    for name, text in subjects.items():
+        choice = f"{choices[name]}: " if name in choices else ""
+        lines.append(f"{name:<9}  {choice}{text}")
+    return lines
 
 
 def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:
@@ -55,21 +59,26 @@ def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:
     if choice.place == "disk":
         return f"kept on disk, {in_words(choice.size_bytes)}, below {data.get('cache_dir', Batching.cache_dir)}"
     on_device = choice.place == "device" and device.type != "cpu"
-    return f"kept {f'on {device}' if on_device else 'in memory'}, {in_words(choice.size_bytes)}"
+    where = f"on {device}" if on_device else "in memory"
+    return f"kept {where}, {in_words(choice.size_bytes)}"
 
 
 def _way(trainer: Mapping[str, Any]) -> str:
-    """How an update is computed, where that is not the usual way."""
-    ways = [precision] if (precision := trainer.get("precision", "fp32")) != "fp32" else []
+    """What is unusual about the way an update is computed."""
+    ways = []
+    precision = trainer.get("precision", "fp32")
+    if precision != "fp32":
+        ways.append(precision)
     if trainer.get("compile"):
         ways.append("compiled")
-    if (parts := trainer.get("accumulate", 1)) > 1:
+    parts = trainer.get("accumulate", 1)
+    if parts > 1:
         ways.append(f"batches in {parts} parts")
     return "".join(f", {way}" for way in ways)
 
 
 def _durations(config: Mapping[str, Any], plan: Plan) -> str:
-    """The durations of the scheduler as they were rounded to its interval."""
+    """The durations of the scheduler that were rounded to its interval, as written and as rounded."""
     written = flatten(config["scheduler"])
     counts = flatten(durations.resolve(config["scheduler"], plan.horizon, plan.interval, "scheduler"))
     changed = [name for name in written if written[name] != counts[name]]
@@ -85,11 +94,11 @@ def hyperparameters(config: Mapping[str, Any], choices: Mapping[str, str]) -> di
 
     The seed is left out, so that runs that differ in nothing else are averaged.
     """
-    settings = {
-        key: value if isinstance(value, bool | int | float | str) else str(value)
-        for key, value in identity.hyperparameters(config).items()
-        if value is not None and not key.rpartition(".")[2].startswith("_")
-    }
+    settings = {}
+    for key, value in identity.hyperparameters(config).items():
+        is_private = key.rpartition(".")[2].startswith("_")
+        if value is not None and not is_private:
+            settings[key] = value if isinstance(value, bool | int | float | str) else str(value)
     return {**choices, **settings}
 
 
@@ -99,7 +108,7 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def device_name(device: torch.device, threads: int | None = None) -> str:
-    """The device as the user knows it; `threads` are those of this process if they are not given."""
+    """The device as the user knows it. Without `threads`, those of this process count."""
     ranks = f", {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)}){ranks}"
@@ -109,24 +118,22 @@ def device_name(device: torch.device, threads: int | None = None) -> str:
 
 
 def computed_by(device: torch.device) -> dict[str, str]:
-    """What decides the last bits of a run's result beside its settings."""
+    """What decides the last bits of a run's result apart from its settings."""
     processor = {"instructions": torch.backends.cpu.get_cpu_capability()} if device.type == "cpu" else {}
     return {"device": device_name(device), **processor, **summary.versions()}
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """What of `computed_by` is another now than `before`, in a line; empty where nothing is.
+    """A warning about what `computed_by` said `before` and says otherwise now; empty where nothing changed.
 
     >>> changed({"torch": "2.11.0", "device": "cpu (1 thread)"}, {"torch": "2.15.0", "device": "cpu (1 thread)"})
     'warning: the last bits may differ from those of a run that was not stopped: torch was 2.11.0, is 2.15.0'
     """
-    differences = [
-        f"{name} was {before.get(name, 'none')}, is {now.get(name, 'none')}"
-        for name in [*now, *(name for name in before if name not in now)]
-        if before.get(name) != now.get(name)
-    ]
-    said = f"warning: the last bits may differ from those of a run that was not stopped: {'; '.join(differences)}"
-    return said if differences else ""
+    names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
+    if not names:
+        return ""
+    differences = "; ".join(f"{name} was {before.get(name, 'none')}, is {now.get(name, 'none')}" for name in names)
+    return f"warning: the last bits may differ from those of a run that was not stopped: {differences}"
 
 
 def _class(node: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the user sees while a run trains: the start, a live bar, a line an epoch, and where to look afterwards."""
+"""What the user sees of a run: the start, a live bar, a line for each epoch, and where to look afterwards."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from rich import progress as rich_progress
 from rich.console import Console
 
 from lrlab.data import store
-from lrlab.runs.summary import Progress
+from lrlab.runs.summary import Tally
 from lrlab.training.loop import Epoch, Event, Update
 from lrlab.training.metrics import Means, Metric, find
 from lrlab.words import counted
@@ -54,7 +54,8 @@ class Display:
             disable=not self.console.is_terminal,
         )
         self._task = self.bar.add_task("", total=epochs * steps_per_epoch, loss="")
-        self._loss_shown = self._moved = 0.0
+        self._loss_shown = 0.0  # when
+        self._moved = 0.0  # when
 
     def __enter__(self) -> "Display":
         self.bar.start()
@@ -72,15 +73,13 @@ class Display:
     def show(self, event: Event) -> None:
         """Move the bar, and print the line of an epoch that is complete."""
         if isinstance(event, Update):
-            if not self.bar.disable and time.monotonic() - self._moved > 1 / _MOVES_A_SECOND:
-                self._moved = time.monotonic()
-                self._move(event)
+            self._move(event)
         elif isinstance(event, Epoch):
             self.say(epoch_line(event, self.epochs))
 
     @contextmanager
     def reading(self, what: str) -> Iterator[store.Progress]:
-        """Show how far the images of `what` are read, in a bar of its own that goes when they are."""
+        """Show how far the images of `what` are read, in a bar of its own that goes away at the end."""
         bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(),
@@ -96,6 +95,10 @@ class Display:
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def _move(self, update: Update) -> None:
+        """Move the bar, but not too often."""
+        if self.bar.disable or time.monotonic() - self._moved <= 1 / _MOVES_A_SECOND:
+            return
+        self._moved = time.monotonic()
         shown: dict[str, Any] = {}
         if time.monotonic() - self._loss_shown > _SECONDS_BETWEEN_LOSSES:
             self._loss_shown = time.monotonic()
@@ -105,7 +108,7 @@ class Display:
 
 
 def epoch_line(result: Epoch, epochs: int) -> str:
-    """One line, the columns of which stand under each other."""
+    """The line of an epoch. The columns of several lines stand under each other."""
     width = len(str(epochs))
     train = f"train {columns(result.train, result.metrics)}"
     val = "not validated".ljust(len(train) + 1)
@@ -118,12 +121,12 @@ def epoch_line(result: Epoch, epochs: int) -> str:
 
 
 def columns(means: Means, metrics: Sequence[Metric]) -> str:
-    """The means of a split in a row, each as wide in every line."""
+    """The means of a split in a row. Each is equally wide in every line."""
     return "  ".join(metric.column(means[metric.name]) for metric in metrics)
 
 
 class LogFile(logging.FileHandler):
-    """A log that the disk may refuse: what is logged is shown elsewhere too, and nothing depends on it."""
+    """A log that a full disk does not stop: what is logged is shown elsewhere too, and nothing depends on it."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
@@ -139,6 +142,11 @@ def log_to(folder: Path) -> logging.Handler:
 
 
 def duration(seconds: float) -> str:
+    """A duration in words.
+
+    >>> duration(3.14), duration(75), duration(3725)
+    ('3.1s', '1m15s', '1h02m')
+    """
     if seconds < 60:
         return f"{seconds:.1f}s"
     minutes, seconds = divmod(round(seconds), 60)
@@ -146,22 +154,22 @@ def duration(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s"
 
 
-def result_line(progress: Progress, updates: int, monitor: str) -> str:
-    """The outcome of a finished run; its last epoch is always validated."""
-    best = ""
-    if progress.best_epoch is not None and progress.best_monitored is not None:
-        shown = find(monitor, progress.metrics).written(progress.best_monitored)
-        best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {progress.best_epoch + 1} (best.pt)"
-    reached = {metric: progress.measured[f"val_{metric.name}"] for metric in progress.metrics}
+def result_line(tally: Tally, updates: int, monitor: str) -> str:
+    """The outcome of a finished run. Its last epoch is always validated."""
+    reached = {metric: tally.measured[f"val_{metric.name}"] for metric in tally.metrics}
     last = ", ".join(f"val {one.name} {one.written(value)}" for one, value in reached.items() if value is not None)
-    return f"finished: {last}{best}; {counted(updates, 'update')} in {duration(progress.seconds)}"
+    best = ""
+    if tally.best_epoch is not None and tally.best_monitored is not None:
+        shown = find(monitor, tally.metrics).written(tally.best_monitored)
+        best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {tally.best_epoch + 1} (best.pt)"
+    return f"finished: {last}{best}; {counted(updates, 'update')} in {duration(tally.seconds)}"
 
 
 def tensorboard_hint(folder: Path, *, colour_by: str = "") -> list[str]:
     """The command and the link that show `lr` beside `val/loss` of all runs under `folder`, not smoothed.
 
-    TensorBoard smooths by 0.6 and keeps 1000 points a curve unless told otherwise, so a staircase looks like a ramp.
-    `colour_by` names a part of the runs' names, such as `scheduler`, that gets a colour a value.
+    Unless told otherwise, TensorBoard smooths by 0.6 and keeps 1000 points of a curve, so a staircase looks like a
+    ramp. `colour_by` names a part of the runs' names, such as `scheduler`. Each of its values gets a colour.
     """
     cards = [{"plugin": "scalars", "tag": tag} for tag in ("lr", "val/loss")]
     query = {"smoothing": "0", "pinnedCards": json.dumps(cards, separators=(",", ":"))}

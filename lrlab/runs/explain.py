@@ -9,7 +9,7 @@ from lrlab.system import distributed, peers
 
 
 def explain(error: BaseException) -> UserError | None:
-    """What the user can do about an error that torch raised, None where that is not known."""
+    """The error that tells the user what to do about one that torch raised; None where that is not known."""
     if lost := peers.explain(error):
         return lost
     if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
@@ -42,7 +42,7 @@ def _no_memory(error: BaseException) -> UserError:
 
 
 def _lost_reader(error: BaseException) -> UserError:
-    """About a process that reads images and that was killed, or is stuck."""
+    """The error about a process that reads images and was killed, or is stuck."""
     said = str(error).splitlines()[0].rstrip(".")
     if "timed out" in said:
         return wrong(
@@ -68,7 +68,7 @@ def _no_deterministic_way(error: BaseException) -> UserError:
     )
 
 
-# The kind of an error, what it says, and what to make of it.
+# The kind of an error, a text that its message contains, and what explains it.
 _KNOWN: tuple[tuple[type[BaseException], str, Callable[[BaseException], UserError]], ...] = (
     (torch.OutOfMemoryError, "", _no_memory),
     (RuntimeError, "DataLoader ", _lost_reader),

@@ -1,4 +1,4 @@
-"""Folders of runs: their own, writable, and never shared by two of them."""
+"""Folders of runs. Each is writable, and belongs to one run only."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from lrlab.errors import wrong
 
 
 def reserve(folder: Path) -> Path:
-    """Make `folder`, or where it exists `folder-2`, `folder-3`, ..., and return the one that this call made.
+    """Make `folder` and return it. Where it exists, make the first of `folder-2`, `folder-3`, ... that does not.
 
     Making a folder is atomic, so two processes that start in the same second get two folders.
     """
@@ -23,8 +23,10 @@ def reserve(folder: Path) -> Path:
 
 
 def require_plain(folder: Path) -> None:
-    """Raise UserError where a part of the run in `folder` is a link: what is cut and written would lie elsewhere."""
-    inside = [*folder.iterdir(), *(folder / "checkpoints").glob("*")] if folder.is_dir() else []
+    """Raise UserError where a part of the run in `folder` is a link. The run would cut and write files elsewhere."""
+    inside: list[Path] = []
+    if folder.is_dir():
+        inside = [*folder.iterdir(), *(folder / "checkpoints").glob("*")]
     for path in [folder, *inside]:
         if path.is_symlink():
             raise wrong(
@@ -36,7 +38,7 @@ def require_plain(folder: Path) -> None:
 
 
 def discard_unused(folder: Path) -> None:
-    """Remove `folder` if a run made it but ended before it wrote anything except its log."""
+    """Remove `folder` if it holds nothing but the log of a run that ended before it began."""
     if [path.name for path in folder.iterdir()] == ["train.log"]:
         (folder / "train.log").unlink()
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""The ranks of a run beside the first: they train along with what rank 0 hands out, and write nothing."""
+"""The ranks of a run after the first. They train along with rank 0 and write nothing."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +17,13 @@ class Assignment:
 
     checked: Checked
     saved: dict[str, Any] | None  # the checkpoint's contents to go on from
-    timeout_seconds: float  # for which they wait for each other
+    timeout_seconds: float  # how long they wait for each other
 
 
 def follow() -> None:
-    """Every rank but the first: train along with each assignment that rank 0 hands out, and write nothing.
+    """Train along with each run that rank 0 hands out; for every rank but the first.
 
-    Ends when rank 0 has no more, as after a signal. Raises PeerFailed where a rank is gone.
+    Returns when rank 0 has no more, as after a signal. Raises PeerFailed where a rank is gone.
     """
     with stop_request() as request:  # between runs too: rank 0 decides when all end
         while (assignment := distributed.from_first(None)) is not None:
@@ -34,12 +34,17 @@ def follow() -> None:
 
 
 def _train_along(assignment: Assignment, request: Request) -> None:
+    """Do what `runs.run` does on rank 0, without its files and its display."""
     with distributed.patience(assignment.timeout_seconds):
+        # The same state and the same data.
         prepared, _ = place_images(equip(assignment.checked))
         state = build_state(prepared)
         if assignment.saved is not None:
             restore(state, assignment.saved, prepared)
-        train, val = (read_images(prepared, unseen, request, train=train) for train in (True, False))
+        train = read_images(prepared, unseen, request, train=True)
+        val = read_images(prepared, unseen, request, train=False)
+
+        # The same loop.
         try:
             for event in events(prepared, state, train, val):
                 if stop_is_agreed(event, request):

@@ -1,4 +1,4 @@
-"""Going on with a run: whether it is still the same run, and its state back in place."""
+"""Going on with a run: is it still the same run, and how does its state get back in place?"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -18,24 +18,32 @@ from lrlab.words import counted
 
 def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where the config is not the one that the checkpoint was saved with."""
-    extend, before = prepared.config["extend"], saved["config"]["trainer"]["epochs"]
+    extend = prepared.config["extend"]
     may_change = ["trainer.epochs", "plan.sha256"] if extend is not None else []
+
+    # The settings with the data, then the other facts. Checkpoints of commit 25a6d11 know nothing of their data.
     facts_before, facts = dict(saved["facts"]), prepared.facts()
-    data_before, data = facts_before.pop("contents", None), facts.pop("contents")  # none in those of commit 25a6d11
+    data_before, data = facts_before.pop("contents", None), facts.pop("contents")
     compared = (
         (identity.of(saved["config"], data_before), identity.of(prepared.config, data)),
         (identity.Identity(identity.flatten(facts_before)), identity.Identity(identity.flatten(facts))),
     )
-    for one, other in compared:
-        if found := identity.difference(one, other, may_change=may_change):
+    for before, now in compared:
+        if found := identity.difference(before, now, may_change=may_change):
             raise found.refusal(
                 "the checkpoint was saved with",
                 allowed="the saved value, when a run is resumed",
                 do=_what_to_do(found),
             )
-    if extend is not None and extend <= before:
+
+    # An extension must be one.
+    planned = saved["config"]["trainer"]["epochs"]
+    if extend is not None and extend <= planned:
         raise wrong(
-            "extend", got=extend, allowed=f"more than the {counted(before, 'epoch')} planned", do=f"extend={2 * before}"
+            "extend",
+            got=extend,
+            allowed=f"more than the {counted(planned, 'epoch')} planned",
+            do=f"extend={2 * planned}",
         )
 
 
@@ -48,27 +56,19 @@ def _what_to_do(found: identity.Difference) -> str:
 
 
 def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> list[str]:
-    """Put the saved state in place; returns what to tell the user about it.
+    """Put the saved state in place; returns what to tell the user about it."""
+    contents = saved["state"]
+    lines = []
 
-    Under a new horizon the scheduler's saved state would bring its old one back. So a fresh scheduler is stepped to
-    where training stopped, and it and the hyperparameters that it set replace the saved ones. One that follows a
-    metric keeps its state, but for the durations.
-    """
-    contents, lines = saved["state"], []
-    if prepared.trainer.epochs != saved["config"]["trainer"]["epochs"]:
+    # A longer run has another LR from here on.
+    epochs = prepared.trainer.epochs
+    if epochs != saved["config"]["trainer"]["epochs"]:
         old = _old_plan(saved, prepared)
-        lines = [f"a longer run: planned for {counted(old.horizon.epochs, 'epoch')}, now for {prepared.trainer.epochs}"]
+        lines.append(f"a longer run: planned for {counted(old.horizon.epochs, 'epoch')}, now for {epochs}")
         lines += side_by_side(old, prepared.plan, joint=contents["progress"]["epoch"])
-        if follows_metric(state.scheduler):
-            contents = {**contents, "scheduler": _new_durations(contents["scheduler"], state.scheduler)}
-        else:
-            state.optimizer.step()  # without gradients: changes nothing, and torch wants it before the scheduler's
-            counts = contents["progress"]["epoch" if prepared.scheduler.interval == "epoch" else "step"]
-            for _ in range(counts):
-                state.scheduler.step()
-            groups = state.optimizer.state_dict()["param_groups"]
-            optimizer = {**contents["optimizer"], "param_groups": groups}
-            contents = {**contents, "optimizer": optimizer, "scheduler": state.scheduler.state_dict()}
+        contents = _under_new_horizon(contents, state, prepared.scheduler.interval)
+
+    # The state itself.
     try:
         state.load_state_dict(contents)
     except (RuntimeError, ValueError, KeyError) as error:
@@ -78,16 +78,37 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
             allowed="one that this model and optimizer saved",
             do="start a new run",
         ) from error
+
+    # Can the result still be the same, bit for bit?
     if warning := changed(saved["computed_by"], computed_by(prepared.device)):
         lines.append(warning)
-    return [*lines, f"resumed after update {state.step}, in epoch {state.epoch + 1} of {prepared.trainer.epochs}"]
+    lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1} of {epochs}")
+    return lines
+
+
+def _under_new_horizon(contents: dict[str, Any], state: TrainState, interval: str) -> dict[str, Any]:
+    """The saved state, with the scheduler and the hyperparameters of the new horizon.
+
+    The scheduler's saved state would bring the old horizon back. So the fresh scheduler in `state` is stepped to where
+    training stopped. It replaces the saved one, and the hyperparameters that it set replace the saved ones. A scheduler
+    that follows a metric keeps its state and only gets new durations.
+    """
+    if follows_metric(state.scheduler):
+        return {**contents, "scheduler": _new_durations(contents["scheduler"], state.scheduler)}
+    state.optimizer.step()  # without gradients it changes nothing; torch wants it before the scheduler's first step
+    counts = contents["progress"]["epoch" if interval == "epoch" else "step"]
+    for _ in range(counts):
+        state.scheduler.step()
+    optimizer = {**contents["optimizer"], "param_groups": state.optimizer.state_dict()["param_groups"]}
+    return {**contents, "optimizer": optimizer, "scheduler": state.scheduler.state_dict()}
 
 
 def _new_durations(saved: dict[str, Any], scheduler: Any) -> dict[str, Any]:
-    """The saved state of a scheduler that follows a metric, with the durations of the one that was built anew."""
+    """The saved state of a scheduler that follows a metric, with the durations of `scheduler`, which is new."""
     if isinstance(scheduler, HyperparameterScheduler):
         return {**saved, "scheduler": _new_durations(saved["scheduler"], scheduler.scheduler)}
-    return {**saved, **{name: getattr(scheduler, name) for name in ("patience", "cooldown") if name in saved}}
+    durations: dict[str, Any] = {name: getattr(scheduler, name) for name in ("patience", "cooldown") if name in saved}
+    return saved | durations
 
 
 def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:

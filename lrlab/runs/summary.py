@@ -1,4 +1,4 @@
-"""What a run has reached, and `summary.json`, which says it."""
+"""What a run has reached so far, and `summary.json`, the file that says it."""
 
 import json
 import platform
@@ -16,7 +16,7 @@ FILE = "summary.json"
 
 
 @dataclass
-class Progress:
+class Tally:
     """What a run has reached so far; part of every checkpoint."""
 
     metrics: Sequence[Metric] = field(default_factory=known)  # of the task
@@ -37,20 +37,26 @@ class Progress:
     def add(self, epoch: int, seconds: float, measured: Mapping[str, float], monitor: str) -> bool:
         """Count a complete epoch with what it `measured`; returns whether it is the best yet by `monitor`.
 
-        `measured` is named train_loss, val_loss and so on, for each metric. Of equal epochs the first is best.
+        The names in `measured` are train_loss, val_loss and so on. Of equal epochs the first is best.
         """
-        self.epochs, self.seconds = epoch + 1, self.seconds + seconds
+        self.epochs = epoch + 1
+        self.seconds += seconds
+
+        # The latest and the best of each metric.
         for name, value in measured.items():
             self.measured[name] = value
             if name.startswith("val_"):
                 self.measured[f"best_{name}"] = self._better(name, self.measured[f"best_{name}"], value)
+
+        # The best epoch.
         if monitor not in measured:
             return False
         best = self._better(monitor, self.best_monitored, measured[monitor])
-        is_best = best != self.best_monitored
-        if is_best:
-            self.best_epoch, self.best_monitored = epoch, best
-        return is_best
+        if best == self.best_monitored:
+            return False
+        self.best_epoch = epoch
+        self.best_monitored = best
+        return True
 
     def _better(self, name: str, best: float | None, value: float) -> float:
         if best is None:
@@ -59,7 +65,8 @@ class Progress:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers by name, as `summary.json` and checkpoints have them."""
-        spent, best = ({name: getattr(self, name) for name in names} for names in (_SPENT, _BEST))
+        spent = {name: getattr(self, name) for name in _SPENT}
+        best = {name: getattr(self, name) for name in _BEST}
         return {**spent, **self.measured, **best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -73,7 +80,7 @@ _SPENT, _BEST = ("epochs", "seconds"), ("best_epoch", "best_monitored", "extende
 
 @lru_cache
 def versions() -> dict[str, str]:
-    """What computed the run, as far as it decides the last bits of its result."""
+    """The versions that decide the last bits of a run's result."""
     packages = ("lrlab", "torch", "torchvision")
     return {"python": platform.python_version()} | {name: _version(name) for name in packages}
 
@@ -85,14 +92,14 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def write(folder: Path, *, status: str, progress: Progress, **facts: Any) -> None:
-    """Write `summary.json` into `folder`; `facts` are anything JSON can say."""
-    text = json.dumps({"status": status, **progress.state_dict(), **facts}, indent=2, allow_nan=False)
+def write(folder: Path, *, status: str, tally: Tally, **facts: Any) -> None:
+    """Write `summary.json` into `folder`. `facts` are anything that JSON can hold."""
+    text = json.dumps({"status": status, **tally.state_dict(), **facts}, indent=2, allow_nan=False)
     write_whole(folder / FILE, text + "\n")
 
 
 def read(folder: Path, file: str = FILE) -> dict[str, Any]:
-    """What `summary.json`, or another `file` of its kind, in `folder` says; nothing where it cannot be read."""
+    """What `summary.json` in `folder` says, or another `file` like it; nothing where it cannot be read."""
     try:
         said = json.loads((folder / file).read_text())
     except (OSError, ValueError):
@@ -101,6 +108,6 @@ def read(folder: Path, file: str = FILE) -> dict[str, Any]:
 
 
 def amend(folder: Path, **facts: Any) -> None:
-    """Change `facts` in the summary in `folder`, for a run that could not do so itself."""
+    """Change `facts` in the summary in `folder`, on behalf of a run that could not."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / FILE, json.dumps({**read(folder), **facts}, indent=2, allow_nan=False) + "\n")

@@ -1,8 +1,8 @@
 """What a run records while it trains: TensorBoard events and `history.csv`.
 
-Both files only grow, and `Tracker.state_dict` knows their lengths at a checkpoint. A resumed run cuts them back to
-those lengths and goes on in a new event file, so that no point is doubled and none is missing. A disk that takes no
-more never ends training: the points wait in memory until it does.
+Both files only grow, and a checkpoint knows how long they were. A resumed run cuts them back to those lengths and goes
+on in a new event file, so that no point is doubled and none is missing. A full disk never ends training: the points
+wait in memory until it takes them.
 """
 
 import csv
@@ -28,10 +28,11 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import custom_scalars
 
 from lrlab.errors import wrong
+from lrlab.runs.curve import Curve
 from lrlab.system.disk import Log
 from lrlab.training.metrics import Metric, known, measured_names
 
-MOST_POINTS = 10_000  # a tag, but for LR changes; TensorBoard has no use for more
+MOST_POINTS = 10_000  # of a tag, besides changes of the LR; TensorBoard has no use for more
 _FLUSH_UPDATES, _FLUSH_SECONDS = 1_000, 10.0
 
 
@@ -39,7 +40,7 @@ class Tracker:
     """Writes a run's events and history into `folder`; `state` is what `state_dict` returned at the checkpoint.
 
     `driven` names the hyperparameters to record at every update: `lr`, `lr/GROUP`, `momentum`, `weight_decay`.
-    `metrics` are the task's, by default all of the table.
+    `metrics` are those of the task, by default all that lrlab knows.
     """
 
     def __init__(
@@ -54,36 +55,48 @@ class Tracker:
         step: int = 0,
         state: Mapping[str, Any] | None = None,
     ):
-        self.folder, self._measured = folder, measured_names(metrics or known(), "train", "val")
-        self.stride, self.last_update = max(1, math.ceil(updates / MOST_POINTS)), updates - 1
+        self.folder = folder
+        self._measured = measured_names(metrics or known(), "train", "val")
+        self.stride = max(1, math.ceil(updates / MOST_POINTS))
+        self.last_update = updates - 1
         self.curves = [Curve(name, self.stride) for name in driven]
         self._pending: list[tuple[int, Tensor | None, list[tuple[int, str, float]]]] = []
         self._flushed = time.monotonic()
+
+        # Where the files stand.
         if state is None:
             refuse_second_run(folder)
         else:
             cut_back(folder, state["lengths"])
             for curve, progress in zip(self.curves, state["curves"], strict=True):
-                curve.recent, curve.corners = [tuple(point) for point in progress["recent"]], progress["corners"]
+                curve.recent = [tuple(point) for point in progress["recent"]]
+                curve.corners = progress["corners"]
+
+        # Open them.
         name = f"events.out.tfevents.{_later_than_all(folder):010d}.{socket.gethostname()}.{os.getpid()}"
-        self._events, self._history = Log(_unused(folder / name)), Log(folder / "history.csv")
-        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._events = Log(_unused(folder / name))
+        self._history = Log(folder / "history.csv")
         self._rows = csv.writer(self._history, lineterminator="\n")
-        # Tells a TensorBoard that is already open to forget what it read beyond `step`, at which the latest epoch's
-        # means stand. It only heeds the second such mark of a run, so a new run begins with one too.
-        self._write(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+        self._begin(step)
         if state is None:
             self._rows.writerow(["epoch", "step", "lr", *self._measured, "seconds"])
             self._summary(0, custom_scalars(_layout(metrics or known())))
             if hyperparameters is not None:
                 self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
 
+    def _begin(self, step: int) -> None:
+        """Write what every event file begins with."""
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        # Tells a TensorBoard that is already open to forget what it read beyond `step`, at which the latest epoch's
+        # means stand. It only heeds the second such mark of a run, so a new run begins with one too.
+        self._write(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+
     def update(self, step: int, applied: Mapping[str, float], loss: Tensor) -> None:
-        """Record update `step`: what is driven of what it used, and the loss (), which stays on its device for now."""
+        """Record update `step`: the driven hyperparameters that it used, and its loss (), which stays on its device."""
         even = step % self.stride == 0 or step == self.last_update
-        points = [
-            (at, curve.tag, kept) for curve in self.curves for at, kept in curve.add(step, applied[curve.tag], even)
-        ]
+        points = []
+        for curve in self.curves:
+            points += [(at, curve.tag, lr) for at, lr in curve.add(step, applied[curve.tag], even)]
         kept_loss = loss if even else None
         if points or kept_loss is not None:
             self._pending.append((step, kept_loss, points))
@@ -93,10 +106,11 @@ class Tracker:
     def epoch(self, epoch: int, step: int, lr: float, measured: Mapping[str, float], seconds: float) -> None:
         """Record a complete epoch: a row of `history.csv`, and its means at x = `step`, the completed updates.
 
-        `measured` are train_loss and the like and, if it was validated, val_loss and the like; `lr` is that of its
-        last update.
+        `measured` has train_loss and the like and, if the epoch was validated, val_loss and the like. `lr` is that of
+        its last update.
         """
-        self._rows.writerow([epoch, step, lr, *(measured.get(name) for name in self._measured), round(seconds, 3)])
+        columns = [measured.get(name) for name in self._measured]
+        self._rows.writerow([epoch, step, lr, *columns, round(seconds, 3)])
         means = {name.replace("_", "/", 1): value for name, value in measured.items() if name != "train_loss"}
         self.flush()
         self._scalars(step, means)
@@ -108,9 +122,12 @@ class Tracker:
         return self._events.refusal or self._history.refusal
 
     def flush(self) -> None:
-        """Hand everything recorded so far to the operating system; waits for the device."""
+        """Hand everything recorded so far to the operating system. Waits for the device."""
+        # All losses in one copy from the device.
         losses = [loss for _, loss, _ in self._pending if loss is not None]
         values = iter(torch.stack(losses).tolist() if losses else [])
+
+        # The points of each update. A corner is known only after its update, so it has a step of its own.
         for step, loss, points in self._pending:
             here = {tag: lr for at, tag, lr in points if at == step}
             for at, tag, lr in points:
@@ -120,6 +137,8 @@ class Tracker:
                 here["train/loss"] = next(values)
             self._scalars(step, here)
         self._pending.clear()
+
+        # Out of this process.
         self._events.flush()
         self._history.flush()
         self._flushed = time.monotonic()
@@ -135,18 +154,10 @@ class Tracker:
         }
 
     def close(self, status: str | None = None) -> None:
-        """Write what is pending and, when the run has ended (`success` or `failure`), say so to TensorBoard."""
+        """Write what is pending. When the run has ended, with `success` or `failure`, TensorBoard is told."""
         self.flush()
         if status is not None:
-            end = SessionEndInfo(status=Status.Value(f"STATUS_{status.upper()}"), end_time_secs=time.time())
-            content = HParamsPluginData(session_end_info=end, version=metadata.PLUGIN_DATA_VERSION)
-            plugin = SummaryMetadata.PluginData(plugin_name=metadata.PLUGIN_NAME, content=content.SerializeToString())
-            value = Summary.Value(
-                tag=metadata.SESSION_END_INFO_TAG,
-                metadata=SummaryMetadata(plugin_data=plugin),
-                tensor=metadata.NULL_TENSOR,
-            )
-            self._summary(0, Summary(value=[value]))
+            self._summary(0, _end_of_run(status))
         self._events.close()
         self._history.close()
 
@@ -166,11 +177,21 @@ class Tracker:
         self._events.add(header + _masked_crc(header) + data + _masked_crc(data))
 
 
-def _layout(metrics: Sequence[Metric]) -> dict[str, dict[str, list[Any]]]:
-    """The CUSTOM SCALARS tab: charts of tags that match, of all runs.
+def _end_of_run(status: str) -> Summary:
+    """What tells the HPARAMS tab how a run ended."""
+    end = SessionEndInfo(status=Status.Value(f"STATUS_{status.upper()}"), end_time_secs=time.time())
+    content = HParamsPluginData(session_end_info=end, version=metadata.PLUGIN_DATA_VERSION)
+    plugin = SummaryMetadata.PluginData(plugin_name=metadata.PLUGIN_NAME, content=content.SerializeToString())
+    value = Summary.Value(
+        tag=metadata.SESSION_END_INFO_TAG,
+        metadata=SummaryMetadata(plugin_data=plugin),
+        tensor=metadata.NULL_TENSOR,
+    )
+    return Summary(value=[value])
 
-    TensorBoard draws equal layouts of several runs once.
-    """
+
+def _layout(metrics: Sequence[Metric]) -> dict[str, dict[str, list[Any]]]:
+    """The charts of the CUSTOM SCALARS tab. TensorBoard draws equal layouts of several runs once."""
     charts: dict[str, list[Any]] = {"LR": ["Multiline", ["^lr$"]]}
     for metric in metrics:
         tags = [f"^{split}/{metric.name}$" for split in ("val", "train")]
@@ -178,47 +199,11 @@ def _layout(metrics: Sequence[Metric]) -> dict[str, dict[str, list[Any]]]:
     return {"LR and loss": charts}
 
 
-class Curve:
-    """Decides which points of one LR curve are kept: every `stride`-th, and those around every corner between them.
-
-    A corner is where the LR starts or stops changing, turns, or jumps, so staircases and spikes stay exact however
-    long the run is. Of an LR that changes at every update, at most four corners are kept between two even points.
-    """
-
-    def __init__(self, tag: str, stride: int):
-        self.tag, self.stride = tag, stride
-        self.recent: list[tuple[int, float, bool]] = []  # the two latest: step, LR, whether it is recorded
-        self.corners = 0  # kept since the last evenly spaced point
-
-    def add(self, step: int, lr: float, even: bool) -> list[tuple[int, float]]:
-        """The points (step, lr) to record now that update `step` used `lr`; `even` says to record it in any case."""
-        if self.stride == 1:
-            return [(step, lr)]
-        points = []
-        if len(self.recent) == 2:
-            (_, first, _), (middle_step, middle, recorded) = self.recent
-            beside_a_flat = (first == middle) != (middle == lr)
-            if not recorded and (beside_a_flat or (self.corners < 4 and _is_corner(first, middle, lr))):
-                points.append((middle_step, middle))
-                self.corners += not beside_a_flat
-        if even:
-            points.append((step, lr))
-            self.corners = 0
-        self.recent = [*self.recent[-1:], (step, lr, even)]
-        return points
-
-
-def _is_corner(first: float, middle: float, last: float) -> bool:
-    """Whether three LRs in a row are not on one smooth curve: their two differences differ by more than a factor 4."""
-    before, after = middle - first, last - middle
-    small, large = sorted((abs(before), abs(after)))
-    return before * after < 0 or large > 4 * small + 1e-12 * abs(middle)
-
-
 def _masked_crc(data: bytes) -> bytes:
-    """The checksum of TensorFlow's record format: a CRC-32C, rotated and shifted lest it be one of data that holds one.
+    """The checksum of TensorFlow's record format: a CRC-32C, rotated and shifted.
 
-    TensorBoard's own writer computes it in Python, which took more time than all the rest of recording.
+    A plain one would mean little for data that holds a CRC itself. TensorBoard's own writer computes it in Python,
+    which took more time than all the rest of recording.
     Source: tensorflow/core/lib/io/record_writer.h and lib/hash/crc32c.h.
     """
     crc = google_crc32c.value(data)
@@ -241,15 +226,19 @@ def cut_back(folder: Path, lengths: Mapping[str, int]) -> None:
 
     Raises UserError, and changes nothing, where one of them is missing or shorter.
     """
+    # Are they all there?
     sizes = {path.name: path.stat().st_size for path in log_files(folder)}
     for name, length in lengths.items():
         if sizes.get(name, -1) < length:
+            found = f"{sizes[name]} bytes long" if name in sizes else "missing"
             raise wrong(
                 "resume",
-                got=f"{folder / name}, which is " + ("missing" if name not in sizes else f"{sizes[name]} bytes long"),
+                got=f"{folder / name}, which is {found}",
                 allowed=f"at least the {length} bytes that the checkpoint knows",
                 do="put the file back, or start a new run",
             )
+
+    # Cut them.
     for path in log_files(folder):
         if path.name in lengths:
             os.truncate(path, lengths[path.name])
@@ -258,13 +247,16 @@ def cut_back(folder: Path, lengths: Mapping[str, int]) -> None:
 
 
 def _later_than_all(folder: Path) -> int:
-    """The seconds to name the next event file by: TensorBoard reads the files of a run in the order of their names."""
-    stamps = [re.match(r"events\.out\.tfevents\.(\d+)", path.name) for path in folder.glob("events.out.tfevents.*")]
-    return max([int(time.time()), *(int(stamp[1]) + 1 for stamp in stamps if stamp)])
+    """A time in seconds that names the next event file. TensorBoard reads the files of a run in the order of names."""
+    latest = int(time.time())
+    for path in folder.glob("events.out.tfevents.*"):
+        if stamp := re.match(r"events\.out\.tfevents\.(\d+)", path.name):
+            latest = max(latest, int(stamp[1]) + 1)
+    return latest
 
 
 def _unused(path: Path) -> Path:
-    """`path` with the first number behind it that no file has yet."""
+    """`path` with a number behind it, the first that no file has yet."""
     number = 0
     while (candidate := path.with_name(f"{path.name}.{number}")).exists():
         number += 1

@@ -1,4 +1,4 @@
-"""Runs that a sweeper of Hydra's kind asks for, such as Optuna's: carried out as those of a sweep of lrlab's."""
+"""Runs that a sweeper of Hydra's asks for, such as Optuna's. They are carried out like those of lrlab's own sweeps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from lrlab.config.compose import settle
 from lrlab.errors import UserError
 from lrlab.sweeps import plan
+from lrlab.sweeps.job import Job, Outcome
 from lrlab.sweeps.launch import carry_out, read_settings
 from lrlab.sweeps.request import folder_name
 from lrlab.system import lock
@@ -23,31 +24,41 @@ def launch(
     first: int,
     settings: Mapping[str, Any],
 ) -> list[JobReturn]:
-    """Carry out the runs that a sweeper of Hydra's kind asks for, numbered from `first` on.
+    """Carry out the runs that a sweeper of Hydra's asks for, numbered from `first` on.
 
-    A run that diverged returns an infinite loss, so that an optimizer of hyperparameters goes on; other failures raise.
+    A run that diverged returns an infinite loss, so that an optimizer of hyperparameters goes on. Other failures raise.
     """
+    # Check every run before the first one starts.
     jobs = []
     for number, (overrides, config) in enumerate(zip(job_overrides, configs, strict=True), start=first):
-        name, folder = folder_name(config, number), Path(config.hydra.sweep.dir)
+        name = folder_name(config, number)
+        folder = Path(config.hydra.sweep.dir)
         settle(config, overrides)
         jobs.append(plan.make_job(config, list(overrides), folder, name))
-    once = list({job.folder: job for job in jobs}.values())
+    once = list({job.folder: job for job in jobs}.values())  # a sweeper may ask for a run twice
     planned = plan.plan(once, Path(configs[0].hydra.sweep.dir), whole=False)
+
+    # Carry them out.
     planned.folder.mkdir(parents=True, exist_ok=True)
     with lock.held(planned.folder, what="sweeping"):
         outcomes = carry_out(planned, read_settings(settings))
+
+    # Tell Hydra how each ended, in the order and under the folders in which it asked.
     placed = {asked.folder: outcomes.get(job.name) for asked, job in zip(once, planned.jobs, strict=True)}
     returns = []
     for job, overrides, config in zip(jobs, job_overrides, configs, strict=True):
-        outcome = placed[job.folder]
         result = JobReturn(overrides=overrides, cfg=config, working_dir=str(job.folder), task_name="train")
-        if outcome is not None and outcome.status in ("finished", "diverged"):
-            result.status, result.return_value = JobStatus.COMPLETED, outcome.value
-            if outcome.status == "diverged":
-                result.return_value = math.inf
-        else:
-            result.status = JobStatus.FAILED
-            result.return_value = UserError(f"{job.name}: {outcome.error if outcome else 'not run'}")
+        result.status, result.return_value = _told(job, placed[job.folder])
         returns.append(result)
     return returns
+
+
+def _told(job: Job, outcome: Outcome | None) -> tuple[JobStatus, Any]:
+    """What Hydra is told of a run: its status, and its value or its error."""
+    if outcome is None:
+        return JobStatus.FAILED, UserError(f"{job.name}: not run")
+    if outcome.status == "finished":
+        return JobStatus.COMPLETED, outcome.value
+    if outcome.status == "diverged":
+        return JobStatus.COMPLETED, math.inf
+    return JobStatus.FAILED, UserError(f"{job.name}: {outcome.error}")

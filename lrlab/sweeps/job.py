@@ -1,4 +1,4 @@
-"""A run of a sweep: what it is, how it is carried out, what it reports, how it ends."""
+"""A run of a sweep: what it is, how it is carried out, what it reports and how it ends."""
 
 import logging
 import time
@@ -18,8 +18,9 @@ from lrlab.errors import Interrupted, UserError, in_words
 from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
+from lrlab.runs.files import Saved
 from lrlab.runs.folders import require_plain
-from lrlab.runs.run import Saved, carry_out
+from lrlab.runs.run import carry_out
 from lrlab.system.lock import held
 from lrlab.system.signals import stop_request
 from lrlab.training.divergence import Diverged
@@ -45,6 +46,7 @@ class Job:
 
     @property
     def identity(self) -> Identity:
+        """What makes it that run."""
         return identity.of(self.config, self.checked.contents)
 
     @property
@@ -53,6 +55,7 @@ class Job:
 
     @property
     def updates(self) -> int:
+        """The updates of all epochs."""
         return self.checked.plan.horizon.steps
 
 
@@ -68,18 +71,20 @@ class Seen:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: finished, failed, diverged, killed, or interrupted; `value` is its validation loss."""
+    """How a run ended."""
 
-    status: str
-    value: float | None = None
+    status: str  # finished, failed, diverged, killed or interrupted
+    value: float | None = None  # its validation loss, where it finished
     error: str = ""
 
 
 class Reporter:
-    """A run's display where nobody looks at it: what it says goes to its log, what it shows to `send`."""
+    """The display of a run that nobody watches. What it says goes to its log, and what it shows goes to `send`."""
 
     def __init__(self, send: Callable[[Seen], None], epochs: int):
-        self.send, self.epochs, self._sent = send, epochs, 0.0
+        self.send = send
+        self.epochs = epochs
+        self._sent = 0.0  # when an update was last sent
 
     def __enter__(self) -> "Reporter":
         return self
@@ -104,12 +109,13 @@ class Reporter:
 
 
 def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
-    """Train `job` in this process, from wherever an earlier attempt came to, and say how that ended."""
+    """Train `job` in this process and say how that ended. It goes on from where an earlier attempt stopped."""
     handler: logging.Handler | None = None
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         handler = log_to(job.folder)
-        value = run_in_sweep(equip(job.checked), job.folder, make_display=lambda epochs, _: Reporter(send, epochs))
+        prepared = equip(job.checked)
+        value = run_in_sweep(prepared, job.folder, make_display=lambda epochs, _: Reporter(send, epochs))
         return Outcome("finished", value)
     except UserError as error:
         log.error("error: %s", error)
@@ -133,18 +139,22 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
 def run_in_sweep(
     prepared: Prepared, folder: Path, *, make_display: Callable[[int, int], View] = Display
 ) -> float | None:
-    """Carry out a run that an earlier start of its sweep may have begun in `folder`: it goes on from there.
+    """Carry out the run in `folder`. It goes on from the checkpoint that an earlier start of the sweep left there.
 
-    What is there without a whole checkpoint is removed. Another process that still trains there is given a minute:
-    when a sweep is killed, its runs take a moment to notice. `make_display` gets the epochs and updates of an epoch.
+    Files without a whole checkpoint are removed. When a sweep is killed, its runs take a moment to notice, so a process
+    that still trains there is given a minute. `make_display` gets the epochs and the updates of an epoch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     require_plain(folder)
     with held(folder, patience_seconds=60), stop_request():
+        # Another process may have finished it in the meantime.
         done = summary.read(folder)
         if done.get("status") == "finished":
-            refuse_another(identity_of(folder), identity.of(prepared.config, prepared.checked.contents), folder)
+            now = identity.of(prepared.config, prepared.checked.contents)
+            refuse_another(identity_of(folder), now, folder)
             return done["val_loss"]
+
+        # Go on from what is there, or start anew.
         saved = _whole_checkpoint(folder)
         if saved is None:
             _clear(folder)
@@ -163,19 +173,20 @@ def _whole_checkpoint(folder: Path) -> Saved | None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a run that came to nothing left in `folder`, but for its log."""
+    """Remove what a run without a whole checkpoint left in `folder`, except its log."""
     tracking.clear(folder)
-    for path in (folder / "config.yaml", folder / summary.FILE, *(folder / "checkpoints").glob("*.pt")):
+    checkpoints = (folder / "checkpoints").glob("*.pt")
+    for path in (folder / "config.yaml", folder / summary.FILE, *checkpoints):
         path.unlink(missing_ok=True)
 
 
 def identity_of(folder: Path) -> Identity:
-    """What makes the run in `folder` that run, as its files tell."""
+    """What makes the run in `folder` that run, according to its files."""
     return Identity(results.settings_of(folder) or {}, summary.read(folder).get("contents"))
 
 
 def refuse_another(before: Identity, now: Identity, folder: Path) -> None:
-    """Raise UserError where the run `before`, which is in `folder`, is another one than that of `now`."""
+    """Raise UserError where the run that is in `folder`, `before`, is not the run `now`."""
     if found := identity.difference(before, now):
         raise found.refusal(
             f"{folder} holds a run with",
@@ -184,6 +195,5 @@ def refuse_another(before: Identity, now: Identity, folder: Path) -> None:
         )
 
 
-Ended = Callable[[Job, Outcome], None]
-
-Noticed = Callable[[Job, Seen], None]
+Ended = Callable[[Job, Outcome], None]  # is told how a run ended
+Noticed = Callable[[Job, Seen], None]  # is told what a run reports

@@ -1,4 +1,4 @@
-"""The launcher: its settings, and how it carries out what is left to do of a sweep."""
+"""The launcher: its settings, and how it carries out the runs of a sweep that are not finished."""
 
 import os
 import threading
@@ -26,7 +26,7 @@ EXECUTORS = ("processes", "ray")
 
 
 @dataclass(frozen=True)
-class Settings:
+class LauncherSettings:
     """The settings of `hydra/launcher=lrlab`, checked."""
 
     n_jobs: int = options.option(1, options.whole(low=1, example=2))
@@ -45,18 +45,21 @@ class Settings:
         return self.in_process or distributed.ranks() > 1
 
 
-def read_settings(node: Mapping[str, Any]) -> Settings:
+def read_settings(node: Mapping[str, Any]) -> LauncherSettings:
     """Raises UserError naming the first of the launcher's settings that is not allowed."""
     key = "hydra.launcher"
-    settings = options.check(Settings, node, key)
-    if settings.in_process and (settings.n_jobs > 1 or settings.executor != "processes"):
+    settings = options.check(LauncherSettings, node, key)
+    several = settings.n_jobs > 1
+    elsewhere = settings.executor != "processes"
+    if settings.in_process and (several or elsewhere):
         raise wrong(
             f"{key}.in_process",
-            got="true, with " + ("n_jobs" if settings.n_jobs > 1 else "executor") + " set too",
+            got=f"true, with {'n_jobs' if several else 'executor'} set too",
             allowed="true with one run at a time, on this machine",
             do=f"leave one of them out, or {key}.in_process=false",
         )
-    if (ranks := distributed.ranks()) > 1 and (settings.n_jobs > 1 or settings.executor != "processes"):
+    ranks = distributed.ranks()
+    if ranks > 1 and (several or elsewhere):
         raise wrong(
             f"{key}.n_jobs",
             got=f"several runs at a time, each on {ranks} ranks",
@@ -66,17 +69,11 @@ def read_settings(node: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def start_lines(planned: Planned, settings: Settings) -> list[str]:
+def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
     """What is about to be done."""
     to_do = planned.to_do
-    how = "one after another in this process"
-    if distributed.ranks() > 1:
-        how = f"one after another, each on {distributed.ranks()} ranks"
-    elif settings.executor == "ray":
-        how = "on a Ray cluster"
-    elif not settings.in_process:
-        how = f"{settings.n_jobs} at a time, with {counted(settings.threads_per_run, 'CPU thread')}"
-    lines = [f"each       {_epochs([job.epochs for job in planned.jobs])}; {how}"]
+    epochs = _epochs([job.epochs for job in planned.jobs])
+    lines = [f"each       {epochs}; {_how(settings)}"]
     if planned.finished or planned.begun:
         lines.append(
             f"earlier    {len(planned.finished)} finished and skipped, {len(planned.begun)} begun and continued"
@@ -88,8 +85,19 @@ def start_lines(planned: Planned, settings: Settings) -> list[str]:
     return lines
 
 
-def _other_threads(earlier: Sequence[Job], settings: Settings) -> list[str]:
-    """A warning where earlier runs were computed with another number of CPU threads."""
+def _how(settings: LauncherSettings) -> str:
+    """Where the runs are carried out, and how many at a time."""
+    if distributed.ranks() > 1:
+        return f"one after another, each on {distributed.ranks()} ranks"
+    if settings.executor == "ray":
+        return "on a Ray cluster"
+    if settings.in_process:
+        return "one after another in this process"
+    return f"{settings.n_jobs} at a time, with {counted(settings.threads_per_run, 'CPU thread')}"
+
+
+def _other_threads(earlier: Sequence[Job], settings: LauncherSettings) -> list[str]:
+    """A warning where earlier runs were computed with a different number of CPU threads."""
     devices = {str(summary.read(job.folder).get("device")) for job in earlier}
     now = describe.device_name(torch.device("cpu"), settings.threads_per_run)
     others = sorted(device for device in devices if device.startswith("cpu") and device != now)
@@ -101,13 +109,18 @@ def _other_threads(earlier: Sequence[Job], settings: Settings) -> list[str]:
     ]
 
 
-def carry_out(planned: Planned, settings: Settings) -> dict[str, Outcome]:
-    """Carry out what is left to do; returns how each run ended, by name, those that were finished included.
+def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome]:
+    """Carry out the runs that are not finished, and return how every run ended, by name.
 
     The caller holds the sweep's folder. Raises Interrupted where a signal stopped the sweep, with everything saved.
     """
+    # Those that are finished already.
+    outcomes = {}
+    for job in planned.finished:
+        outcomes[job.name] = Outcome("finished", summary.read(job.folder).get("val_loss"))
+
+    # The others.
     failed = threading.Event()
-    outcomes = {job.name: Outcome("finished", summary.read(job.folder).get("val_loss")) for job in planned.finished}
     with (
         stop_request() as request,
         Board(planned.to_do, planned.finished, live=not settings.in_this_process) as board,
@@ -131,14 +144,19 @@ def carry_out(planned: Planned, settings: Settings) -> dict[str, Outcome]:
 
 
 def _write_down(job: Job, outcome: Outcome) -> None:
-    """Complete the files of a run that could not say itself how it ended, or what it was."""
+    """Complete the files of a run that could not write down itself what it was, or how it ended."""
     if outcome.status == "finished":
         return
-    if not (job.folder / "config.yaml").exists():
+
+    # What it was.
+    config = job.folder / "config.yaml"
+    if not config.exists():
         job.folder.mkdir(parents=True, exist_ok=True)
-        disk.write_whole(job.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(mask(job.config))))
+        disk.write_whole(config, OmegaConf.to_yaml(OmegaConf.create(mask(job.config))))
+
+    # How it ended. The summary may still hold the error of an earlier attempt.
     said = summary.read(job.folder)
-    stale = outcome.status != "interrupted" and said.get("error") != outcome.error  # of an earlier attempt
+    stale = outcome.status != "interrupted" and said.get("error") != outcome.error
     if said.get("status") != outcome.status or "choices" not in said or stale:
         ended = {"status": outcome.status, "error": outcome.error, "choices": job.checked.choices}
         summary.amend(job.folder, **{**said, **ended})
@@ -146,12 +164,13 @@ def _write_down(job: Job, outcome: Outcome) -> None:
 
 def _execute(
     jobs: Sequence[Job],
-    settings: Settings,
+    settings: LauncherSettings,
     *,
     seen: Noticed,
     ended: Ended,
     stopping: Callable[[], bool],
 ) -> None:
+    """Carry out `jobs` in the way that the settings ask for."""
     if not jobs:
         return
     if settings.in_this_process:
@@ -181,7 +200,7 @@ def _execute(
 
 
 def _gpus() -> list[str]:
-    """The values of CUDA_VISIBLE_DEVICES between which runs can choose; none where there are not several."""
+    """The values of CUDA_VISIBLE_DEVICES that runs can choose from; none where there is no choice."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count < 2:
         return []
@@ -190,5 +209,7 @@ def _gpus() -> list[str]:
 
 
 def _epochs(values: Sequence[int]) -> str:
-    most = counted(max(values), "epoch")
-    return most if min(values) == max(values) else f"{min(values)} to {most}"
+    """How many epochs the runs have, from the fewest to the most."""
+    fewest, most = min(values), max(values)
+    shown = counted(most, "epoch")
+    return shown if fewest == most else f"{fewest} to {shown}"

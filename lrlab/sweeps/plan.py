@@ -1,7 +1,7 @@
 """The plan of a sweep: all of its runs checked and told apart before the first one starts.
 
-Everything about a sweep is in its folder, a folder a run. The same sweep over the same folder skips the runs that
-are finished, goes on with those that were begun, and refuses to mix with runs that it does not name.
+Everything about a sweep is in its folder, with a folder for each run. The same sweep over the same folder skips the
+runs that are finished and goes on with those that were begun. It refuses to mix with runs that it does not name.
 """
 
 import os
@@ -27,7 +27,7 @@ class Planned:
     folder: Path
     jobs: list[Job]
     finished: list[Job]  # by an earlier start of the sweep
-    begun: list[Job]  # likewise, but not to the end
+    begun: list[Job]  # by an earlier start too, but not finished
 
     @property
     def to_do(self) -> list[Job]:
@@ -40,11 +40,12 @@ def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, name: s
 
 
 def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
-    """Compare `jobs` with the runs that are in `folder` already, told apart by their settings and not by their names.
+    """Compare `jobs` with the runs that are in `folder` already. A run is known by its settings, not by its name.
 
-    A run whose settings are there keeps the folder that it has. Raises UserError where two runs would share a folder,
-    where a folder holds a run with other settings, and, if `jobs` are the `whole` sweep, where it holds more runs.
+    A run whose settings are there keeps its folder. Raises UserError where two runs would share a folder, and where a
+    folder holds a run with other settings. If `jobs` are the `whole` sweep, also where `folder` holds other runs.
     """
+    # Find a folder for each run.
     _refuse_doubles([job.name for job in jobs])
     paths = [path.parent for path in sorted(folder.rglob("config.yaml"))]
     there = {path: identity_of(path) for path in paths}
@@ -52,6 +53,8 @@ def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
     for job in placed:
         if os.path.lexists(job.folder):
             require_plain(job.folder)
+
+    # Is anything else in the sweep's folder?
     unknown = sorted(str(path.relative_to(folder)) for path in there.keys() - {job.folder for job in placed})
     if whole and unknown:
         raise wrong(
@@ -60,9 +63,17 @@ def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
             allowed="the same command again, or one with more values",
             do="another name, sweep=NAME, or move those runs elsewhere",
         )
-    status = {job.name: summary.read(job.folder).get("status") for job in placed if job.folder in there}
-    finished = [job for job in placed if status.get(job.name) == "finished"]
-    return Planned(folder, placed, finished, [job for job in placed if job.name in status and job not in finished])
+
+    # How far is each of them?
+    finished, begun = [], []
+    for job in placed:
+        if job.folder not in there:
+            continue
+        if summary.read(job.folder).get("status") == "finished":
+            finished.append(job)
+        else:
+            begun.append(job)
+    return Planned(folder, placed, finished, begun)
 
 
 def _refuse_doubles(names: Sequence[str]) -> None:
@@ -72,24 +83,32 @@ def _refuse_doubles(names: Sequence[str]) -> None:
 
 
 def moved(planned: Planned, folder: Path) -> Planned:
-    """The same plan in another, new folder."""
+    """The same plan in a new folder, in which no run is finished or begun."""
     if folder == planned.folder:
         return planned
-    return Planned(folder, [replace(job, folder=folder / job.name) for job in planned.jobs], [], [])
+    jobs = [replace(job, folder=folder / job.name) for job in planned.jobs]
+    return Planned(folder, jobs, finished=[], begun=[])
 
 
 def _place(jobs: Sequence[Job], folder: Path, there: Mapping[Path, Identity]) -> list[Job]:
-    """The jobs, each in the folder of the run that has its settings if there is one, or else in one that is free."""
-    prints = {path: _without_data(one) for path, one in there.items()}
-    own = [_without_data(job.identity) for job in jobs]
+    """The jobs, each in the folder of the run that has its settings. Where there is none, in one that is free."""
+    by_settings: dict[str, list[Path]] = {}
+    for path, one in there.items():
+        by_settings.setdefault(_without_data(one), []).append(path)
+    alike = [by_settings.get(_without_data(job.identity), []) for job in jobs]
     placed: dict[int, Path] = {}
-    for by_name in (True, False):  # of several runs with these settings, the one of this name first
-        for index, job in enumerate(jobs):
-            fits = [path for path, text in prints.items() if text == own[index] and path not in placed.values()]
-            fits = [path for path in fits if path == job.folder] if by_name else fits
-            fits = [path for path in fits if identity.difference(there[path], job.identity) is None]
-            if index not in placed and fits:
-                placed[index] = fits[0]
+
+    # Of several runs with the same settings, the one of the same name is taken first.
+    for index, job in enumerate(jobs):
+        if job.folder in alike[index] and _may_have(job, job.folder, there, placed):
+            placed[index] = job.folder
+    for index, job in enumerate(jobs):
+        if index not in placed:
+            fits = (path for path in alike[index] if _may_have(job, path, there, placed))
+            if (first := next(fits, None)) is not None:
+                placed[index] = first
+
+    # The runs that are not there yet.
     for index, job in enumerate(jobs):
         if index not in placed:
             placed[index] = _free(job, there, [*placed.values()])
@@ -99,13 +118,19 @@ def _place(jobs: Sequence[Job], folder: Path, there: Mapping[Path, Identity]) ->
     ]
 
 
+def _may_have(job: Job, path: Path, there: Mapping[Path, Identity], placed: Mapping[int, Path]) -> bool:
+    """Whether `path` holds the run `job`, its data included, and no other job has it."""
+    return path not in placed.values() and identity.difference(there[path], job.identity) is None
+
+
 def _without_data(one: Identity) -> str:
-    """The same text for runs that differ in nothing but what data they were trained on, which takes a closer look."""
-    return identity.fingerprint({key: value for key, value in one.settings.items() if key != "data.root"})
+    """A text for a run's settings without its data, which takes a closer look to compare."""
+    settings = {key: value for key, value in one.settings.items() if key != "data.root"}
+    return identity.fingerprint(settings)
 
 
 def _free(job: Job, there: Mapping[Path, Identity], taken: Sequence[Path]) -> Path:
-    """The folder of a run that is not there yet: its own, or the next one if that is another run's of this sweep."""
+    """The folder of a run that is not there yet: its own, or the next one if another run of this sweep has that."""
     candidate, number = job.folder, 1
     while candidate in taken:
         number += 1
@@ -118,13 +143,17 @@ def _free(job: Job, there: Mapping[Path, Identity], taken: Sequence[Path]) -> Pa
 
 
 def unfinished(planned: Planned, ended: Mapping[str, str]) -> list[str]:
-    """The runs that are not finished, each with how it `ended`; of those that have not, what their folders say."""
-    status = {
-        job.name: ended.get(job.name) or summary.read(job.folder).get("status", "not run") for job in planned.jobs
-    }
-    return [f"{name} {said}" for name, said in status.items() if said != "finished"]
+    """The runs that are not finished, each with how it `ended`. Where that is not known, its folder is asked."""
+    found = []
+    for job in planned.jobs:
+        status = ended.get(job.name) or summary.read(job.folder).get("status", "not run")
+        if status != "finished":
+            found.append(f"{job.name} {status}")
+    return found
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
-    """The first few of `names`, and how many there are besides."""
-    return ", ".join(names[:most]) + (f", and {len(names) - most} more" if len(names) > most else "")
+    """The first few of `names`, and how many more there are."""
+    shown = ", ".join(names[:most])
+    more = len(names) - most
+    return f"{shown}, and {more} more" if more > 0 else shown

@@ -1,8 +1,8 @@
-"""Runs of a sweep carried out: here, each in a process of its own, or on a Ray cluster.
+"""How the runs of a sweep are carried out: in this process, or each in a process of its own.
 
-Every way is a function (jobs, ...) that calls `seen` with what a run reports, `ended` with how it ended, and heeds
-`stopping`. None of them raises because of a run. Which run starts when is left to `concurrent.futures`, or to Ray.
-`seen` may be called from several threads at a time, `ended` from any one.
+`sweeps.ray` is the third way. Each way is a function (jobs, ...) that calls `seen` with what a run reports and `ended`
+with how it ended. It starts no more runs once `stopping()`, and never raises because of a run. `seen` may be called
+from several threads at a time, `ended` from one at a time.
 """
 
 import faulthandler
@@ -21,9 +21,8 @@ from typing import Any
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
 from lrlab.system.signals import stop_request
 
-_SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
 _SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
-# What a run imports sooner or later; torch._dynamo is torch's own doing, whenever an optimizer is built.
+# What a run imports sooner or later. torch itself imports torch._dynamo whenever an optimizer is built.
 _PRELOADED = [
     "lrlab.sweeps.processes",
     "lrlab.runs.run",
@@ -58,8 +57,8 @@ def in_processes(
 ) -> None:
     """Carry out `jobs`, `n_jobs` at a time, each in a process of its own with `threads` CPU threads.
 
-    Each takes one of `gpus` (values of CUDA_VISIBLE_DEVICES), in turn, if there are any. Once `stopping()`, no run
-    starts any more and those under way are asked to save and end.
+    If there are any `gpus` (values of CUDA_VISIBLE_DEVICES), each run takes one of them in turn. Once `stopping()`, no
+    more runs start, and those under way are asked to save and end.
     """
     slots = [gpus[slot % len(gpus)] if gpus else None for slot in range(n_jobs)]
     crew = _Crew(threads, slots, seen=seen, ended=ended, stopping=stopping)
@@ -78,23 +77,29 @@ def in_processes(
 
 
 class _Crew:
-    """The processes that are at work, for those who wait for them and for the one who stops them."""
+    """The processes that are at work. Threads wait for them, and another thread may stop them."""
 
     def __init__(
         self, threads: int, slots: Sequence[str | None], *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]
     ):
-        self.threads, self.seen, self.ended, self.stopping = threads, seen, ended, stopping
+        self.threads = threads
+        self.seen = seen
+        self.ended = ended
+        self.stopping = stopping
         self.slots: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         for slot in slots:
             self.slots.put(slot)
         self.context = processes(threads)
-        self.lock, self.stopped, self.killed = threading.Lock(), False, False
+        self.lock = threading.Lock()
+        self.stopped = False
+        self.killed = False
         self.at_work: dict[Any, Connection] = {}
 
     def carry_out(self, job: Job) -> None:
-        """Start a process for `job`, unless no more are to start, and wait for it, whatever becomes of it."""
+        """Start a process for `job` and wait until it ends, however it ends. Once stopped, none is started."""
         slot = self.slots.get()
         try:
+            # Start it.
             ours, theirs = self.context.Pipe()
             process = self.context.Process(target=_train, args=(theirs, job, self.threads, slot), name=job.name)
             with self.lock:
@@ -102,6 +107,8 @@ class _Crew:
                     return
                 process.start()
                 self.at_work[process] = ours
+
+            # Wait for it.
             theirs.close()
             outcome = self._listen(job, process, ours)
             with self.lock:
@@ -112,7 +119,8 @@ class _Crew:
             self.slots.put(slot)
 
     def _listen(self, job: Job, process: Any, connection: Connection) -> Outcome:
-        """Pass on what the process reports until it says how its run ended, or ends without a word."""
+        """Pass on what the process reports, and return how its run ended. The process may end without a word."""
+        # Until it has no more to say.
         outcome = None
         try:
             while not isinstance(message := connection.recv(), Outcome):
@@ -120,13 +128,18 @@ class _Crew:
             outcome = message
         except (EOFError, ConnectionError):
             pass
+
+        # Until it is gone.
         process.join(_SECONDS_TO_LEAVE)
         if process.is_alive():
             process.kill()
             process.join()
-        if outcome is None and self.killed:
+
+        if outcome is not None:
+            return outcome
+        if self.killed:
             return Outcome("interrupted", error="ended at once by a second Ctrl-C")
-        return outcome or _without_a_word(process.exitcode)
+        return _without_a_word(process.exitcode)
 
     def stop(self) -> None:
         """Ask every process to save and end; once is enough."""
@@ -147,7 +160,7 @@ class _Crew:
 
 
 def _without_a_word(exit_code: int) -> Outcome:
-    """The outcome of a run whose process ended before it could say one."""
+    """The outcome of a run whose process ended before it could say how."""
     if exit_code >= 0:
         return Outcome("failed", error=f"its process left with exit code {exit_code}")
     name = signal.Signals(-exit_code).name
@@ -156,9 +169,9 @@ def _without_a_word(exit_code: int) -> Outcome:
 
 
 def processes(threads: int) -> Any:
-    """Where processes come from: a server that has imported torch already, where the system can fork one.
+    """What starts the processes: where the system can fork, a server that has imported torch already.
 
-    Its threads are limited before it imports anything, because torch and the libraries below it look only then.
+    The server's threads are limited before it imports anything, because torch and its libraries look only then.
     """
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
@@ -195,22 +208,27 @@ def _ctrl_c_ignored() -> Iterator[None]:
 
 
 def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> None:
-    """What the process of a run does: all that it prints goes to the run's log, all that it reports to `connection`.
+    """What the process of a run does. It prints to the run's log and reports through `connection`.
 
-    Only the sweep decides when it ends: a Ctrl-C reaches every process of the terminal. It asks through the
-    connection, and so does the sweep's own death. A second request changes nothing.
+    A Ctrl-C reaches every process of the terminal, but only the sweep decides when a run ends. The sweep asks for the
+    end through the connection, which also breaks when the sweep dies. A second request changes nothing.
     """
+    # Its output.
     with suppress(OSError):  # `attempt` will say so
         job.folder.mkdir(parents=True, exist_ok=True)
         with (job.folder / "train.log").open("ab") as file:
             os.dup2(file.fileno(), sys.stdout.fileno())
             os.dup2(file.fileno(), sys.stderr.fileno())
     faulthandler.enable()  # a crash below Python leaves its place in the log
+
+    # Its devices.
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA is first used
     import torch
 
     torch.set_num_threads(threads)
+
+    # How it hears from the sweep, and the sweep from it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     lock = threading.Lock()

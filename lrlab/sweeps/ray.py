@@ -1,7 +1,7 @@
 """Runs of a sweep on a Ray cluster: `hydra.launcher.executor=ray`.
 
-Where a machine of the cluster sees the sweep's folder, its runs write there. Elsewhere they write to a temporary
-folder, and the files come back when the run has ended.
+A machine of the cluster that sees the sweep's folder writes its runs there. The others write to a temporary folder,
+and the files come back when the run has ended.
 """
 
 import io
@@ -34,8 +34,9 @@ def on_ray(
 ) -> None:
     """Carry out `jobs` on the cluster at RAY_ADDRESS, or on one that is started here and ends with the sweep.
 
-    Ray decides how many run at a time: each takes `threads` CPUs and, on a cluster with GPUs, `gpus_per_run`.
+    Ray decides how many run at a time. Each takes `threads` CPUs and, on a cluster with GPUs, `gpus_per_run`.
     """
+    # The cluster, and a file by which its machines see whether they share the sweep's folder.
     ray = _import()
     started_here = not ray.is_initialized()
     if started_here:
@@ -43,14 +44,19 @@ def on_ray(
     marker = jobs[0].folder.absolute().parent / f".sweep-{uuid.uuid4().hex}"
     marker.touch()
     try:
+        # Hand out all runs.
         board = ray.remote(num_cpus=0)(_Bulletin).remote()
         gpus = gpus_per_run if ray.cluster_resources().get("GPU") else 0
-        # A process carries out one run only, and none is started again behind our back.
+        # A process carries out one run only, and Ray starts no run again by itself.
         remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_calls=1, max_retries=0)(_train)
-        tasks, place = {}, _Place(Path.cwd(), marker, spelling.said())
+        place = _Place(Path.cwd(), marker, spelling.said())
+        tasks = {}
         for job in jobs:
             placed = replace(job, folder=job.folder.absolute())
-            tasks[remote.remote(placed, threads, place, _pack(job.folder), board)] = job
+            task = remote.remote(placed, threads, place, _pack(job.folder), board)
+            tasks[task] = job
+
+        # Wait for them.
         _collect(ray, tasks, board, seen=seen, ended=ended, stopping=stopping)
     finally:
         marker.unlink(missing_ok=True)
@@ -74,9 +80,16 @@ def _import() -> Any:
 def _collect(
     ray: Any, tasks: dict[Any, Job], board: Any, *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]
 ) -> None:
-    """Hand over reports and outcomes as they come; once `stopping()`, cancel what has not begun and ask the others."""
-    by_name, begun, waiting, asked = {job.name: job for job in tasks.values()}, set(), list(tasks), False
+    """Hand over reports and outcomes as they come.
+
+    Once `stopping()`, cancel the runs that have not begun and ask the others to save and end.
+    """
+    by_name = {job.name: job for job in tasks.values()}
+    begun = set()
+    waiting = list(tasks)
+    asked = False
     while waiting:
+        # What the runs report, and how they end.
         done, waiting = ray.wait(waiting, num_returns=1, timeout=_SECONDS_BETWEEN_LOOKS)
         for name, report in ray.get(board.collect.remote()):
             begun.add(name)
@@ -85,6 +98,8 @@ def _collect(
         for task in done:
             if (outcome := _outcome(ray, task, tasks[task])) is not None:
                 ended(tasks[task], outcome)
+
+        # Stop, once.
         if stopping() and not asked:
             asked = True
             ray.get(board.stop.remote())
@@ -94,7 +109,7 @@ def _collect(
 
 
 def _outcome(ray: Any, task: Any, job: Job) -> Outcome | None:
-    """How a task ended, with the files it sent back in place; None where it was cancelled before it began."""
+    """How a task ended; None where it was cancelled before it began. The files that it sent back are put in place."""
     try:
         outcome, files = ray.get(task)
     except ray.exceptions.TaskCancelledError:
@@ -105,13 +120,12 @@ def _outcome(ray: Any, task: Any, job: Job) -> Outcome | None:
         return Outcome("killed", error=f"its process died ({type(error).__name__}: {str(error).splitlines()[0]})")
     if files is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(fileobj=io.BytesIO(files)) as archive:
-            archive.extractall(job.folder, filter="data")
+        _unpack(files, job.folder)
     return outcome
 
 
 class _Bulletin:
-    """Where runs report and learn that they are to stop; lives in the cluster."""
+    """Where runs report, and learn that they are to stop. It lives in the cluster."""
 
     def __init__(self) -> None:
         self.reports: list[tuple[str, Seen | None]] = []
@@ -132,17 +146,18 @@ class _Bulletin:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where and how the sweep was started: its current folder, a file in its own that is seen where that is shared."""
+    """Where and how the sweep was started."""
 
-    current: Path
-    marker: Path
-    spelling: str
+    current: Path  # the folder it was started from
+    marker: Path  # a file in the sweep's folder: a machine that sees it shares the folder
+    spelling: str  # of its commands
 
 
 def _train(
     job: Job, threads: int, place: _Place, files: bytes | None, board: Any
 ) -> tuple[Outcome | None, bytes | None]:
-    """What a process of the cluster does for one run; returns its files too where they would stay on that machine."""
+    """What a process of the cluster does for one run. Returns its files too where they would stay on that machine."""
+    # The process becomes like the one that started the sweep.
     import ray
     import torch
 
@@ -152,20 +167,27 @@ def _train(
         os.chdir(place.current)
         sys.path.append(str(place.current))
 
+    # It says that the run begins, and is told whether that still is wanted.
     def send(report: Seen | None) -> None:
         if ray.get(board.report.remote(job.name, report)):
             os.kill(os.getpid(), signal.SIGINT)  # noted by the run, which saves and ends
 
     if ray.get(board.report.remote(job.name, None)):
         return None, None
+
+    # The run, in the sweep's folder or in one of this machine.
     if place.marker.exists():
         return attempt(job, send), None
     with tempfile.TemporaryDirectory() as folder:
         here = replace(job, folder=Path(folder))
         if files is not None:
-            with tarfile.open(fileobj=io.BytesIO(files)) as archive:
-                archive.extractall(folder, filter="data")
+            _unpack(files, here.folder)
         return attempt(here, send), _pack(Path(folder))
+
+
+def _unpack(files: bytes, folder: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+        archive.extractall(folder, filter="data")
 
 
 def _pack(folder: Path) -> bytes | None:

@@ -1,4 +1,4 @@
-"""`python train.py -m ...`: from what was typed to a sweep that is carried out, and what the user is told of it."""
+"""`python train.py -m ...`: how a sweep is read from what was typed, and how it is carried out."""
 
 import json
 import shlex
@@ -21,7 +21,7 @@ from lrlab.words import counted
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepRequest:
     """A sweep, as it was typed."""
 
     typed: list[str]
@@ -40,20 +40,24 @@ class Request:
 
     @property
     def colour_by(self) -> str:
-        """The part of the runs' names that gets a colour a value in TensorBoard."""
-        keys = [key_of(override) for override in (self.runs or [self.overrides])[0]]
+        """The part of the runs' names whose values TensorBoard tells apart by colour; empty where nothing varies."""
+        overrides = self.runs[0] if self.runs else self.overrides
+        keys = [key_of(override) for override in overrides]
         varying = [key for key in keys if key not in self.fixed and not key.startswith("hydra")]
-        return "scheduler" if "scheduler" in varying else (varying or [""])[0].rpartition(".")[2]
+        if "scheduler" in varying:
+            return "scheduler"
+        return varying[0].rpartition(".")[2] if varying else ""
 
     @property
     def in_words(self) -> str:
-        """How many runs, and of how many values of what."""
+        """How many runs there are, and how many values each setting takes."""
         values: dict[str, set[str]] = {}
         for run in self.runs:
             for override in run:
                 values.setdefault(key_of(override), set()).add(override)
         varying = [f"{key} ({len(several)})" for key, several in values.items() if len(several) > 1]
-        return counted(len(self.runs), "run") + (f": {' x '.join(varying)}" if varying else "")
+        runs = counted(len(self.runs), "run")
+        return f"{runs}: {' x '.join(varying)}" if varying else runs
 
     @property
     def again(self) -> str:
@@ -62,7 +66,7 @@ class Request:
 
     @property
     def saved_command(self) -> str:
-        """The same, as it may lie in a file."""
+        """The same command without secrets, as it may stand in a file."""
         return self._command(mask_overrides(self.typed))
 
     def _command(self, overrides: Sequence[str]) -> str:
@@ -72,27 +76,44 @@ class Request:
         return f"{spelling.command('sweep')} {shlex.join(typed)}"
 
 
-def read_request(typed: list[str]) -> Request:
-    """What sweep was asked for. Raises UserError where it cannot be composed."""
+def read_request(typed: list[str]) -> SweepRequest:
+    """The sweep that was asked for. Raises UserError where it cannot be composed."""
+    # Its runs, where they are known in advance.
     overrides = typed
-    launcher = value_of(typed, "hydra/launcher") or "lrlab"
     runs: list[list[str]] = []
     if value_of(typed, "hydra/sweeper") in (None, "basic"):  # only this one can say in advance what it will run
         overrides = compose.with_recipe(overrides)
         runs = compose.expand(overrides)
     common = compose.without_sweeps(overrides)
-    if len([one for one in common if key_of(one) == "sweep"]) < len([one for one in typed if key_of(one) == "sweep"]):
+
+    # Its name.
+    if _times_named(common) < _times_named(typed):
         raise wrong("sweep", got="several names", allowed="one name for one sweep", do="sweep=lr_study")
-    if (name := value_of(common, "sweep")) not in (None, "null"):
+    name = value_of(common, "sweep")
+    if name not in (None, "null"):
         names.require_sweep_name(str(name))
+
+    # What its runs have in common.
     fixed = names.fixed_keys(runs) if runs else [key_of(override) for override in common]
     config = compose.compose(common)
     HydraConfig.instance().set_config(config)
-    named = any(value_of(overrides, key) is not None for key in ("sweep", "hydra.sweep.dir"))
-    return Request(typed, overrides, runs, fixed, config, named, launcher, Path(config.hydra.sweep.dir))
+    return SweepRequest(
+        typed=typed,
+        overrides=overrides,
+        runs=runs,
+        fixed=fixed,
+        config=config,
+        named=any(value_of(overrides, key) is not None for key in ("sweep", "hydra.sweep.dir")),
+        launcher=value_of(typed, "hydra/launcher") or "lrlab",
+        folder=Path(config.hydra.sweep.dir),
+    )
 
 
-def carry_out(request: Request) -> None:
+def _times_named(overrides: Sequence[str]) -> int:
+    return len([one for one in overrides if key_of(one) == "sweep"])
+
+
+def carry_out(request: SweepRequest) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
     from lrlab.comparison import results
     from lrlab.sweeps import launch, plan, processes
@@ -103,6 +124,7 @@ def carry_out(request: Request) -> None:
         processes.processes(settings.threads_per_run)  # imports torch while the runs are being checked
     try:
         with ExitStack() as stack:
+            # Check every run, and hold the folder against other sweeps. A new folder is made only after the check.
             if request.named and request.folder.is_dir():
                 stack.enter_context(lock.held(request.folder, what="sweeping"))
                 planned = check(request)
@@ -110,18 +132,21 @@ def carry_out(request: Request) -> None:
                 planned, request = check(request), reserve(request)
                 stack.enter_context(lock.held(request.folder, what="sweeping"))
                 planned = plan.moved(planned, request.folder)
+
+            # Write down and say what is about to be done.
             facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
             write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
             print(f"sweep      {request.in_words}", *launch.start_lines(planned, settings), sep="\n", flush=True)
+
+            # Do it.
             outcomes = launch.carry_out(planned, settings)
     except BaseException as stop:
-        if isinstance(stop, Interrupted):
-            print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
-        elif isinstance(stop, KeyboardInterrupt) and request.folder.is_dir():
-            print("stopped at once. To go on from the last complete epochs:", f"  {request.again}", sep="\n")
+        _say_how_to_go_on(request, stop)
         raise
+
+    # Say what came of it. The folders may not know how a run ended, because of a full disk.
     show_result(request)
-    ended = {name: outcome.status for name, outcome in outcomes.items()}  # which a full disk may not have taken
+    ended = {name: outcome.status for name, outcome in outcomes.items()}
     if bad := plan.unfinished(planned, ended):
         raise wrong(
             str(request.folder),
@@ -131,11 +156,20 @@ def carry_out(request: Request) -> None:
         )
 
 
-def check(request: Request) -> Any:
-    """Every run composed and checked, and compared with what the sweep's folder holds; nothing is written."""
+def _say_how_to_go_on(request: SweepRequest, stop: BaseException) -> None:
+    """Print the command that goes on with the sweep, where it is the user who stopped it."""
+    if isinstance(stop, Interrupted):
+        print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
+    elif isinstance(stop, KeyboardInterrupt) and request.folder.is_dir():
+        print("stopped at once. To go on from the last complete epochs:", f"  {request.again}", sep="\n")
+
+
+def check(request: SweepRequest) -> Any:
+    """Compose and check every run, and compare them with what the sweep's folder holds. Nothing is written."""
     from lrlab.sweeps import plan
 
-    jobs, own_names = [], value_of(request.overrides, "hydra.sweep.subdir") is None
+    own_names = value_of(request.overrides, "hydra.sweep.subdir") is None
+    jobs = []
     for number, run in enumerate(request.runs):
         config = compose.compose(run)
         name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(config, number)
@@ -151,43 +185,48 @@ def check(request: Request) -> Any:
     return planned
 
 
-def reserve(request: Request) -> Request:
-    """The request with a folder that exists: the one that the user named, or a new one."""
+def reserve(request: SweepRequest) -> SweepRequest:
+    """The request, with a folder that exists: the one that the user named, or a new one."""
     if request.named:
         request.folder.mkdir(parents=True, exist_ok=True)
         return request
     return replace(request, folder=folders.reserve(request.folder))
 
 
-def show_result(request: Request) -> None:
-    """The comparison of the runs that are finished, in the terminal and as results.csv, and where to see more."""
+def show_result(request: SweepRequest) -> None:
+    """Compare the runs that are finished, in the terminal and as results.csv, and say where to see more."""
     from lrlab.comparison import contests, results, text
     from lrlab.runs.display import tensorboard_hint
 
+    shown = _shortest(request.folder)
     try:
         found = results.find([request.folder])
         results.write(request.folder, found)
         compared = contests.compare(found)
         compared.left_out += results.not_begun([request.folder], found)
         print("", *text.lines(compared), sep="\n")
-        print(f"more: {spelling.command('compare')} {shlex.quote(str(_shortest(request.folder)))}")
+        print(f"more: {spelling.command('compare')} {shlex.quote(str(shown))}")
     except UserError as error:  # no run is finished
         print(error)
     print("LR and loss side by side:")
-    print(*(f"  {line}" for line in tensorboard_hint(_shortest(request.folder), colour_by=request.colour_by)), sep="\n")
+    for line in tensorboard_hint(shown, colour_by=request.colour_by):
+        print(f"  {line}")
 
 
 def folder_name(config: DictConfig, number: int) -> str:
-    """The name of run `number`'s folder, as Hydra's settings say."""
+    """The name that Hydra's settings give to the folder of run `number`."""
     with open_dict(config.hydra.job):
-        config.hydra.job.id, config.hydra.job.num = str(number), number
+        config.hydra.job.id = str(number)
+        config.hydra.job.num = number
     HydraConfig.instance().set_config(config)
     return str(config.hydra.sweep.subdir)
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
+    """A node's settings, without the class that they are for."""
     return {str(key): value for key, value in dict(OmegaConf.to_object(node)).items() if key != "_target_"}  # type: ignore[arg-type]
 
 
 def _shortest(path: Path) -> Path:
+    """The path from the current folder where it lies below that."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,4 +1,4 @@
-"""What the user sees of a sweep: one live table where the output is a terminal, and a line a run where it is not."""
+"""What the user sees of a sweep: a live table on a terminal, and elsewhere a line for each run."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -24,7 +25,7 @@ _LAST_LINES = 4  # of the log of a run that failed
 
 @dataclass
 class Row:
-    """One run, as the table shows it."""
+    """What the table knows about one run."""
 
     job: Job
     state: str = "waiting"  # waiting, running, or how it ended
@@ -35,6 +36,14 @@ class Row:
     val: Means = field(default_factory=dict)  # of the latest epoch that was validated
     started: float = 0.0
     seconds: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state not in ("waiting", "running")
+
+    @property
+    def has_failed(self) -> bool:
+        return self.has_ended and self.state not in ("finished", "interrupted")
 
 
 class Board:
@@ -76,30 +85,37 @@ class Board:
             row = self.rows[job.name]
             self.started = self.started or time.monotonic()
             if row.first is None:
-                row.first, row.started, row.state = report.step, time.monotonic(), "running"
-            row.step, row.lr, row.epoch = report.step, report.lr, report.step // (job.updates // job.epochs)
+                row.first = report.step
+                row.started = time.monotonic()
+                row.state = "running"
+            row.step = report.step
+            row.epoch = report.step // (job.updates // job.epochs)
+            row.lr = report.lr
             row.val = report.val or row.val
             long_enough = report.epoch is not None and time.monotonic() - self.started > _SECONDS_TO_JUDGE
         if long_enough:
             self._estimate()
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        """Note how a run ended, and report a failure at once, with its folder and the last lines of its log."""
+        """Note how a run ended. A failure is reported at once, with the run's folder and the last lines of its log."""
+        # Note it.
         with self.lock:
             row = self.rows[job.name]
             row.state = outcome.status
             row.seconds = time.monotonic() - row.started if row.first is not None else 0.0
             if outcome.status == "finished":
                 row.step = job.updates
+
+        # Say it.
         if not self.is_live or outcome.status != "finished":
             self.say(self._line(row))
-        if outcome.status not in ("finished", "interrupted"):
+        if row.has_failed:
             self.say(f"  {outcome.error}", f"  folder: {job.folder}", *_last_lines(job.folder, outcome.error))
         if outcome.status != "interrupted":
             self._estimate()
 
     def _estimate(self) -> None:
-        """Say once, where there is no table that shows it, how long the sweep will take."""
+        """Say once how long the sweep will take, unless a table shows it."""
         left = self.seconds_left()
         if left and not self._estimated and not self.is_live:
             self._estimated = True
@@ -109,88 +125,102 @@ class Board:
         """How long the sweep will take from now on, judged by its updates so far; None before there are any."""
         rows = self.rows.values()
         made = sum(row.step - (row.first or 0) for row in rows)
-        ended = [row for row in rows if row.state not in ("waiting", "running")]
-        left = sum(row.job.updates - row.step for row in rows if row not in ended)
-        return (time.monotonic() - self.started) * left / made if made and self.started else None
+        left = sum(row.job.updates - row.step for row in rows if not row.has_ended)
+        if not made or not self.started:
+            return None
+        return (time.monotonic() - self.started) * left / made
 
     def table(self) -> Group:
-        """The runs under way, those that ended badly, and the latest and next ones, as many as the screen has room."""
+        """As many runs as the screen has room for: those under way or failed, then the latest and the next ones."""
         with self.lock:
             rows = list(self.rows.values())
-            room = max(self.console.height - 4, 3)
             table = Table(box=None, pad_edge=False, header_style="bold")
+
+            # Columns.
             metrics = _metrics(rows)
             headings = ["val loss" if metric.name == "loss" else metric.name for metric in metrics]
             for name in ("run", "epoch", "LR", *headings, "state", "time left"):
-                table.add_column(name, justify="left" if name in ("run", "state") else "right", no_wrap=True)
+                side: Literal["left", "right"] = "left" if name in ("run", "state") else "right"
+                table.add_column(name, justify=side, no_wrap=True)
+
+            # Rows, and a line below them.
+            room = max(self.console.height - 4, 3)
             for row in _chosen(rows, room):
                 table.add_row(*_cells(row, metrics), style=_STYLES.get(row.state, "red"))
             return Group(table, Text(self._totals(rows)))
 
     def _totals(self, rows: Sequence[Row]) -> str:
-        ended = sum(row.state not in ("waiting", "running") for row in rows)
-        failed = sum(row.state not in ("waiting", "running", "finished", "interrupted") for row in rows)
-        left = self.seconds_left()
-        parts = [
-            f"{self.already + ended} of {counted(self.already + len(rows), 'run')} done",
-            f"{failed} failed" if failed else "",
-        ]
-        parts.append(f"about {duration(left)} left" if left else "")
-        return ", ".join(part for part in parts if part)
+        """How far the whole sweep is."""
+        ended = sum(row.has_ended for row in rows)
+        parts = [f"{self.already + ended} of {counted(self.already + len(rows), 'run')} done"]
+        if failed := sum(row.has_failed for row in rows):
+            parts.append(f"{failed} failed")
+        if left := self.seconds_left():
+            parts.append(f"about {duration(left)} left")
+        return ", ".join(parts)
 
     def _line(self, row: Row) -> str:
+        """The line of a run that ended."""
         total = self.already + len(self.rows)
-        number = self.already + sum(one.state not in ("waiting", "running") for one in self.rows.values())
+        number = self.already + sum(one.has_ended for one in self.rows.values())
+        count = f"[{number:>{len(str(total))}}/{total}]"
         width = max(len(name) for name in self.rows)
-        result = ""
-        if row.val:
-            result = f"  val {columns(row.val, _metrics([row]))}"
+        result = f"  val {columns(row.val, _metrics([row]))}" if row.val else ""
         took = f"  {duration(row.seconds):>6}" if row.seconds else ""
-        return f"[{number:>{len(str(total))}}/{total}] {row.job.name:<{width}}  {row.state:<11}{result}{took}".rstrip()
+        return f"{count} {row.job.name:<{width}}  {row.state:<11}{result}{took}".rstrip()
 
 
 def _metrics(rows: Sequence[Row]) -> list[Metric]:
-    """The metrics that the runs report; before they do, those of the table.
+    """The metrics that the runs report; before they do, those of lrlab's table.
 
     A run reports names and values only. A metric that a user's own task brings is written as a plain number.
     """
-    reported = list(dict.fromkeys(name for row in rows for name in row.val))
+    reported: dict[str, float] = {}
+    for row in rows:
+        reported |= row.val
     return [METRICS.get(name, Metric(name)) for name in reported or METRICS]
 
 
 def _cells(row: Row, metrics: Sequence[Metric]) -> list[str]:
-    left = ""
-    if row.state == "running" and row.first is not None and row.step > row.first:
-        spent = time.monotonic() - row.started
-        left = duration(spent * (row.job.updates - row.step) / (row.step - row.first))
-    return [
-        row.job.name,
-        f"{row.epoch}/{row.job.epochs}" if row.step else "",
-        f"{row.lr:.4g}" if row.lr is not None else "",
-        *(metric.written(row.val[metric.name]) if metric.name in row.val else "" for metric in metrics),
-        row.state,
-        left,
-    ]
+    """What the table shows of a run."""
+    epoch = f"{row.epoch}/{row.job.epochs}" if row.step else ""
+    lr = f"{row.lr:.4g}" if row.lr is not None else ""
+    means = [metric.written(row.val[metric.name]) if metric.name in row.val else "" for metric in metrics]
+    return [row.job.name, epoch, lr, *means, row.state, _time_left(row)]
+
+
+def _time_left(row: Row) -> str:
+    """How long a run will take from now on, judged by its updates so far."""
+    if row.state != "running" or row.first is None or row.step <= row.first:
+        return ""
+    spent = time.monotonic() - row.started
+    return duration(spent * (row.job.updates - row.step) / (row.step - row.first))
 
 
 def _chosen(rows: Sequence[Row], room: int) -> list[Row]:
-    """At most `room` of the rows, in their order: first what runs or failed, then the latest, then the next."""
+    """At most `room` of the rows, in their order.
+
+    Those under way or failed come first. The waiting ones may have half of what is left, then the latest finished ones
+    the rest, and what they leave goes to the waiting ones again.
+    """
     if len(rows) <= room:
         return list(rows)
     urgent = [row for row in rows if row.state not in ("waiting", "finished")]
     finished = [row for row in rows if row.state == "finished"]
     waiting = [row for row in rows if row.state == "waiting"]
     kept = urgent[-room:]
-    kept += waiting[: max(0, (room - len(kept) + 1) // 2)]
-    kept += finished[::-1][: max(0, room - len(kept))]
-    kept += waiting[len([row for row in kept if row.state == "waiting"]) :][: max(0, room - len(kept))]
+    half = (room - len(kept) + 1) // 2
+    next_ones, later_ones = waiting[:half], waiting[half:]
+    kept += next_ones
+    kept += finished[::-1][: room - len(kept)]
+    kept += later_ones[: room - len(kept)]
     return [row for row in rows if any(row is one for one in kept)]
 
 
 def _last_lines(folder: Path, error: str) -> list[str]:
-    """The end of a run's log, unless it only repeats `error`."""
+    """The last lines of a run's log, without those that only repeat `error`."""
     file = folder / "train.log"
     if not file.exists():
         return []
-    lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()][-_LAST_LINES:]
-    return [f"  | {line}" for line in lines if error not in line]
+    lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
+    return [f"  | {line}" for line in lines[-_LAST_LINES:] if error not in line]

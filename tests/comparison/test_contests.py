@@ -7,7 +7,7 @@ import pytest
 
 from lrlab.comparison.candidates import reached
 from lrlab.comparison.contests import compare
-from lrlab.comparison.results import Epoch, Result
+from lrlab.comparison.results import HistoryRow, Result
 from lrlab.errors import UserError
 
 
@@ -27,7 +27,7 @@ def run(name: str, accuracy: float = 0.9, *, loss: float = 0.5, status: str = "f
     best = {"best_val_loss": loss, "best_val_accuracy": accuracy}
     choices = {"data": "digits", "model": "cnn", "optimizer": "sgd", "scheduler": scheduler}
     first = {"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 2 * loss, "val_accuracy": accuracy / 2}
-    history = [Epoch(0, 10, 0.1, 1.0, first), Epoch(1, 20, 0.05, 1.0, metrics)]
+    history = [HistoryRow(0, 10, 0.1, 1.0, first), HistoryRow(1, 20, 0.05, 1.0, metrics)]
     summary = {"status": status, "seconds": 2.0, "choices": choices, **metrics, **best}
     return Result(name, Path(name), known, summary, history)
 
@@ -171,12 +171,17 @@ def test_other_data_models_and_doubles_are_left_out_by_name():
         run("again", 0.7, seed=0),
     ]
     comparison = compare(results)
-    assert dict(comparison.left_out) == {
-        "other": "other data or model: data.name=mnist",
-        "wide": "other data or model: model.width=32",
-        "again": "the same run as step,0.1,0",
-    }
+    assert comparison.left_out == [
+        ("other", "other data or model: data.name=mnist"),
+        ("wide", "other data or model: model.width=32"),
+        ("again", "the same run as step,0.1,0"),
+    ]
     assert comparison.contests[0].candidates[0].mean("val_accuracy").seeds == 2
+
+
+def test_a_run_of_another_task_is_left_out_once():
+    results = [*grid({"step": {0.1: [0.8, 0.9]}}), run("apart", **{"task._target_": "my_pkg.Ranking", "seed": 2})]
+    assert compare(results).left_out == [("apart", "another task: task._target_=my_pkg.Ranking")]
 
 
 @pytest.mark.parametrize(

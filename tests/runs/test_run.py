@@ -25,7 +25,7 @@ from lrlab.data.batches import Batches, Batching
 from lrlab.errors import Interrupted
 from lrlab.models import cnn
 from lrlab.runs import checkpoint, run
-from lrlab.runs.summary import Progress
+from lrlab.runs.summary import Tally
 from lrlab.system import randomness
 from lrlab.system.lock import held
 
@@ -116,13 +116,13 @@ def test_the_best_epoch_is_kept_by_the_metric_that_is_monitored(tmp_path):
 
 
 def test_of_equal_epochs_the_first_is_the_best():
-    progress = Progress()
+    tally = Tally()
     metrics = {"val_loss": 1.0, "val_accuracy": 0.5}
-    assert progress.add(0, 1.0, metrics, "val_accuracy")
-    assert not progress.add(1, 1.0, metrics, "val_accuracy")
-    assert not progress.add(2, 1.0, {"train_loss": 0.1}, "val_accuracy")
-    assert progress.add(3, 1.0, metrics | {"val_accuracy": 0.6}, "val_accuracy")
-    assert (progress.best_epoch, progress.epochs, progress.seconds) == (3, 4, 4.0)
+    assert tally.add(0, 1.0, metrics, "val_accuracy")
+    assert not tally.add(1, 1.0, metrics, "val_accuracy")
+    assert not tally.add(2, 1.0, {"train_loss": 0.1}, "val_accuracy")
+    assert tally.add(3, 1.0, metrics | {"val_accuracy": 0.6}, "val_accuracy")
+    assert (tally.best_epoch, tally.epochs, tally.seconds) == (3, 4, 4.0)
 
 
 def test_biases_and_norms_can_be_exempt_from_decay_in_a_group_of_their_own(tmp_path):

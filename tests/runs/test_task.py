@@ -11,7 +11,7 @@ from support import history, points, summary
 from lrlab.commands import compare
 from lrlab.runs import checkpoint
 from lrlab.runs.display import epoch_line, result_line
-from lrlab.runs.summary import Progress
+from lrlab.runs.summary import Tally
 from lrlab.training import metrics
 from lrlab.training.loop import Epoch
 
@@ -156,9 +156,9 @@ def test_the_lines_of_a_classification_read_as_they_always_did():
         means = [{name: float(row[f"{split}_{name}"]) for name in ("loss", "accuracy")} for split in ("train", "val")]
         event = Epoch(int(row["epoch"]), int(row["step"]), float(row["lr"]), *means, 0.0, 0.0)
         assert epoch_line(event, len(rows)).rpartition("%")[0] in logged
-    progress = Progress()
-    progress.load_state_dict(said)
-    assert result_line(progress, said["updates"], "val_accuracy").rpartition(" in ")[0] in logged
+    tally = Tally()
+    tally.load_state_dict(said)
+    assert result_line(tally, said["updates"], "val_accuracy").rpartition(" in ")[0] in logged
 
 
 def test_an_epoch_that_is_not_validated_reads_as_it_always_did():

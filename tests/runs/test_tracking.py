@@ -10,7 +10,8 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lrlab.errors import UserError
-from lrlab.runs.tracking import MOST_POINTS, Curve, Tracker
+from lrlab.runs.curve import Curve
+from lrlab.runs.tracking import MOST_POINTS, Tracker
 
 METRICS = {"train_loss": 1.5, "train_accuracy": 0.25, "val_loss": 1.25, "val_accuracy": 0.5}
 

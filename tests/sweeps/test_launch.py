@@ -20,4 +20,4 @@ def test_runs_take_turns_on_the_gpus_that_this_process_may_see(monkeypatch):
 @pytest.mark.parametrize(("n_jobs", "threads", "each"), [(1, None, 8), (3, None, 2), (16, None, 1), (2, 5, 5)])
 def test_each_run_has_its_share_of_the_threads(monkeypatch, n_jobs, threads, each):
     monkeypatch.setattr(process, "cores", lambda: 8)
-    assert launch.Settings(n_jobs=n_jobs, threads=threads).threads_per_run == each
+    assert launch.LauncherSettings(n_jobs=n_jobs, threads=threads).threads_per_run == each

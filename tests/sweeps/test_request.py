@@ -105,7 +105,7 @@ def test_runs_are_composed_before_the_first_starts(tmp_path, monkeypatch):
     mine = conf / "scheduler" / "mine.yaml"
     mine.write_text(mine.read_text().replace("gamma: 0.5", "gamma: 0.1"))
     monkeypatch.chdir(tmp_path)
-    launch.carry_out(planned, launch.Settings(threads=1))
+    launch.carry_out(planned, launch.LauncherSettings(threads=1))
     for job in planned.jobs:
         saved = yaml.safe_load((job.folder / "config.yaml").read_text())
         assert saved["scheduler"]["gamma"] == 0.5
