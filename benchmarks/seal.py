@@ -73,10 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def checkpoint(folder: Path) -> bytes:
     """The last checkpoint of a short run."""
+    from lrlab.config.prepare import prepare_typed
     from lrlab.runs import run
 
     folder.mkdir()
-    run.run(composed(RUN), folder, overrides=RUN)
+    run.carry_out(prepare_typed(composed(RUN), RUN), folder)
     return (folder / "checkpoints" / "last.pt").read_bytes()
 
 

@@ -151,3 +151,12 @@ def test_documented_names_stay_where_they_were():
     from lrlab.schedules import cosine, warmup
 
     assert all(map(callable, (Fixed, Images, MapDataset, Splits, cnn, mlp, resnet_cifar, cosine, warmup)))
+
+
+@pytest.mark.filterwarnings("ignore:lrlab.datasets.digits has moved:DeprecationWarning")
+def test_an_old_name_that_is_typed_means_the_run_of_the_new_one(earlier, command):
+    typed = ["data._target_=lrlab.datasets.digits", *SMALL, "trainer.epochs=1", "hydra.launcher.in_process=true"]
+    for _ in range(2):
+        assert command("-m", "seed=0", "sweep=old", *typed).code == 0
+    ended = command(f"resume={earlier('stopped')}", typed[0])
+    assert ended.code == 0, ended.err

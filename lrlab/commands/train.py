@@ -134,12 +134,12 @@ def _run(overrides: list[str]) -> None:
 
     # The folder is this run's from here on, and goes again if nothing was put into it.
     folder = _reserve(config, overrides)
-    try:
-        with held(folder):
+    with held(folder):
+        try:
             _carry_out(prepared, folder)
-    except UserError:
-        folders.discard_unused(folder)
-        raise
+        except UserError:
+            folders.discard_unused(folder)
+            raise
 
 
 def _carry_out(prepared: "Prepared", folder: Path, saved: "Saved | None" = None) -> None:
@@ -241,7 +241,6 @@ def job(config: DictConfig) -> float | None:
     try:
         return _guarded(lambda: run_in_sweep(prepare(config, choices, without_deletions(task)), folder))
     except UserError as error:
-        folders.discard_unused(folder)
         report(error)
         raise  # Hydra goes on with the sweep's other runs
 

@@ -4,7 +4,7 @@ Runs are compared within a *contest*: the same data, model and number of epochs.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +60,7 @@ def compare(
     comparison = Comparison([])
     usable = _usable(results, metric, comparison.left_out)
     if not usable:
-        raise _none_finished(len(results), comparison.left_out)
+        raise _none_finished(results, metric, comparison.left_out)
     comparison.differences = _differences(usable)
     unfinished = _unfinished(results, usable)
 
@@ -77,12 +77,21 @@ def compare(
     return comparison
 
 
-def _none_finished(runs: int, left_out: Sequence[tuple[str, str]]) -> UserError:
+def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tuple[str, str]]) -> UserError:
     """The error where no run can be compared, with the most common reason."""
+    measured = [result for result in results if result.status == "finished" and result.metrics]
+    if measured and find(metric) not in measured[0].metrics:
+        names = possible_metrics(measured[0].metrics)
+        return wrong(
+            "compare.metric",
+            got=f"{metric}, which these runs do not measure",
+            allowed=", ".join(names),
+            do=f"compare.metric={names[0]}",
+        )
     why = Counter(reason for _, reason in left_out).most_common(1)
     return wrong(
         "compare",
-        got=f"{counted(runs, 'run')} of which none is finished" + (f" ({why[0][0]})" if why else ""),
+        got=f"{counted(len(results), 'run')} of which none is finished" + (f" ({why[0][0]})" if why else ""),
         allowed="at least one finished run",
         do="start them again with the command that began them",
     )
@@ -120,9 +129,9 @@ def _require_reference(reference: str, contests: Sequence[Contest]) -> None:
     )
 
 
-def _shared(result: Result) -> list[tuple[str, str]]:
+def _shared(result: Result) -> str:
     """What two runs must share to be compared at all: data, model and what is learned."""
-    return [(key, repr(value)) for key, value in result.settings.items() if key.startswith(_SHARED)]
+    return fingerprint({key: value for key, value in result.settings.items() if key.startswith(_SHARED)})
 
 
 def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, str]]) -> list[Result]:
@@ -139,15 +148,16 @@ def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, st
         return []
 
     # Of these, those that share data, model and task with most of the others.
-    shared = Counter(str(_shared(result)) for result in finished)
+    shared = Counter(map(_shared, finished))
     most = shared.most_common(1)[0][0]
-    model = next(result for result in finished if str(_shared(result)) == most)
+    model = next(result for result in finished if _shared(result) == most)
+    contents = _most_common_contents([result for result in finished if _shared(result) == most])
     usable: dict[str, Result] = {}
     for result in finished:
         own = fingerprint(result.settings) + extended(result)
-        if str(_shared(result)) != most:
+        if _shared(result) != most:
             left_out.append((result.name, _what_is_not_shared(result, model)))
-        elif changed := _other_data(result, usable.values()):
+        elif changed := printable(other_data.difference(contents, result.summary.get("contents"))):
             left_out.append((result.name, f"other data: {changed}"))
         elif own in usable:
             left_out.append((result.name, f"the same run as {usable[own].name}"))
@@ -174,10 +184,11 @@ def _what_is_not_shared(result: Result, model: Result) -> str:
     return f"{what}: {shown}"
 
 
-def _other_data(result: Result, others: Iterable[Result]) -> str:
-    """How the data of a run differs from that of the first of `others` that knows its own; empty where it does not."""
-    first = next((one.summary["contents"] for one in others if "contents" in one.summary), None)
-    return printable(other_data.difference(first, result.summary.get("contents")))
+def _most_common_contents(results: Sequence[Result]) -> Any:
+    """What the data of most of these runs holds; None where no run knows it."""
+    known = [result.summary["contents"] for result in results if "contents" in result.summary]
+    counts = Counter(repr(contents) for contents in known)
+    return next((one for one in known if repr(one) == counts.most_common(1)[0][0]), None)
 
 
 def _lacking(result: Result) -> str | None:

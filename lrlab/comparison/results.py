@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lrlab.config.earlier import in_todays_words
-from lrlab.config.identity import identity
+from lrlab.config.identity import Identity, comparable, identity, knows_all
 from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
@@ -82,11 +82,15 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
 
 def read_result(folder: Path, name: str) -> Result:
     """The run in `folder`. What is missing or cannot be read is empty."""
+    said = _sound(summary.read(folder))
+    settings = settings_of(folder) or {}
+    if knows_all(Identity(settings, said.get("contents"))):
+        settings.pop("data.root", None)  # what the data holds is known, so its place tells nothing
     return Result(
         name=printable(name),
         folder=folder,
-        settings=settings_of(folder) or {},
-        summary=_sound(summary.read(folder)),
+        settings=settings,
+        summary=said,
         history=_history(folder),
     )
 
@@ -101,6 +105,9 @@ def _sound(said: dict[str, Any]) -> dict[str, Any]:
         if isinstance(said.get(name), dict):
             texts = {key: value for key, value in said[name].items() if isinstance(value, str)}
             kept[name] = printable(texts)
+    audit = said.get("audit")
+    if isinstance(audit, dict) and isinstance(audit.get("equal"), bool):
+        kept["audit"] = {"equal": audit["equal"]}
     if isinstance(said.get("contents"), dict):  # only compared, by a function that takes anything
         kept["contents"] = said["contents"]
     if _is_plan(said.get("plan")):
@@ -179,7 +186,7 @@ def differing(results: Iterable[Result]) -> dict[str, list[Any]]:
     keys = sorted({key for result in results for key in result.settings})
     found = {}
     for key in keys:
-        by_text = {repr(result.settings.get(key)): result.settings.get(key) for result in results}
+        by_text = {comparable(result.settings.get(key)): result.settings.get(key) for result in results}
         if len(by_text) > 1:
             found[key] = list(by_text.values())
     return found

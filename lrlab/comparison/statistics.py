@@ -8,12 +8,18 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from scipy import stats
+from typing import Any
 
 LEVEL = 0.95  # of every interval; a claim may be false in 1 - LEVEL of all comparisons together
 POWER = 0.80  # with which a difference of the size seen is to be found
 MOST_SEEDS = 10_000  # more are not worth naming
+
+
+def _scipys() -> Any:
+    """scipy's distributions. Their import takes a second, which `--help` is not to wait for."""
+    from scipy import stats
+
+    return stats
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def mean(values: Sequence[float]) -> Mean:
     average, seeds = statistics.fmean(values), len(values)
     if seeds < 2:
         return Mean(average, None, seeds)
-    quantile = float(stats.t.ppf(0.5 + LEVEL / 2, seeds - 1))
+    quantile = float(_scipys().t.ppf(0.5 + LEVEL / 2, seeds - 1))
     return Mean(average, quantile * statistics.stdev(values) / math.sqrt(seeds), seeds)
 
 
@@ -111,8 +117,8 @@ def seeds_needed(values: Sequence[float], tests: int = 1) -> int | None:
     level = (1 - LEVEL) / tests
 
     def power(seeds: int) -> float:
-        threshold = stats.t.ppf(1 - level / 2, seeds - 1)
-        return float(stats.nct.sf(threshold, seeds - 1, effect * math.sqrt(seeds)))
+        threshold = _scipys().t.ppf(1 - level / 2, seeds - 1)
+        return float(_scipys().nct.sf(threshold, seeds - 1, effect * math.sqrt(seeds)))
 
     if effect == 0 or power(MOST_SEEDS) < POWER:
         return None
@@ -131,7 +137,7 @@ def _p_value(values: Sequence[float]) -> float | None:
     if len(values) < 3 or (spread := _spread(values)) == 0:
         return None
     t = statistics.fmean(values) / (spread / math.sqrt(len(values)))
-    return float(2 * stats.t.sf(abs(t), len(values) - 1))
+    return float(2 * _scipys().t.sf(abs(t), len(values) - 1))
 
 
 def _spread(values: Sequence[float]) -> float:

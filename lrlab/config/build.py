@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -34,7 +34,9 @@ def build_model(node: Node, shape: Shape, num_classes: int) -> nn.Module:
         asked_for.add("num_classes")  # nearly every model that takes any keyword takes this one
     given = {name: value for name, value in offered.items() if name in asked_for - node.keys()}
     model = make(node, "model", **given)
-    with randomness.undisturbed(), _unchanged(model):
+    # The first pass completes a lazy model: the random numbers that it draws are those of its construction.
+    lazy = any(map(is_lazy, [*model.parameters(), *model.buffers()]))
+    with nullcontext() if lazy else randomness.undisturbed(), _unchanged(model):
         check_output(model, shape, num_classes)
     return model
 
@@ -43,13 +45,19 @@ def build_model(node: Node, shape: Shape, num_classes: int) -> nn.Module:
 def _unchanged(model: nn.Module) -> Iterator[None]:
     """After the block, which may compute with `model`, its weights and statistics are as they were before."""
     before = {}
-    for name, value in model.state_dict().items():
-        if isinstance(value, Tensor) and not is_lazy(value):  # a lazy one gets its first value in the block
-            before[name] = value.clone()
+    for name, value in _values(model):
+        if not is_lazy(value):  # a lazy one gets its first value in the block
+            before[name] = value.detach().clone()
     yield
-    for name, value in model.state_dict().items():
-        if name in before:
-            value.copy_(before[name])
+    with torch.no_grad():
+        for name, value in _values(model):
+            if name in before:
+                value.copy_(before[name])
+
+
+def _values(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """All parameters and buffers, those that no checkpoint holds among them."""
+    return [*model.named_parameters(), *model.named_buffers()]
 
 
 def build_task(node: Node) -> Task:

@@ -44,6 +44,7 @@ OmegaConf.register_new_resolver("lrlab.command", spelling.command, replace=True)
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The config of one run, with its `hydra` node. Raises UserError for whatever cannot be composed."""
     typed = parse(overrides)
+    _require_names_of_options(typed)
     try:
         config = _compose([str(override.input_line) for override in typed if is_for_hydra(override)])
         apply(config, [override for override in typed if not is_for_hydra(override)])
@@ -51,6 +52,18 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         raise explain(error, overrides) from error
     _note(config, typed)
     return config
+
+
+def _require_names_of_options(typed: Sequence[Override]) -> None:
+    """Raise UserError where a group was given a number, a flag or null: Hydra has a traceback for these."""
+    for override in typed:
+        group = override.key_or_group
+        is_group = bool(group) and "." not in group and (CONF / group).is_dir()
+        if not is_group or override.is_delete() or override.is_sweep_override():
+            continue
+        if not isinstance(override.value(), str | list | dict):
+            written = str(override.input_line).partition("=")[2]
+            raise unknown_option(f"{group}/{written}", sorted(file.stem for file in (CONF / group).glob("*.yaml")))
 
 
 def _note(config: DictConfig, typed: Sequence[Override]) -> None:
@@ -101,6 +114,8 @@ def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
     config = OmegaConf.create(dict(saved))
     for override in parse(overrides):
         key = override.key_or_group
+        if override.is_sweep_override():
+            raise several_values(str(override.input_line))
         if key in config and isinstance(config[key], DictConfig) and isinstance(override.value(), str):
             OmegaConf.update(config, key, resolve(compose([str(override.input_line)]))[key], merge=False)
         elif override.is_delete() or OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:

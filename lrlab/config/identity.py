@@ -60,10 +60,10 @@ def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = (
     # The settings that differ.
     one, other = before.settings, now.settings
     free = set(may_change)
-    if before.contents and now.contents:
+    if knows_all(before) and knows_all(now):
         free.add("data.root")
     keys = sorted((one.keys() | other.keys()) - free)
-    differing = [key for key in keys if not _same(one.get(key, _NOTHING), other.get(key, _NOTHING))]
+    differing = [key for key in keys if comparable(one.get(key)) != comparable(other.get(key))]
 
     # Which of them, or the data, is named.
     first = next((key for key in differing if key.endswith("_target_")), None)
@@ -77,6 +77,11 @@ def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = (
 
 
 _NOTHING = "nothing"  # is said of a setting that is not there
+
+
+def knows_all(one: Identity) -> bool:
+    """Whether it is known what both splits hold."""
+    return {"train", "val"} <= (one.contents or {}).keys()
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,12 +101,13 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """The same text for the same settings: 1 is 1.0, and NaN is itself."""
-    return repr(sorted((key, _plain(value)) for key, value in settings.items()))
+    """The same text for the same settings: 1 is 1.0, NaN is itself, and what is null need not be there."""
+    return repr(sorted((key, comparable(value)) for key, value in settings.items() if value is not None))
 
 
-def _same(one: Any, other: Any) -> bool:
-    return repr(_plain(one)) == repr(_plain(other))
+def comparable(value: Any) -> str:
+    """A text that is the same for values that mean the same: for 1 and 1.0, and for NaN and itself."""
+    return repr(_plain(value))
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,18 @@ def difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) 
     return ""
 
 
+def to_be_mended(contents: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What stays known of data in which a file has to be replaced: the classes and how many files each holds."""
+    if contents is None:
+        return None
+    kept = {}
+    for split, known in contents.items():
+        classes = _mapping(_mapping(known).get("classes"))
+        if classes:
+            kept[split] = {"classes": {name: [_count(one), None] for name, one in classes.items()}}
+    return kept or None
+
+
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any], split: str) -> str:
     """What changed in one split."""
     was, is_now = old.get("fingerprint"), new.get("fingerprint")
@@ -29,7 +41,7 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any], split: str) -> str:
             return f"{split}/{name} holds {count} files and held {earlier}"
     if said := _files(_mapping(old.get("files")), _mapping(new.get("files")), split, count=_all(before)):
         return said
-    others = [name for name in before if before[name] != now[name]]
+    others = [name for name in before if _hash(before[name]) and _hash(before[name]) != _hash(now[name])]
     return f"{split} holds other files in {_named('class', others)}" if others else ""
 
 
@@ -59,6 +71,11 @@ def _all(classes: Mapping[str, Any]) -> int:
 
 def _count(known: Any) -> Any:
     return known[0] if isinstance(known, list) and known else None
+
+
+def _hash(known: Any) -> Any:
+    """A text that is another one where the files of a class are; None where that is not known."""
+    return known[1] if isinstance(known, list) and len(known) > 1 else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from lrlab.config import build, checks, settings
 from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
+from lrlab.config.earlier import in_todays_words
 from lrlab.config.scheduler import SchedulerSettings, check_rhythm, scheduler_settings
 from lrlab.config.targets import chosen
 from lrlab.data import room
@@ -110,7 +111,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     `choices` and `overrides` are what was chosen in each group and what was typed; the run's files tell them.
     """
     # The settings are read, each for itself and then together.
-    plain = resolve(config)
+    plain = in_todays_words(resolve(config))
     settings.check_top_level(plain)
     parts = _read(plain, check=True)
     splits, horizon = parts.splits, parts.horizon
@@ -125,8 +126,9 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
     plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
 
+    contents = checks.attempt("data", "what tells its contents", lambda: splits.contents)
     warnings = lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
-    checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, splits.contents)
+    checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
     return _put_together(checked, parts, trial)
 
 

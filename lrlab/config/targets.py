@@ -95,7 +95,9 @@ def _may_be_added(config: DictConfig, key: str) -> bool:
     if any(key == free or key.startswith(f"{free}.") for free in _FREE):
         return True
     path, _, name = key.rpartition(".")
-    node = OmegaConf.select(config, path) if path else None
+    node = OmegaConf.select(config, path, default=_ABSENT) if path else None
+    if name == "_target_" and node is None:  # a place for a node, `task.loss` say
+        return bool(path)
     return isinstance(node, DictConfig) and "_target_" in node and name in _known(path, node)
 
 

@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrlab.config import secrets
-from lrlab.config.compose import CONF
+from lrlab.config.compose import parse
+from lrlab.config.mistakes import CONF
 from lrlab.errors import wrong
 
 _PLACES = ("torch.nn.", "torch.optim.", "torchvision.models.", "lrlab.schedules.")
@@ -29,7 +30,7 @@ def require_known_targets(config: Mapping[str, Any], typed: Iterable[str], sourc
     Nothing of it is imported or called. References, which could read the environment, are refused as well: a saved
     config has none.
     """
-    given = {tuple(override.lstrip("+").split("=", 1)) for override in typed}
+    given = _given(typed)
     foreign = []
     for key, value in _leaves(config):
         if isinstance(value, str) and "${" in value:
@@ -48,6 +49,18 @@ def require_known_targets(config: Mapping[str, Any], typed: Iterable[str], sourc
     for key in secrets.masked_keys(config):
         if key not in {one[0] for one in given}:
             raise wrong(key, got="nothing", allowed="its value, which is not saved", do=f"{key}=VALUE")
+
+
+def _given(typed: Iterable[str]) -> set[tuple[str, Any]]:
+    """What was typed, as (key, value); of a whole node, `task.loss={_target_: ...}`, what it holds."""
+    given: set[tuple[str, Any]] = set()
+    for override in parse(list(typed)):
+        value = override.value()
+        leaves = (
+            _leaves({override.key_or_group: value}) if isinstance(value, dict) else [(override.key_or_group, value)]
+        )
+        given |= {(key, str(one)) for key, one in leaves}
+    return given
 
 
 def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

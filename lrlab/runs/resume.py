@@ -36,6 +36,9 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
                 do=_what_to_do(found),
             )
 
+    # What is measured, which the columns of its history are.
+    _require_same_metrics(saved["progress"], prepared)
+
     # An extension must be one.
     planned = saved["config"]["trainer"]["epochs"]
     if extend is not None and extend <= planned:
@@ -44,6 +47,19 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
             got=extend,
             allowed=f"more than the {counted(planned, 'epoch')} planned",
             do=f"extend={2 * planned}",
+        )
+
+
+def _require_same_metrics(progress: Mapping[str, Any], prepared: Prepared) -> None:
+    """Raise UserError where the run's task measures other metrics than when it was saved."""
+    before = [name.removeprefix("train_") for name in progress if name.startswith("train_")]
+    now = [metric.name for metric in prepared.task.metrics]
+    if sorted(before) != sorted(now):
+        raise wrong(
+            "task",
+            got=f"a task that measures {', '.join(now)}, but the checkpoint was saved with {', '.join(before)}",
+            allowed="the same metrics, when a run is resumed",
+            do="the task as it was, or start a new run",
         )
 
 

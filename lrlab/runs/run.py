@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lrlab.config import other_data
 from lrlab.config.prepare import Prepared, place_images
 from lrlab.data.batches import Batches
 from lrlab.data.room import Choice
@@ -166,8 +167,9 @@ class Run:
         try:
             self._loop()
         except DataError:
-            # The user has to mend the data before the run goes on, so the data will differ from what it is now.
-            self.prepared = replace(self.prepared, checked=replace(self.prepared.checked, contents=None))
+            # The user has to replace that image before the run goes on, so its file will be another one.
+            known = other_data.to_be_mended(self.prepared.checked.contents)
+            self.prepared = replace(self.prepared, checked=replace(self.prepared.checked, contents=known))
             with suppress(UserError, OSError):
                 self._save_within_an_epoch()
             raise

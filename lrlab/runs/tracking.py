@@ -221,12 +221,8 @@ def log_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("events.out.tfevents.*")) + sorted(folder.glob("history.csv"))
 
 
-def cut_back(folder: Path, lengths: Mapping[str, int]) -> None:
-    """Cut the log files in `folder` back to `lengths` (name: bytes), and remove those that are not in it.
-
-    Raises UserError, and changes nothing, where one of them is missing or shorter.
-    """
-    # Are they all there?
+def require_lengths(folder: Path, lengths: Mapping[str, int]) -> None:
+    """Raise UserError where a log file in `folder` is missing, or shorter than `lengths` (name: bytes) say."""
     sizes = {path.name: path.stat().st_size for path in log_files(folder)}
     for name, length in lengths.items():
         if sizes.get(name, -1) < length:
@@ -238,7 +234,13 @@ def cut_back(folder: Path, lengths: Mapping[str, int]) -> None:
                 do="put the file back, or start a new run",
             )
 
-    # Cut them.
+
+def cut_back(folder: Path, lengths: Mapping[str, int]) -> None:
+    """Cut the log files in `folder` back to `lengths` (name: bytes), and remove those that are not in it.
+
+    Raises UserError, and changes nothing, where one of them is missing or shorter.
+    """
+    require_lengths(folder, lengths)
     for path in log_files(folder):
         if path.name in lengths:
             os.truncate(path, lengths[path.name])

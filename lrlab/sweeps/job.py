@@ -19,7 +19,7 @@ from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
 from lrlab.runs.files import Saved
-from lrlab.runs.folders import require_plain
+from lrlab.runs.folders import discard_unused, require_plain
 from lrlab.runs.run import carry_out
 from lrlab.system.lock import held
 from lrlab.system.signals import stop_request
@@ -121,7 +121,7 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         log.error("error: %s", error)
         return Outcome("diverged" if isinstance(error, Diverged) else "failed", error=str(error))
     except Interrupted:
-        return Outcome("interrupted", error="stopped by a signal, saved")
+        return _stopped(job.folder)
     except SystemExit as leaving:
         return Outcome("failed", error=in_words(leaving))
     except OSError as error:
@@ -134,6 +134,14 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         if handler is not None:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+def _stopped(folder: Path) -> Outcome:
+    """How a run ended that a signal stopped: the signal may have come with its last update."""
+    said = summary.read(folder)
+    if said.get("status") == "finished":
+        return Outcome("finished", said.get("val_loss"))
+    return Outcome("interrupted", error="stopped by a signal, saved")
 
 
 def run_in_sweep(
@@ -158,7 +166,11 @@ def run_in_sweep(
         saved = _whole_checkpoint(folder)
         if saved is None:
             _clear(folder)
-        return carry_out(prepared, folder, saved, make_display=make_display)
+        try:
+            return carry_out(prepared, folder, saved, make_display=make_display)
+        except UserError:
+            discard_unused(folder)
+            raise
 
 
 def _whole_checkpoint(folder: Path) -> Saved | None:

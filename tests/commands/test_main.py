@@ -177,7 +177,7 @@ def test_help_lists_the_options_of_the_users_own_folder(enter, tmp_path):
 
 
 def test_help_and_version_import_neither_torch_nor_what_draws():
-    heavy = {"torch", "torchvision", "matplotlib", "tensorboard", "sklearn", "pandas", "jinja2"}
+    heavy = {"torch", "torchvision", "scipy", "matplotlib", "tensorboard", "sklearn", "pandas", "jinja2"}
     helps = [["--help"], ["--version"], *([name, "--help"] for name in main.COMMANDS)]
     probe = (
         "import contextlib, io, sys\nfrom lrlab.commands import main\n"

@@ -11,6 +11,7 @@ from torch import nn
 from lrlab.config import build, compose, prepare
 from lrlab.config.compose import compose as compose_config
 from lrlab.system import randomness
+from lrlab.system.lock import held
 
 CLASSES = """
 from collections import Counter
@@ -156,3 +157,63 @@ def test_what_checks_a_run_is_plain_values_that_another_process_can_be_given():
     assert again.checked == prepared.checked
     assert again.plan.fingerprint() == prepared.plan.fingerprint()
     assert again.facts() == prepared.facts()
+
+
+def test_who_is_refused_a_folder_leaves_it_to_the_process_that_holds_it(command, tmp_path):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    (folder / "train.log").write_text("the first run's\n")
+    with held(folder):
+        ended = command(f"hydra.run.dir={folder}", "trainer.epochs=1")
+    assert ended.code == 1
+    assert "in which another process is training" in ended.err
+    assert (folder / "train.log").read_text().startswith("the first run's\n")
+
+
+@pytest.mark.parametrize("typed", ["scheduler=3", "scheduler=null", "model=1.5", "data=true"])
+def test_an_option_that_is_no_name_is_told_in_one_line(typed, command):
+    ended = command(typed)
+    group, _, value = typed.partition("=")
+    assert ended.code == 1
+    assert ended.err.startswith(f"lrlab: error: {group}: got '{value}'; allowed: ")
+    assert ended.err.count("\n") == 1
+
+
+def test_several_values_for_a_run_that_goes_on_are_refused(command):
+    assert command("model=linear", "trainer.epochs=1", "hydra.run.dir=run").code == 0
+    ended = command("resume=run", "optimizer.lr=0.1,0.2")
+    assert ended.code == 1
+    assert ended.err.startswith("lrlab: error: optimizer.lr: got several values, 0.1,0.2; allowed: one, ")
+
+
+class Hidden(nn.Module):
+    """A model with a statistic that no checkpoint holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1), persistent=False)
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    def forward(self, images):
+        self.mean += 1
+        return self.net(images)
+
+
+def test_a_trial_pass_leaves_statistics_that_no_checkpoint_holds_as_they_were(monkeypatch):
+    monkeypatch.setattr(build, "make", lambda *_args, **_given: Hidden())
+    assert build.build_model({"_target_": "torch.nn.Identity"}, (1, 8, 8), 10).mean == 0
+
+
+def test_what_a_lazy_model_draws_in_its_first_pass_is_not_drawn_again(monkeypatch):
+    def lazy(*_args, **_given):
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+
+    monkeypatch.setattr(build, "make", lazy)
+    randomness.seed_everything(3)
+    made = lazy()
+    made(torch.zeros(2, 1, 8, 8))
+    expected = torch.get_rng_state()
+    randomness.seed_everything(3)
+    model = build.build_model({"_target_": "torch.nn.Identity"}, (1, 8, 8), 10)
+    assert same_weights(model.state_dict(), made.state_dict())
+    assert torch.equal(torch.get_rng_state(), expected)

@@ -1,5 +1,6 @@
 """What is compared with what, which LR is a schedule's best, and what is claimed: on runs whose truth is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -325,3 +326,13 @@ def test_among_many_equal_schedules_any_claim_is_rare_although_each_chose_its_be
         contest = only(simulate(generator, equal, (0.03, 0.1, 0.3), 5, noise=0.01))
         false_claims += any("cannot tell" not in against.sentence for against in contest.against)
     assert false_claims / sweeps <= 0.05
+
+
+def test_the_data_of_most_runs_is_the_one_that_is_compared():
+    def on(data: str, seed: int) -> Result:
+        contents = {"train": {"fingerprint": data}, "val": {"fingerprint": data}}
+        one = run(f"{data}{seed}", seed=seed)
+        return replace(one, summary={**one.summary, "contents": contents})
+
+    compared = compare([on("a", 0), on("b", 1), on("b", 2), on("b", 3)])
+    assert [name for name, _ in compared.left_out] == ["a0"]

@@ -89,3 +89,16 @@ def test_settings_that_differ_are_columns(sweep, tmp_path):
     rows = list(csv.DictReader(io.StringIO(results.as_csv(results.find([tmp_path / "all"])))))
     assert [row["optimizer.weight_decay"] for row in rows] == ["0.0005", "0.0005", "0.1"]
     assert [row["scheduler.gamma"] for row in rows] == ["", "", "0.5"]
+
+
+def test_a_run_that_left_its_plan_is_known_by_its_folder(tmp_path):
+    (tmp_path / "summary.json").write_text('{"status": "finished", "audit": {"equal": false, "updates": 3}}')
+    assert results.read_result(tmp_path, "a").summary["audit"] == {"equal": False}
+
+
+def test_the_place_of_data_tells_nothing_where_what_it_holds_is_known(tmp_path):
+    (tmp_path / "config.yaml").write_text("data: {_target_: lrlab.data.datasets.image_folder, root: here}\n")
+    (tmp_path / "summary.json").write_text('{"contents": {"train": {"fingerprint": "a"}}}')
+    assert results.read_result(tmp_path, "a").settings["data.root"] == "here"
+    (tmp_path / "summary.json").write_text('{"contents": {"train": {"fingerprint": "a"}, "val": {"fingerprint": "b"}}}')
+    assert "data.root" not in results.read_result(tmp_path, "a").settings

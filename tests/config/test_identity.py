@@ -10,7 +10,8 @@ FOLDER = "lrlab.data.datasets.image_folder"
 
 
 def contents(size: int = 9) -> dict:
-    return {"train": {"classes": {"red": [1, str(size)]}, "files": {"red/0.png": [size, ""]}}}
+    known = {"classes": {"red": [1, str(size)]}, "files": {"red/0.png": [size, ""]}}
+    return {"train": known, "val": known}
 
 
 def changed(**parts: dict) -> Identity:
@@ -109,3 +110,21 @@ def test_folders_of_images_are_other_data_and_a_downloaded_set_is_the_same_where
 def test_settings_are_the_same_where_their_values_are():
     assert identity.fingerprint({"a": 1, "b": float("nan")}) == identity.fingerprint({"b": float("nan"), "a": 1.0})
     assert identity.fingerprint({"a": True}) != identity.fingerprint({"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [({"dropout": 0}, {"dropout": 0.0}), ({"crop": None}, {}), ({}, {"crop": None})]
+)
+def test_settings_that_mean_the_same_are_no_difference(before, now):
+    one, other = identity.of({"model": before}), identity.of({"model": now})
+    assert identity.difference(one, other) is None
+    assert identity.fingerprint(one.settings) == identity.fingerprint(other.settings)
+
+
+def test_another_place_is_free_only_where_both_splits_are_known():
+    known = {"fingerprint": "a"}
+    here, there = {"data": {"root": "here"}}, {"data": {"root": "there"}}
+    both, one = {"train": known, "val": known}, {"val": known}
+    assert identity.difference(identity.of(here, both), identity.of(there, both)) is None
+    assert identity.difference(identity.of(here, one), identity.of(there, one)).key == "data.root"
+    assert identity.difference(identity.of(here, both), identity.of(there, one)).key == "data.root"

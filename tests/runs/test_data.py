@@ -172,6 +172,23 @@ def test_two_folders_in_one_sweep_are_two_runs_even_where_they_hold_the_same(com
     assert names == ["root=copy", "root=images"]
 
 
+def test_a_run_that_ended_at_a_bad_image_knows_its_classes_still(command, images):
+    bad = images / "train" / "red" / "1.png"
+    sound = bad.read_bytes()
+    bad.write_bytes(b"no image")
+    typed = [*RUN, "data.cache=none", "hydra.run.dir=bad"]
+    assert command(*typed).code == 1
+    bad.write_bytes(sound)
+    (images / "train" / "red").rename(images / "train" / "green")
+    (images / "val" / "red").rename(images / "val" / "green")
+    refused = command("resume=bad")
+    assert refused.code == 1
+    assert "other data (train is without class red and with the new class green)" in refused.err
+    (images / "train" / "green").rename(images / "train" / "red")
+    (images / "val" / "green").rename(images / "val" / "red")
+    assert command("resume=bad").code == 0
+
+
 def test_what_a_run_remembers_is_in_its_checkpoint_and_its_summary(run):
     saved = torch.load(run / checkpoint.LAST, weights_only=True)["facts"]["contents"]
     assert saved == summary(run)["contents"]

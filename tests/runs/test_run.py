@@ -535,3 +535,24 @@ def test_what_computes_otherwise_than_before_is_named_when_a_run_goes_on(command
     monkeypatch.setattr("lrlab.runs.summary.versions", lambda: {"torch": "9.9"})
     (line,) = go_on()
     assert re.search(r"torch was 2\..*, is 9\.9", line)
+
+
+def test_logs_that_cannot_be_cut_cost_no_checkpoint(command, tmp_path):
+    assert command("model=linear", "trainer.epochs=3", "hydra.run.dir=run").code == 0
+    log, last = tmp_path / "run" / "history.csv", tmp_path / "run" / "checkpoints" / "last.pt"
+    log.write_text("cut")
+    before = last.read_bytes()
+    ended = command("resume=run/checkpoints/best.pt", "extend=5")
+    assert ended.code == 1
+    assert "history.csv, which is 3 bytes long" in ended.err
+    assert last.read_bytes() == before
+
+
+def test_a_run_goes_on_with_the_metrics_that_it_began_with(command):
+    assert command("model=linear", "trainer.epochs=1", "hydra.run.dir=run").code == 0
+    contents = checkpoint.load(Path("run/checkpoints/last.pt"))
+    contents["progress"] |= {"train_top2": 0.5, "val_top2": 0.5}
+    checkpoint.save(Path("run/checkpoints/last.pt"), contents)
+    ended = command("resume=run", "extend=2")
+    assert ended.code == 1
+    assert "task: got a task that measures loss, accuracy, but the checkpoint was saved with loss, " in ended.err

@@ -93,7 +93,9 @@ def test_a_sweep_shows_and_compares_a_metric_that_is_in_the_table(command, enter
     assert ended.code == 0, ended.err
     assert re.search(r"seed=0 +finished +val loss +\d\.\d{4}  top2 +\d+\.\d\d%  doubt +0\.\d{4}", ended.out)
     [sweep] = (tmp_path / "outputs" / "sweeps").iterdir()
-    assert "its task does not measure accuracy" in enter(compare.main, str(sweep)).err
+    refused = enter(compare.main, str(sweep)).err
+    assert "compare.metric: got val_accuracy, which these runs do not measure; allowed: val_top2, val_loss, " in refused
+    assert refused.endswith("; do: compare.metric=val_top2\n")
     compared = enter(compare.main, str(sweep), "compare.metric=val_top2", "compare.target=50%")
     assert compared.code == 0, compared.err
     heading = compared.out.splitlines()[1]
@@ -112,8 +114,9 @@ def test_runs_of_different_tasks_are_not_compared(command, enter, tmp_path):
     assert re.search(r"left out: .*\(another task: task\._target_=my_other_tasks\.Ranking\)", compared.out)
 
 
-def test_a_loss_of_ones_own_is_typed_as_a_node(command, tmp_path):
-    (tmp_path / "my_losses.py").write_text(
+def own_loss(folder: Path) -> None:
+    """The module `my_losses`, with a class `FocalLoss`."""
+    (folder / "my_losses.py").write_text(
         "import torch.nn.functional as F\n"
         "class FocalLoss:\n"
         "    def __init__(self, gamma):\n"
@@ -122,6 +125,10 @@ def test_a_loss_of_ones_own_is_typed_as_a_node(command, tmp_path):
         "        each = F.cross_entropy(logits, labels, reduction='none')\n"
         "        return ((1 - (-each).exp()) ** self.gamma * each).mean()\n"
     )
+
+
+def test_a_loss_of_ones_own_is_typed_as_a_node(command, tmp_path):
+    own_loss(tmp_path)
     for gamma in (0, 2):
         ended = command(*SMALL, f"task.loss={{_target_: my_losses.FocalLoss, gamma: {gamma}}}")
         assert ended.code == 0, ended.err
@@ -167,3 +174,16 @@ def test_an_epoch_that_is_not_validated_reads_as_it_always_did():
         "epoch  1/10  lr 0.1       train loss   1.5000  acc  25.00%   not validated                         2.0s"
         "     1,000 images/s"
     )
+
+
+def test_a_loss_is_named_by_its_class_and_typed_again_as_it_was(command, tmp_path):
+    own_loss(tmp_path)
+    node = "task.loss={_target_: my_losses.FocalLoss, gamma: 3}"
+    assert command(*SMALL, "hydra.run.dir=run", "task.loss._target_=my_losses.FocalLoss", "task.loss.gamma=3").code == 0
+    saved = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.pt")["config"]["task"]["loss"]
+    assert saved == {"_target_": "my_losses.FocalLoss", "gamma": 3}
+    refused = command("resume=run", "extend=4")
+    assert refused.code == 1
+    assert "task.loss._target_: got my_losses.FocalLoss, which " in refused.err
+    ended = command("resume=run", "extend=4", node)
+    assert ended.code == 0, ended.err

@@ -17,7 +17,7 @@ from support import job as made_up
 from lrlab.comparison import results
 from lrlab.errors import UserError
 from lrlab.sweeps import job, plan
-from lrlab.sweeps.job import Job
+from lrlab.sweeps.job import Job, _stopped
 
 SMALL = ("trainer.epochs=3", "data.batch_size=256", "model=linear", "hydra.launcher.threads=1")
 
@@ -325,3 +325,9 @@ def make(name: str, folder: Path, **settings) -> Job:
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     with pytest.raises(UserError, match="got two runs named a; allowed: each run once"):
         plan.plan([make("a", tmp_path, seed=0), make("a", tmp_path, seed=1)], tmp_path)
+
+
+def test_a_signal_that_comes_with_the_last_update_leaves_a_finished_run(tmp_path):
+    assert _stopped(tmp_path).status == "interrupted"
+    (tmp_path / "summary.json").write_text('{"status": "finished", "val_loss": 0.5}')
+    assert (_stopped(tmp_path).status, _stopped(tmp_path).value) == ("finished", 0.5)
