@@ -70,6 +70,7 @@ class Interrupted(BaseException):
         self.signal_number = signal_number
 
 
+_ALLOWED = "; allowed: "  # stands between what is wrong and what would be right
 Kind = TypeVar("Kind", bound=UserError)
 
 
@@ -83,10 +84,19 @@ def wrong(key: str, *, got: object, allowed: str, do: str, kind: type[UserError]
     >>> print(wrong("trainer.epochs", got=0, allowed="an integer >= 1", do="trainer.epochs=10"))
     trainer.epochs: got 0; allowed: an integer >= 1; do: trainer.epochs=10
     """
-    error = kind(f"{key}: got {got}; allowed: {allowed}; do: {do}")
+    error = kind(f"{key}: got {got}{_ALLOWED}{allowed}; do: {do}")
     # As text: what was got may be an object that no other process can be sent.
     error.key, error.got, error.allowed, error.do = key, str(got), allowed, do
     return error
+
+
+def complaint_in(saved: str) -> str:
+    """The `complaint` of an error of which a file kept only the text.
+
+    >>> complaint_in("trainer.epochs: got 0; allowed: an integer >= 1; do: trainer.epochs=10")
+    'trainer.epochs: got 0'
+    """
+    return saved.partition(_ALLOWED)[0]
 
 
 def in_words(error: BaseException) -> str:

@@ -195,7 +195,7 @@ def _resume(overrides: list[str], target: str) -> None:
     file = checkpoint.find(target).resolve()
     if file.parent.name != "checkpoints":
         raise wrong("resume", got=file, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
-    folder = _shortest(file.parent.parent)
+    folder = spelling.shortest(file.parent.parent)
     folders.require_plain(folder)
 
     # Nobody else may write there from here on; a checkpoint that is damaged gives way to the one before.
@@ -234,7 +234,7 @@ def job(config: DictConfig) -> float | None:
     from lrlab.sweeps.job import run_in_sweep
 
     settings = HydraConfig.get()
-    folder = _shortest(Path(settings.runtime.output_dir))
+    folder = spelling.shortest(Path(settings.runtime.output_dir))
     task = list(settings.overrides.task)
     choices = chosen(HydraConfig.instance().cfg, task)  # type: ignore[arg-type]
     compose.settle(config, task)
@@ -269,14 +269,9 @@ def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:
     return folder
 
 
-def _shortest(path: Path) -> Path:
-    """`path` relative to the current folder where it lies in it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def _print_hint(folder: Path) -> None:
     from lrlab.runs.display import tensorboard_hint
 
     print("LR and loss side by side:")
-    for line in tensorboard_hint(_shortest(folder)):
+    for line in tensorboard_hint(spelling.shortest(folder)):
         print(f"  {line}")

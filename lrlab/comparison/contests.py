@@ -14,7 +14,7 @@ from lrlab.comparison.claims import Against
 from lrlab.comparison.results import GROUPS, Result, differing, is_number, printable
 from lrlab.config import other_data
 from lrlab.config.identity import fingerprint
-from lrlab.errors import UserError, closest, wrong
+from lrlab.errors import UserError, closest, complaint_in, wrong
 from lrlab.training.metrics import JUDGE, Metric, find, known, lower_is_better, measured_names
 from lrlab.words import counted
 
@@ -208,7 +208,7 @@ def _why_unfinished(result: Result) -> str:
         return "not finished: it still runs, or was killed"
     if result.status == "not run":
         return "not finished: it left no summary"
-    said = str(result.summary.get("error") or "").partition("; allowed")[0]
+    said = complaint_in(str(result.summary.get("error") or ""))
     return f"{result.status}: {said}" if said else result.status
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from lrlab.errors import UserError, wrong
+from lrlab.errors import UserError, first_line, wrong
 from lrlab.system import distributed, peers
 
 
@@ -25,7 +25,7 @@ def explain(error: BaseException) -> UserError | None:
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
         return wrong(
             "trainer.compile",
-            got=f"true, for what torch.compile cannot compile here ({str(error).strip().splitlines()[0]})",
+            got=f"true, for what torch.compile cannot compile here ({first_line(error)})",
             allowed="false; or a C++ compiler (CPU) or Triton (GPU), and a model that it takes",
             do="trainer.compile=false",
         )
@@ -35,7 +35,7 @@ def explain(error: BaseException) -> UserError | None:
 def _no_memory(error: BaseException) -> UserError:
     return wrong(
         "data.batch_size",
-        got=f"a batch for which the device has no memory ({str(error).splitlines()[0][:200]})",
+        got=f"a batch for which the device has no memory ({first_line(error)[:200]})",
         allowed="what the device holds beside the model",
         do="trainer.accumulate=2 (the same batch in two parts), trainer.precision=bf16, or a smaller data.batch_size",
     )
@@ -43,7 +43,7 @@ def _no_memory(error: BaseException) -> UserError:
 
 def _lost_reader(error: BaseException) -> UserError:
     """The error about a process that reads images and was killed, or is stuck."""
-    said = str(error).splitlines()[0].rstrip(".")
+    said = first_line(error)
     if "timed out" in said:
         return wrong(
             "data.timeout",

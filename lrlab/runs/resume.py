@@ -7,7 +7,7 @@ from typing import Any
 from lrlab.config import build, identity
 from lrlab.config.prepare import Prepared
 from lrlab.config.scheduler import scheduler_settings
-from lrlab.errors import wrong
+from lrlab.errors import first_line, wrong
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
@@ -90,7 +90,7 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     except (RuntimeError, ValueError, KeyError) as error:
         raise wrong(
             "resume",
-            got=f"a checkpoint that does not fit the model or optimizer ({str(error).splitlines()[0]})",
+            got=f"a checkpoint that does not fit the model or optimizer ({first_line(error)})",
             allowed="one that this model and optimizer saved",
             do="start a new run",
         ) from error

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lrlab.errors import wrong
+from lrlab.errors import first_line, wrong
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
 from lrlab.system import spelling
 
@@ -115,9 +115,9 @@ def _outcome(ray: Any, task: Any, job: Job) -> Outcome | None:
     except ray.exceptions.TaskCancelledError:
         return None
     except ray.exceptions.OutOfMemoryError as error:
-        return Outcome("killed", error=f"out of memory ({str(error).splitlines()[0]})")
+        return Outcome("killed", error=f"out of memory ({first_line(error)})")
     except ray.exceptions.RayError as error:
-        return Outcome("killed", error=f"its process died ({type(error).__name__}: {str(error).splitlines()[0]})")
+        return Outcome("killed", error=f"its process died ({type(error).__name__}: {first_line(error)})")
     if files is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
         _unpack(files, job.folder)

@@ -198,7 +198,7 @@ def show_result(request: SweepRequest) -> None:
     from lrlab.comparison import contests, results, text
     from lrlab.runs.display import tensorboard_hint
 
-    shown = _shortest(request.folder)
+    shown = spelling.shortest(request.folder)
     try:
         found = results.find([request.folder])
         results.write(request.folder, found)
@@ -225,8 +225,3 @@ def folder_name(config: DictConfig, number: int) -> str:
 def _plain(node: DictConfig) -> dict[str, Any]:
     """A node's settings, without the class that they are for."""
     return {str(key): value for key, value in dict(OmegaConf.to_object(node)).items() if key != "_target_"}  # type: ignore[arg-type]
-
-
-def _shortest(path: Path) -> Path:
-    """The path from the current folder where it lies below that."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

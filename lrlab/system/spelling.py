@@ -33,8 +33,12 @@ def script(path: str) -> str:
     file = Path(path)
     if file.suffix != ".py":
         return "python train.py"
-    here = file.is_absolute() and file.is_relative_to(Path.cwd())
-    return shlex.join(["python", str(file.relative_to(Path.cwd()) if here else file)])
+    return shlex.join(["python", str(shortest(file))])
+
+
+def shortest(path: Path) -> Path:
+    """`path` from the current folder where it lies in it, else as it is."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def command(name: str) -> str:
