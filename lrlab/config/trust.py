@@ -31,13 +31,10 @@ def require_known_targets(config: Mapping[str, Any], typed: Iterable[str], sourc
     config has none.
     """
     given = _given(typed)
-    foreign = []
     for key, value in _leaves(config):
         if isinstance(value, str) and "${" in value:
             raise wrong(key, got=f"'{value}', in {source}", allowed="a plain value", do=f"{key}=VALUE")
-        if key.rpartition(".")[2] == "_target_" and (key, value) not in given:
-            is_known = _is_torchs_loss(value) if key == "task.loss._target_" else _is_known(value)
-            foreign += [] if is_known else [(key, value)]
+    foreign = [(key, value) for key, value in _foreign(config) if (key, value) not in given]
     if foreign:
         key, value = foreign[0]
         raise wrong(
@@ -49,6 +46,21 @@ def require_known_targets(config: Mapping[str, Any], typed: Iterable[str], sourc
     for key in secrets.masked_keys(config):
         if key not in {one[0] for one in given}:
             raise wrong(key, got="nothing", allowed="its value, which is not saved", do=f"{key}=VALUE")
+
+
+def to_type(config: Mapping[str, Any]) -> list[str]:
+    """What must be typed along with `resume=` a run of this config: what it names that only its user can vouch for."""
+    return [f"{key}={value}" for key, value in _foreign(config)]
+
+
+def _foreign(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The keys that name code which is not known, with what they name."""
+    found = []
+    for key, value in _leaves(config):
+        if key.rpartition(".")[2] == "_target_":
+            is_known = _is_torchs_loss(value) if key == "task.loss._target_" else _is_known(value)
+            found += [] if is_known else [(key, value)]
+    return found
 
 
 def _given(typed: Iterable[str]) -> set[tuple[str, Any]]:

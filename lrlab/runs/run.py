@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrlab.config import other_data
+from lrlab.config import other_data, trust
 from lrlab.config.prepare import Prepared, place_images
 from lrlab.data.batches import Batches
 from lrlab.data.room import Choice
@@ -240,9 +240,10 @@ class Run:
         """Close the files of a run that a signal ended after it was saved, and tell how to go on."""
         self.tracker.close()
         self.write_summary("interrupted")
+        typed = [f"resume={self.folder}", *trust.to_type(self.prepared.config)]
         self.display.say(
             f"stopped by {self.request.name} after update {self.state.step}, saved; to go on:",
-            f"{spelling.command('train')} resume={shlex.quote(str(self.folder))}",
+            f"{spelling.command('train')} {shlex.join(typed)}",
         )
 
     def _failed(self, error: BaseException) -> UserError | None:

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -227,6 +228,27 @@ def test_a_signal_stops_the_run_after_its_update_and_the_run_goes_on_exactly(com
     assert resumed.code == 0
     assert f"resumed after update {step + 1}" in resumed.out
     assert_same_run(folder, whole(scheduler))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("optimizer._target_=own_classes.Steps",),
+        ("task.loss={_target_: own_classes.Loss}", "optimizer._target_=own_classes.Steps"),
+    ],
+)
+def test_the_command_that_is_printed_goes_on_with_classes_of_ones_own_too(command, tmp_path, typed):
+    (tmp_path / "own_classes.py").write_text(
+        "import torch\nclass Steps(torch.optim.SGD):\n    pass\nclass Loss(torch.nn.CrossEntropyLoss):\n    pass\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, 5)
+        stopped = command(*SHORT, *typed)
+    assert stopped.code == 143, stopped.err
+    printed = shlex.split(stopped.out.splitlines()[-1])
+    assert printed[:2] == ["python", "train.py"]
+    assert command(*printed[2:]).code == 0
+    assert summary(next((tmp_path / "outputs" / "runs").iterdir()))["status"] == "finished"
 
 
 def test_checkpoints_are_written_within_epochs_and_the_run_is_the_same(tmp_path, monkeypatch):
