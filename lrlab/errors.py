@@ -71,13 +71,13 @@ class Interrupted(BaseException):
 
 
 _ALLOWED = "; allowed: "  # stands between what is wrong and what would be right
-Kind = TypeVar("Kind", bound=UserError)
+Mistake = TypeVar("Mistake", bound=UserError)
 
 
 @overload
 def wrong(key: str, *, got: object, allowed: str, do: str) -> UserError: ...
 @overload
-def wrong(key: str, *, got: object, allowed: str, do: str, kind: type[Kind]) -> Kind: ...
+def wrong(key: str, *, got: object, allowed: str, do: str, kind: type[Mistake]) -> Mistake: ...
 def wrong(key: str, *, got: object, allowed: str, do: str, kind: type[UserError] = UserError) -> UserError:
     """The error about `key`, in the three parts that every message has; the only place that puts them together.
 

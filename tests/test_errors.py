@@ -115,10 +115,10 @@ def raising(error):
 def test_what_a_schedule_says_gets_the_key_in_front_and_other_mistakes_have_theirs():
     argument = wrong("floor", got=2, allowed="0 to 1", do="floor=0.01", kind=WrongArgument)
     with pytest.raises(UserError, match=r"^scheduler: floor: got 2; allowed: 0 to 1; do: floor=0\.01$"):
-        checks.attempt("scheduler", "it", raising(argument))
+        checks.call("scheduler", "it", raising(argument))
     setting = wrong("scheduler.mode", got=2, allowed="min, max", do="scheduler.mode=min")
     with pytest.raises(UserError, match=r"^scheduler\.mode: got 2") as raised:
-        checks.attempt("scheduler", "it", raising(setting))
+        checks.call("scheduler", "it", raising(setting))
     assert raised.value is setting
 
 
@@ -126,13 +126,13 @@ def test_what_caused_a_mistake_stays_known():
     mistake = wrong("a", got=1, allowed="2", do="a=2")
     mistake.__cause__ = OSError("the disk")
     with pytest.raises(UserError) as raised:
-        checks.attempt("scheduler", "it", raising(mistake))
+        checks.call("scheduler", "it", raising(mistake))
     assert isinstance(raised.value.__cause__, OSError)
 
 
 def test_a_text_that_looks_like_three_parts_is_no_mistake_of_ours():
     with pytest.raises(UserError, match=r"^model: got settings with which it fails \(ValueError: x: got 1; allowed: "):
-        checks.attempt("model", "it", raising(ValueError("x: got 1; allowed: 2; do: x=2")))
+        checks.call("model", "it", raising(ValueError("x: got 1; allowed: 2; do: x=2")))
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -144,7 +144,7 @@ def test_a_mistake_that_other_libraries_have_wrapped_is_found_and_has_no_circle_
         outer.__cause__ = error
         error = outer
     with pytest.raises(UserError, match=r"^a: got 1; allowed: 2; do: a=2$") as raised:
-        checks.attempt("scheduler", "it", raising(error))
+        checks.call("scheduler", "it", raising(error))
     assert checks.cause(raised.value) == "UserError: a: got 1; allowed: 2; do: a=2"
 
 

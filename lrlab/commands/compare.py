@@ -62,7 +62,7 @@ class Settings:
     )
     target: float | None = options.option(
         None,
-        options.Kind(_share, _require_number),
+        options.OptionKind(_share, _require_number),
         "count epochs until the validation metric reaches this; default: what the mean of every schedule reaches",
         shown="0.95",
     )

@@ -55,7 +55,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Curve:
+class PlannedCurve:
     """One planned run; without a plan where it cannot be one with these settings."""
 
     name: str
@@ -122,7 +122,7 @@ def read_settings(typed: Mapping[str, str]) -> Settings:
     return options.read(Settings, typed, "preview")
 
 
-def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[Curve]:
+def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[PlannedCurve]:
     """The plan of every run that `overrides` mean as a sweep, under the name that a sweep gives it."""
     from lrlab.config.prepare import plan_only
 
@@ -133,7 +133,7 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[C
         fixed = [key for key in fixed if key != "scheduler"]
 
     # Each is planned; where all schedulers are meant, one that cannot be planned does not stop the others.
-    curves: list[Curve] = []
+    curves: list[PlannedCurve] = []
     for run in runs:
         config = compose.compose(run)
         name = names.run_name(run, leave_out=fixed)
@@ -142,10 +142,10 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[C
         if name in [curve.name for curve in curves]:
             raise wrong("command line", got=f"two curves named {name}", allowed="each once", do="remove the double")
         try:
-            curves.append(Curve(name, *plan_only(config, steps_per_epoch)))
+            curves.append(PlannedCurve(name, *plan_only(config, steps_per_epoch)))
         except UserError as error:
             if "scheduler=all" in overrides:
-                curves.append(Curve(name, None, [str(error)]))
+                curves.append(PlannedCurve(name, None, [str(error)]))
             elif len(runs) > 1:
                 raise error.under(name) from error
             else:
@@ -158,7 +158,7 @@ def _all_of_them(overrides: Sequence[str]) -> str:
     return f"scheduler={','.join(compose.options('scheduler', overrides))}"
 
 
-def _nothing_to_show(curves: Sequence[Curve], show: str) -> UserError:
+def _nothing_to_show(curves: Sequence[PlannedCurve], show: str) -> UserError:
     plans = [curve.plan for curve in curves if curve.plan is not None]
     there = sorted({name for plan in plans for name in plan.curves})
     if there:
@@ -171,7 +171,7 @@ def _nothing_to_show(curves: Sequence[Curve], show: str) -> UserError:
     )
 
 
-def line_of(curve: Curve, show: str, axis: str) -> Line:
+def line_of(curve: PlannedCurve, show: str, axis: str) -> Line:
     """The curve as a staircase over epochs, updates or percent of the run."""
     plan = curve.plan
     assert plan is not None
@@ -185,7 +185,7 @@ def line_of(curve: Curve, show: str, axis: str) -> Line:
     return Line(curve.name, [count * unit for count in range(len(values) + 1)], values)
 
 
-def as_csv(curves: Sequence[Curve], show: str) -> str:
+def as_csv(curves: Sequence[PlannedCurve], show: str) -> str:
     """A row an update: `step`, `epoch`, then a column a curve; empty where a run is over."""
     plans = [curve.plan for curve in curves if curve.plan is not None]
     lengths = {plan.horizon.steps_per_epoch for plan in plans}
@@ -206,7 +206,7 @@ def as_csv(curves: Sequence[Curve], show: str) -> str:
     return text.getvalue()
 
 
-def _draw(curves: Sequence[Curve], settings: Settings) -> None:
+def _draw(curves: Sequence[PlannedCurve], settings: Settings) -> None:
     from lrlab.drawing import figures
 
     assert settings.file is not None
@@ -222,11 +222,11 @@ def _draw(curves: Sequence[Curve], settings: Settings) -> None:
     )
 
 
-def _why_not(curve: Curve) -> str:
+def _why_not(curve: PlannedCurve) -> str:
     return "not with these\nsettings" if curve.plan is None else "follows a metric"
 
 
-def _print(curves: Sequence[Curve], settings: Settings) -> None:
+def _print(curves: Sequence[PlannedCurve], settings: Settings) -> None:
     """The drawing, the table, which curves are the same, and what is probably a mistake."""
     from rich.console import Console
     from rich.text import Text
@@ -259,7 +259,7 @@ def _print(curves: Sequence[Curve], settings: Settings) -> None:
         console.print(note)
 
 
-def _notes(curves: Sequence[Curve]) -> list[str]:
+def _notes(curves: Sequence[PlannedCurve]) -> list[str]:
     """What a curve lacks, which curves are the same, and warnings."""
     notes = []
     same: dict[str, list[str]] = {}

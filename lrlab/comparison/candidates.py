@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrlab.comparison.results import GROUPS, Result, differing
+from lrlab.comparison.results import Result, differing
 from lrlab.comparison.statistics import Mean, mean
+from lrlab.config.identity import GROUPS
 from lrlab.training.metrics import find, lower_is_better
 from lrlab.words import counted
 

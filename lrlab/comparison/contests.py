@@ -11,9 +11,9 @@ from typing import Any
 from lrlab.comparison import claims
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.claims import Against
-from lrlab.comparison.results import GROUPS, Result, differing, is_number, printable
+from lrlab.comparison.results import Result, differing, is_number, printable
 from lrlab.config import other_data
-from lrlab.config.identity import fingerprint
+from lrlab.config.identity import GROUPS, fingerprint
 from lrlab.errors import UserError, closest, complaint_in, wrong
 from lrlab.training.metrics import JUDGE, Metric, find, known, lower_is_better, measured_names
 from lrlab.words import counted

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lrlab.config.earlier import in_todays_words
-from lrlab.config.identity import Identity, comparable, identity, knows_all
+from lrlab.config.identity import GROUPS, Identity, comparable, identity, knows_all
 from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
@@ -20,7 +20,6 @@ from lrlab.training.metrics import Metric, known, measured_names
 
 TABLE = "results.csv"  # in a folder of runs: a row a run
 SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
-GROUPS = ("data", "model", "optimizer", "scheduler")
 _NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from")
 _NOT_MEASURED = ("epoch", "step", "lr", "seconds")  # of the columns of history.csv
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -165,7 +165,7 @@ def build_optimizer(node: Node, parameters: Parameters, device: str = "cpu") -> 
         parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     factory = make(node | {"_partial_": True}, "optimizer")
     groups = split(parameters, named, decay_bias_and_norm=decay_all)
-    optimizer = checks.attempt("optimizer", node["_target_"], factory, groups)
+    optimizer = checks.call("optimizer", node["_target_"], factory, groups)
     _require_usable(optimizer, node["_target_"])
     return optimizer
 
@@ -220,7 +220,7 @@ def known_settings(path: str, node: Node) -> set[str]:
 
 def make(node: Node, key: str, **given: Any) -> Any:
     """What the node's `_target_` returns, called with the node's other keys and with `given`."""
-    return _plain_partials(checks.attempt(key, node["_target_"], instantiate, node, _convert_="all", **given))
+    return _plain_partials(checks.call(key, node["_target_"], instantiate, node, _convert_="all", **given))
 
 
 def _plain_partials(value: Any) -> Any:

@@ -8,6 +8,7 @@ from lrlab.config import other_data
 from lrlab.config.secrets import mask
 from lrlab.errors import UserError, wrong
 
+GROUPS = ("data", "model", "optimizer", "scheduler")  # what a run chose in each of them names the run
 # Where a run reads and computes, not what.
 MACHINE = (
     "data.root",
@@ -34,7 +35,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Mismatch:
     """The first thing in which a run is another one `now` than `before`."""
 
     key: str
@@ -52,7 +53,7 @@ def of(config: Mapping[str, Any], contents: Mapping[str, Any] | None = None) -> 
     return Identity(identity(config), contents)
 
 
-def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = ()) -> Difference | None:
+def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = ()) -> Mismatch | None:
     """The first thing in which two runs differ, classes first, then data, then settings; None where they are one run.
 
     Where both know what their data holds, that decides, and `data.root` does not: a folder may be moved.
@@ -69,11 +70,11 @@ def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = (
     first = next((key for key in differing if key.endswith("_target_")), None)
     if first is None and (said := other_data.difference(before.contents, now.contents)):
         key = "data.root" if "data.root" in other else "data"
-        return Difference(key, f"other data ({said})", str(other.get(key, "this data")), in_data=True)
+        return Mismatch(key, f"other data ({said})", str(other.get(key, "this data")), in_data=True)
     if not differing:
         return None
     key = first or differing[0]
-    return Difference(key, str(one.get(key, _NOTHING)), str(other.get(key, _NOTHING)))
+    return Mismatch(key, str(one.get(key, _NOTHING)), str(other.get(key, _NOTHING)))
 
 
 _NOTHING = "nothing"  # is said of a setting that is not there

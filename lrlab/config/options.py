@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kind:
+class OptionKind:
     """What values a setting takes."""
 
     parse: Callable[[str], Any]  # a text that is not of this kind stays a text, which `check` refuses
@@ -27,7 +27,7 @@ class Kind:
     values: Callable[[], Sequence[str]] = tuple  # all there are, where they can be listed
 
 
-def option(default: Any, kind: Kind, help: str = "", shown: str | None = None) -> Any:
+def option(default: Any, kind: OptionKind, help: str = "", shown: str | None = None) -> Any:
     """A field of a dataclass of settings; its help shows the value `shown`, or else the default."""
     written = str(default).lower() if isinstance(default, bool) else f"{default}"
     return field(default=default, metadata={"kind": kind, "help": help, "shown": written if shown is None else shown})
@@ -61,7 +61,7 @@ def names(settings: type) -> list[str]:
     return [one.name for one in fields(settings)]
 
 
-def kind_of(settings: type, name: str) -> Kind:
+def kind_of(settings: type, name: str) -> OptionKind:
     return next(one.metadata["kind"] for one in fields(settings) if one.name == name)
 
 
@@ -69,30 +69,30 @@ def _default(settings: type, name: str) -> Any:
     return next(one.default for one in fields(settings) if one.name == name)
 
 
-def text() -> Kind:
+def text() -> OptionKind:
     """Any text."""
-    return Kind(str, lambda key, value: None)  # noqa: ARG005
+    return OptionKind(str, lambda key, value: None)  # noqa: ARG005
 
 
-def flag() -> Kind:
+def flag() -> OptionKind:
     """True or false."""
 
     def parse(text: str) -> Any:
         return {"true": True, "false": False}.get(text.lower(), text)
 
-    return Kind(parse, checks.flag, lambda: ("true", "false"))
+    return OptionKind(parse, checks.flag, lambda: ("true", "false"))
 
 
-def whole(*, low: float, example: int) -> Kind:
+def whole(*, low: float, example: int) -> OptionKind:
     """An integer from `low` on."""
 
     def parse(text: str) -> Any:
         return int(text) if text.isdecimal() else text
 
-    return Kind(parse, lambda key, value: checks.number(key, value, whole=True, low=low, example=example))
+    return OptionKind(parse, lambda key, value: checks.number(key, value, whole=True, low=low, example=example))
 
 
-def number(*, low: float | None = None, above: float | None = None, example: float) -> Kind:
+def number(*, low: float | None = None, above: float | None = None, example: float) -> OptionKind:
     """A number in a range."""
 
     def parse(text: str) -> Any:
@@ -101,22 +101,22 @@ def number(*, low: float | None = None, above: float | None = None, example: flo
         except ValueError:
             return text
 
-    return Kind(parse, lambda key, value: checks.number(key, value, low=low, above=above, example=example))
+    return OptionKind(parse, lambda key, value: checks.number(key, value, low=low, above=above, example=example))
 
 
-def choice(values: Callable[[], Sequence[str]]) -> Kind:
+def choice(values: Callable[[], Sequence[str]]) -> OptionKind:
     """One of a list, which is asked for when it is needed."""
-    return Kind(str, lambda key, value: checks.choice(key, value, tuple(values())), values)
+    return OptionKind(str, lambda key, value: checks.choice(key, value, tuple(values())), values)
 
 
-def folder() -> Kind:
+def folder() -> OptionKind:
     """A folder, which need not exist."""
-    return Kind(lambda text: Path(text).expanduser() if text else None, lambda key, value: None)  # noqa: ARG005
+    return OptionKind(lambda text: Path(text).expanduser() if text else None, lambda key, value: None)  # noqa: ARG005
 
 
-def file(*suffixes: str) -> Kind:
+def file(*suffixes: str) -> OptionKind:
     """A file to write, in a folder that exists."""
-    return Kind(str, lambda key, name: _require_file_name(key, name, suffixes))
+    return OptionKind(str, lambda key, name: _require_file_name(key, name, suffixes))
 
 
 def _require_file_name(key: str, name: str, suffixes: Sequence[str]) -> None:

@@ -126,7 +126,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
     plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
 
-    contents = checks.attempt("data", "what tells its contents", lambda: splits.contents)
+    contents = checks.call("data", "what tells its contents", lambda: splits.contents)
     warnings = lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
     return _put_together(checked, parts, trial)

@@ -45,7 +45,7 @@ def scheduler_settings(
     factory = make(resolved | {"_partial_": True}, "scheduler")
 
     def build(optimizer: torch.optim.Optimizer) -> Scheduler:
-        scheduler = checks.attempt("scheduler", node["_target_"], factory, optimizer)
+        scheduler = checks.call("scheduler", node["_target_"], factory, optimizer)
         _require_protocol(scheduler, node["_target_"])
         if follows_metric(scheduler):
             _check_metric(scheduler, interval, monitor, metrics)
@@ -125,7 +125,7 @@ def _with_hyperparameters(
     scales = [hyperparameters.scale_of(group) for group in groups]
     delays = [_delay(group, horizon, interval) for group in groups]
     build = partial(HyperparameterScheduler, scheduler, optimizer, scales=scales, delays=delays, curves=curves)
-    return checks.attempt("optimizer.schedule", "it", build)
+    return checks.call("optimizer.schedule", "it", build)
 
 
 def _require_drivable(name: str, scheduler: Scheduler, optimizer: torch.optim.Optimizer) -> None:

@@ -18,7 +18,7 @@ from lrlab.words import counted
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 GRAPHS = ("reduce-overhead", "max-autotune")
-GROUPS = ("data", "model", "task", "optimizer", "scheduler", "trainer")
+_NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 
 Node = dict[str, Any]
 
@@ -148,13 +148,13 @@ def split_batching(node: Node) -> tuple[Batching, Node]:
 
 def check_top_level(config: Node) -> None:
     """Raise UserError where a group is missing, or seed, resume, extend or sweep is not what it should be."""
-    for group in GROUPS:
+    for group in _NODES:
         if not isinstance(config.get(group), dict):
             raise wrong(
                 group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
             )
     own = ("seed", "resume", "extend", "sweep", "checkpoint")
-    checks.require_names(config, "", [*own, *GROUPS], required=own[:3])
+    checks.require_names(config, "", [*own, *_NODES], required=own[:3])
     checks.require_names(config.get("checkpoint", {}), "checkpoint", ["every"], required=[])
     checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
     if config["extend"] is not None:
@@ -188,7 +188,7 @@ def check_splits(splits: Any, batching: Batching) -> None:
     images = len(splits.train)
     if images == 0 or len(splits.val) == 0:
         raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
-    shape = checks.attempt("data", "reading the first image", lambda: splits.shape)
+    shape = checks.call("data", "reading the first image", lambda: splits.shape)
     if len(shape) != 3:
         raise wrong("data", got=f"images of shape {shape}", allowed="(C, H, W)", do="give every image a channel axis")
     _check_augmentation(shape, batching)

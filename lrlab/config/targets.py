@@ -7,9 +7,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lrlab.config.arguments import key_of, value_of
+from lrlab.config.identity import GROUPS
 from lrlab.config.mistakes import already_there, another_value, several_values, unknown_key
 
-GROUPS = ("data", "model", "optimizer", "scheduler")
 _FREE = ("optimizer.groups", "optimizer.schedule")  # their keys are the user's
 _ABSENT = object()
 

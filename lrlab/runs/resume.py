@@ -63,7 +63,7 @@ def _require_same_metrics(progress: Mapping[str, Any], prepared: Prepared) -> No
         )
 
 
-def _what_to_do(found: identity.Difference) -> str:
+def _what_to_do(found: identity.Mismatch) -> str:
     if found.in_data:
         return "data.root=FOLDER with the files as they were, or start a new run"
     if found.key == "trainer.epochs":
