@@ -32,7 +32,8 @@ def faults(call: str, **environment: str) -> float:
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="no glibc here, or its allocator was chosen")
 def test_what_is_freed_is_kept():
-    assert faults("assert keep_freed_memory()") < 100
+    # A block that finds no gap of its size may grow the heap once; 48 MB each round would be 12,288 pages.
+    assert faults("assert keep_freed_memory()") < 600
     assert faults("", MALLOC_TRIM_THRESHOLD_="65536", MALLOC_MMAP_THRESHOLD_="65536") > 1000
 
 
