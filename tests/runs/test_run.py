@@ -194,7 +194,7 @@ def carry_out(folder: Path, *overrides: str, kill_after: tuple[int, float] | Non
 @pytest.mark.parametrize(("scheduler", "every"), [("warmup_cosine", "null"), ("plateau", "7st")])
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, scheduler, every):
     overrides = (
-        *(f"scheduler={scheduler}", "trainer.epochs=12", "model.dropout=0.2", "data.batch_size=32"),
+        *(f"scheduler={scheduler}", "trainer.epochs=24", "model.dropout=0.2", "data.batch_size=32"),
         f"checkpoint.every={every}",
     )
     carry_out(tmp_path / "whole", *overrides)
@@ -202,11 +202,11 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, sch
     for attempt in range(5):
         folder = tmp_path / f"killed {attempt}"
         resume: list[str] = []
-        for rows in sorted(moments.sample(range(12), 2)):
-            carry_out(folder, *overrides, *resume, kill_after=(rows, moments.uniform(0, 0.15)))
+        for rows in sorted(moments.sample(range(14), 2)):  # long before the end
+            carry_out(folder, *overrides, *resume, kill_after=(rows, moments.uniform(0, 0.1)))
             assert (folder / checkpoint.LAST).exists()
             resume = [f"resume='{folder}'"]
-            killed_in_training += checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["epoch"] < 12
+            killed_in_training += checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["epoch"] < 24
         carry_out(folder, *overrides, *resume)
         assert_same_run(folder, tmp_path / "whole")
     assert killed_in_training >= 5, "the kills came too late to prove anything"
