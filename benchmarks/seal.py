@@ -128,7 +128,10 @@ def records(whole: bytes) -> list[Record]:
 
 def bits(places: Sequence[range]) -> Sequence[int]:
     """Every bit of these bytes."""
-    return [8 * byte + bit for place in places for byte in place for bit in range(8)]
+    found: list[int] = []
+    for place in places:
+        found += range(8 * place.start, 8 * place.stop)
+    return found
 
 
 def flipped(whole: bytes, bit: int) -> bytes:

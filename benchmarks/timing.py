@@ -90,13 +90,21 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
+def columns_of(table: Table, hidden: Sequence[str]) -> list[str]:
+    """The columns of all rows, in the order in which they first appear."""
+    found: dict[str, None] = {}
+    for row in table.rows:
+        found.update(dict.fromkeys(row))
+    return [column for column in found if column not in hidden]
+
+
 def cells(table: Table) -> list[list[str]]:
     """The table as text, its header first."""
     if not table.base:  # counts, which have no spread
-        columns = list(dict.fromkeys(column for row in table.rows for column in row if column != "name"))
+        columns = columns_of(table, hidden=("name",))
         return [["", *columns], *([row["name"], *(str(row.get(one, "")) for one in columns)] for row in table.rows)]
     hidden = ("name", "lowest", "highest", "ratio", "ratio_lowest", "ratio_highest")
-    columns = list(dict.fromkeys(column for row in table.rows for column in row if column not in hidden))
+    columns = columns_of(table, hidden)
     lines = [["", *columns[:1], "lowest to highest", f"to {table.base}", *columns[1:]]]
     for row in table.rows:
         ratio = (

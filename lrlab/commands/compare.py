@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrlab.commands import help
-from lrlab.commands.entry import enter
+from lrlab.commands.command import Command
 from lrlab.comparison import contests, report, results, text
 from lrlab.config import options
-from lrlab.config.arguments import split_off
 from lrlab.drawing.figures import SUFFIXES
 from lrlab.errors import wrong
 from lrlab.runs import folders, summary
@@ -75,35 +73,12 @@ class Settings:
     figures: str = options.option("svg", options.choice(lambda: [one[1:] for one in SUFFIXES]), "or png, pdf")
 
 
-def main() -> None:
-    """`python -m lrlab.compare`."""
-    spelling.say(spelling.MODULE)
-    start()
-
-
-def start() -> None:
-    """Run the command with what was typed."""
-    enter(_main)
-
-
-def help_text() -> str:
-    command = spelling.command("compare")
-    examples = [
-        ("a sweep", f"{command} outputs/sweeps/NAME"),
-        ("any runs", f"{command} outputs/sweeps/A outputs/runs"),
-    ]
-    title = "lrlab compare: what a sweep showed, in the terminal, as a page and as a table."
-    more = "Runs that cannot be compared are named, with the reason."
-    return help.page(title, examples, options.rows(Settings, "compare"), more)
-
-
-def _main(typed: list[str]) -> None:
-    if {"--help", "-h"} & set(typed) or not typed:
-        print(help_text())
+def _run(ours: Mapping[str, str], others: list[str]) -> None:
+    if not ours and not others:
+        print(COMMAND.help_text())
         return
 
     # What was typed.
-    ours, others = split_off(typed, "compare")
     settings, paths = read_settings(ours), _paths(others)
 
     # The runs, and what they show.
@@ -165,3 +140,17 @@ def _paths(typed: Sequence[str]) -> list[Path]:
             do=f"{spelling.command('compare')} outputs/sweeps/NAME",
         )
     return [Path(one).expanduser() for one in typed]
+
+
+COMMAND = Command(
+    name="compare",
+    title="lrlab compare: what a sweep showed, in the terminal, as a page and as a table.",
+    examples=[
+        ("a sweep", "outputs/sweeps/NAME"),
+        ("any runs", "outputs/sweeps/A outputs/runs"),
+    ],
+    note=lambda: "Runs that cannot be compared are named, with the reason.",
+    settings=Settings,
+    run=_run,
+)
+main, start = COMMAND.main, COMMAND.start

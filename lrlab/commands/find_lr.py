@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lrlab.commands import help
-from lrlab.commands.entry import enter
+from lrlab.commands.command import Command
 from lrlab.config import checks, compose, names, options
-from lrlab.config.arguments import key_of, read, split_off
+from lrlab.config.arguments import key_of, read
 from lrlab.errors import wrong
 from lrlab.runs import folders
 from lrlab.system import spelling
@@ -52,34 +51,8 @@ class Settings:
     )
 
 
-def main() -> None:
-    """`python -m lrlab.find_lr`."""
-    spelling.say(spelling.MODULE)
-    start()
-
-
-def start() -> None:
-    """Run the command with what was typed."""
-    enter(_main)
-
-
-def help_text() -> str:
-    command = spelling.command("find-lr")
-    examples = [
-        ("for the default choice", command),
-        ("for another one", f"{command} optimizer=adam model=mlp"),
-    ]
-    title = "lrlab find-lr: a learning rate to start from, found by a range test."
-    more = f"Besides, it takes what `{spelling.command('train')}` takes."
-    return help.page(title, examples, options.rows(Settings, "find_lr"), more)
-
-
-def _main(typed: list[str]) -> None:
-    if {"--help", "-h"} & set(typed):
-        print(help_text())
-        return
+def _run(ours: Mapping[str, str], theirs: list[str]) -> None:
     # What was typed.
-    ours, theirs = split_off(typed, "find_lr")
     settings, arguments = read_settings(ours), read(theirs)
     if arguments.flags or arguments.resume or arguments.multirun:
         got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
@@ -87,7 +60,7 @@ def _main(typed: list[str]) -> None:
 
     # The range tests, and the LR that most of them are for.
     folders.require_writable(OUTPUTS)
-    tests = _run(arguments.overrides, settings)
+    tests = _test_each_seed(arguments.overrides, settings)
     found = [suggestion for _, _, suggestion in tests if suggestion is not None]
     if not found:
         raise wrong(
@@ -113,7 +86,7 @@ def read_settings(typed: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _run(overrides: Sequence[str], settings: Settings) -> list[Test]:
+def _test_each_seed(overrides: Sequence[str], settings: Settings) -> list[Test]:
     """A range test for each seed, each on a model, an optimizer and an order of the data of its own."""
     from lrlab.config.prepare import prepare
     from lrlab.data.batches import Batches
@@ -238,3 +211,17 @@ def _now() -> str:
     from datetime import datetime
 
     return datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+COMMAND = Command(
+    name="find-lr",
+    title="lrlab find-lr: a learning rate to start from, found by a range test.",
+    examples=[
+        ("for the default choice", ""),
+        ("for another one", "optimizer=adam model=mlp"),
+    ],
+    note=lambda: f"Besides, it takes what `{spelling.command('train')}` takes.",
+    settings=Settings,
+    run=_run,
+)
+main, start = COMMAND.main, COMMAND.start

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrlab.commands import help
+from lrlab.commands.command import Command
 from lrlab.commands.curve_table import table
-from lrlab.commands.entry import enter
 from lrlab.comparison.results import cell
 from lrlab.config import compose, names, options
-from lrlab.config.arguments import read, split_off
+from lrlab.config.arguments import read
 from lrlab.drawing.terminal import Line, plot
 from lrlab.errors import UserError, wrong
 from lrlab.system import spelling
@@ -66,36 +65,8 @@ class PlannedCurve:
         return self.plan is not None and name in self.plan.curves
 
 
-def main() -> None:
-    """`python -m lrlab.preview`."""
-    spelling.say(spelling.MODULE)
-    start()
-
-
-def start() -> None:
-    """Run the command with what was typed."""
-    enter(_main)
-
-
-def help_text() -> str:
-    command = spelling.command("preview")
-    examples = [
-        ("drawn, with a table", f"{command} scheduler=cosine"),
-        ("several curves", f"{command} scheduler=step,cosine"),
-        ("all schedules", f"{command} scheduler=all preview.file=all.png"),
-        ("other settings", f"{command} optimizer.lr=0.1 trainer.epochs=50"),
-    ]
-    title = "lrlab preview: the LR of every update, before anything is trained."
-    more = f"Besides, it takes what `{spelling.command('sweep')}` takes."
-    return help.page(title, examples, options.rows(Settings, "preview"), more)
-
-
-def _main(typed: list[str]) -> None:
-    if {"--help", "-h"} & set(typed):
-        print(help_text())
-        return
+def _run(ours: Mapping[str, str], others: list[str]) -> None:
     # What was typed.
-    ours, others = split_off(typed, "preview")
     settings, arguments = read_settings(ours), read(others)
     if arguments.flags or arguments.resume:
         raise wrong("command line", got=arguments.flags or "resume=", allowed="KEY=VALUE", do="see --help")
@@ -275,3 +246,19 @@ def _notes(curves: Sequence[PlannedCurve]) -> list[str]:
         if curve.plan is not None:
             notes += [f"warning: {curve.name}: {warning}" for warning in curve.notes]
     return notes
+
+
+COMMAND = Command(
+    name="preview",
+    title="lrlab preview: the LR of every update, before anything is trained.",
+    examples=[
+        ("drawn, with a table", "scheduler=cosine"),
+        ("several curves", "scheduler=step,cosine"),
+        ("all schedules", "scheduler=all preview.file=all.png"),
+        ("other settings", "optimizer.lr=0.1 trainer.epochs=50"),
+    ],
+    note=lambda: f"Besides, it takes what `{spelling.command('sweep')}` takes.",
+    settings=Settings,
+    run=_run,
+)
+main, start = COMMAND.main, COMMAND.start

@@ -1,26 +1,22 @@
-"""The command line: checks every run that was asked for, reserves its folder, then lets Hydra carry it out.
+"""`python train.py` and `lrlab train`: checks the run that was asked for, reserves its folder, carries it out.
 
-Nothing is written before every run is known to be sound, and every mistake is one line and exit code 1.
+Nothing is written before the run is known to be sound, and every mistake is one line and exit code 1.
 """
 
-import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from lrlab.commands.entry import enter, report
+from lrlab.commands import sweep, with_hydra
+from lrlab.commands.entry import enter
 from lrlab.config import compose
-from lrlab.config.arguments import of_the_run, quoted, read, value_of, without_deletions
+from lrlab.config.arguments import of_the_run, read, value_of
 from lrlab.config.heeded import require_heeded
-from lrlab.config.targets import chosen, forced
 from lrlab.errors import UserError, wrong
 from lrlab.runs import folders
 from lrlab.system import process, spelling
@@ -29,8 +25,6 @@ from lrlab.system.lock import held
 if TYPE_CHECKING:
     from lrlab.config.prepare import Prepared
     from lrlab.runs.run import Saved
-
-log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -102,7 +96,7 @@ def _main_of_a_rank(typed: list[str]) -> None:
 def _main(typed: list[str]) -> None:
     arguments = read(typed)
     if arguments.flags:
-        _call_hydra(arguments.overrides, arguments.flags, arguments.overrides)
+        with_hydra.start(arguments.overrides, arguments.flags, arguments.overrides)
         return
     if arguments.resume and arguments.multirun:
         installed = spelling.said() == spelling.INSTALLED
@@ -111,7 +105,7 @@ def _main(typed: list[str]) -> None:
     if arguments.resume:
         _resume(arguments.overrides, arguments.resume)
     elif arguments.multirun:
-        _sweep(arguments.overrides)
+        sweep.carry_out(arguments.overrides)
     else:
         _run(arguments.overrides)
 
@@ -148,41 +142,8 @@ def _carry_out(prepared: "Prepared", folder: Path, saved: "Saved | None" = None)
     from lrlab.runs.run import carry_out
 
     log_to(folder)
-    _guarded(lambda: carry_out(prepared, folder, saved))
+    with_hydra.guarded(lambda: carry_out(prepared, folder, saved))
     _print_hint(folder)
-
-
-def _sweep(typed: list[str]) -> None:
-    """Carry out a sweep, or let Hydra do so where the user chose another launcher or sweeper."""
-    from lrlab.sweeps.request import carry_out, check, read_request, reserve, show_result
-
-    # What is asked for, and by whom it can be carried out.
-    request = read_request(typed)
-    if _ranks() > 1 and not request.is_ours:
-        raise wrong(
-            "hydra/launcher",
-            got=f"{request.launcher}, under torchrun",
-            allowed="lrlab, which trains one run after another on all ranks",
-            do="leave out hydra/launcher and hydra/sweeper, or torchrun",
-        )
-    if request.is_ours:
-        carry_out(request)
-        return
-
-    # Hydra's launcher: all runs are checked first where they are known, and the folder is ours to choose.
-    if request.runs:
-        check(request)
-    request = reserve(request)
-    settings = [
-        f"hydra.sweep.dir={quoted(str(request.folder))}",
-        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(quoted, request.fixed))}]",
-    ]
-    if request.runs:
-        settings.append("hydra.sweeper.params=null")  # they are among the overrides
-    try:
-        _call_hydra([*forced(request.overrides), *settings], ["--multirun"], typed)
-    finally:
-        show_result(request)
 
 
 def _resume(overrides: list[str], target: str) -> None:
@@ -216,45 +177,6 @@ def _as_it_was(saved: dict[str, Any], path: Path, overrides: list[str]) -> DictC
     config = compose.change({**saved, "resume": str(path), "extend": None}, [*typed, *epochs])
     trust.require_known_targets(compose.plain(config), typed, path)
     return config
-
-
-def _call_hydra(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[str]) -> None:
-    """Hand over to Hydra, as if `overrides` and `flags` had been typed."""
-    sys.argv = [sys.argv[0], *overrides, *flags]
-    as_main = hydra.main(version_base=compose.VERSION_BASE, config_path=str(compose.CONF), config_name=compose.NAME)
-    try:
-        as_main(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise compose.explain(error, typed) from error
-
-
-def job(config: DictConfig) -> float | None:
-    """One run of a sweep, which Hydra's launchers and other people's start in the folder that they made for it."""
-    from lrlab.config.prepare import prepare
-    from lrlab.sweeps.job import run_in_sweep
-
-    settings = HydraConfig.get()
-    folder = spelling.shortest(Path(settings.runtime.output_dir))
-    task = list(settings.overrides.task)
-    choices = chosen(HydraConfig.instance().cfg, task)  # type: ignore[arg-type]
-    compose.settle(config, task)
-    try:
-        return _guarded(lambda: run_in_sweep(prepare(config, choices, without_deletions(task)), folder))
-    except UserError as error:
-        report(error)
-        raise  # Hydra goes on with the sweep's other runs
-
-
-def _guarded(run: Callable[[], float | None]) -> float | None:
-    """What `run()` returns. An error that ends it is written to the run's log."""
-    try:
-        return run()
-    except UserError as error:
-        log.error("error: %s", error)
-        raise
-    except Exception:
-        log.exception("this is a bug in lrlab or in code that it was given")
-        raise
 
 
 def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:

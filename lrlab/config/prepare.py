@@ -50,17 +50,24 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A checked run with what this process carries it out with, before its data is read or its folder is made."""
+class Parts:
+    """The groups of a config, each read: what a process carries a run out with."""
 
-    checked: Checked
     trainer: settings.TrainerSettings
     task: Task
     scheduler: SchedulerSettings
     batching: Batching
     splits: Splits
     device: torch.device
+    horizon: Horizon
     rhythm: save_every.Rhythm  # of checkpoints within epochs
+
+
+@dataclass(frozen=True)
+class Prepared(Parts):
+    """A checked run with what this process carries it out with, before its data is read or its folder is made."""
+
+    checked: Checked
     trial: build.Trial | None = None  # the model, where it was built to be tried
 
     @property
@@ -83,20 +90,6 @@ class Prepared:
             "contents": self.checked.contents,
             "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
         }
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The groups of a config, each read."""
-
-    trainer: settings.TrainerSettings
-    task: Task
-    scheduler: SchedulerSettings
-    batching: Batching
-    splits: Splits
-    device: torch.device
-    horizon: Horizon
-    rhythm: save_every.Rhythm
 
 
 def prepare_typed(config: DictConfig, overrides: Sequence[str]) -> Prepared:
@@ -129,29 +122,15 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
     warnings = lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
-    return _put_together(checked, parts, trial)
+    return Prepared(**vars(parts), checked=checked, trial=trial)
 
 
 def equip(checked: Checked) -> Prepared:
     """What another process checked, with what this one carries it out with."""
-    return _put_together(checked, _read(checked.config, check=False), None)
+    return Prepared(**vars(_read(checked.config, check=False)), checked=checked)
 
 
-def _put_together(checked: Checked, parts: _Parts, trial: build.Trial | None) -> Prepared:
-    return Prepared(
-        checked=checked,
-        trainer=parts.trainer,
-        task=parts.task,
-        scheduler=parts.scheduler,
-        batching=parts.batching,
-        splits=parts.splits,
-        device=parts.device,
-        rhythm=parts.rhythm,
-        trial=trial,
-    )
-
-
-def _read(plain: dict[str, Any], *, check: bool) -> _Parts:
+def _read(plain: dict[str, Any], *, check: bool) -> Parts:
     """The groups of a resolved config. With `check` it is asked, once a run, whether they fit together."""
     # What is learned, where, and how batches are made.
     task = build.build_task(plain["task"])
@@ -176,7 +155,7 @@ def _read(plain: dict[str, Any], *, check: bool) -> _Parts:
     if check:
         check_loss(task, splits.num_classes)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    return _Parts(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
+    return Parts(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:
