@@ -70,7 +70,6 @@ class Interrupted(BaseException):
         self.signal_number = signal_number
 
 
-_ALLOWED = "; allowed: "  # stands between what is wrong and what would be right
 Mistake = TypeVar("Mistake", bound=UserError)
 
 
@@ -84,19 +83,10 @@ def wrong(key: str, *, got: object, allowed: str, do: str, kind: type[UserError]
     >>> print(wrong("trainer.epochs", got=0, allowed="an integer >= 1", do="trainer.epochs=10"))
     trainer.epochs: got 0; allowed: an integer >= 1; do: trainer.epochs=10
     """
-    error = kind(f"{key}: got {got}{_ALLOWED}{allowed}; do: {do}")
+    error = kind(f"{key}: got {got}; allowed: {allowed}; do: {do}")
     # As text: what was got may be an object that no other process can be sent.
     error.key, error.got, error.allowed, error.do = key, str(got), allowed, do
     return error
-
-
-def complaint_in(saved: str) -> str:
-    """The `complaint` of an error of which a file kept only the text.
-
-    >>> complaint_in("trainer.epochs: got 0; allowed: an integer >= 1; do: trainer.epochs=10")
-    'trainer.epochs: got 0'
-    """
-    return saved.partition(_ALLOWED)[0]
 
 
 def in_words(error: BaseException) -> str:
@@ -106,6 +96,11 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def complaint_of(error: BaseException) -> str:
+    """What is wrong, in one line, without what to do about it."""
+    return error.complaint if isinstance(error, UserError) else in_words(error)
 
 
 def first_line(error: BaseException) -> str:

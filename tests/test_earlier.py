@@ -12,6 +12,7 @@ import pytest
 from support import history, points, summary, train
 
 from lrlab.comparison import results
+from lrlab.comparison.results import Result
 from lrlab.runs import checkpoint
 
 FIXTURES = Path(__file__).parent / "fixtures" / "25a6d11"
@@ -158,5 +159,13 @@ def test_an_old_name_that_is_typed_means_the_run_of_the_new_one(earlier, command
     typed = ["data._target_=lrlab.datasets.digits", *SMALL, "trainer.epochs=1", "hydra.launcher.in_process=true"]
     for _ in range(2):
         assert command("-m", "seed=0", "sweep=old", *typed).code == 0
+    single = command(*typed[:-1])
+    assert "warning: data._target_: lrlab.datasets.digits is lrlab.data.datasets.digits now" in single.out
     ended = command(f"resume={earlier('stopped')}", typed[0])
     assert ended.code == 0, ended.err
+
+
+def test_a_choice_that_was_saved_under_an_old_name_is_the_one_of_today(tmp_path):
+    old = Result("old", tmp_path, {}, {"choices": {"scheduler": "lrlab.greedy.GreedyLR"}}, [])
+    new = Result("new", tmp_path, {}, {"choices": {"scheduler": "lrlab.lr.greedy.GreedyLR"}}, [])
+    assert old.choice("scheduler") == new.choice("scheduler")

@@ -4,7 +4,7 @@ Reads any mix of runs, and writes report.html, results.csv and figures. Nothing 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,9 @@ from lrlab.drawing.figures import SUFFIXES
 from lrlab.errors import wrong
 from lrlab.runs import folders, summary
 from lrlab.system import disk, spelling
-from lrlab.training.metrics import JUDGE, find
+from lrlab.training.metrics import JUDGE, find, possible_metrics
 
 OUTPUTS = Path("outputs/compare")
-
-
-def _metrics() -> Sequence[str]:
-    from lrlab.comparison.contests import possible_metrics  # which needs scipy, and --help does only now
-
-    return possible_metrics()
 
 
 def _share(text: str) -> Any:
@@ -43,14 +37,13 @@ def _require_number(key: str, value: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Settings:
+class CompareSettings:
     """What `compare.NAME=...` on the command line says."""
 
     metric: str = options.option(
         JUDGE,
-        options.choice(_metrics),
-        "what schedules are judged by, and their best LR chosen by: val_accuracy, val_loss, best_val_accuracy, "
-        "best_val_loss, train_accuracy, train_loss",
+        options.choice(possible_metrics),
+        f"what schedules are judged by, and their best LR chosen by: {', '.join(possible_metrics())}",
     )
     reference: str | None = options.option(
         None,
@@ -73,15 +66,9 @@ class Settings:
     figures: str = options.option("svg", options.choice(lambda: [one[1:] for one in SUFFIXES]), "or png, pdf")
 
 
-def _run(ours: Mapping[str, str], others: list[str]) -> None:
-    if not ours and not others:
-        print(COMMAND.help_text())
-        return
-
-    # What was typed.
-    settings, paths = read_settings(ours), _paths(others)
-
+def _run(settings: CompareSettings, typed: list[str]) -> None:
     # The runs, and what they show.
+    paths = _paths(typed)
     found = results.find(paths)
     compared = contests.compare(found, metric=settings.metric, reference=settings.reference, target=settings.target)
     compared.left_out += results.not_begun(paths, found)
@@ -117,15 +104,15 @@ def _command_of(paths: Sequence[Path]) -> str | None:
     return str(summary.read(paths[0], results.SWEEP).get("command") or "")
 
 
-def read_settings(typed: Mapping[str, str]) -> Settings:
-    """Raises UserError for a setting that does not exist or is not allowed."""
-    settings = options.read(Settings, typed, "compare")
+def _check(settings: CompareSettings) -> None:
     target = settings.target
     if target is not None and find(settings.metric).is_share and not 0 <= target <= 1:
         raise wrong(
-            "compare.target", got=typed["target"], allowed="an accuracy, 0 to 1 or 0% to 100%", do="compare.target=95%"
+            "compare.target",
+            got=f"{target:g}",
+            allowed=f"a value of {settings.metric}: 0 to 1, or 0% to 100%",
+            do="compare.target=95%",
         )
-    return settings
 
 
 def _paths(typed: Sequence[str]) -> list[Path]:
@@ -150,7 +137,9 @@ COMMAND = Command(
         ("any runs", "outputs/sweeps/A outputs/runs"),
     ],
     note=lambda: "Runs that cannot be compared are named, with the reason.",
-    settings=Settings,
+    settings=CompareSettings,
     run=_run,
+    check=_check,
+    needs_more=True,
 )
-main, start = COMMAND.main, COMMAND.start
+main, start, read_settings = COMMAND.main, COMMAND.start, COMMAND.read_settings

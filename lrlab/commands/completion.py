@@ -17,7 +17,7 @@ from lrlab.system import spelling
 
 SHELLS = {"bash": "~/.bashrc", "zsh": "~/.zshrc", "fish": "~/.config/fish/config.fish"}
 _SCRIPTS = Path(__file__).parent / "completions"
-_OWN_SETTINGS = {"preview": "preview", "find-lr": "find_lr", "compare": "compare"}  # how they begin
+_OWN_SETTINGS = ("preview", "find-lr", "compare")
 
 
 def start() -> None:
@@ -92,8 +92,8 @@ def _own_answers(command: str, word: str) -> list[str]:
     """The settings that are the command's own, or the values of the one that is being typed."""
     from lrlab.config import options
 
-    prefix = _OWN_SETTINGS[command]
-    settings = import_module(f"lrlab.commands.{command.replace('-', '_')}").Settings
+    own = import_module(f"lrlab.commands.{command.replace('-', '_')}").COMMAND
+    prefix, settings = own.prefix, own.settings
     key, typed, _ = word.partition("=")
     name = key.removeprefix(f"{prefix}.")
     if typed and name in options.names(settings):

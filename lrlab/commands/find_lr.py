@@ -12,14 +12,14 @@ import json
 import math
 import shlex
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lrlab.commands.command import Command
+from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.config import checks, compose, names, options
-from lrlab.config.arguments import key_of, read
+from lrlab.config.arguments import key_of
 from lrlab.errors import wrong
 from lrlab.runs import folders
 from lrlab.system import spelling
@@ -38,7 +38,7 @@ _DISAGREE = 3.0  # times the lowest suggestion
 
 
 @dataclass(frozen=True)
-class Settings:
+class FindLrSettings:
     """What `find_lr.NAME=...` on the command line says."""
 
     start: float = options.option(1e-6, options.number(above=0, example=1e-6), "the first LR")
@@ -51,16 +51,13 @@ class Settings:
     )
 
 
-def _run(ours: Mapping[str, str], theirs: list[str]) -> None:
+def _run(settings: FindLrSettings, typed: list[str]) -> None:
     # What was typed.
-    settings, arguments = read_settings(ours), read(theirs)
-    if arguments.flags or arguments.resume or arguments.multirun:
-        got = " ".join(arguments.flags) or ("-m" if arguments.multirun else "resume=")
-        raise wrong("command line", got=got, allowed="KEY=VALUE", do="see --help")
+    overrides = overrides_of_runs(typed, several=False)
 
     # The range tests, and the LR that most of them are for.
     folders.require_writable(OUTPUTS)
-    tests = _test_each_seed(arguments.overrides, settings)
+    tests = _test_each_seed(overrides, settings)
     found = [suggestion for _, _, suggestion in tests if suggestion is not None]
     if not found:
         raise wrong(
@@ -72,21 +69,18 @@ def _run(ours: Mapping[str, str], theirs: list[str]) -> None:
     lr = _rounded(statistics.median_low([suggestion.lr for suggestion in found]))
 
     # What is left of them.
-    folder = folders.reserve(OUTPUTS / f"{_now()}_{names.run_name(arguments.overrides)}")
-    _write(folder, tests, lr, settings, theirs)
-    for line in conclusion(lr, found, len(tests), settings, theirs):
+    folder = folders.reserve(OUTPUTS / f"{_now()}_{names.run_name(overrides)}")
+    _write(folder, tests, lr, settings, typed)
+    for line in conclusion(lr, found, len(tests), settings, typed):
         print(line)
     print(f"figure: {folder / 'figure.png'}")
 
 
-def read_settings(typed: Mapping[str, str]) -> Settings:
-    """Raises UserError for the first of the `find_lr.NAME=VALUE` that is not allowed."""
-    settings = options.read(Settings, typed, "find_lr")
+def _check(settings: FindLrSettings) -> None:
     checks.number("find_lr.end", settings.end, above=settings.start, example=10)
-    return settings
 
 
-def _test_each_seed(overrides: Sequence[str], settings: Settings) -> list[Test]:
+def _test_each_seed(overrides: Sequence[str], settings: FindLrSettings) -> list[Test]:
     """A range test for each seed, each on a model, an optimizer and an order of the data of its own."""
     from lrlab.config.prepare import prepare
     from lrlab.data.batches import Batches
@@ -121,7 +115,7 @@ def _test_each_seed(overrides: Sequence[str], settings: Settings) -> list[Test]:
     return tests
 
 
-def _test(prepared: Prepared, train: Batches, seed: int, settings: Settings) -> list[tuple[float, float]]:
+def _test(prepared: Prepared, train: Batches, seed: int, settings: FindLrSettings) -> list[tuple[float, float]]:
     """The LR and the loss of every update of one range test, on a new model made from `seed`."""
     from torch.optim.lr_scheduler import LambdaLR
 
@@ -155,7 +149,7 @@ def _line(seed: int, points: Sequence[tuple[float, float]], suggestion: Suggesti
 
 
 def conclusion(
-    lr: float, found: Sequence[Suggestion], tests: int, settings: Settings, overrides: Sequence[str]
+    lr: float, found: Sequence[Suggestion], tests: int, settings: FindLrSettings, overrides: Sequence[str]
 ) -> list[str]:
     """What to tell the user: the LR with its spread, what to type, and what makes it doubtful."""
     low, high = min(one.lr for one in found), max(one.lr for one in found)
@@ -178,7 +172,7 @@ def _rounded(value: float) -> float:
     return float(f"{value:.2g}") if math.isfinite(value) else value
 
 
-def _write(folder: Path, tests: Sequence[Test], lr: float, settings: Settings, overrides: Sequence[str]) -> None:
+def _write(folder: Path, tests: Sequence[Test], lr: float, settings: FindLrSettings, overrides: Sequence[str]) -> None:
     from lrlab.drawing import figures
     from lrlab.runs import summary
     from lrlab.system import disk
@@ -221,7 +215,8 @@ COMMAND = Command(
         ("for another one", "optimizer=adam model=mlp"),
     ],
     note=lambda: f"Besides, it takes what `{spelling.command('train')}` takes.",
-    settings=Settings,
+    settings=FindLrSettings,
     run=_run,
+    check=_check,
 )
-main, start = COMMAND.main, COMMAND.start
+main, start, read_settings = COMMAND.main, COMMAND.start, COMMAND.read_settings

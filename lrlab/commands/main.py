@@ -32,8 +32,8 @@ def main() -> None:
 
 def module() -> None:
     """`python -m lrlab`, which trains where no command is named, as `python train.py` does."""
-    spelling.say(spelling.MODULE)
     first = sys.argv[1] if len(sys.argv) > 1 else ""
+    spelling.say(spelling.NAMED if first in COMMANDS else spelling.MODULE)
     if first in COMMANDS:
         start(first, sys.argv[2:])
     elif first.isidentifier() and closest(first, COMMANDS):
@@ -63,7 +63,7 @@ def _no_command(typed: list[str]) -> UserError:
     first = typed[0]
     guess, rest = _meant(typed)
     hint = f" (did you mean {guess}?)" if guess else ""
-    do = f"{spelling.command(guess)} {shlex.join(rest)}".strip() if guess else f"{spelling.said()} --help"
+    do = f"{spelling.command(guess)} {shlex.join(rest)}".strip() if guess else f"{spelling.program()} --help"
     return wrong("command", got=f"'{first}'{hint}", allowed=", ".join(COMMANDS), do=do)
 
 

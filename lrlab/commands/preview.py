@@ -8,16 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrlab.commands.command import Command
+from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.commands.curve_table import table
 from lrlab.comparison.results import cell
 from lrlab.config import compose, names, options
-from lrlab.config.arguments import read
 from lrlab.drawing.terminal import Line, plot
 from lrlab.errors import UserError, wrong
 from lrlab.system import spelling
@@ -33,7 +32,7 @@ _MOST_DRAWN = len(_COLOURS)  # curves in one terminal drawing; more have a line 
 
 
 @dataclass(frozen=True)
-class Settings:
+class PreviewSettings:
     """What `preview.NAME=...` on the command line says."""
 
     file: str | None = options.option(
@@ -65,14 +64,9 @@ class PlannedCurve:
         return self.plan is not None and name in self.plan.curves
 
 
-def _run(ours: Mapping[str, str], others: list[str]) -> None:
-    # What was typed.
-    settings, arguments = read_settings(ours), read(others)
-    if arguments.flags or arguments.resume:
-        raise wrong("command line", got=arguments.flags or "resume=", allowed="KEY=VALUE", do="see --help")
-
+def _run(settings: PreviewSettings, typed: list[str]) -> None:
     # The curves, and whether they can be shown as was asked.
-    curves = plan_curves(arguments.overrides, settings.steps_per_epoch)
+    curves = plan_curves(overrides_of_runs(typed, several=True), settings.steps_per_epoch)
     shown = [curve for curve in curves if curve.shows(settings.show)]
     if not shown:
         raise _nothing_to_show(curves, settings.show)
@@ -86,11 +80,6 @@ def _run(ours: Mapping[str, str], others: list[str]) -> None:
     if settings.file:
         _draw(curves, settings)
         print(f"wrote {settings.file}")
-
-
-def read_settings(typed: Mapping[str, str]) -> Settings:
-    """Raises UserError for the first of the `preview.NAME=VALUE` that is not allowed."""
-    return options.read(Settings, typed, "preview")
 
 
 def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[PlannedCurve]:
@@ -131,7 +120,7 @@ def _all_of_them(overrides: Sequence[str]) -> str:
 
 def _nothing_to_show(curves: Sequence[PlannedCurve], show: str) -> UserError:
     plans = [curve.plan for curve in curves if curve.plan is not None]
-    there = sorted({name for plan in plans for name in plan.curves})
+    there = sorted(set().union(*(plan.curves for plan in plans)))
     if there:
         return wrong("preview.show", got=show, allowed=", ".join(there), do=f"preview.show={there[0]}")
     return wrong(
@@ -177,7 +166,7 @@ def as_csv(curves: Sequence[PlannedCurve], show: str) -> str:
     return text.getvalue()
 
 
-def _draw(curves: Sequence[PlannedCurve], settings: Settings) -> None:
+def _draw(curves: Sequence[PlannedCurve], settings: PreviewSettings) -> None:
     from lrlab.drawing import figures
 
     assert settings.file is not None
@@ -197,7 +186,7 @@ def _why_not(curve: PlannedCurve) -> str:
     return "not with these\nsettings" if curve.plan is None else "follows a metric"
 
 
-def _print(curves: Sequence[PlannedCurve], settings: Settings) -> None:
+def _print(curves: Sequence[PlannedCurve], settings: PreviewSettings) -> None:
     """The drawing, the table, which curves are the same, and what is probably a mistake."""
     from rich.console import Console
     from rich.text import Text
@@ -258,7 +247,7 @@ COMMAND = Command(
         ("other settings", "optimizer.lr=0.1 trainer.epochs=50"),
     ],
     note=lambda: f"Besides, it takes what `{spelling.command('sweep')}` takes.",
-    settings=Settings,
+    settings=PreviewSettings,
     run=_run,
 )
-main, start = COMMAND.main, COMMAND.start
+main, start, read_settings = COMMAND.main, COMMAND.start, COMMAND.read_settings

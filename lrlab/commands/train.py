@@ -35,15 +35,10 @@ def main() -> None:
 
 def start() -> None:
     """Run the command with what was typed."""
-    if _ranks() > 1:
+    if process.is_one_of_several():
         _as_one_of_several()
     else:
         enter(_main)
-
-
-def _ranks() -> int:
-    """How many processes torchrun has started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _as_one_of_several() -> None:
@@ -99,8 +94,8 @@ def _main(typed: list[str]) -> None:
         with_hydra.start(arguments.overrides, arguments.flags, arguments.overrides)
         return
     if arguments.resume and arguments.multirun:
-        installed = spelling.said() == spelling.INSTALLED
-        do = "lrlab train resume=PATH" if installed else "leave out -m and what is swept"
+        again = f"{spelling.command('train')} resume=PATH"
+        do = again if spelling.names_commands() else "leave out -m and what is swept"
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do=do)
     if arguments.resume:
         _resume(arguments.overrides, arguments.resume)
@@ -115,8 +110,8 @@ def _run(overrides: list[str]) -> None:
     from lrlab.config.prepare import prepare_typed
 
     # Everything is checked before anything is written.
-    require_heeded(overrides)
     config = compose.compose(overrides)
+    require_heeded(config, overrides)
     prepared = prepare_typed(config, overrides)
     if config.sweep is not None:
         raise wrong(

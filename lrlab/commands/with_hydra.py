@@ -28,7 +28,7 @@ def start(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[str]) 
     try:
         as_main(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise compose.explain(error, typed) from error
+        raise compose.in_one_line(error, typed) from error
 
 
 def job(config: DictConfig) -> float | None:

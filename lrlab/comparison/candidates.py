@@ -9,15 +9,14 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from lrlab.comparison.results import Result, differing
 from lrlab.comparison.statistics import Mean, mean
-from lrlab.config.identity import GROUPS
+from lrlab.config.identity import GROUPS, TUNED
 from lrlab.training.metrics import find, lower_is_better
 from lrlab.words import counted
-
-_TUNED = ("optimizer.lr", "seed")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Candidate:
     @property
     def all_runs(self) -> list[Result]:
         """The finished runs at every base LR."""
-        return [run for by_seed in self.runs.values() for run in by_seed.values()]
+        return list(chain.from_iterable(by_seed.values() for by_seed in self.runs.values()))
 
     @property
     def grid(self) -> list[float]:
@@ -134,7 +133,7 @@ def _base_lr(result: Result) -> float:
 
 def _tells_apart(key: str, results: Sequence[Result]) -> bool:
     """Whether runs that differ in this setting belong to different candidates."""
-    return key not in _TUNED and not _follows(key, results)
+    return key not in TUNED and not _follows(key, results)
 
 
 def _follows(key: str, results: Sequence[Result]) -> bool:

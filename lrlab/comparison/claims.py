@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from lrlab.comparison.candidates import Candidate
@@ -75,7 +76,7 @@ def _amount(value: float, width: float | None, metric: str) -> str:
     return " ± ".join(f"{kind.scale * number:.{kind.decimals}f}" for number in numbers) + unit
 
 
-def warnings(candidates: Sequence[Candidate], reference: str) -> list[str]:
+def cautions(candidates: Sequence[Candidate], reference: str) -> list[str]:
     """What makes the comparison less fair or less sure than it looks."""
     found = []
     for candidate in candidates:
@@ -188,7 +189,7 @@ def _trained(candidate: Candidate) -> list[tuple[Any, ...]]:
 
 def _computed_differently(candidates: Sequence[Candidate]) -> list[str]:
     """A warning where runs were computed by different versions or on different devices."""
-    runs = [run for candidate in candidates for run in candidate.all_runs]
+    runs = list(chain.from_iterable(candidate.all_runs for candidate in candidates))
     computed_by = {
         "torch": {run.name: (run.summary.get("versions") or {}).get("torch") for run in runs},
         "device": {run.name: run.summary.get("device") for run in runs},

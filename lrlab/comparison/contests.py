@@ -6,6 +6,7 @@ Runs are compared within a *contest*: the same data, model and number of epochs.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from lrlab.comparison import claims
@@ -13,12 +14,10 @@ from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.claims import Against
 from lrlab.comparison.results import Result, differing, is_number, printable
 from lrlab.config import other_data
-from lrlab.config.identity import GROUPS, fingerprint
-from lrlab.errors import UserError, closest, complaint_in, wrong
-from lrlab.training.metrics import JUDGE, Metric, find, known, lower_is_better, measured_names
+from lrlab.config.identity import GROUPS, SHARED, fingerprint
+from lrlab.errors import UserError, closest, wrong
+from lrlab.training.metrics import JUDGE, find, lower_is_better, measured_names, possible_metrics
 from lrlab.words import counted
-
-_SHARED = ("data.", "model.", "task._target_")  # how settings begin that all runs of a contest have alike
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _require_reference(reference: str, contests: Sequence[Contest]) -> None:
 
 def _shared(result: Result) -> str:
     """What two runs must share to be compared at all: data, model and what is learned."""
-    return fingerprint({key: value for key, value in result.settings.items() if key.startswith(_SHARED)})
+    return fingerprint({key: value for key, value in result.settings.items() if key.startswith(SHARED)})
 
 
 def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, str]]) -> list[Result]:
@@ -178,7 +177,7 @@ def _why_unusable(result: Result, metric: str) -> str | None:
 
 def _what_is_not_shared(result: Result, model: Result) -> str:
     """What a run has unlike `model`, which is one of those that are compared."""
-    keys = [key for key in differing([result, model]) if key.startswith(_SHARED)]
+    keys = [key for key in differing([result, model]) if key.startswith(SHARED)]
     what = "another task" if keys[0].startswith("task.") else "other data or model"
     shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
     return f"{what}: {shown}"
@@ -208,7 +207,7 @@ def _why_unfinished(result: Result) -> str:
         return "not finished: it still runs, or was killed"
     if result.status == "not run":
         return "not finished: it left no summary"
-    said = complaint_in(str(result.summary.get("error") or ""))
+    said = result.summary.get("complaint") or result.summary.get("error")
     return f"{result.status}: {said}" if said else result.status
 
 
@@ -244,7 +243,7 @@ def _contest(
         reference=against_whom,
         target=_common_target(candidates, metric) if target is None else target,
         against=claims.against(candidates, against_whom, metric),
-        warnings=[*claims.warnings(candidates, against_whom), *_without_any(unfinished, results, names)],
+        warnings=[*claims.cautions(candidates, against_whom), *_without_any(unfinished, results, names)],
     )
 
 
@@ -265,17 +264,8 @@ def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
 def columns(contest: Contest) -> Mapping[str, str]:
     """The metrics that a table of the contest shows, with their headings. The one that it is judged by comes first."""
     metrics = next(iter(contest.candidates[0].best.values())).metrics
-    shown = [f"{split}_{metric.name}" for metric in reversed(metrics) for split in ("val", "best_val")]
+    shown = chain.from_iterable(measured_names([metric], "val", "best_val") for metric in reversed(metrics))
     return {name: _heading(name) for name in dict.fromkeys([contest.metric, *shown, "train_loss"])}
-
-
-def possible_metrics(metrics: Sequence[Metric] | None = None) -> list[str]:
-    """What runs can be compared by.
-
-    >>> possible_metrics()
-    ['val_accuracy', 'val_loss', 'best_val_accuracy', 'best_val_loss', 'train_accuracy', 'train_loss']
-    """
-    return measured_names([*reversed(known() if metrics is None else metrics)], "val", "best_val", "train")
 
 
 def _heading(name: str) -> str:

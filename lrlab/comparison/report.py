@@ -211,7 +211,7 @@ def _column(run: Result, name: str) -> dict[int, float]:
 
 def _grid(contest: Contest) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """The metric at every base LR: the LRs, and a row of means for each candidate."""
-    lrs = sorted({lr for candidate in contest.candidates for lr in candidate.grid})
+    lrs = sorted(set().union(*(candidate.grid for candidate in contest.candidates)))
     rows = [(one.name, [_grid_cell(one, lr, contest.metric) for lr in lrs]) for one in contest.candidates]
     return [f"{lr:g}" for lr in lrs], rows
 

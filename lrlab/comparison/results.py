@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from lrlab.config.earlier import in_todays_words
-from lrlab.config.identity import GROUPS, Identity, comparable, identity, knows_all
+from lrlab.config.identity import GROUPS, TUNED, Identity, comparable, identity
 from lrlab.errors import wrong
+from lrlab.moved import current
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
 from lrlab.training.metrics import Metric, known, measured_names
@@ -63,7 +64,7 @@ class Result:
         """The name that was chosen in a group; where the summary has none, the class in the settings."""
         chosen = (self.summary.get("choices") or {}).get(group)
         if chosen:
-            return chosen
+            return current(chosen)
         return str(self.settings.get(f"{group}._target_", "?")).rpartition(".")[2]
 
 
@@ -76,19 +77,17 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
         saved = yaml.load((folder / "config.yaml").read_text(), Loader=_Loader)
     except (OSError, ValueError, yaml.YAMLError):
         return None
-    return printable(identity(in_todays_words(saved))) if isinstance(saved, dict) else None
+    return identity(in_todays_words(saved)) if isinstance(saved, dict) else None
 
 
 def read_result(folder: Path, name: str) -> Result:
     """The run in `folder`. What is missing or cannot be read is empty."""
     said = _sound(summary.read(folder))
-    settings = settings_of(folder) or {}
-    if knows_all(Identity(settings, said.get("contents"))):
-        settings.pop("data.root", None)  # what the data holds is known, so its place tells nothing
+    run = Identity(settings_of(folder) or {}, said.get("contents"))
     return Result(
         name=printable(name),
         folder=folder,
-        settings=settings,
+        settings=printable(run.telling()),
         summary=said,
         history=_history(folder),
     )
@@ -97,7 +96,7 @@ def read_result(folder: Path, name: str) -> Result:
 def _sound(said: dict[str, Any]) -> dict[str, Any]:
     """What a summary says, without what no run could have written. The file may come from anybody."""
     kept = {name: said[name] for name in (*_NUMBERS, *measured_of_a_run()) if is_number(said.get(name))}
-    for name in ("status", "error", "device"):
+    for name in ("status", "error", "complaint", "device"):
         if isinstance(said.get(name), str):
             kept[name] = printable(said[name])
     for name in ("choices", "versions"):
@@ -182,7 +181,7 @@ def _what_to_type() -> str:
 def differing(results: Iterable[Result]) -> dict[str, list[Any]]:
     """The settings that are not the same in all of `results`, each with its values in order of appearance."""
     results = [result for result in results if result.settings]
-    keys = sorted({key for result in results for key in result.settings})
+    keys = sorted(set().union(*(result.settings for result in results)))
     found = {}
     for key in keys:
         by_text = {comparable(result.settings.get(key)): result.settings.get(key) for result in results}
@@ -196,7 +195,7 @@ def as_csv(results: Sequence[Result]) -> str:
 
     Nothing in it depends on a clock, so the same sweep on the same machine gives the same bytes.
     """
-    varying = [key for key in differing(results) if key not in ("seed", "optimizer.lr")]
+    varying = [key for key in differing(results) if key not in TUNED]
     kept = [key for key in varying if not key.rpartition(".")[2].startswith("_")]
     reached = ["epochs", "updates", *measured_of_a_run(), "best_epoch"]
     header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, *reached]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lrlab.config import checks
+from lrlab.config.checks import Node
 from lrlab.config.groups import read_groups, split
 from lrlab.data.batches import Batching
 from lrlab.errors import wrong
@@ -20,7 +21,6 @@ from lrlab.models import check_output
 from lrlab.system import randomness
 from lrlab.training.task import Task
 
-Node = dict[str, Any]
 Shape = tuple[int, int, int]  # (C, H, W) of an image
 Parameters = Iterable[tuple[str, Tensor]] | None  # with their names in the model; None: of no model yet
 
@@ -68,7 +68,7 @@ def build_task(node: Node) -> Task:
     if node.get("loss") is not None:
         _check_own_loss(node)
     task = make(node, "task")
-    if not all(hasattr(task, name) for name in ("metrics", "training_loss", "validation_loss", "to")):
+    if not isinstance(task, Task):
         raise wrong(
             "task._target_",
             got=f"{node['_target_']}, which makes a {type(task).__name__}",

@@ -13,6 +13,7 @@ from lrlab.errors import UserError, WrongArgument, closest, wrong
 from lrlab.moved import SETTINGS
 from lrlab.schedules.lengths import parameters_of
 
+Node = dict[str, Any]  # one with a `_target_`, in a resolved config
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 _LISTS = re.compile(r"(?:Iterable|Sequence|list|tuple)\[", re.IGNORECASE)
 

@@ -49,7 +49,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         config = _compose([str(override.input_line) for override in typed if is_for_hydra(override)])
         apply(config, [override for override in typed if not is_for_hydra(override)])
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, overrides) from error
+        raise in_one_line(error, overrides) from error
     _note(config, typed)
     return config
 
@@ -127,7 +127,7 @@ def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def explain(error: Exception, overrides: Sequence[str]) -> UserError:
+def in_one_line(error: Exception, overrides: Sequence[str]) -> UserError:
     """The one line for an error that Hydra raised while it composed `overrides`."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         return unknown_option(error.missing_cfg_file or "", error.options)
@@ -193,7 +193,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
             parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
             runs = split_arguments(parser.parse_overrides(list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, overrides) from error
+        raise in_one_line(error, overrides) from error
     if not runs:
         raise wrong("command line", got="a sweep without values", allowed="at least one", do="name the values, a,b,c")
     return runs
@@ -239,7 +239,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise explain(error, overrides) from error
+        raise in_one_line(error, overrides) from error
 
 
 def _hydra_only(overrides: Sequence[str]) -> list[str]:

@@ -13,6 +13,24 @@ def in_todays_words(config: Any) -> Any:
     return config
 
 
+def moved_targets(config: Any, prefix: str = "") -> list[str]:
+    """What to tell the user of every `_target_` in a config that has another name today.
+
+    >>> moved_targets({"data": {"_target_": "lrlab.datasets.digits"}})
+    ['data._target_: lrlab.datasets.digits is lrlab.data.datasets.digits now']
+    """
+    if isinstance(config, list):
+        return moved_targets(dict(enumerate(config)), prefix)
+    if not isinstance(config, dict):
+        return []
+    told: list[str] = []
+    for key, value in config.items():
+        if key == "_target_" and isinstance(value, str) and current(value) != value:
+            told.append(f"{prefix}{key}: {value} is {current(value)} now")
+        told += moved_targets(value, f"{prefix}{key}.")
+    return told
+
+
 def _with_task(config: dict[str, Any]) -> dict[str, Any]:
     """A config from before there were tasks: all were classification, and the trainer had its label smoothing."""
     trainer = dict(config["trainer"])

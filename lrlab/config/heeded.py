@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from omegaconf import DictConfig, OmegaConf
+
 from lrlab.config.arguments import key_of
 from lrlab.errors import wrong
 
@@ -17,14 +19,18 @@ _HEEDED = (
     "hydra/sweeper",
 )
 
+# What a file of the user's may say of Hydra's job, with the value that changes nothing.
+_OF_THE_JOB = {"hydra.verbose": False, "hydra.job.chdir": False, "hydra.job.env_set": {}, "hydra.callbacks": {}}
 
-def require_heeded(overrides: Sequence[str]) -> None:
-    """Raise UserError for a setting of Hydra's that would change nothing."""
-    for key in map(key_of, overrides):
-        if key.startswith("hydra") and not key.startswith(_HEEDED):
-            raise wrong(
-                key,
-                got="a setting of Hydra's that a single run does not heed",
-                allowed="hydra.run.dir, hydra.searchpath, and with -m those of sweeps and launchers",
-                do="leave it out",
-            )
+
+def require_heeded(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise UserError for a setting of Hydra's, typed or in a file, that would change nothing."""
+    typed = [key for key in map(key_of, overrides) if key.startswith("hydra") and not key.startswith(_HEEDED)]
+    in_files = [key for key, without in _OF_THE_JOB.items() if OmegaConf.select(config, key) != without]
+    for key in (*typed, *in_files):
+        raise wrong(
+            key,
+            got="a setting of Hydra's that a single run does not heed",
+            allowed="hydra.run.dir, hydra.searchpath, and with -m those of sweeps and launchers",
+            do="leave it out",
+        )

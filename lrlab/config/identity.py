@@ -26,12 +26,29 @@ NO_SETTING = ("resume", "extend", "sweep", "checkpoint.every", *MACHINE)  # they
 _NOT_COMPARED = ("seed", "trainer.monitor", "trainer.deterministic")  # runs that differ in nothing else are averaged
 
 
+TUNED = ("optimizer.lr", "seed")  # what the runs of one candidate differ in
+SHARED = ("data.", "model.", "task._target_")  # how settings begin that all runs of a contest have alike
+
+
 @dataclass(frozen=True)
 class Identity:
     """What makes a run that run: its settings, flat, and what its data holds as far as that is known."""
 
     settings: Mapping[str, Any]
     contents: Mapping[str, Any] | None = None
+
+    @property
+    def knows_its_data(self) -> bool:
+        """Whether it is known what both splits hold."""
+        return {"train", "val"} <= (self.contents or {}).keys()
+
+    def without_place(self) -> dict[str, Any]:
+        """The settings without the folder of the data."""
+        return {key: value for key, value in self.settings.items() if key != "data.root"}
+
+    def telling(self) -> dict[str, Any]:
+        """The settings that tell it from other runs: where its data lies does not if it is known what they hold."""
+        return self.without_place() if self.knows_its_data else dict(self.settings)
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,7 @@ def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = (
     # The settings that differ.
     one, other = before.settings, now.settings
     free = set(may_change)
-    if knows_all(before) and knows_all(now):
+    if before.knows_its_data and now.knows_its_data:
         free.add("data.root")
     keys = sorted((one.keys() | other.keys()) - free)
     differing = [key for key in keys if comparable(one.get(key)) != comparable(other.get(key))]
@@ -80,11 +97,6 @@ def difference(before: Identity, now: Identity, *, may_change: Iterable[str] = (
 _NOTHING = "nothing"  # is said of a setting that is not there
 
 
-def knows_all(one: Identity) -> bool:
-    """Whether it is known what both splits hold."""
-    return {"train", "val"} <= (one.contents or {}).keys()
-
-
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that make a run the run it is, flat: without those that say where it reads and computes.
 
@@ -96,7 +108,13 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in sorted(flat.items()) if key not in NO_SETTING or key in kept}
 
 
-def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
+def of_the_machine(config: Mapping[str, Any]) -> list[str]:
+    """The settings of a run that only say where it reads and computes."""
+    own = identity(config)
+    return [key for key in MACHINE if key not in own]
+
+
+def watched(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that the HPARAMS tab compares: what makes a run that run, but for what is only drawn or watched."""
     return {key: value for key, value in identity(config).items() if key not in _NOT_COMPARED}
 
@@ -112,12 +130,12 @@ def comparable(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value with every number in it as a float."""
+    """A value with every whole number in it as an int, which is exact however large it is, and with sorted keys."""
+    if isinstance(value, Mapping):
+        return [[str(key), _plain(value[key])] for key in sorted(value, key=str)]
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    if isinstance(value, bool):
-        return value
-    return float(value) if isinstance(value, int) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

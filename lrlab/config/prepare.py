@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from lrlab.config import build, checks, settings
 from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
-from lrlab.config.earlier import in_todays_words
+from lrlab.config.earlier import in_todays_words, moved_targets
 from lrlab.config.scheduler import SchedulerSettings, check_rhythm, scheduler_settings
 from lrlab.config.targets import chosen
 from lrlab.data import room
@@ -50,7 +50,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Equipment:
     """The groups of a config, each read: what a process carries a run out with."""
 
     trainer: settings.TrainerSettings
@@ -64,7 +64,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Prepared(Parts):
+class Prepared(Equipment):
     """A checked run with what this process carries it out with, before its data is read or its folder is made."""
 
     checked: Checked
@@ -104,9 +104,10 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     `choices` and `overrides` are what was chosen in each group and what was typed; the run's files tell them.
     """
     # The settings are read, each for itself and then together.
-    plain = in_todays_words(resolve(config))
+    typed = resolve(config)
+    plain = in_todays_words(typed)
     settings.check_top_level(plain)
-    parts = _read(plain, check=True)
+    parts = _read(plain, together=True)
     splits, horizon = parts.splits, parts.horizon
 
     # The model is built and tried; stand-ins of its parameters tell the optimizer its groups.
@@ -120,18 +121,19 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
 
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
-    warnings = lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
+    warnings = moved_targets(typed)
+    warnings += lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
     return Prepared(**vars(parts), checked=checked, trial=trial)
 
 
 def equip(checked: Checked) -> Prepared:
     """What another process checked, with what this one carries it out with."""
-    return Prepared(**vars(_read(checked.config, check=False)), checked=checked)
+    return Prepared(**vars(_read(checked.config, together=False)), checked=checked)
 
 
-def _read(plain: dict[str, Any], *, check: bool) -> Parts:
-    """The groups of a resolved config. With `check` it is asked, once a run, whether they fit together."""
+def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
+    """The groups of a resolved config, each read for itself. Whether they fit `together` is asked once a run."""
     # What is learned, where, and how batches are made.
     task = build.build_task(plain["task"])
     trainer = settings.trainer_settings(plain["trainer"], task.metrics)
@@ -139,11 +141,11 @@ def _read(plain: dict[str, Any], *, check: bool) -> Parts:
     batching, data_node = settings.split_batching(plain["data"])
 
     # The data, opened but not read.
-    if check:
+    if together:
         checks.check_target(data_node, "data")
         checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
     splits = build.make(data_node, "data")
-    if check:
+    if together:
         settings.check_splits(splits, batching)
         settings.check_parts(trainer, batching)
         if batching.cache in room.KEPT:  # "auto" always finds a place
@@ -152,10 +154,10 @@ def _read(plain: dict[str, Any], *, check: bool) -> Parts:
     # The length of the run is known now, and with it what durations mean.
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"), task.metrics)
-    if check:
+    if together:
         check_loss(task, splits.num_classes)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    return Parts(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
+    return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:

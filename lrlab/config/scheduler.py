@@ -9,7 +9,8 @@ import torch
 
 from lrlab import schedules
 from lrlab.config import checks, durations
-from lrlab.config.build import Node, make
+from lrlab.config.build import make
+from lrlab.config.checks import Node
 from lrlab.errors import wrong
 from lrlab.lr import hyperparameters
 from lrlab.lr.horizon import INTERVALS, Horizon
@@ -144,7 +145,7 @@ def _require_drivable(name: str, scheduler: Scheduler, optimizer: torch.optim.Op
         )
 
 
-def _delay(group: hyperparameters.Group, horizon: Horizon, interval: str) -> int:
+def _delay(group: hyperparameters.ParameterGroup, horizon: Horizon, interval: str) -> int:
     """The delay of a parameter group in counts of the interval."""
     delay = hyperparameters.delay_of(group)
     key = f"optimizer.groups.{str(group.get('name', '')).removesuffix('_no_decay')}.delay"

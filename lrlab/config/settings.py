@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from lrlab.config import checks
+from lrlab.config.checks import Node
 from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.room import CACHES
 from lrlab.data.splits import Splits
@@ -19,8 +20,6 @@ from lrlab.words import counted
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 GRAPHS = ("reduce-overhead", "max-autotune")
 _NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
-
-Node = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from lrlab.config.arguments import key_of, value_of
 from lrlab.config.identity import GROUPS
 from lrlab.config.mistakes import already_there, another_value, several_values, unknown_key
+from lrlab.moved import current
 
 _FREE = ("optimizer.groups", "optimizer.schedule")  # their keys are the user's
 _ABSENT = object()
@@ -17,7 +18,8 @@ _ABSENT = object()
 def chosen(config: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
     """What was chosen in each group: an option of it, or the class that was typed for it."""
     options = config.hydra.runtime.choices
-    return {group: value_of(list(overrides), f"{group}._target_") or str(options.get(group)) for group in GROUPS}
+    named = {group: value_of(list(overrides), f"{group}._target_") for group in GROUPS}
+    return {group: current(name) if name else str(options.get(group)) for group, name in named.items()}
 
 
 def is_for_hydra(override: Override) -> bool:

@@ -24,7 +24,7 @@ def unheard(_done: int, _total: int) -> None:
     """The progress of reading that nobody follows."""
 
 
-class Reading(NamedTuple):
+class WholeReading(NamedTuple):
     """A data set that is to be read whole, and how."""
 
     dataset: MapDataset
@@ -74,7 +74,7 @@ class Reading(NamedTuple):
 class _Chunks(Dataset):
     """The work of decoding, in pieces: to ask for an item does that piece, and the item is its number of images."""
 
-    def __init__(self, reading: Reading, file: Path, order: Tensor):
+    def __init__(self, reading: WholeReading, file: Path, order: Tensor):
         self.reading = reading._replace(progress=unheard)  # another process cannot have the caller's
         self.file = file
         self.order = order.numpy()  # tensors would take a file descriptor each on their way to another process

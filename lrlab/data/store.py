@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lrlab.data import files
-from lrlab.data.decoding import Progress, Reading, unheard
+from lrlab.data.decoding import Progress, WholeReading, unheard
 from lrlab.data.kinds import kind_of
 from lrlab.data.splits import MapDataset, check_labels
 from lrlab.errors import UserError
@@ -34,7 +34,7 @@ def keep(
     image or label is not what it should be.
     """
     kind = kind_of(dataset)
-    reading = Reading(dataset, tuple(shape), num_classes, workers, progress or unheard)
+    reading = WholeReading(dataset, tuple(shape), num_classes, workers, progress or unheard)
     loaded = kind.load() if place != "disk" else None
     if place == "disk":
         images, labels = _mapped(reading, folder)
@@ -56,7 +56,7 @@ class Arrivals:
     """
 
     def __init__(self, dataset: MapDataset, order: Tensor, *, shape: tuple[int, ...], num_classes: int, workers: int):
-        reading = Reading(dataset, tuple(shape), num_classes, workers)
+        reading = WholeReading(dataset, tuple(shape), num_classes, workers)
         self._open = ExitStack()
         file = self._open.enter_context(files.nameless(reading.layout.size_bytes, None))
         self.images, self.labels = reading.layout.views(file, shared=True)
@@ -78,13 +78,13 @@ class Arrivals:
         self._open.close()
 
 
-def _nameless(reading: Reading, folder: Path | None) -> tuple[Tensor, Tensor]:
+def _nameless(reading: WholeReading, folder: Path | None) -> tuple[Tensor, Tensor]:
     """The images and labels, read into a file without a name: in memory, or on the disk of `folder`."""
     with files.nameless(reading.layout.size_bytes, folder) as file:
         return reading.into(file)
 
 
-def _mapped(reading: Reading, folder: Path) -> tuple[Tensor, Tensor]:
+def _mapped(reading: WholeReading, folder: Path) -> tuple[Tensor, Tensor]:
     """The images and labels from the file under `folder` that holds this very content, made now if there is none."""
     if not kind_of(reading.dataset).is_fixed:  # its content has no name, so nobody could find it again
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def _mapped(reading: Reading, folder: Path) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _hold(stack: ExitStack, home: Path, reading: Reading) -> None:
+def _hold(stack: ExitStack, home: Path, reading: WholeReading) -> None:
     """Hold `home` against other processes until `stack` ends, after those that fill it now, if any."""
     while True:
         try:

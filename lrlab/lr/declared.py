@@ -10,7 +10,7 @@ from typing import Any
 from torch.optim import lr_scheduler as torchs
 from torch.optim.swa_utils import SWALR
 
-from lrlab.schedules.lengths import Length, LengthOrZero, Level, Moment, Number, Spacing, Way, parameters_of
+from lrlab.schedules.lengths import Length, LengthOrZero, Level, Moment, Number, Spacing, Way, counts, parameters_of
 
 # What torch's schedulers need of their lengths. With less than the least count, some raise late (StepLR), some train
 # at a wrong LR (LinearLR stays at its first factor), some count from the wrong end (StepLR below 0).
@@ -66,6 +66,11 @@ def declared(target: Any) -> Mapping[str, Any]:
         if owner in TORCH:
             return TORCH[owner]
     return {name: parameter.annotation for name, parameter in parameters_of(target).items()}
+
+
+def lengths_of(target: Any) -> list[str]:
+    """The parameters that `target` declares as lengths."""
+    return [name for name, annotation in declared(target).items() if list(counts(1, annotation))]
 
 
 def declared_in(node: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from torch.optim import Optimizer
 
-from lrlab.errors import wrong
+from lrlab.errors import WrongArgument, wrong
 from lrlab.schedules.lengths import LENGTH, LENGTH_OR_ZERO, MOMENT, NUMBER, Level
 
 _STATE = ("best", "good", "bad", "waiting", "stuck", "recent", "_last_lr")
@@ -73,7 +73,7 @@ class GreedyLR:
         ):
             if not right:
                 got, do = getattr(self, name), "leave it out for the default"
-                raise wrong(f"scheduler.{name}", got=got, allowed=allowed, do=do)
+                raise wrong(name, got=got, allowed=allowed, do=do, kind=WrongArgument)
 
     def _start_anew(self) -> None:
         self.best: float | None = None

@@ -28,30 +28,30 @@ _SCALE, _DELAY = "lr_scale", "delay"  # what a group does with the LR that the s
 _UNSCALED = "unscaled_lr"  # that LR, while the optimizer has the group's own
 _OWN_WEIGHT_DECAY = "own_weight_decay"  # whether a weight decay that only this group has is worth recording
 
-Group = dict[str, Any]  # one of an optimizer's `param_groups`
+ParameterGroup = dict[str, Any]  # one of an optimizer's `param_groups`
 
 
-def drive_apart(group: Group, *, scale: float, delay: int | str) -> None:
+def drive_apart(group: ParameterGroup, *, scale: float, delay: int | str) -> None:
     """Let `group` have `scale` times the scheduler's LR, and none until a `delay`, a duration, is over."""
     group[_SCALE], group[_DELAY] = scale, delay
 
 
-def is_driven_apart(group: Group) -> bool:
+def is_driven_apart(group: ParameterGroup) -> bool:
     """Whether the LR of `group` is another one than the scheduler's."""
     return _SCALE in group
 
 
-def scale_of(group: Group) -> float:
+def scale_of(group: ParameterGroup) -> float:
     """How many times the scheduler's LR `group` has."""
     return group.get(_SCALE, 1.0)
 
 
-def delay_of(group: Group) -> int | str:
+def delay_of(group: ParameterGroup) -> int | str:
     """The duration in which the LR of `group` is 0."""
     return group.get(_DELAY, 0)
 
 
-def give_weight_decay(group: Group, value: float, *, record: bool) -> None:
+def give_weight_decay(group: ParameterGroup, value: float, *, record: bool) -> None:
     """Give `group` a weight decay of its own, to be recorded under its name or not at all."""
     group["weight_decay"], group[_OWN_WEIGHT_DECAY] = value, record
 
@@ -90,7 +90,7 @@ def follows_metric(scheduler: Any) -> bool:
 class HyperparameterScheduler:
     """A scheduler and, on its clock, what it does not drive: LR scales and delays of groups, momentum, weight decay.
 
-    Group i has `scales[i]` times the LR that `scheduler` gives it, and 0 until `delays[i]` steps are done: its
+    ParameterGroup i has `scales[i]` times the LR that `scheduler` gives it, and 0 until `delays[i]` steps are done: its
     parameters rest, though momentum and Adam's averages take notice of their gradients. `curves` maps `momentum` and
     `weight_decay` to schedules t -> factor of the value that each group was built with.
     """

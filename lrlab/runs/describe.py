@@ -95,7 +95,7 @@ def hyperparameters(config: Mapping[str, Any], choices: Mapping[str, str]) -> di
     The seed is left out, so that runs that differ in nothing else are averaged.
     """
     settings = {}
-    for key, value in identity.hyperparameters(config).items():
+    for key, value in identity.watched(config).items():
         is_private = key.rpartition(".")[2].startswith("_")
         if value is not None and not is_private:
             settings[key] = value if isinstance(value, bool | int | float | str) else str(value)

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import torch
 
 from lrlab.errors import UserError, first_line, wrong
-from lrlab.system import distributed, peers
+from lrlab.system import compiler, distributed, peers
 
 
 def explain(error: BaseException) -> UserError | None:
     """The error that tells the user what to do about one that torch raised; None where that is not known."""
-    if lost := peers.explain(error):
+    if lost := peers.lost_with(error):
         return lost
     if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
         return wrong(
@@ -22,7 +22,7 @@ def explain(error: BaseException) -> UserError | None:
     for kind, said, explained in _KNOWN:
         if isinstance(error, kind) and said in str(error):
             return explained(error)
-    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+    if compiler.raised(error):
         return wrong(
             "trainer.compile",
             got=f"true, for what torch.compile cannot compile here ({first_line(error)})",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from lrlab.config.identity import MACHINE
+from lrlab.config.identity import of_the_machine
 from lrlab.config.names import run_name
 from lrlab.config.prepare import Prepared
 from lrlab.config.secrets import mask, mask_overrides
@@ -39,7 +39,7 @@ def open_logs(folder: Path, prepared: Prepared, state: TrainState, saved: Saved 
         driven=_driven(prepared, state),
         metrics=prepared.task.metrics,
         hyperparameters=mask(hyperparameters(prepared.config, prepared.checked.choices)),
-        trial=run_name(prepared.checked.overrides, leave_out=["seed", *(set(MACHINE) - {"data.root"})]),
+        trial=run_name(prepared.checked.overrides, leave_out=["seed", *of_the_machine(prepared.config)]),
         step=state.step,
         state=saved.contents["tracker"] if saved is not None else None,
     )

@@ -1,5 +1,6 @@
 """The ranks of a run after the first. They train along with rank 0 and write nothing."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,14 +42,11 @@ def _train_along(assignment: Assignment, request: Request) -> None:
         state = build_state(prepared)
         if assignment.saved is not None:
             restore(state, assignment.saved, prepared)
-        train = read_images(prepared, unseen, request, train=True)
-        val = read_images(prepared, unseen, request, train=False)
-
-        # The same loop.
-        try:
+        with (
+            closing(read_images(prepared, unseen, request, train=True)) as train,
+            closing(read_images(prepared, unseen, request, train=False)) as val,
+        ):
+            # The same loop.
             for event in events(prepared, state, train, val):
                 if stop_is_agreed(event, request):
                     break
-        finally:
-            train.close()
-            val.close()

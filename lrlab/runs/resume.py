@@ -8,6 +8,7 @@ from lrlab.config import build, identity
 from lrlab.config.prepare import Prepared
 from lrlab.config.scheduler import scheduler_settings
 from lrlab.errors import first_line, wrong
+from lrlab.lr.declared import lengths_of
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
@@ -123,8 +124,8 @@ def _new_durations(saved: dict[str, Any], scheduler: Any) -> dict[str, Any]:
     """The saved state of a scheduler that follows a metric, with the durations of `scheduler`, which is new."""
     if isinstance(scheduler, HyperparameterScheduler):
         return {**saved, "scheduler": _new_durations(saved["scheduler"], scheduler.scheduler)}
-    durations: dict[str, Any] = {name: getattr(scheduler, name) for name in ("patience", "cooldown") if name in saved}
-    return saved | durations
+    lengths = lengths_of(type(scheduler))
+    return saved | {name: getattr(scheduler, name) for name in lengths if name in saved and hasattr(scheduler, name)}
 
 
 def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:

@@ -5,7 +5,7 @@ Which files that are, and how they are opened, is said in `runs.files`.
 
 import shlex
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from lrlab.config import other_data, trust
 from lrlab.config.prepare import Prepared, place_images
 from lrlab.data.batches import Batches
 from lrlab.data.room import Choice
-from lrlab.errors import DataError, Interrupted, UserError, in_words
+from lrlab.errors import DataError, Interrupted, UserError, complaint_of, in_words
 from lrlab.lr.audit import Audit
 from lrlab.runs import assemble, checkpoint, files, summary
 from lrlab.runs.describe import count_parameters, device_name, start_lines
@@ -102,9 +102,11 @@ class Run:
             self._restore(saved.contents)
 
         # Its data, which takes a while, and only then its files.
-        self.train = self._read_images(train=True)
-        self.val = self._read_images(train=False)
-        self.tracker = files.open_logs(folder, self.prepared, self.state, saved)
+        with ExitStack() as opened:
+            self.train = opened.enter_context(closing(self._read_images(train=True)))
+            self.val = opened.enter_context(closing(self._read_images(train=False)))
+            self.tracker = files.open_logs(folder, self.prepared, self.state, saved)
+            opened.pop_all()  # they stay open, until the run ends
 
     def _introduce(self, kept: Choice) -> None:
         """Say what is about to be trained."""
@@ -262,7 +264,7 @@ class Run:
         # Leave that in its files.
         self.tracker.close(None if status == "interrupted" else "failure")
         with suppress(disk.Refused):  # the error itself says more
-            self.write_summary(status, error=in_words(told or error))
+            self.write_summary(status, error=in_words(told or error), complaint=complaint_of(told or error))
         return told
 
     def _with_checkpoint(self, error: Diverged | disk.Refused) -> UserError:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from lrlab.schedules.cycles import cycle
-from lrlab.schedules.law import Schedule, held, wrong_argument
+from lrlab.schedules.law import Schedule, settled, wrong_argument
 from lrlab.schedules.lengths import NUMBER, LengthOrZero, Level, Moment, Number, Way
 from lrlab.schedules.stable import fall
 
@@ -21,7 +21,7 @@ RAMPS = {
     "exponential": lambda p: math.expm1(-5 * p) / math.expm1(-5),
 }
 UNTUNED = ("linear", "exponential")
-Parts = Mapping[str, Schedule] | Sequence[Schedule]
+Several = Mapping[str, Schedule] | Sequence[Schedule]
 
 
 def warmup(
@@ -90,7 +90,7 @@ def untuned_warmup(t: float, *, total: Way, beta2: Level, then: Schedule, shape:
         raise wrong_argument("beta2", got=beta2, allowed="0 to 1, 1 excluded", do="beta2=0.999")
     if shape not in UNTUNED:
         raise wrong_argument("shape", got=shape, allowed=", ".join(UNTUNED), do="shape=exponential")
-    dampened = (1 - beta2) * (held(t, total) + 1)
+    dampened = (1 - beta2) * (settled(t, total) + 1)
     weight = min(1.0, dampened / 2) if shape == "linear" else -math.expm1(-dampened)
     return weight * then(t, total=total)
 
@@ -125,14 +125,14 @@ def cooldown(
     """
     if not 0 <= steps <= total:
         raise wrong_argument("cooldown steps", got=f"{steps} of {total}", allowed=f"0 to {total}", do="steps=20%")
-    t, joint = held(t, total), total - steps
+    t, joint = settled(t, total), total - steps
     if t < joint or steps == 0:
         return of(t, total=total)
     left = fall((t - joint) / steps, shape=shape, floor=floor, exponent=exponent, rate=rate)
     return of(joint if freeze else t, total=total) * left
 
 
-def sequence(t: float, *, total: Way, schedules: Parts, milestones: Sequence[Moment]) -> float:
+def sequence(t: float, *, total: Way, schedules: Several, milestones: Sequence[Moment]) -> float:
     """One schedule after the other, each with its own clock and horizon; `milestones` say when the next one starts.
 
     f(t) = f_i(t - m_i, total=m_(i+1) - m_i)  for m_i <= t < m_(i+1),  m_0 = 0, the last ends at total
@@ -163,7 +163,7 @@ def sequence(t: float, *, total: Way, schedules: Parts, milestones: Sequence[Mom
     return parts[index](t - edges[index], total=edges[index + 1] - edges[index])
 
 
-def product(t: float, *, total: Way, schedules: Parts) -> float:
+def product(t: float, *, total: Way, schedules: Several) -> float:
     """The product of schedules that run at the same time. (torch's ChainedScheduler is not always one.)
 
     f(t) = f_1(t) f_2(t) ...
@@ -252,7 +252,7 @@ def noise(t: float, *, total: Way, of: Schedule, amount: Level, seed: Annotated[
     """
     if not 0 <= amount <= 1:
         raise wrong_argument("amount", got=amount, allowed="0 to 1", do="amount=0.1")
-    swing = 2 * _uniform(seed, held(t, total)) - 1  # -1 to 1
+    swing = 2 * _uniform(seed, settled(t, total)) - 1  # -1 to 1
     return (1 + amount * swing) * of(t, total=total)
 
 
@@ -269,7 +269,7 @@ def _mix(number: int) -> int:
     return bits ^ bits >> 31
 
 
-def _parts(schedules: Parts) -> Sequence[Schedule]:
+def _parts(schedules: Several) -> Sequence[Schedule]:
     parts = list(schedules.values()) if isinstance(schedules, Mapping) else list(schedules)
     if not parts or not all(map(callable, parts)):
         raise wrong_argument(

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated
 
-from lrlab.schedules.law import between, held, require_length, require_positive, wrong_argument
+from lrlab.schedules.law import between, require_length, require_positive, settled, wrong_argument
 from lrlab.schedules.lengths import LENGTH, Length, Level, Number, Way
 
 MODES = ("triangular", "triangular2", "exp_range")
@@ -41,7 +41,7 @@ def triangular(
         raise wrong_argument("mode", got=mode, allowed=", ".join(MODES), do="mode=triangular")
     if not 0 < gamma <= 1:
         raise wrong_argument("gamma", got=gamma, allowed="above 0, at most 1", do="gamma=0.999")
-    t = held(t, total)
+    t = settled(t, total)
     cycle, place = divmod(t, up + down)
     height = place / up if place <= up else (up + down - place) / down
     shrink = {"triangular": 1.0, "triangular2": 0.5**cycle, "exp_range": gamma**t}[mode]
@@ -63,7 +63,7 @@ def slanted_triangular(t: float, *, total: Way, up: Length, ratio: Number = 32.0
     require_length("up", up, total - 1)
     if not 1 <= ratio < math.inf:
         raise wrong_argument("ratio", got=ratio, allowed="a number from 1", do="ratio=32")
-    t = held(t, total)
+    t = settled(t, total)
     height = t / up if t < up else (total - t) / (total - up)
     return (1 + height * (ratio - 1)) / ratio
 
@@ -105,7 +105,7 @@ def cycle(
     Cycle i takes period growth^i. The first moment of a cycle belongs to it, but what ends at `total` has ended.
     Moments that differ by no more than rounding are the same.
     """
-    t = held(t, total)
+    t = settled(t, total)
     if (period is None) == (cycles is None):
         raise wrong_argument(
             "period", got=f"{period} and cycles {cycles}", allowed="one of them, the other null", do="period=25%"
@@ -175,7 +175,7 @@ def one_cycle(
     points = [(0.0, first), (up, 1.0), (total, last)]
     if three_phase:
         points.insert(2, (2 * up, first))
-    t = held(t, total)
+    t = settled(t, total)
     phase = next(i for i in range(1, len(points)) if t <= points[i][0])
     (start, level), (end, target) = points[phase - 1], points[phase]
     share = (t - start) / (end - start)
@@ -205,7 +205,7 @@ def fractal_chebyshev(
         raise wrong_argument(
             "low", got=f"{low} with high={high}", allowed="above 0, at most high", do="low=1.0 high=10.0"
         )
-    place = _fractal(int(held(t, total)) % int(period), int(period))
+    place = _fractal(int(settled(t, total)) % int(period), int(period))
     return 2 / (high + low - (high - low) * math.cos((place + 0.5) * math.pi / period))
 
 

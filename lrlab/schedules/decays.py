@@ -2,7 +2,7 @@
 
 import math
 
-from lrlab.schedules.law import between, held, progress, require_length, require_positive, wrong_argument
+from lrlab.schedules.law import between, progress, require_length, require_positive, settled, wrong_argument
 from lrlab.schedules.lengths import Length, Level, Number, Place, Way
 
 
@@ -58,7 +58,7 @@ def polynomial_cycles(t: float, *, total: Way, period: Way, power: Number = 1.0,
     """
     require_positive("power", power, 1.0)
     require_length("period", period, total)
-    t = held(t, total)
+    t = settled(t, total)
     reached = period * max(1, math.ceil(t / period))
     return between(floor, (1 - t / reached) ** power)
 
@@ -89,7 +89,7 @@ def exponential(
         raise wrong_argument("rate", got=rate, allowed="above 0, at most 1", do="rate=0.01")
     length = total if steps is None else steps
     require_positive("steps", length, 10)
-    passed = held(t, total) / length
+    passed = settled(t, total) / length
     return max(between(floor, 0.0), rate ** (math.floor(passed) if staircase else passed))
 
 
@@ -148,7 +148,7 @@ def sigmoid(t: float, *, total: Way, center: Place, width: Length, floor: Level 
     [0.9933, 0.5, 0.1192, 0.0067]
     """
     require_positive("width", width, 10)
-    exponent = (held(t, total) - center) / width
+    exponent = (settled(t, total) - center) / width
     return between(floor, 1 / (1 + math.exp(exponent)) if exponent < 700 else 0.0)
 
 
@@ -171,7 +171,7 @@ def _hyperbola(t: float, total: float, upper_bound: float) -> float:
         raise wrong_argument(
             "upper_bound", got=upper_bound, allowed=f"at least total, {total:g}", do="upper_bound=250%"
         )
-    left = total - held(t, total)
+    left = total - settled(t, total)
     return math.sqrt(left / upper_bound * (2 - (2 * total - left) / upper_bound))
 
 

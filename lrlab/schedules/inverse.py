@@ -3,7 +3,7 @@
 They fall for ever; what they give at t = total is held, as in every schedule.
 """
 
-from lrlab.schedules.law import held, require_positive
+from lrlab.schedules.law import require_positive, settled
 from lrlab.schedules.lengths import Length, Level, Number, Way
 
 
@@ -24,7 +24,7 @@ def inverse_time(
     require_positive("steps", steps, 10)
     require_positive("rate", rate, 1.0)
     require_positive("power", power, 1.0)
-    passed = held(t, total) / steps
+    passed = settled(t, total) / steps
     return (1 + rate * (passed // 1 if staircase else passed)) ** -power
 
 
@@ -42,7 +42,7 @@ def inverse_sqrt(t: float, *, total: Way, timescale: Length) -> float:
     [1.0, 0.7071, 0.5, 0.3015]
     """
     require_positive("timescale", timescale, 1000)
-    return (timescale / (held(t, total) + timescale)) ** 0.5
+    return (timescale / (settled(t, total) + timescale)) ** 0.5
 
 
 def noam(t: float, *, total: Way, warmup: Length, d_model: Number | None = None) -> float:
@@ -66,7 +66,7 @@ def noam(t: float, *, total: Way, warmup: Length, d_model: Number | None = None)
     if d_model is not None:
         require_positive("d_model", d_model, 512)
         peak = (d_model * warmup) ** -0.5
-    n = held(t, total) + 1
+    n = settled(t, total) + 1
     return peak * min(n / warmup, (warmup / n) ** 0.5)
 
 
@@ -85,5 +85,5 @@ def power(t: float, *, total: Way, timescale: Length, exponent: Number = 0.51) -
     """
     require_positive("timescale", timescale, 1000)
     require_positive("exponent", exponent, 0.51)
-    t = held(t, total)
+    t = settled(t, total)
     return 1.0 if t <= timescale else (t / timescale) ** -exponent

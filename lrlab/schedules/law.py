@@ -19,7 +19,7 @@ def progress(t: float, total: float) -> float:
     return min(t / total, 1.0)
 
 
-def held(t: float, total: float) -> float:
+def settled(t: float, total: float) -> float:
     """`t`, and `total` for ever after."""
     if total < 1:
         raise wrong_argument("total", got=total, allowed="at least 1", do="train longer")

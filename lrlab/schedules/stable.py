@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 
-from lrlab.schedules.law import held, wrong_argument
+from lrlab.schedules.law import settled, wrong_argument
 from lrlab.schedules.lengths import Length, LengthOrZero, Level, Moment, Number, Way
 
 SHAPES: dict[str, Callable[[float], float]] = {
@@ -130,7 +130,7 @@ def wsd_s(
     >>> [round(wsd_s(t, total=100, warmup=9, decay=10, ends=[50], floor=0.1), 4) for t in (0, 40, 49, 50, 90, 100)]
     [0.1, 1.0, 0.1099, 1.0, 1.0, 0.1]
     """
-    t = held(t, total)
+    t = settled(t, total)
     edges = [warmup, *ends, total]
     shortest = min(end - begin for begin, end in itertools.pairwise(edges))
     if warmup < 0 or decay < 1 or shortest < decay:

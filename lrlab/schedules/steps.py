@@ -8,7 +8,7 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from lrlab.schedules.law import held, require_positive, wrong_argument
+from lrlab.schedules.law import require_positive, settled, wrong_argument
 from lrlab.schedules.lengths import Knot, Level, Moment, Spacing, Way
 
 
@@ -22,7 +22,7 @@ def step(t: float, *, total: Way, step_size: Spacing, gamma: Level = 0.1) -> flo
     """
     require_positive("step_size", step_size, 30)
     require_positive("gamma", gamma, 0.1)
-    return gamma ** (held(t, total) // step_size)
+    return gamma ** (settled(t, total) // step_size)
 
 
 def multistep(t: float, *, total: Way, milestones: Sequence[Moment], gamma: Level = 0.1) -> float:
@@ -35,7 +35,7 @@ def multistep(t: float, *, total: Way, milestones: Sequence[Moment], gamma: Leve
     """
     require_positive("gamma", gamma, 0.1)
     _require_rising("milestones", milestones)
-    return gamma ** bisect_right(milestones, held(t, total))
+    return gamma ** bisect_right(milestones, settled(t, total))
 
 
 def piecewise_constant(t: float, *, total: Way, milestones: Sequence[Moment], values: Sequence[Level]) -> float:
@@ -56,7 +56,7 @@ def piecewise_constant(t: float, *, total: Way, milestones: Sequence[Moment], va
             allowed=f"{len(milestones) + 1}, one for each stretch",
             do="values=[1.0, 0.1] milestones=[50%]",
         )
-    return values[bisect_right(milestones, held(t, total))]
+    return values[bisect_right(milestones, settled(t, total))]
 
 
 def piecewise_linear(t: float, *, total: Way, knots: Sequence[tuple[Knot, Level]]) -> float:
@@ -72,7 +72,7 @@ def piecewise_linear(t: float, *, total: Way, knots: Sequence[tuple[Knot, Level]
         )
     times = [time for time, _ in knots]
     _require_rising("knots", times)
-    t = held(t, total)
+    t = settled(t, total)
     after = bisect_right(times, t)
     if after == 0:
         return knots[0][1]

@@ -76,6 +76,7 @@ class Outcome:
     status: str  # finished, failed, diverged, killed or interrupted
     value: float | None = None  # its validation loss, where it finished
     error: str = ""
+    complaint: str = ""  # what is wrong, without what to do about it, where the error says both
 
 
 class Reporter:
@@ -119,7 +120,9 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         return Outcome("finished", value)
     except UserError as error:
         log.error("error: %s", error)
-        return Outcome("diverged" if isinstance(error, Diverged) else "failed", error=str(error))
+        return Outcome(
+            "diverged" if isinstance(error, Diverged) else "failed", error=str(error), complaint=error.complaint
+        )
     except Interrupted:
         return _stopped(job.folder)
     except SystemExit as leaving:

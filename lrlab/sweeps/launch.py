@@ -159,7 +159,7 @@ def _write_down(job: Job, outcome: Outcome) -> None:
     stale = outcome.status != "interrupted" and said.get("error") != outcome.error
     if said.get("status") != outcome.status or "choices" not in said or stale:
         ended = {"status": outcome.status, "error": outcome.error, "choices": job.checked.choices}
-        summary.amend(job.folder, **{**said, **ended})
+        summary.amend(job.folder, **{**said, **ended, "complaint": outcome.complaint or outcome.error})
 
 
 def _execute(

@@ -125,8 +125,7 @@ def _may_have(job: Job, path: Path, there: Mapping[Path, Identity], placed: Mapp
 
 def _without_data(one: Identity) -> str:
     """A text for a run's settings without its data, which takes a closer look to compare."""
-    settings = {key: value for key, value in one.settings.items() if key != "data.root"}
-    return identity.fingerprint(settings)
+    return identity.fingerprint(one.without_place())
 
 
 def _free(job: Job, there: Mapping[Path, Identity], taken: Sequence[Path]) -> Path:

@@ -19,14 +19,15 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
+from lrlab.system import compiler
 from lrlab.system.signals import stop_request
 
 _SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
-# What a run imports sooner or later. torch itself imports torch._dynamo whenever an optimizer is built.
+# What a run imports sooner or later.
 _PRELOADED = [
     "lrlab.sweeps.processes",
     "lrlab.runs.run",
-    "torch._dynamo",
+    compiler.IMPORTED,
 ]
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+IMPORTED = "torch._dynamo"  # what torch imports of it whenever an optimizer is made (seen in torch 2.11 to 2.15)
+_PARTS = (IMPORTED, "torch._inductor")  # where its errors are defined
+
 # Where torch keeps the function that it calls in place of one that its compiler must leave alone: an attribute of
 # that function (torch/_compile.py, seen in torch 2.11 to 2.15). Where it is missing torch imports the compiler.
 _INSTEAD = "__dynamo_disable"
@@ -15,7 +18,7 @@ _INSTEAD = "__dynamo_disable"
 @contextmanager
 def left_out() -> Iterator[None]:
     """In this block optimizers are made without the compiler, unless it is imported already."""
-    if "torch._dynamo" in sys.modules:
+    if IMPORTED in sys.modules:
         yield
         return
     functions = _uncompiled()
@@ -26,6 +29,11 @@ def left_out() -> Iterator[None]:
     finally:
         for function in functions:
             delattr(function, _INSTEAD)
+
+
+def raised(error: BaseException) -> bool:
+    """Whether the compiler raised `error`."""
+    return type(error).__module__.startswith(_PARTS)
 
 
 def _uncompiled() -> list[Any]:

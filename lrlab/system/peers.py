@@ -77,13 +77,13 @@ def broken() -> bool:
 
 def fail(error: BaseException) -> None:
     """Tell the other ranks that this one ends with `error`. Raises PeerFailed where another rank is the cause."""
-    lost = explain(error)
+    lost = lost_with(error)
     _say_why(in_words(error))
     if lost is not None:
         raise lost from error
 
 
-def explain(error: BaseException) -> UserError | None:
+def lost_with(error: BaseException) -> UserError | None:
     """PeerFailed, with the other rank's own reason, where `error` came of talking to one that is gone; else None."""
     if _Here.store is None or not _came_of_talking(error):
         return None

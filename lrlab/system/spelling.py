@@ -9,13 +9,15 @@ from pathlib import Path
 
 from lrlab.system import process
 
-INSTALLED = "lrlab"
-MODULE = "python -m lrlab"
+INSTALLED = "lrlab"  # lrlab COMMAND
+MODULE = "python -m lrlab"  # without a command, which trains, as a script does
+NAMED = f"{MODULE} "  # python -m lrlab COMMAND
+DOOR = f"{MODULE}."  # python -m lrlab.COMMAND
 _VARIABLE = "LRLAB_STARTED_AS"
 
 
 def say(how: str) -> None:
-    """Note that lrlab was started by INSTALLED, MODULE or `script(...)`."""
+    """Note that lrlab was started by INSTALLED, MODULE, NAMED, DOOR or `script(...)`."""
     os.environ[_VARIABLE] = how
 
 
@@ -44,18 +46,36 @@ def shortest(path: Path) -> Path:
 def command(name: str) -> str:
     """How to type a command, `train` or `find-lr` say, up to its arguments."""
     how = said()
+    if name in ("train", "sweep"):
+        return _on_ranks(_training(name, how))
     if name == "completion" and how != INSTALLED:
-        return f"{MODULE} {name}"  # the one command that has no module of its own to start
-    if name not in ("train", "sweep"):
-        return f"{how} {name}" if how == INSTALLED else f"{MODULE}.{name.replace('-', '_')}"
+        return NAMED + name  # the one command that has no module of its own to start
     if how == INSTALLED:
-        return _on_ranks(f"{how} {name}")
-    return _on_ranks(f"{how} -m" if name == "sweep" else how)
+        return f"{how} {name}"
+    return NAMED + name if how in (NAMED, MODULE) else DOOR + name.replace("-", "_")
+
+
+def _training(name: str, how: str) -> str:
+    """How to type `train` or `sweep`: an own command, or what trains without one."""
+    if names_commands(how):
+        return f"{how.strip()} {name}"
+    alone = MODULE if how == DOOR else how
+    return f"{alone} -m" if name == "sweep" else alone
+
+
+def names_commands(how: str | None = None) -> bool:
+    """Whether what was typed begins with the name of a command."""
+    return (how or said()) in (INSTALLED, NAMED)
+
+
+def program() -> str:
+    """What was typed before any command."""
+    return MODULE if said() in (NAMED, DOOR) else said()
 
 
 def as_a_sweep() -> str:
     """What to change in a command that trains one run, so that it is a sweep."""
-    return f"say {command('sweep')}" if said() == INSTALLED else "add -m"
+    return f"say {command('sweep')}" if names_commands() else "add -m"
 
 
 def _on_ranks(started: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def measured_names(metrics: Sequence[Metric], *splits: str) -> list[str]:
     >>> measured_names(known(), "train", "val")
     ['train_loss', 'train_accuracy', 'val_loss', 'val_accuracy']
     """
-    return [f"{split}_{metric.name}" for split in splits for metric in metrics]
+    return [f"{split}_{metric.name}" for split, metric in product(splits, metrics)]
 
 
 def monitors(metrics: Sequence[Metric]) -> list[str]:
@@ -100,3 +101,12 @@ def monitors(metrics: Sequence[Metric]) -> list[str]:
     ['val_loss', 'val_accuracy', 'train_loss', 'train_accuracy']
     """
     return measured_names(metrics, "val", "train")
+
+
+def possible_metrics(metrics: Sequence[Metric] | None = None) -> list[str]:
+    """What runs can be compared by.
+
+    >>> possible_metrics()
+    ['val_accuracy', 'val_loss', 'best_val_accuracy', 'best_val_loss', 'train_accuracy', 'train_loss']
+    """
+    return measured_names([*reversed(known() if metrics is None else metrics)], "val", "best_val", "train")

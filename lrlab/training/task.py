@@ -6,7 +6,7 @@ and compares follows its `metrics`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from lrlab.training.metrics import METRICS, Metric
 Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs and targets: () float32, mean over the batch
 
 
+@runtime_checkable
 class Task(Protocol):
     """What the loop asks of a task."""
 

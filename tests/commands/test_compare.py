@@ -46,9 +46,7 @@ def swept(tmp_path_factory):
         os.chdir(before)
         sys.argv = argv
     sweep = folder / "outputs" / "sweeps" / "study"
-    change(
-        sweep / "scheduler=step,lr=0.1,seed=3", status="diverged", error="train/loss: got nan at update 7; allowed: x"
-    )
+    change(sweep / "scheduler=step,lr=0.1,seed=3", status="diverged", complaint="train/loss: got nan at update 7")
     change(sweep / "scheduler=cosine,lr=0.02,seed=0", status="running")
     return sweep
 
@@ -348,7 +346,10 @@ def test_names_are_text_and_never_markup(look, sweep):
             r"compare\.metric: got 'accuracy'.*; allowed: val_accuracy, val_loss, .*; do: ",
         ),
         ((".", "compare.metrik=x"), r"compare\.metrik: got a setting that .*compare\.metric.*; allowed: .*; do: "),
-        ((".", "compare.target=95"), r"compare\.target: got 95; allowed: an accuracy, 0 to 1 or 0% to 100%; do: "),
+        (
+            (".", "compare.target=95"),
+            r"compare\.target: got 95; allowed: a value of val_accuracy: 0 to 1, or 0% to 100%; do: ",
+        ),
         ((".", "compare.target=high"), r"compare\.target: got high; allowed: a number, such as 0\.95 or 95%; do: "),
         ((".", "compare.figures=gif"), r"compare\.figures: got 'gif'.*; allowed: png, svg, pdf; do: "),
         (("--fast", "."), r"command line: got --fast; allowed: .*; do: "),

@@ -119,7 +119,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(find, tmp_path, typed, message
 
 def test_help_says_what_there_is(find):
     out = find("--help").out
-    for field in fields(find_lr.Settings):
+    for field in fields(find_lr.FindLrSettings):
         assert f"find_lr.{field.name}=" in out
 
 

@@ -15,7 +15,7 @@ import pytest
 from support import ROOT, summary
 
 import lrlab
-from lrlab.commands import compare, completion, find_lr, main, preview, train
+from lrlab.commands import compare, find_lr, main, preview, train
 from lrlab.system import spelling
 
 SMALL = ("data=fake", "data.train_images=64", "data.val_images=20", "data.image_size=8", "model=linear")
@@ -59,7 +59,7 @@ def test_a_mistyped_command_of_the_module_is_told_too(enter):
     outcome = enter(main.module, "previw", "scheduler=step")
     assert outcome.code == 1
     assert "got 'previw' (did you mean preview?)" in outcome.err
-    assert outcome.err.endswith("; do: python -m lrlab.preview scheduler=step\n")
+    assert outcome.err.endswith("; do: python -m lrlab preview scheduler=step\n")
 
 
 @pytest.mark.parametrize("how", SPELLINGS)
@@ -78,7 +78,8 @@ def test_every_spelling_trains_and_prints_itself(enter, how, tmp_path):
     ("typed", "sweep", "compares"),
     [
         ((main.main, "sweep"), "lrlab sweep", "lrlab compare"),
-        ((main.module, "sweep"), "python -m lrlab -m", "python -m lrlab.compare"),
+        ((main.module, "sweep"), "python -m lrlab sweep", "python -m lrlab compare"),
+        ((main.module, "-m"), "python -m lrlab -m", "python -m lrlab compare"),
         ((train.main, "-m"), "python train.py -m", "python -m lrlab.compare"),
     ],
 )
@@ -100,7 +101,11 @@ def test_a_sweep_is_kept_and_compared_in_the_spelling_that_began_it(enter, typed
 
 @pytest.mark.parametrize(
     ("typed", "trains"),
-    [((main.main, "find-lr"), "lrlab train"), ((main.module, "find-lr"), "python -m lrlab")],
+    [
+        ((main.main, "find-lr"), "lrlab train"),
+        ((main.module, "find-lr"), "python -m lrlab train"),
+        ((find_lr.main,), "python -m lrlab"),
+    ],
 )
 def test_a_suggested_lr_is_tried_in_the_spelling_that_found_it(enter, typed, trains):
     outcome = enter(*typed, "model=linear", "find_lr.seeds=1", "find_lr.updates=60")
@@ -114,11 +119,15 @@ def test_a_suggested_lr_is_tried_in_the_spelling_that_found_it(enter, typed, tra
     [
         ((main.main, "compare", "nowhere"), "do: lrlab compare outputs/sweeps/NAME"),
         ((main.main, "compare", "compare.figures=svg"), "do: lrlab compare outputs/sweeps/NAME"),
-        ((main.module, "compare", "nowhere"), "do: python -m lrlab.compare outputs/sweeps/NAME"),
+        ((main.module, "compare", "nowhere"), "do: python -m lrlab compare outputs/sweeps/NAME"),
         ((compare.main, "nowhere"), "do: python -m lrlab.compare outputs/sweeps/NAME"),
         (
             (main.main, "sweep", "resume=x", "seed=0,1"),
             "resume: got a sweep (-m); allowed: one run at a time; do: lrlab train",
+        ),
+        (
+            (main.module, "sweep", "resume=x", "seed=0,1"),
+            "resume: got a sweep (-m); allowed: one run at a time; do: python -m lrlab train resume=PATH",
         ),
         ((main.main, "train", "scheduler.nothing=1"), "do: lrlab train --help shows all settings"),
         ((train.main, "scheduler.nothing=1"), "do: python train.py --help shows all settings"),
@@ -157,7 +166,7 @@ def test_every_setting_of_a_command_is_in_its_help(enter, name):
 
     module = {"preview": preview, "find-lr": find_lr, "compare": compare}[name]
     out = enter(main.main, name, "--help").out
-    for row, help in options.rows(module.Settings, completion._OWN_SETTINGS[name]):
+    for row, help in options.rows(module.COMMAND.settings, module.COMMAND.prefix):
         assert f"\n{row} " in out
         assert help
 

@@ -149,6 +149,16 @@ def test_a_setting_of_hydras_that_would_change_nothing_is_refused(typed, command
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("said", ["job: {chdir: true}", "job: {env_set: {A: b}}", "verbose: true"])
+def test_such_a_setting_in_a_file_of_the_users_is_refused_too(said, command, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "own.yaml").write_text(f"# @package _global_\nhydra: {{{said}}}\n")
+    ended = command("--config-dir", "mine", "experiment=own")
+    assert ended.code == 1
+    assert "got a setting of Hydra's that a single run does not heed" in ended.err
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_what_checks_a_run_is_plain_values_that_another_process_can_be_given():
     import pickle
 

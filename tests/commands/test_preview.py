@@ -173,7 +173,7 @@ def test_warnings_are_shown_with_their_curve(show):
         (["data.batch_size=64,128", "preview.csv=c.csv"], "preview.csv: got curves with 12 and 23 updates an epoch"),
         (["optimizer.schedule.weight_decay=warmup"], "weight_decay: got warmup, which needs steps, then; allowed"),
         (["resume=somewhere"], "command line: got resume="),
-        (["--cfg", "job"], "command line: got ['--cfg', 'job']; allowed: KEY=VALUE"),
+        (["--cfg", "job"], "command line: got --cfg job; allowed: KEY=VALUE"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(show, tmp_path, typed, message):
@@ -187,7 +187,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(show, tmp_path, typed, message
 def test_help_says_what_there_is(show):
     done = show("--help")
     assert done.code == 0
-    for field in fields(preview.Settings):
+    for field in fields(preview.PreviewSettings):
         assert f"preview.{field.name}=" in done.out
 
 

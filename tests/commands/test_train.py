@@ -75,7 +75,7 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
     for word in (
         "scheduler: chained, constant, cosine, cosine_bounce",
         "python -m lrlab -m scheduler=step,cosine",
-        "python -m lrlab.compare",
+        "python -m lrlab compare",
         "resume=",
         "25%",
         "optimizer: adam",
@@ -102,6 +102,14 @@ def test_a_command_imports_nothing_heavy_that_it_does_not_use(module, arguments,
         f"print('imported:', sorted({unused} & sys.modules.keys()))"
     )
     assert run_python("-c", probe).splitlines()[-1] == "imported: []"
+
+
+def test_a_world_without_a_rank_is_one_process(command, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    outcome = command("scheduler=nope")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert outcome.err.startswith("lrlab: error: scheduler: got 'nope'")
 
 
 def test_two_runs_of_the_same_second_never_share_a_folder(tmp_path):

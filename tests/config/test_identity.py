@@ -87,7 +87,7 @@ def test_the_tab_of_hyperparameters_asks_here_too():
         "sweep": "s",
         "trainer": {"epochs": 5, "monitor": "x", "device": "cpu"},
     }
-    assert identity.hyperparameters(config) == {
+    assert identity.watched(config) == {
         "optimizer.lr": 0.1,
         "data._target_": "m.images",
         "data.root": "a",
@@ -110,6 +110,21 @@ def test_folders_of_images_are_other_data_and_a_downloaded_set_is_the_same_where
 def test_settings_are_the_same_where_their_values_are():
     assert identity.fingerprint({"a": 1, "b": float("nan")}) == identity.fingerprint({"b": float("nan"), "a": 1.0})
     assert identity.fingerprint({"a": True}) != identity.fingerprint({"a": 1})
+
+
+@pytest.mark.parametrize("seed", [2**53, 2**63 - 2])
+def test_seeds_that_a_float_cannot_tell_apart_are_two_runs(seed):
+    one, other = identity.of({"seed": seed}), identity.of({"seed": seed + 1})
+    assert identity.difference(one, other).key == "seed"
+    assert identity.fingerprint(one.settings) != identity.fingerprint(other.settings)
+
+
+def test_values_inside_of_lists_are_compared_as_values_too():
+    one = identity.of({"scheduler": {"schedulers": [{"_target_": "x", "gamma": 1, "steps": [2.0]}]}})
+    other = identity.of({"scheduler": {"schedulers": [{"steps": [2], "gamma": 1.0, "_target_": "x"}]}})
+    another = identity.of({"scheduler": {"schedulers": [{"steps": [2], "gamma": 1.5, "_target_": "x"}]}})
+    assert identity.difference(one, other) is None
+    assert identity.difference(one, another).key == "scheduler.schedulers"
 
 
 @pytest.mark.parametrize(

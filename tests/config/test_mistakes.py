@@ -50,7 +50,7 @@ BEFORE_ANY_DATA = {
     "scheduler=sequence scheduler.lr_lambda.schedules.fall.flor=1": "scheduler.lr_lambda.schedules.fall.flor: got a setting that does not exist (did you mean scheduler.lr_lambda.schedules.fall.floor?); allowed: floor; do: scheduler.lr_lambda.schedules.fall.floor=VALUE",
     "scheduler=sequential scheduler.schedulers.warmup.start_factor=x": "scheduler.schedulers.warmup.start_factor: got 'x'; allowed: a number; do: scheduler.schedulers.warmup.start_factor=0.3333333333333333",
     "scheduler=wsd scheduler.lr_lambda.shape=sine": "scheduler: shape: got sine; allowed: linear, one_minus_sqrt, cosine, …; do: shape=one_minus_sqrt",
-    "scheduler=greedy scheduler.min_lr=1": "scheduler.min_lr: got 1; allowed: 0 to the base LR, 0.02; do: leave it out for the default",
+    "scheduler=greedy scheduler.min_lr=1": "scheduler: min_lr: got 1; allowed: 0 to the base LR, 0.02; do: leave it out for the default",
     "scheduler=greedy scheduler.interval=step": "scheduler.interval: got step; allowed: epoch, for a scheduler that follows a metric; do: scheduler.interval=epoch",
     "scheduler=greedy trainer.eval_every=2": "trainer.eval_every: got 2 with a scheduler that follows val_loss and counts epochs; allowed: 1; do: trainer.eval_every=1, or scheduler.monitor=train_loss",
     # numbers

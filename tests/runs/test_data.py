@@ -34,7 +34,7 @@ CHANGES = {
     replace_all: "train/blue/0.png is another file",
     add_one_and_remove_another: "train/red/0.png is gone",
 }
-IN_SWEEPS = (rename_a_class, swap_classes, add_one_and_remove_another)
+IN_SWEEPS = (replace_all, rename_a_class, swap_classes, add_one_and_remove_another)
 
 
 @pytest.fixture

@@ -196,6 +196,25 @@ def test_the_first_failure_stops_the_sweep_where_that_is_wanted(command, tmp_pat
     assert names(tmp_path / "outputs" / "sweeps" / "strict") == {"lr=1e+30"}
 
 
+def test_a_setting_that_cannot_be_printed_is_that_setting_when_the_sweep_goes_on(command, tmp_path):
+    (tmp_path / "labelled.py").write_text(
+        "from lrlab.data.datasets import fake\n"
+        "def images(label):\n"
+        "    return fake(train_images=60, val_images=20, image_size=8, channels=3, num_classes=4)\n"
+    )
+    typed = (
+        "-m",
+        "data._target_=labelled.images",
+        "data.shift=0",
+        "+data.label='a\tb'",
+        "model=mlp",
+        "trainer.epochs=1",
+    )
+    for _ in range(2):
+        outcome = command(*typed, "seed=0", "sweep=s", "hydra.launcher.in_process=true")
+        assert (outcome.code, outcome.err) == (0, "")
+
+
 def test_a_finished_sweep_is_left_as_it_is(command, tmp_path):
     typed = ("-m", "seed=0,1", *SMALL, "sweep=twice")
     assert command(*typed).code == 0
