@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import composed, folder_of_images, summary, train
+from support import folder_of_images, summary, train
 
 from lrlab.commands import compare
 from lrlab.comparison import results
@@ -142,7 +142,7 @@ def test_a_loss_from_a_checkpoint_is_torchs_own_or_typed_again(command, run, tar
 def test_torchs_own_losses_are_known():
     for name in ("CrossEntropyLoss", "NLLLoss", "MultiMarginLoss"):
         task = {"_target_": "lrlab.training.task.Classification", "loss": {"_target_": f"torch.nn.{name}"}}
-        trust.require_known_targets({"task": task}, [], Path("last.pt"))
+        trust.require_trusted({"task": task}, [], Path("last.pt"))
 
 
 def test_a_loss_of_ones_own_is_built_again_when_it_is_typed_again(command):
@@ -175,20 +175,12 @@ def test_ones_own_class_is_built_again_when_it_is_typed_again(command):
     assert summary(run)["epochs"] == 2
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (trust.CONF / "scheduler").glob("*.yaml")))
-def test_what_lrlab_itself_saves_is_known(name):
-    from lrlab.config import compose
-
-    required = {"wsd": ["scheduler.lr_lambda.decay=20%"]}
-    config = compose.plain(composed(f"scheduler={name}", *required.get(name, [])))
-    known = {key: value for key, value in trust._leaves(config) if key.endswith("_target_")}
-    assert known
-    assert all(trust._is_known(value) for value in known.values()), known
-
-
-@pytest.mark.parametrize("target", ["torch.optim.NAdam", "torch.nn.Identity", "torchvision.models.resnet18"])
-def test_torch_and_torchvision_are_known(target):
-    trust.require_known_targets({"model": {"_target_": target}}, [], Path("last.pt"))
+@pytest.mark.parametrize(
+    ("group", "target"),
+    [("optimizer", "torch.optim.NAdam"), ("model", "torch.nn.Identity"), ("model", "torchvision.models.resnet18")],
+)
+def test_torch_and_torchvision_are_known(group, target):
+    trust.require_trusted({group: {"_target_": target}}, [], Path("last.pt"))
 
 
 LINKS = ("history.csv", "checkpoints/best.pt", "checkpoints/last.tmp", "config.yaml", "train.log")

@@ -169,8 +169,8 @@ def _as_it_was(saved: dict[str, Any], path: Path, overrides: list[str]) -> DictC
     extend = value_of(overrides, "extend")
     epochs = [f"trainer.epochs={extend}"] if extend else []
     typed = of_the_run(overrides)
-    config = compose.change({**saved, "resume": str(path), "extend": None}, [*typed, *epochs])
-    trust.require_known_targets(compose.plain(config), typed, path)
+    config = compose.change({**trust.on_this_machine(saved), "resume": str(path), "extend": None}, [*typed, *epochs])
+    trust.require_trusted(compose.plain(config), typed, path)
     return config
 
 

@@ -10,6 +10,8 @@ from typing import NoReturn
 from lrlab.config.hydra_inside import argument_parser
 from lrlab.errors import wrong
 
+_OTHER_THAN_TEXT = ("true", "false", "null", "nan", "inf")  # in Hydra's grammar
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -61,6 +63,18 @@ def quoted(text: str) -> str:
     """
     escaped = re.sub(r"(\\*)(\'|$)", lambda match: match[1] * 2 + match[2].replace("'", r"\'"), text)
     return "'" + escaped.replace("${", r"\${") + "'"
+
+
+def as_override(key: str, value: object) -> str:
+    """The override that sets `key` to a plain value, as Hydra's grammar reads it.
+
+    >>> as_override("data.root", "a b"), as_override("data.download", True), as_override("data.root", "/x/y")
+    ("data.root='a b'", 'data.download=true', 'data.root=/x/y')
+    """
+    if not isinstance(value, str):
+        return f"{key}={str(value).lower()}"
+    is_plain = re.fullmatch(r"[/A-Za-z_][A-Za-z0-9_./-]*", value) and value.lower() not in _OTHER_THAN_TEXT
+    return f"{key}={value if is_plain else quoted(value)}"
 
 
 def key_of(override: str) -> str:

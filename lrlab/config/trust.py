@@ -1,78 +1,123 @@
-"""What files from strangers may make this process do: build the parts that lrlab, torch and torchvision are made of.
+"""What the config of a checkpoint may make this process do, when nobody knows whose checkpoint it is.
 
-A checkpoint and a run's folder hold a config, and a config names what to call. What a user types is the user's own
-word; what a file says is not.
+A config names what to call, and where to read and write. What a user types is the user's own word; what a file says is
+not. So a file may name what `lrlab.config.allowed` lists, and reach for what lrlab's own options reach for. All else
+has to be typed.
 """
 
-import pkgutil
-import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-from torch.nn.modules.loss import _Loss  # the base of all of torch's losses; seen in torch 2.11 to 2.15
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+import yaml
 
 from lrlab.config import secrets
+from lrlab.config.allowed import REACHING, is_allowed
+from lrlab.config.arguments import as_override
 from lrlab.config.compose import parse
 from lrlab.config.mistakes import CONF
 from lrlab.errors import wrong
 
-_PLACES = ("torch.nn.", "torch.optim.", "torchvision.models.", "lrlab.schedules.")
+CACHE_DIR = "~/.cache/lrlab"
+_LISTED = "the classes of lrlab, torch and torchvision that are listed for this place, and what is typed"
 
 
-def require_known_targets(config: Mapping[str, Any], typed: Iterable[str], source: Path) -> None:
-    """Raise UserError where `config`, which `source` holds, names code that is neither known nor in what was `typed`.
+@dataclass(frozen=True)
+class Doubtful:
+    """A setting that a file does not decide, and what may stand there unless it is typed."""
+
+    key: str
+    value: Any
+    allowed: str
+
+
+def on_this_machine(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved config without the place of its caches: where to keep is the business of the machine that goes on."""
+    data = saved.get("data")
+    if not isinstance(data, Mapping) or "cache_dir" not in data:
+        return dict(saved)
+    return {**saved, "data": {**data, "cache_dir": CACHE_DIR}}
+
+
+def require_trusted(config: Mapping[str, Any], typed: Iterable[str], source: Path) -> None:
+    """Raise UserError where `config`, which `source` holds, asks for more than a file may, and it was not `typed`.
 
     Nothing of it is imported or called. References, which could read the environment, are refused as well: a saved
     config has none.
     """
-    given = _given(typed)
     for key, value in _leaves(config):
         if isinstance(value, str) and "${" in value:
             raise wrong(key, got=f"'{value}', in {source}", allowed="a plain value", do=f"{key}=VALUE")
-    foreign = [(key, value) for key, value in _foreign(config) if (key, value) not in given]
-    if foreign:
-        key, value = foreign[0]
+
+    given = _given(typed)
+    doubtful = [one for one in _doubtful(config) if not _is_given(one, given)]
+    if doubtful:
+        first = doubtful[0]
+        type_again = shlex.join(as_override(one.key, one.value) for one in doubtful)
         raise wrong(
-            key,
-            got=f"{value}, which {source} names",
-            allowed="what lrlab, torch.nn, torch.optim and torchvision.models define, and what is typed",
-            do=f"{' '.join(f'{key}={value}' for key, value in foreign)}, if you know and trust what this names",
+            first.key,
+            got=f"{first.value}, which {source} names",
+            allowed=first.allowed,
+            do=f"{type_again}, if you know and trust what this names",
         )
+
     for key in secrets.masked_keys(config):
-        if key not in {one[0] for one in given}:
+        if key not in given:
             raise wrong(key, got="nothing", allowed="its value, which is not saved", do=f"{key}=VALUE")
 
 
 def to_type(config: Mapping[str, Any]) -> list[str]:
-    """What must be typed along with `resume=` a run of this config: what it names that only its user can vouch for."""
-    return [f"{key}={value}" for key, value in _foreign(config)]
+    """What must be typed along with `resume=` a run of this config: what only its user can vouch for."""
+    return [as_override(one.key, one.value) for one in _doubtful(config)]
 
 
-def _foreign(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The keys that name code which is not known, with what they name."""
-    found = []
+def _doubtful(config: Mapping[str, Any]) -> Iterator[Doubtful]:
+    """The settings of a config that a file does not decide."""
     for key, value in _leaves(config):
-        if key.rpartition(".")[2] == "_target_":
-            is_known = _is_torchs_loss(value) if key == "task.loss._target_" else _is_known(value)
-            found += [] if is_known else [(key, value)]
-    return found
+        parts = key.split(".")
+        if parts[-1] == "_target_" and not is_allowed(key, value):
+            yield Doubtful(
+                key,
+                value,
+                "the classes of lrlab, torch and torchvision that are listed for this place, and what is typed",
+            )
+        elif set(parts) & set(REACHING) and not _is_harmless(config, key, value):
+            yield Doubtful(key, value, "what lrlab's own options say, and what is typed")
+        elif "_args_" in parts:
+            yield Doubtful(key, value, "settings by name, and what is typed")
 
 
-def _given(typed: Iterable[str]) -> set[tuple[str, Any]]:
-    """What was typed, as (key, value); of a whole node, `task.loss={_target_: ...}`, what it holds."""
-    given: set[tuple[str, Any]] = set()
+def _is_harmless(config: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether a setting reaches for nothing, or for what an option of lrlab's with the same target reaches for."""
+    if value is None or value is False:
+        return True
+    group, _, name = key.partition(".")
+    node = config[group]
+    target = node.get("_target_") if isinstance(node, Mapping) else None
+    return any(option.get("_target_") == target and option.get(name) == value for option in _options(group))
+
+
+@lru_cache
+def _options(group: str) -> list[dict[str, Any]]:
+    """The options that lrlab comes with for a group of the config."""
+    return [yaml.safe_load(file.read_text()) for file in sorted((CONF / group).glob("*.yaml"))]
+
+
+def _given(typed: Iterable[str]) -> dict[str, Any]:
+    """The values that were typed, by key; of a whole node, `task.loss={_target_: ...}`, those that it holds."""
+    given: dict[str, Any] = {}
     for override in parse(list(typed)):
-        value = override.value()
-        leaves = (
-            _leaves({override.key_or_group: value}) if isinstance(value, dict) else [(override.key_or_group, value)]
-        )
-        given |= {(key, str(one)) for key, one in leaves}
+        given[override.key_or_group] = override.value()
+        given |= _leaves({override.key_or_group: override.value()})
     return given
+
+
+def _is_given(one: Doubtful, given: Mapping[str, Any]) -> bool:
+    """Whether a setting was typed, or comes with an option that was: `data=mine`."""
+    return one.key in given or isinstance(given.get(one.key.partition(".")[0]), str)
 
 
 def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -87,35 +132,3 @@ def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-@lru_cache
-def _ours() -> frozenset[str]:
-    """What the options that come with lrlab name."""
-    text = "\n".join(file.read_text() for file in CONF.rglob("*.yaml"))
-    return frozenset(re.findall(r"_target_: *([\w.]+)", text))
-
-
-def _is_known(target: Any) -> bool:
-    """Whether it is one of lrlab's own, or a model, optimizer, scheduler or schedule where those are defined."""
-    if not isinstance(target, str) or target in _ours():
-        return isinstance(target, str)
-    if not re.fullmatch(r"\w+(\.\w+)+", target) or not target.startswith(_PLACES):
-        return False
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError):
-        return False
-    if not f"{getattr(found, '__module__', '')}.".startswith(_PLACES):
-        return False  # reached through a module that happens to import it
-    if isinstance(found, type):
-        return issubclass(found, nn.Module | Optimizer | LRScheduler)
-    return callable(found) and target.startswith(("torchvision.models.", "lrlab.schedules."))
-
-
-def _is_torchs_loss(target: Any) -> bool:
-    """Whether it is one of the losses in torch.nn, which is all that a saved task may call besides lrlab's own."""
-    if not isinstance(target, str) or not re.fullmatch(r"torch\.nn\.\w+", target):
-        return False
-    found = getattr(nn, target.rpartition(".")[2], None)
-    return isinstance(found, type) and issubclass(found, _Loss)
