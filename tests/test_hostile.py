@@ -199,6 +199,48 @@ def test_a_link_in_a_run_folder_is_not_followed(command, run, link):
     assert victim.read_text() == "precious"
 
 
+WRITTEN = ("report.html", "results.csv", "figures/learning_curves.svg")
+
+
+@pytest.mark.parametrize("what", [*WRITTEN, *(f"{one}.tmp" for one in WRITTEN)])
+def test_a_link_that_waits_for_what_compare_writes_is_not_followed(enter, run, what):
+    victim = Path("victim.txt")
+    victim.write_text("precious")
+    link = run.parent / what
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(victim.absolute())
+    assert enter(compare.main, str(run.parent)).code == 0
+    assert victim.read_text() == "precious"
+    assert all((run.parent / one).is_file() and not (run.parent / one).is_symlink() for one in WRITTEN)
+
+
+def test_a_folder_of_figures_that_leads_elsewhere_is_refused(enter, run):
+    Path("elsewhere").mkdir()
+    (run.parent / "figures").symlink_to(Path("elsewhere").absolute())
+    outcome = enter(compare.main, str(run.parent))
+    assert outcome.code == 1
+    assert outcome.err.startswith(f"lrlab: error: folder: got {run.parent}/figures, a link to ")
+    assert outcome.err.count("\n") == 1
+    assert list(Path("elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "link", ["train.log", "history.csv", "summary.json", "checkpoints/last.pt", "checkpoints/last.tmp"]
+)
+@pytest.mark.parametrize("in_process", ["true", "false"])
+def test_a_link_in_a_run_of_a_sweep_is_not_followed(command, link, in_process):
+    typed = ("-m", *SHORT, "seed=0,1", "sweep=s", f"hydra.launcher.in_process={in_process}")
+    victim = Path("victim.txt")
+    victim.write_text("precious")
+    place = Path("outputs/sweeps/s/seed=1") / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(victim.absolute())
+    outcome = command(*typed)
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert victim.read_text() == "precious"
+
+
 def test_a_linked_folder_of_a_sweep_is_not_written_to(command):
     victim = Path("victim")
     victim.mkdir()

@@ -76,6 +76,7 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
     # In the terminal, as a table, as figures and as a page.
     folder = settings.folder or _folder_for(paths)
     folders.require_writable(folder)
+    folders.require_no_link(folder / "figures")
     folder.mkdir(parents=True, exist_ok=True)
     print("\n".join(text.lines(compared)))
     results.write(folder, found)

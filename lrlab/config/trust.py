@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import yaml
+from omegaconf import OmegaConf
 
 from lrlab.config import secrets
 from lrlab.config.allowed import REACHING, is_allowed
@@ -103,7 +103,8 @@ def _is_harmless(config: Mapping[str, Any], key: str, value: Any) -> bool:
 @lru_cache
 def _options(group: str) -> list[dict[str, Any]]:
     """The options that lrlab comes with for a group of the config."""
-    return [yaml.safe_load(file.read_text()) for file in sorted((CONF / group).glob("*.yaml"))]
+    files = sorted((CONF / group).glob("*.yaml"))
+    return [cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file))) for file in files]
 
 
 def _given(typed: Iterable[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lrlab.data.kinds import kind_of
 from lrlab.data.splits import MapDataset
+from lrlab.system import disk
 
 _VERSION = 1  # of the layout
 
@@ -100,7 +101,7 @@ def write(file: Path, size_bytes: int, fill: Callable[[Path], Any]) -> None:
         left_behind.unlink(missing_ok=True)
     part = file.with_name(f"{os.getpid()}.part")
     try:
-        with part.open("wb") as handle:
+        with disk.new_file(part) as handle:
             _reserve(handle.fileno(), size_bytes)
             fill(part)
             os.fsync(handle.fileno())

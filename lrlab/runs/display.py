@@ -1,5 +1,6 @@
 """What the user sees of a run: the start, a live bar, a line for each epoch, and where to look afterwards."""
 
+import io
 import json
 import logging
 import shlex
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from lrlab.data import store
 from lrlab.runs.summary import Tally
+from lrlab.system import disk
 from lrlab.training.loop import Epoch, Event, Update
 from lrlab.training.metrics import Means, Metric, find
 from lrlab.words import counted
@@ -127,6 +129,9 @@ def columns(means: Means, metrics: Sequence[Metric]) -> str:
 
 class LogFile(logging.FileHandler):
     """A log that a full disk does not stop: what is logged is shown elsewhere too, and nothing depends on it."""
+
+    def _open(self) -> Any:
+        return io.TextIOWrapper(disk.growing_file(Path(self.baseFilename)), encoding="utf-8", write_through=True)
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):

@@ -28,13 +28,18 @@ def require_plain(folder: Path) -> None:
     if folder.is_dir():
         inside = [*folder.iterdir(), *(folder / "checkpoints").glob("*")]
     for path in [folder, *inside]:
-        if path.is_symlink():
-            raise wrong(
-                "folder",
-                got=f"{path}, a link to {path.resolve()}",
-                allowed="a run's own files and folders",
-                do="copy what it means into its place",
-            )
+        require_no_link(path)
+
+
+def require_no_link(path: Path) -> None:
+    """Raise UserError where `path`, to which something is about to be written, leads elsewhere."""
+    if path.is_symlink():
+        raise wrong(
+            "folder",
+            got=f"{path}, a link to {path.resolve()}",
+            allowed="files and folders of its own",
+            do="copy what it means into its place, or remove it",
+        )
 
 
 def discard_unused(folder: Path) -> None:

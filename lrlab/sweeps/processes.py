@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
-from lrlab.system import compiler
+from lrlab.system import compiler, disk
 from lrlab.system.signals import stop_request
 
 _SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
@@ -217,7 +217,7 @@ def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> N
     # Its output.
     with suppress(OSError):  # `attempt` will say so
         job.folder.mkdir(parents=True, exist_ok=True)
-        with (job.folder / "train.log").open("ab") as file:
+        with disk.growing_file(job.folder / "train.log") as file:
             os.dup2(file.fileno(), sys.stdout.fileno())
             os.dup2(file.fileno(), sys.stderr.fileno())
     faulthandler.enable()  # a crash below Python leaves its place in the log

@@ -41,7 +41,7 @@ class Sink:
         """Write `part`; after a refusal only count it, so that what the whole file needs can be told."""
         if self.refusal is None:
             try:
-                write_all(self.file, part)
+                disk.write_all(self.file, part)
             except OSError as error:
                 self.refusal = error
         self.length += len(part)
@@ -57,7 +57,8 @@ def write(file: Path, save: Callable[[Sink], Any], *, meant: Path) -> None:
     Raises disk.Refused, which names the path that is `meant` and the bytes that it needs, where the disk refuses them.
     """
     with disk.writing(meant):
-        opened = file.open("wb", buffering=0)
+        file.unlink(missing_ok=True)  # what a killed process left behind
+        opened = disk.new_file(file)
     with opened:
         sink = Sink(opened)
         save(sink)
@@ -65,13 +66,6 @@ def write(file: Path, save: Callable[[Sink], Any], *, meant: Path) -> None:
             if sink.refusal is not None:
                 raise sink.refusal
             os.fsync(opened.fileno())
-
-
-def write_all(file: io.RawIOBase, data: bytes | memoryview) -> None:
-    """Write `data` to an unbuffered `file`, which may take it in parts."""
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) or 0 :]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,22 @@
-"""Files on a disk that may be full: a file is written whole or not at all, a log as far as it goes.
+"""The only place that opens files to write: a file is written whole or not at all, a log as far as it goes.
 
-What the disk refuses is told in one line.
+A disk may be full, and a folder may come from anybody. What the disk refuses is told in one line, and no link that
+stands in the place of a file is followed.
 """
 
+import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from lrlab.errors import UserError, wrong
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and lets few users make links
+_REASONS = {errno.ELOOP: "it is a link, which would lead elsewhere"}
 
 
 class Refused(UserError):
@@ -33,7 +40,7 @@ def writing(path: Path, size_bytes: int | None = None) -> Iterator[None]:
 
 
 def _refused(path: Path, error: OSError, size_bytes: int | None) -> Refused:
-    said = [error.strerror or type(error).__name__]
+    said = [_REASONS.get(error.errno or 0) or error.strerror or type(error).__name__]
     if size_bytes is not None:
         said.append(f"{size_bytes:,} bytes needed")
     with suppress(OSError, StopIteration):
@@ -79,21 +86,37 @@ def require_room(folder: Path, size_bytes: int, what: str) -> None:
         )
 
 
+def new_file(path: Path) -> Any:
+    """A file that did not exist, open to write, without a buffer. Whatever was prepared at `path` raises an OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666), "wb", buffering=0)
+
+
+def growing_file(path: Path) -> Any:
+    """A file that is new or goes on where it ends, open to write, without a buffer. A link at `path` is an OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK, 0o666), "ab", buffering=0)
+
+
 def write_whole(path: Path, contents: str | bytes) -> None:
     """Write `contents` to `path`, which then holds the old or the new ones and never a part. Raises Refused."""
     data = contents.encode() if isinstance(contents, str) else contents
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.{path.name}.tmp")  # a name for which nothing was prepared
     with writing(path, len(data)):
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
+            with new_file(temporary) as file:
+                write_all(file, data)
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def write_all(file: Any, data: bytes | memoryview) -> None:
+    """Write `data` to an unbuffered `file`, which may take it in parts."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) or 0 :]
 
 
 class Log:
@@ -106,7 +129,7 @@ class Log:
         self.path = path
         self.refusal = ""
         with writing(path):
-            self._file = path.open("ab", buffering=0)
+            self._file = growing_file(path)
         self._length = self._file.seek(0, os.SEEK_END)  # of the records that are whole
         self._waiting = bytearray()
 
