@@ -1,4 +1,4 @@
-"""Counted things in words: "1 epoch" and "20 epochs", everywhere by the same function."""
+"""Words on a screen: "1 epoch" and "20 epochs" by the same function everywhere, and texts of others made safe."""
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -8,3 +8,12 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     ('1 run', '12,420 updates', '0 classes')
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def printable(text: str) -> str:
+    r"""`text` in one line that no terminal obeys: what would move its cursor or change its colours is replaced.
+
+    >>> ascii(printable("\x1b[2Jgone")), ascii(printable("two\nlines"))
+    ("'\\ufffd[2Jgone'", "'two\\ufffdlines'")
+    """
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)

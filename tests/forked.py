@@ -40,6 +40,8 @@ def become_a_command(variables: Mapping[str, str], output: Path, errors: Path | 
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(handle, stream)
         os.close(handle)
+    # Python looks once whether its streams can be moved in, as files can and pipes cannot.
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
     os.environ.update({"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **variables})
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,9 +52,16 @@ class Started:
 
     keeps: Any = None  # what must live as long as it does
 
-    def __init__(self, main: Callable[[], None], arguments: Sequence[str], folder: Path, variables: Mapping[str, str]):
+    def __init__(
+        self,
+        main: Callable[[], None],
+        arguments: Sequence[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        output: Path | None = None,
+    ):
         beside = Path(tempfile.mkdtemp(prefix="said-", dir=folder.parent))  # pytest clears it away with the test's own
-        self.output, self.errors = beside / "output", beside / "errors"
+        self.output, self.errors = output or beside / "output", beside / "errors"
         told = (list(arguments), folder, dict(variables), (self.output, self.errors))
         self.process = server().Process(target=_carry_out, args=(main, *told))
         self.process.start()
@@ -81,7 +90,7 @@ class Started:
 
     def said(self) -> str:
         """What it has printed so far."""
-        return self.output.read_text() if self.output.exists() else ""
+        return self.output.read_text() if self.output.is_file() else ""  # or else a pipe or a device
 
     def complained(self) -> str:
         return self.errors.read_text() if self.errors.exists() else ""
@@ -104,11 +113,11 @@ def _carry_out(
     main()
 
 
-def start(*arguments: str, variables: Mapping[str, str] | None = None) -> Started:
-    """`python train.py ARGUMENTS` in the current folder."""
+def start(*arguments: str, variables: Mapping[str, str] | None = None, output: Path | None = None) -> Started:
+    """`python train.py ARGUMENTS` in the current folder. What it prints goes to `output` where that is given."""
     from lrlab.commands import train
 
-    return Started(train.main, arguments, Path.cwd(), variables or {})
+    return Started(train.main, arguments, Path.cwd(), variables or {}, output)
 
 
 def start_ranks(count: int, *arguments: str) -> list[Started]:

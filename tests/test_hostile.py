@@ -154,6 +154,34 @@ def test_a_loss_of_ones_own_is_built_again_when_it_is_typed_again(command):
     assert summary(run)["epochs"] == 2
 
 
+def test_a_folder_for_caches_is_not_taken_from_a_checkpoint(command, run):
+    elsewhere = Path("elsewhere").absolute()
+    config = config_of(run)
+    change(run, config={**config, "data": {**config["data"], "cache": "disk", "cache_dir": str(elsewhere)}})
+    outcome = command(f"resume={run}", "extend=2")
+    assert outcome.code == 0, outcome.err
+    assert not elsewhere.exists()
+    assert str(elsewhere) not in outcome.out
+
+
+def test_the_code_of_a_second_pickle_is_not_reached_through_torchvisions_own(command, run):
+    (run / checkpoint.BEST).write_bytes(pickle.dumps(Payload()))
+    weights = {"_target_": "torchvision.models.get_weight", "name": "ResNet18_Weights.DEFAULT"}
+    hidden = {
+        "_target_": "torchvision.models._api.WeightsEnum.get_state_dict",
+        "_args_": [weights],
+        "model_dir": str(run / "checkpoints"),
+        "file_name": "best.pt",
+        "weights_only": False,
+    }
+    config = config_of(run)
+    change(run, config={**config, "model": {**config["model"], "hidden": hidden}})
+    outcome = command(f"resume={run}")
+    assert outcome.code == 1
+    assert "model.hidden._target_: got torchvision.models._api.WeightsEnum.get_state_dict" in outcome.err
+    assert not Path("created").exists()
+
+
 def test_a_reference_in_a_checkpoint_reads_no_environment(command, run, monkeypatch):
     monkeypatch.setenv("THEIR_SECRET", "12345")
     config = config_of(run)

@@ -1,6 +1,7 @@
 """A command with settings of its own, `PREFIX.NAME=VALUE`: how it starts, and what its --help says."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -9,7 +10,7 @@ from lrlab.commands.entry import enter
 from lrlab.config import options
 from lrlab.config.arguments import read, split_off
 from lrlab.errors import wrong
-from lrlab.system import spelling
+from lrlab.system import spelling, streams
 
 Settings = TypeVar("Settings")
 
@@ -25,6 +26,7 @@ class Command(Generic[Settings]):
     settings: type[Settings]  # a dataclass of `options.option`
     run: Callable[[Settings, list[str]], None]  # with its own settings, and all else that was typed
     check: Callable[[Settings], None] | None = None  # raises UserError where its settings do not fit together
+    trains: bool = False  # and goes on where nobody reads what it prints
     needs_more: bool = False  # without anything typed it prints its help
 
     @property
@@ -57,7 +59,8 @@ class Command(Generic[Settings]):
             print(self.help_text())
             return
         ours, others = split_off(typed, self.prefix)
-        self.run(self.read_settings(ours), others)
+        with streams.forgiving() if self.trains else nullcontext():
+            self.run(self.read_settings(ours), others)
 
 
 def overrides_of_runs(typed: list[str], *, several: bool) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lrlab import __version__
 from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.words import printable
 
 log = logging.getLogger(__name__)
 _LRLAB = Path(__file__).parents[1]
@@ -60,7 +61,7 @@ def report(error: UserError) -> int:
     if os.environ.get("LRLAB_DEBUG"):
         logging.getLogger().handlers = [logging.StreamHandler()]
         log.error("", exc_info=error)
-    print(f"lrlab: error: {error}", file=sys.stderr)
+    print(printable(f"lrlab: error: {error}"), file=sys.stderr)
     return 1
 
 

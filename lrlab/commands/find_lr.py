@@ -218,5 +218,6 @@ COMMAND = Command(
     settings=FindLrSettings,
     run=_run,
     check=_check,
+    trains=True,
 )
 main, start, read_settings = COMMAND.main, COMMAND.start, COMMAND.read_settings

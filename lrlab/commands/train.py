@@ -19,8 +19,9 @@ from lrlab.config.arguments import of_the_run, read, value_of
 from lrlab.config.heeded import require_heeded
 from lrlab.errors import UserError, wrong
 from lrlab.runs import folders
-from lrlab.system import process, spelling
+from lrlab.system import process, spelling, streams
 from lrlab.system.lock import held
+from lrlab.words import printable
 
 if TYPE_CHECKING:
     from lrlab.config.prepare import Prepared
@@ -97,12 +98,13 @@ def _main(typed: list[str]) -> None:
         again = f"{spelling.command('train')} resume=PATH"
         do = again if spelling.names_commands() else "leave out -m and what is swept"
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do=do)
-    if arguments.resume:
-        _resume(arguments.overrides, arguments.resume)
-    elif arguments.multirun:
-        sweep.carry_out(arguments.overrides)
-    else:
-        _run(arguments.overrides)
+    with streams.forgiving():  # whoever looks on may leave
+        if arguments.resume:
+            _resume(arguments.overrides, arguments.resume)
+        elif arguments.multirun:
+            sweep.carry_out(arguments.overrides)
+        else:
+            _run(arguments.overrides)
 
 
 def _run(overrides: list[str]) -> None:
@@ -156,10 +158,14 @@ def _resume(overrides: list[str], target: str) -> None:
 
     # Nobody else may write there from here on; a checkpoint that is damaged gives way to the one before.
     with held(folder):
-        path, contents = checkpoint.latest(target, lambda reason: print(f"warning: {reason}", file=sys.stderr))
+        path, contents = checkpoint.latest(target, _warn)
         config = _as_it_was(contents["config"], path.resolve(), overrides)
         prepared = prepare(config, contents["choices"], contents["overrides"])
         _carry_out(prepared, folder, Saved(path, contents))
+
+
+def _warn(reason: str) -> None:
+    print(printable(f"warning: {reason}"), file=sys.stderr)
 
 
 def _as_it_was(saved: dict[str, Any], path: Path, overrides: list[str]) -> DictConfig:

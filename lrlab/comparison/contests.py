@@ -12,12 +12,12 @@ from typing import Any
 from lrlab.comparison import claims
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.claims import Against
-from lrlab.comparison.results import Result, differing, is_number, printable
+from lrlab.comparison.results import Result, differing, is_number
 from lrlab.config import other_data
 from lrlab.config.identity import GROUPS, SHARED, fingerprint
 from lrlab.errors import UserError, closest, wrong
 from lrlab.training.metrics import JUDGE, find, lower_is_better, measured_names, possible_metrics
-from lrlab.words import counted
+from lrlab.words import counted, printable
 
 
 @dataclass(frozen=True)

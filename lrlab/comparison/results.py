@@ -18,6 +18,7 @@ from lrlab.moved import current
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
 from lrlab.training.metrics import Metric, known, measured_names
+from lrlab.words import printable
 
 TABLE = "results.csv"  # in a folder of runs: a row a run
 SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
@@ -87,7 +88,7 @@ def read_result(folder: Path, name: str) -> Result:
     return Result(
         name=printable(name),
         folder=folder,
-        settings=printable(run.telling()),
+        settings=all_printable(run.telling()),
         summary=said,
         history=_history(folder),
     )
@@ -102,7 +103,7 @@ def _sound(said: dict[str, Any]) -> dict[str, Any]:
     for name in ("choices", "versions"):
         if isinstance(said.get(name), dict):
             texts = {key: value for key, value in said[name].items() if isinstance(value, str)}
-            kept[name] = printable(texts)
+            kept[name] = all_printable(texts)
     audit = said.get("audit")
     if isinstance(audit, dict) and isinstance(audit.get("equal"), bool):
         kept["audit"] = {"equal": audit["equal"]}
@@ -133,14 +134,14 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def printable(value: Any) -> Any:
-    """`value` with its texts made safe to print: none can move a terminal's cursor or change its colours."""
+def all_printable(value: Any) -> Any:
+    """`value` with all of its texts made `printable`."""
     if isinstance(value, str):
-        return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in value)
+        return printable(value)
     if isinstance(value, dict):
-        return {printable(key): printable(one) for key, one in value.items()}
+        return {printable(str(key)): all_printable(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [printable(one) for one in value]
+        return [all_printable(one) for one in value]
     return value
 
 

@@ -21,7 +21,7 @@ from lrlab.runs.summary import Tally
 from lrlab.system import disk
 from lrlab.training.loop import Epoch, Event, Update
 from lrlab.training.metrics import Means, Metric, find
-from lrlab.words import counted
+from lrlab.words import counted, printable
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOSSES = 0.5  # reading the loss waits for the device
@@ -68,7 +68,7 @@ class Display:
 
     def say(self, *lines: str) -> None:
         """Print `lines`, above the bar, and log them."""
-        for line in lines:
+        for line in map(printable, lines):
             self.console.print(line)
             log.info(line)
 

@@ -26,6 +26,7 @@ from lrlab.system.signals import stop_request
 from lrlab.training.divergence import Diverged
 from lrlab.training.loop import Epoch, Event, Update
 from lrlab.training.metrics import Means
+from lrlab.words import printable
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
@@ -95,7 +96,7 @@ class Reporter:
 
     def say(self, *lines: str) -> None:
         for line in lines:
-            log.info(line)
+            log.info(printable(line))
 
     def show(self, event: Event) -> None:
         if isinstance(event, Epoch):

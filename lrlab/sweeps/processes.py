@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
-from lrlab.system import compiler, disk
+from lrlab.system import compiler, disk, streams
 from lrlab.system.signals import stop_request
 
 _SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
@@ -246,6 +246,6 @@ def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> N
             connection.recv()
         os.kill(os.getpid(), signal.SIGINT)
 
-    with stop_request():
+    with streams.forgiving(), stop_request():
         threading.Thread(target=stop_when_asked, daemon=True).start()
         send(attempt(job, send))

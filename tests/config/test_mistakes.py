@@ -253,7 +253,7 @@ def test_a_training_image_that_does_not_decode_costs_nothing_that_was_trained_be
     assert stopped["status"] == "failed"
     assert stopped["updates"] == -(-len(samples) // 3) - 1
     bad.write_bytes(good)
-    done = command(f"resume={run}")
+    done = command(f"resume={run}", f"data.root={root}")
     assert f"resumed after update {stopped['updates']}" in done.out
     assert summary(run)["status"] == "finished"
     steps = [step for step, _ in points(run)["lr"]]

@@ -64,7 +64,7 @@ def forget(folder: Path) -> None:
 def test_a_run_is_not_gone_on_with_on_other_data(command, images, run, change):
     change(images)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "train.log"}
-    outcome = command(f"resume={run}", "extend=2")
+    outcome = command(f"resume={run}", "extend=2", "data.root=images")
     assert outcome.code == 1
     assert outcome.err == (
         f"lrlab: error: data.root: got images, but the checkpoint was saved with other data ({CHANGES[change]}); "
@@ -98,9 +98,9 @@ def test_a_run_that_remembers_nothing_goes_on_in_its_folder_only_and_remembers_f
     assert elsewhere.code == 1
     assert elsewhere.err.startswith("lrlab: error: data.root: got copy, but the checkpoint was saved with images; ")
     replace_an_image(images)
-    assert command(f"resume={run}", "extend=2").code == 0
+    assert command(f"resume={run}", "extend=2", "data.root=images").code == 0
     replace_all(images)
-    outcome = command(f"resume={run}", "extend=3")
+    outcome = command(f"resume={run}", "extend=3", "data.root=images")
     assert (outcome.code, "is another file" in outcome.err) == (1, True)
 
 
@@ -181,12 +181,12 @@ def test_a_run_that_ended_at_a_bad_image_knows_its_classes_still(command, images
     bad.write_bytes(sound)
     (images / "train" / "red").rename(images / "train" / "green")
     (images / "val" / "red").rename(images / "val" / "green")
-    refused = command("resume=bad")
+    refused = command("resume=bad", "data.root=images")
     assert refused.code == 1
     assert "other data (train is without class red and with the new class green)" in refused.err
     (images / "train" / "green").rename(images / "train" / "red")
     (images / "val" / "green").rename(images / "val" / "red")
-    assert command("resume=bad").code == 0
+    assert command("resume=bad", "data.root=images").code == 0
 
 
 def test_what_a_run_remembers_is_in_its_checkpoint_and_its_summary(run):

@@ -393,7 +393,7 @@ def test_data_that_changed_is_refused(command, tmp_path):
         StopAt(patch, signal.SIGTERM, 3)
         command(*arguments, "scheduler=onecycle")
     shutil.copy(images / "train" / "red" / "0.png", images / "train" / "red" / "9.png")
-    refused = command(f"resume={next((tmp_path / 'outputs' / 'runs').iterdir())}")
+    refused = command(f"resume={next((tmp_path / 'outputs' / 'runs').iterdir())}", f"data.root={images}")
     assert refused.code == 1
     assert refused.err.startswith(
         f"lrlab: error: data.root: got {images}, but the checkpoint was saved with other data "
@@ -417,7 +417,7 @@ def test_where_images_are_kept_is_said_and_changes_nothing(command, tmp_path):
     assert all(same_weights(weights(runs[0]), weights(run)) for run in runs)
     assert len(list((tmp_path / "kept").glob("*/images"))) == 2
     run = next(run for run in runs if "cache: none" in (run / "config.yaml").read_text())
-    assert command(f"resume={run}", "extend=5", "data.cache=memory").code == 0
+    assert command(f"resume={run}", "extend=5", arguments[1], "data.cache=memory").code == 0
 
 
 def test_how_updates_are_computed_is_said(command):
