@@ -48,7 +48,7 @@ class CompareSettings:
     reference: str | None = options.option(
         None,
         options.text(),
-        "the schedule that the others are held against; default: constant, or else the first",
+        "the schedule that the others are held against; default: constant, or else the first by name",
         shown="NAME",
     )
     target: float | None = options.option(

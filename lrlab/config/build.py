@@ -19,7 +19,7 @@ from lrlab.data.batches import Batching
 from lrlab.errors import wrong
 from lrlab.models import check_output
 from lrlab.system import randomness
-from lrlab.training.task import Task
+from lrlab.training.task import Task, check_metrics
 
 Shape = tuple[int, int, int]  # (C, H, W) of an image
 Parameters = Iterable[tuple[str, Tensor]] | None  # with their names in the model; None: of no model yet
@@ -75,6 +75,7 @@ def build_task(node: Node) -> Task:
             allowed="a class with metrics, training_loss(), validation_loss() and to(), as lrlab.training.task.Task",
             do="task=classification",
         )
+    check_metrics(task)
     return task
 
 

@@ -81,23 +81,38 @@ def measure(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
     return sums
 
 
+def check_metrics(task: Task) -> None:
+    """Raise UserError unless the metrics of `task` are entries of the table or like them, the loss first."""
+    metrics = task.metrics
+    is_sequence = isinstance(metrics, tuple | list) and all(isinstance(one, Metric) for one in metrics)
+    if not is_sequence or not metrics or metrics[0].name != "loss":
+        raise wrong(
+            "task.metrics",
+            got=getattr(metrics, "name", metrics),
+            allowed="a tuple of lrlab.training.metrics.Metric, the loss first",
+            do='metrics = (METRICS["loss"], METRICS["accuracy"]) in the task',
+        )
+
+
 def check_loss(task: Task, num_classes: int) -> None:
     """Raise UserError unless the losses of `task` turn logits and labels into a number () that has a gradient."""
     logits, labels = torch.zeros(2, num_classes, requires_grad=True), torch.zeros(2, dtype=torch.long)
-    for loss in (task.training_loss, task.validation_loss):
+    has_own_loss = getattr(task, "loss", None) is not None
+    key, or_else = ("task.loss", "task.loss=null for cross entropy, or ") if has_own_loss else ("task", "")
+    for name in ("training_loss", "validation_loss"):
         try:
-            value = loss(logits, labels)
+            value = getattr(task, name)(logits, labels)
         except Exception as error:
             raise wrong(
-                "task.loss",
+                key,
                 got=f"an error on logits (2, {num_classes}) and labels (2,): {first_line(error)}",
                 allowed="a loss that is called with logits (B, classes) and labels (B,)",
-                do="correct the loss, or task.loss=null for cross entropy",
+                do=f"{or_else}correct the {'loss' if has_own_loss else name}",
             ) from error
-        _check_value(value)
+        _check_value(value, key, name)
 
 
-def _check_value(value: Any) -> None:
+def _check_value(value: Any, key: str, name: str) -> None:
     """Raise UserError unless `value`, which a loss returned, is a number () that has a gradient."""
     if not isinstance(value, Tensor):
         got = f"a {type(value).__name__}"
@@ -108,8 +123,8 @@ def _check_value(value: Any) -> None:
     else:
         return
     raise wrong(
-        "task.loss",
-        got=f"{got}, for 2 images",
+        key,
+        got=f"{got}, for 2 images" if key == "task.loss" else f"{got} from {name}, for 2 images",
         allowed="the mean over the batch, a tensor () with a gradient",
         do="return loss.mean() from the loss",
     )

@@ -1,8 +1,10 @@
 """A run follows its task: what it records, shows and keeps has the names of the task's metrics, whatever they are."""
 
 import csv
+import importlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,3 +189,31 @@ def test_a_loss_is_named_by_its_class_and_typed_again_as_it_was(command, tmp_pat
     assert "task.loss._target_: got my_losses.FocalLoss, which " in refused.err
     ended = command("resume=run", "extend=4", node)
     assert ended.code == 0, ended.err
+
+
+METRICS_ARE = "allowed: a tuple of lrlab.training.metrics.Metric, the loss first; "
+WRONG_TASKS = {
+    "metrics = ('accuracy',)": f"task.metrics: got ('accuracy',); {METRICS_ARE}",
+    "metrics = METRICS['loss']": f"task.metrics: got loss; {METRICS_ARE}",
+    "metrics = (METRICS['accuracy'],)": "task.metrics: got (Metric(name='accuracy'",
+    "metrics = ()": f"task.metrics: got (); {METRICS_ARE}",
+    "def training_loss(self, outputs, targets): return outputs.sum(1)": "task: got a tensor (2,) from training_loss, ",
+    "def validation_loss(self, outputs): return outputs": "task: got an error on logits (2, 10) and labels (2,): ",
+    "training_loss = None": "task._target_: got my_tasks.Task, which makes a Task; allowed: a class with metrics, training",
+}
+
+
+@pytest.mark.parametrize("line", WRONG_TASKS)
+def test_a_task_that_is_none_is_told_before_anything_trains(command, tmp_path, line):
+    (tmp_path / "my_tasks.py").write_text(
+        "from lrlab.training.metrics import METRICS\n"
+        "from lrlab.training.task import Classification\n"
+        f"class Task(Classification):\n    {line}\n"
+    )
+    sys.modules.pop("my_tasks", None)
+    importlib.invalidate_caches()
+    ended = command(*SMALL, "task._target_=my_tasks.Task")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert ended.err.startswith(f"lrlab: error: {WRONG_TASKS[line]}")
+    assert "task.loss" not in ended.err
+    assert not (tmp_path / "outputs").exists()
