@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = timing.parser("faults", __doc__, repeats=1)
     parser.add_argument("--kills", type=int, default=204, help="of single runs, over six schedulers (default: 204)")
-    parser.add_argument("--signals", type=int, default=50, help="of each of SIGTERM and SIGINT (default: 50)")
+    parser.add_argument("--signals", type=int, default=50, help="of each of four kinds (default: 50)")
     parser.add_argument("--seed", type=int, default=0, help="of the plan (default: 0)")
     options = parser.parse_args(arguments)
     kills, signals = (6, 2) if options.quick else (options.kills, options.signals)
@@ -64,11 +64,11 @@ def killed(place: Path, kills: int, seed: int) -> Table:
 
 
 def asked(place: Path, signals: int, seed: int) -> Table:
-    """SIGTERM and SIGINT at random moments of training, evaluation and saving."""
+    """SIGTERM, SIGINT, SIGHUP and SIGUSR1 at random moments of training, evaluation and saving."""
     from faults.harness import Plan, cases, disturb
 
     rows, wrong = [], {}
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         timing.note(f"signals: {number.name}")
         tally = disturb(cases()[2], place / number.name, Plan(signals, seed=seed, number=number))
         codes = ", ".join(f"{code}: {count}" for code, count in sorted(tally.codes.items()))

@@ -45,6 +45,8 @@ def become_a_command(variables: Mapping[str, str], output: Path, errors: Path | 
     os.environ.update({"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **variables})
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # the server may ignore them
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Started:

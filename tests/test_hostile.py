@@ -409,8 +409,8 @@ def test_lengths_that_climb_cut_nothing(run):
 
     victim = Path("victim.csv")
     victim.write_text("precious")
-    with pytest.raises(UserError, match=r"victim\.csv"):
-        tracking.cut_back(run, {"../../../victim.csv": 0})
+    with pytest.raises(UserError, match=r"victim\.csv, which is no log of a run"):
+        tracking.cut_back(run, {"../../../victim.csv": 0}, {})
     assert victim.read_text() == "precious"
 
 

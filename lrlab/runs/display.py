@@ -1,6 +1,5 @@
 """What the user sees of a run: the start, a live bar, a line for each epoch, and where to look afterwards."""
 
-import io
 import json
 import logging
 import shlex
@@ -131,7 +130,7 @@ class LogFile(logging.FileHandler):
     """A log that a full disk does not stop: what is logged is shown elsewhere too, and nothing depends on it."""
 
     def _open(self) -> Any:
-        return io.TextIOWrapper(disk.growing_file(Path(self.baseFilename)), encoding="utf-8", write_through=True)
+        return disk.growing_file(Path(self.baseFilename), text=True)
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):

@@ -15,7 +15,7 @@ from lrlab.config.secrets import mask, mask_overrides
 from lrlab.lr.hyperparameters import read
 from lrlab.runs import checkpoint
 from lrlab.runs.describe import computed_by, hyperparameters
-from lrlab.runs.tracking import Tracker, require_lengths
+from lrlab.runs.tracking import Tracker, require_as_written
 from lrlab.system import disk
 from lrlab.training.loop import TrainState
 
@@ -30,7 +30,8 @@ class Saved(NamedTuple):
 def open_logs(folder: Path, prepared: Prepared, state: TrainState, saved: Saved | None) -> Tracker:
     """Write the run's config and open its logs, cut back to what the checkpoint knows."""
     if saved is not None and saved.path.name != checkpoint.LAST.name:
-        require_lengths(folder, saved.contents["tracker"]["lengths"])
+        logs = saved.contents["tracker"]
+        require_as_written(folder, logs["lengths"], logs.get("hashes", {}))
         # The cut makes what last.pt says of the logs untrue, so last.pt is replaced first.
         checkpoint.save(folder / checkpoint.LAST, saved.contents)
     tracker = Tracker(

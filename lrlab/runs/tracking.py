@@ -29,9 +29,13 @@ from torch.utils.tensorboard.summary import custom_scalars
 
 from lrlab.errors import wrong
 from lrlab.runs.curve import Curve
+from lrlab.system import disk
 from lrlab.system.disk import Log
 from lrlab.training.metrics import Metric, known, measured_names
 
+HISTORY = "history.csv"
+_OURS = ".lrlab"  # how the names of our event files end, for a folder may hold those of other writers too
+_NAMES = re.compile(r"history\.csv|events\.out\.tfevents\.[\w.-]+")
 MOST_POINTS = 10_000  # of a tag, besides changes of the LR; TensorBoard has no use for more
 _FLUSH_UPDATES, _FLUSH_SECONDS = 1_000, 10.0
 
@@ -67,7 +71,7 @@ class Tracker:
         if state is None:
             refuse_second_run(folder)
         else:
-            cut_back(folder, state["lengths"])
+            cut_back(folder, state["lengths"], state.get("hashes", {}))
             for curve, progress in zip(self.curves, state["curves"], strict=True):
                 curve.recent = [tuple(point) for point in progress["recent"]]
                 curve.corners = progress["corners"]
@@ -75,7 +79,8 @@ class Tracker:
         # Open them.
         name = f"events.out.tfevents.{_later_than_all(folder):010d}.{socket.gethostname()}.{os.getpid()}"
         self._events = Log(_unused(folder / name))
-        self._history = Log(folder / "history.csv")
+        self._history = Log(folder / HISTORY)
+        self._earlier = state or {"lengths": {}, "hashes": {}}  # of the event files before this one
         self._rows = csv.writer(self._history, lineterminator="\n")
         self._begin(step)
         if state is None:
@@ -146,10 +151,13 @@ class Tracker:
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold to continue these files: their lengths in bytes, once they are on the disk."""
         self.flush()
+        lengths, hashes = dict(self._earlier["lengths"]), dict(self._earlier.get("hashes", {}))
         for log in (self._events, self._history):
             log.flush(sync=True)
+            lengths[log.path.name], hashes[log.path.name] = log.length, log.sha256
         return {
-            "lengths": {path.name: path.stat().st_size for path in log_files(self.folder)},
+            "lengths": lengths,
+            "hashes": hashes,
             "curves": [{"recent": curve.recent, "corners": curve.corners} for curve in self.curves],
         }
 
@@ -210,41 +218,49 @@ def _masked_crc(data: bytes) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def clear(folder: Path) -> None:
-    """Remove what a tracker wrote into `folder`."""
-    for path in log_files(folder):
-        path.unlink()
-
-
 def log_files(folder: Path) -> list[Path]:
     """The files in `folder` that a tracker writes."""
-    return sorted(folder.glob("events.out.tfevents.*")) + sorted(folder.glob("history.csv"))
+    history = folder / HISTORY
+    return [*sorted(folder.glob(f"events.out.tfevents.*{_OURS}")), *([history] if history.exists() else [])]
 
 
-def require_lengths(folder: Path, lengths: Mapping[str, int]) -> None:
-    """Raise UserError where a log file in `folder` is missing, or shorter than `lengths` (name: bytes) say."""
-    sizes = {path.name: path.stat().st_size for path in log_files(folder)}
+def require_as_written(folder: Path, lengths: Mapping[str, int], hashes: Mapping[str, str]) -> None:
+    """Raise UserError unless the log files in `folder` begin with what the checkpoint knows of them.
+
+    `lengths` are in bytes, `hashes` the SHA-256 of so many bytes; checkpoints of commit 25a6d11 have no hashes.
+    """
     for name, length in lengths.items():
-        if sizes.get(name, -1) < length:
-            found = f"{sizes[name]} bytes long" if name in sizes else "missing"
+        path = folder / name
+        size = path.stat().st_size if path.exists() else None
+        found = None
+        if not _NAMES.fullmatch(name):
+            found = "no log of a run"
+        elif size is None:
+            found = "missing"
+        elif size < length:
+            found = f"{size} bytes long"
+        elif name in hashes and disk.sha256_of(path, length) != hashes[name]:
+            found = "not as the run wrote it: another program has changed it"
+        if found is not None:
             raise wrong(
                 "resume",
-                got=f"{folder / name}, which is {found}",
-                allowed=f"at least the {length} bytes that the checkpoint knows",
-                do="put the file back, or start a new run",
+                got=f"{path}, which is {found}",
+                allowed=f"the {length} bytes that the checkpoint knows, and whatever follows",
+                do="put the file back as it was, or start a new run",
             )
 
 
-def cut_back(folder: Path, lengths: Mapping[str, int]) -> None:
-    """Cut the log files in `folder` back to `lengths` (name: bytes), and remove those that are not in it.
+def cut_back(folder: Path, lengths: Mapping[str, int], hashes: Mapping[str, str]) -> None:
+    """Cut the log files in `folder` back to `lengths` (name: bytes), and remove those that the run wrote after them.
 
-    Raises UserError, and changes nothing, where one of them is missing or shorter.
+    Raises UserError, and changes nothing, where one of them is not what the checkpoint knows. A file of somebody else,
+    another writer of event files say, stays as it is.
     """
-    require_lengths(folder, lengths)
+    require_as_written(folder, lengths, hashes)
+    for name, length in lengths.items():
+        os.truncate(folder / name, length)
     for path in log_files(folder):
-        if path.name in lengths:
-            os.truncate(path, lengths[path.name])
-        else:
+        if path.name not in lengths:
             path.unlink()
 
 
@@ -260,7 +276,7 @@ def _later_than_all(folder: Path) -> int:
 def _unused(path: Path) -> Path:
     """`path` with a number behind it, the first that no file has yet."""
     number = 0
-    while (candidate := path.with_name(f"{path.name}.{number}")).exists():
+    while (candidate := path.with_name(f"{path.name}.{number}{_OURS}")).exists():
         number += 1
     return candidate
 

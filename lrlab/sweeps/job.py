@@ -19,7 +19,7 @@ from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
 from lrlab.runs.files import Saved
-from lrlab.runs.folders import discard_unused, require_plain
+from lrlab.runs.folders import discard_unused, require_plain, reserve
 from lrlab.runs.run import carry_out
 from lrlab.system.lock import held
 from lrlab.system.signals import stop_request
@@ -29,6 +29,7 @@ from lrlab.training.metrics import Means
 from lrlab.words import printable
 
 log = logging.getLogger(__name__)
+GIVEN_UP = "given_up"  # the folder, in a run's own, of what a damaged run left
 _SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
 
 
@@ -153,8 +154,8 @@ def run_in_sweep(
 ) -> float | None:
     """Carry out the run in `folder`. It goes on from the checkpoint that an earlier start of the sweep left there.
 
-    Files without a whole checkpoint are removed. When a sweep is killed, its runs take a moment to notice, so a process
-    that still trains there is given a minute. `make_display` gets the epochs and the updates of an epoch.
+    Files without a whole checkpoint are put aside. When a sweep is killed, its runs take a moment to notice, so a
+    process that still trains there is given a minute. `make_display` gets the epochs and the updates of an epoch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     require_plain(folder)
@@ -169,7 +170,7 @@ def run_in_sweep(
         # Go on from what is there, or start anew.
         saved = _whole_checkpoint(folder)
         if saved is None:
-            _clear(folder)
+            _give_up(folder)
         try:
             return carry_out(prepared, folder, saved, make_display=make_display)
         except UserError:
@@ -188,12 +189,15 @@ def _whole_checkpoint(folder: Path) -> Saved | None:
         return None
 
 
-def _clear(folder: Path) -> None:
-    """Remove what a run without a whole checkpoint left in `folder`, except its log."""
-    tracking.clear(folder)
-    checkpoints = (folder / "checkpoints").glob("*.pt")
-    for path in (folder / "config.yaml", folder / summary.FILE, *checkpoints):
-        path.unlink(missing_ok=True)
+def _give_up(folder: Path) -> None:
+    """Put aside what a run without a whole checkpoint left in `folder`, except its log. Nothing of it is deleted."""
+    left = [folder / "config.yaml", folder / summary.FILE, *tracking.log_files(folder)]
+    left += (folder / "checkpoints").glob("*.pt")
+    left = [path for path in left if path.exists()]
+    if left:
+        aside = reserve(folder / GIVEN_UP)
+        for path in left:
+            path.rename(aside / f"{path.name}.{GIVEN_UP}".replace("tfevents", "events"))  # TensorBoard reads tfevents
 
 
 def identity_of(folder: Path) -> Identity:

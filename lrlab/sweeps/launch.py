@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from lrlab.config import options
 from lrlab.config.secrets import mask
-from lrlab.errors import Interrupted, wrong
-from lrlab.runs import describe, summary
+from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.runs import checkpoint, describe, summary
 from lrlab.sweeps import processes
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome
 from lrlab.sweeps.plan import Planned
@@ -159,7 +159,17 @@ def _write_down(job: Job, outcome: Outcome) -> None:
     stale = outcome.status != "interrupted" and said.get("error") != outcome.error
     if said.get("status") != outcome.status or "choices" not in said or stale:
         ended = {"status": outcome.status, "error": outcome.error, "choices": job.checked.choices}
-        summary.amend(job.folder, **{**said, **ended, "complaint": outcome.complaint or outcome.error})
+        reached = _reached(job) if outcome.status == "killed" else {}
+        summary.amend(job.folder, **{**said, **reached, **ended, "complaint": outcome.complaint or outcome.error})
+
+
+def _reached(job: Job) -> dict[str, Any]:
+    """How far a run came that could not say it: what its last checkpoint knows."""
+    try:
+        _, saved = checkpoint.latest(str(job.folder), lambda _: None)
+    except UserError:
+        return {}
+    return {**saved["progress"], "updates": saved["state"]["progress"]["step"]}
 
 
 def _execute(

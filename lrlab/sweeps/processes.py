@@ -20,7 +20,7 @@ from typing import Any
 
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
 from lrlab.system import compiler, disk, streams
-from lrlab.system.signals import stop_request
+from lrlab.system.signals import ENDING, SAVING, stop_request
 
 _SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
 # What a run imports sooner or later.
@@ -185,7 +185,7 @@ def processes(threads: int) -> Any:
             from multiprocessing import forkserver
 
             context.set_forkserver_preload(["__main__", *_PRELOADED])
-            with _ctrl_c_ignored():  # also by the server, which would die of it while it imports
+            with _signals_ignored():  # also by the server, which would die of it while it imports
                 forkserver.ensure_running()
     finally:
         for name, value in before.items():
@@ -197,15 +197,16 @@ def processes(threads: int) -> Any:
 
 
 @contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
+def _signals_ignored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *SAVING)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> None:
@@ -230,7 +231,7 @@ def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> N
     torch.set_num_threads(threads)
 
     # How it hears from the sweep, and the sweep from it.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (*ENDING, *SAVING):
         signal.signal(number, signal.SIG_IGN)
     lock = threading.Lock()
 

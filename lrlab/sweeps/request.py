@@ -90,8 +90,8 @@ def read_request(typed: list[str]) -> SweepRequest:
     if _times_named(common) < _times_named(typed):
         raise wrong("sweep", got="several names", allowed="one name for one sweep", do="sweep=lr_study")
     name = value_of(common, "sweep")
-    if name not in (None, "null"):
-        names.require_sweep_name(str(name))
+    if name is not None or "sweep=" in common:  # an empty name, of a variable of the shell say, is one too
+        names.require_sweep_name(name or "")
 
     # What its runs have in common.
     fixed = names.fixed_keys(runs) if runs else [key_of(override) for override in common]
@@ -131,6 +131,8 @@ def carry_out(request: SweepRequest) -> None:
             else:
                 planned, request = check(request), reserve(request)
                 stack.enter_context(lock.held(request.folder, what="sweeping"))
+                if request.named and any(request.folder.iterdir()):  # another sweep was a moment faster
+                    planned = check(request)
                 planned = plan.moved(planned, request.folder)
 
             # Write down and say what is about to be done.

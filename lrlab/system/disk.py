@@ -5,6 +5,7 @@ stands in the place of a file is followed.
 """
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -91,9 +92,13 @@ def new_file(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666), "wb", buffering=0)
 
 
-def growing_file(path: Path) -> Any:
-    """A file that is new or goes on where it ends, open to write, without a buffer. A link at `path` is an OSError."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK, 0o666), "ab", buffering=0)
+def growing_file(path: Path, *, text: bool = False) -> Any:
+    """A file that is new or goes on where it ends, open to write: for `text`, or for bytes without a buffer.
+
+    A link at `path` raises an OSError.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK, 0o666)
+    return os.fdopen(handle, "a", encoding="utf-8") if text else os.fdopen(handle, "ab", buffering=0)
 
 
 def write_whole(path: Path, contents: str | bytes) -> None:
@@ -112,11 +117,25 @@ def write_whole(path: Path, contents: str | bytes) -> None:
             raise
 
 
-def write_all(file: Any, data: bytes | memoryview) -> None:
+def write_all(file: Any, data: bytes | bytearray | memoryview) -> None:
     """Write `data` to an unbuffered `file`, which may take it in parts."""
     left = memoryview(data)
     while left:
         left = left[file.write(left) or 0 :]
+
+
+def sha256_of(path: Path, length: int) -> str:
+    """Of the first `length` bytes of a file."""
+    return _digest_of(path, length).hexdigest()
+
+
+def _digest_of(path: Path, length: int) -> Any:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while length and (part := file.read(min(length, 2**20))):
+            digest.update(part)
+            length -= len(part)
+    return digest
 
 
 class Log:
@@ -130,8 +149,14 @@ class Log:
         self.refusal = ""
         with writing(path):
             self._file = growing_file(path)
-        self._length = self._file.seek(0, os.SEEK_END)  # of the records that are whole
+        self.length = self._file.seek(0, os.SEEK_END)  # of the records that are whole
+        self._digest = _digest_of(path, self.length)
         self._waiting = bytearray()
+
+    @property
+    def sha256(self) -> str:
+        """Of its first `length` bytes."""
+        return self._digest.hexdigest()
 
     def add(self, data: bytes) -> None:
         self._waiting += data
@@ -156,14 +181,13 @@ class Log:
         try:
             self._append()
         except OSError:
-            os.ftruncate(self._file.fileno(), self._length)
+            os.ftruncate(self._file.fileno(), self.length)
             raise
 
     def _append(self) -> None:
-        done = 0
-        while done < len(self._waiting):
-            done += self._file.write(memoryview(self._waiting)[done:]) or 0
-        self._length += done
+        write_all(self._file, self._waiting)
+        self.length += len(self._waiting)
+        self._digest.update(self._waiting)
         self._waiting = bytearray()
 
     def close(self) -> None:

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM as a request that a run heeds when its state is complete."""
+"""Signals as a request that a run heeds when its state is complete.
+
+SIGINT is Ctrl-C, SIGTERM what ends a process, SIGHUP a terminal that was closed or a connection that was lost. SIGUSR1
+and SIGUSR2 are what Slurm and others send some time before they end a job.
+"""
 
 import multiprocessing
 import os
@@ -31,6 +35,9 @@ class Request:
         return signal.Signals(self.number).name
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM)  # the second of these ends a run at once
+_NAMES = ("SIGHUP", "SIGUSR1", "SIGUSR2")  # Windows has none of them
+SAVING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 SECONDS_OF_ONE_REQUEST = 0.5
 _SECONDS_TO_SAVE = 30
 _active: list[Request] = []  # that of the run in this process, if there is one
@@ -46,10 +53,13 @@ def unheeded_seconds() -> float:
 
 @contextmanager
 def stop_request() -> Iterator[Request]:
-    """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as if nobody were listening.
+    """Note the first signal of ENDING and SAVING instead of dying of it; a second one of ENDING ends the process.
 
     What follows within half a second is the same request: a terminal or `timeout` may send a signal to every process
     of a group, and the parent sends it once more to its child.
+
+    One of SAVING that is ignored, as nohup has it for SIGHUP, stays ignored. Where somebody handles one already, as
+    submitit does, that handler is called first.
 
     Inside of another such block, this is that block's request: the runs of a sweep may share its process.
     """
@@ -59,15 +69,21 @@ def stop_request() -> Iterator[Request]:
     request = Request()
     before: dict[int, Any] = {}
 
-    def note(number: int, _: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
+        if number in SAVING and callable(before[number]):
+            before[number](number, frame)
         if not request.number:
             request.note(number)
-        elif time.monotonic() - request.at_seconds > SECONDS_OF_ONE_REQUEST:
+        elif number in ENDING and time.monotonic() - request.at_seconds > SECONDS_OF_ONE_REQUEST:
             _restore(before)
             os.kill(os.getpid(), number)
 
     if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        found = {number: signal.getsignal(number) for number in (*ENDING, *SAVING)}
+        # None is a handler that is not Python's, and cannot be put back.
+        before = {number: one for number, one in found.items() if number in ENDING or one not in (signal.SIG_IGN, None)}
+        for number in before:
+            signal.signal(number, note)
     _active.append(request)
     try:
         yield request
@@ -82,7 +98,8 @@ def leave_to_the_parent(_worker: int = 0) -> None:
     The run ends such processes itself. The alarm ends them where the run is gone. torch tells the processes of a run
     that was killed, unless a server forked them (the default since Python 3.14): their parent is then the server.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, *SAVING):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_TO_SAVE))
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid != os.getppid():
@@ -97,4 +114,5 @@ def _end_with(parent: BaseProcess) -> None:
 
 def _restore(handlers: dict[int, Any]) -> None:
     for number, handler in handlers.items():
-        signal.signal(number, handler)
+        if handler is not None:
+            signal.signal(number, handler)

@@ -52,13 +52,14 @@ def test_a_real_signal_saves_and_the_path_that_is_printed_resumes(tmp_path):
     assert len(points(folder)["lr"]) == done
 
 
-def test_a_signal_to_the_whole_process_group_saves_although_it_reaches_the_loader_workers(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_to_the_whole_process_group_saves_although_it_reaches_the_loader_workers(tmp_path, number):
     fake = ("data=fake", "data.image_size=8", "data.train_images=640", "model=linear")
     process = start(*fake, "data.cache=none", "data.workers=2", "trainer.epochs=1000")
     wait_for(lambda: list(tmp_path.glob("outputs/runs/*/history.csv")))
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     out, err = process.communicate()
-    assert (process.returncode, err) == (143, "")
+    assert (process.returncode, err) == (128 + number, "")
     assert summary(next(tmp_path.glob("outputs/runs/*")))["status"] == "interrupted"
     assert "to go on:" in out
     wait_for(lambda: not group_lives(process.pid))  # no worker is left

@@ -130,7 +130,7 @@ def test_logs_that_the_disk_refuses_never_end_training_and_come_later(command, m
     append, refused = disk.Log._append, []
 
     def sometimes(self: disk.Log) -> None:
-        if log in self.path.name and self._waiting and 2 <= len(refused) + 2 <= 6 and self._length:
+        if log in self.path.name and self._waiting and 2 <= len(refused) + 2 <= 6 and self.length:
             refused.append(1)
             self._file.write(bytes(self._waiting[: len(self._waiting) // 2]))
             full()

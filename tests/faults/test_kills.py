@@ -58,7 +58,13 @@ def test_a_kill_leaves_no_loader_worker_behind(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)], ids=lambda number: number.name
+    "number",
+    [
+        signal.SIGTERM,
+        signal.SIGHUP,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGINT, signal.SIGUSR1)),
+    ],
+    ids=lambda number: number.name,
 )
 def test_a_signal_at_any_moment_saves_and_says_so(number, tmp_path):
     tally = disturb(SIX[2], tmp_path, Plan(4, number=number))

@@ -213,7 +213,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, sch
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("stop", [(signal.SIGINT, 2), (signal.SIGTERM, 8), (signal.SIGTERM, 5)], ids=str)
+@pytest.mark.parametrize("stop", [(signal.SIGINT, 2), (signal.SIGTERM, 8), (signal.SIGUSR2, 5)], ids=str)
 def test_a_signal_stops_the_run_after_its_update_and_the_run_goes_on_exactly(command, tmp_path, whole, scheduler, stop):
     number, step = stop
     with pytest.MonkeyPatch.context() as patch:

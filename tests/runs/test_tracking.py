@@ -196,7 +196,7 @@ def test_a_folder_that_holds_a_run_is_refused(tmp_path):
         Tracker(tmp_path, updates=1)
 
 
-@pytest.mark.parametrize("damage", ["missing", "shorter"])
+@pytest.mark.parametrize("damage", ["missing", "shorter", "saved by a spreadsheet", "edited"])
 def test_a_log_that_lost_what_the_checkpoint_knows_is_named_and_left(tmp_path, damage):
     tracker = Tracker(tmp_path, updates=10)
     record(tracker, range(10))
@@ -207,8 +207,27 @@ def test_a_log_that_lost_what_the_checkpoint_knows_is_named_and_left(tmp_path, d
     path.unlink()
     if damage == "shorter":
         path.write_text(text[:50])
-    with pytest.raises(
-        UserError, match=r"resume: got .*history\.csv, which is (missing|50 bytes long); allowed: at least"
-    ):
+    elif damage == "saved by a spreadsheet":
+        path.write_text(text, newline="\r\n")
+    elif damage == "edited":
+        path.write_text(text.replace("0.1", "0.2"))
+    left = path.read_bytes() if path.exists() else None
+    told = "(missing|50 bytes long|not as the run wrote it: another program has changed it)"
+    with pytest.raises(UserError, match=rf"resume: got .*history\.csv, which is {told}; allowed: the 1"):
         Tracker(tmp_path, updates=10, state=state)
-    assert path.exists() == (damage == "shorter")
+    assert (path.read_bytes() if path.exists() else None) == left
+
+
+def test_files_of_other_writers_stay_as_they_are(tmp_path):
+    tracker = Tracker(tmp_path, updates=10)
+    record(tracker, range(10))
+    others = [tmp_path / "events.out.tfevents.1.mine", tmp_path / "events.out.tfevents.1764000000.host.77.0"]
+    for path in others:
+        path.write_bytes(b"somebody's")
+    state = tracker.state_dict()
+    tracker.close()
+    for path in others:
+        path.write_bytes(b"somebody's, and more of it")
+    Tracker(tmp_path, updates=10, state=state).close()
+    assert [path.read_bytes() for path in others] == [b"somebody's, and more of it"] * 2
+    assert not any(path.name in state["lengths"] for path in others)

@@ -1,5 +1,6 @@
 """A sweep runs to its end whatever becomes of its runs, goes on where it stopped, and never mixes."""
 
+import errno
 import json
 import os
 import random
@@ -131,7 +132,10 @@ def test_a_sweep_killed_at_random_moments_ends_with_the_same_results(command, tm
     [
         pytest.param(signal.SIGINT, True, id="Ctrl-C, to the process group"),
         pytest.param(signal.SIGTERM, False, id="SIGTERM, to the sweep"),
+        pytest.param(signal.SIGHUP, True, id="SIGHUP, to the process group"),
+        pytest.param(signal.SIGUSR1, False, id="SIGUSR1, to the sweep"),
         pytest.param(signal.SIGINT, False, id="SIGINT, to the sweep", marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR2, True, id="SIGUSR2, to the process group", marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, True, id="SIGTERM, to the process group", marks=pytest.mark.slow),
     ],
 )
@@ -266,6 +270,88 @@ def test_a_run_that_left_no_whole_checkpoint_starts_anew(command, tmp_path):
     assert (folder / "results.csv").read_text() == text
     assert len(points(folder / "seed=0")["lr"]) == summary(folder / "seed=0")["updates"]
     assert "which cannot be read" in (folder / "seed=0" / "train.log").read_text()
+
+
+def running_again(folder: Path) -> dict[str, bytes]:
+    """Let a run be as if it had been killed; returns its files."""
+    (folder / "summary.json").write_text(json.dumps({**summary(folder), "status": "running"}))
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "train.log"}
+
+
+def test_what_is_given_up_is_put_aside_and_never_deleted(command, tmp_path):
+    typed = ("-m", "seed=0,1", *SMALL, "sweep=torn", "hydra.launcher.in_process=true")
+    assert command(*typed).code == 0
+    run = tmp_path / "outputs" / "sweeps" / "torn" / "seed=0"
+    sound = weights(run)
+    for name in ("last.pt", "previous.pt"):
+        (run / "checkpoints" / name).write_bytes(b"not a checkpoint")
+    before = running_again(run)
+    (run / "events.out.tfevents.1.mine").write_bytes(b"somebody's")
+    assert command(*typed).code == 0
+    assert same_weights(weights(run), sound)
+    assert (run / "events.out.tfevents.1.mine").read_bytes() == b"somebody's"
+    aside = {path.name: path.read_bytes() for path in (run / "given_up").iterdir()}
+    assert {name.replace("tfevents", "events") + ".given_up" for name in before} == aside.keys()
+    assert sorted(aside.values()) == sorted(before.values())
+    assert len(results.find([run.parent])) == 2
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ENOMEM, errno.EACCES, errno.ESTALE], ids=os.strerror)
+def test_a_passing_error_in_reading_a_checkpoint_deletes_nothing(command, tmp_path, monkeypatch, number):
+    typed = ("-m", "seed=0,1", *SMALL, "sweep=unread", "hydra.launcher.in_process=true")
+    assert command(*typed).code == 0
+    run = tmp_path / "outputs" / "sweeps" / "unread" / "seed=0"
+    before = running_again(run)
+    opened = Path.open
+
+    def failing(self: Path, *args, **kwargs):
+        if self.suffix == ".pt":
+            raise OSError(number, os.strerror(number), str(self))
+        return opened(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", failing)
+        refused = command(*typed)
+    assert refused.code == 1
+    assert f"last.pt, which cannot be read now ({os.strerror(number)})" in refused.out
+    after = {path.name: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "train.log"}
+    before.pop("summary.json")  # which says that the run failed, and why
+    assert {name: after[name] for name in before} == before
+    assert command(*typed).code == 0
+    assert summary(run)["status"] == "finished"
+
+
+def test_an_empty_name_is_no_name_of_a_sweep(command, tmp_path):
+    refused = command("-m", "seed=0,1", "sweep=")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert refused.err.startswith("lrlab: error: sweep: got ''; allowed: up to 120 letters")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_sweep_that_was_a_moment_faster_is_not_mixed_with(command, tmp_path, monkeypatch):
+    from lrlab.sweeps import request
+
+    typed = ("-m", *SMALL, "hydra.launcher.in_process=true", "sweep=study")
+    reserve = request.reserve
+
+    def late(asked):
+        monkeypatch.setattr(request, "reserve", reserve)
+        assert command(*typed, "seed=0,1").code == 0  # all of another sweep between the check and the folder
+        return reserve(asked)
+
+    monkeypatch.setattr(request, "reserve", late)
+    assert command(*typed, "seed=0,1").code == 0
+    assert names(tmp_path / "outputs" / "sweeps" / "study") == {"seed=0", "seed=1"}
+
+
+def test_a_killed_run_is_told_as_far_as_its_last_checkpoint_knows(command, tmp_path):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    typed = ("-m", "model._target_=faulty.Net", "model.how=killed", "trainer.epochs=3", "data.batch_size=256")
+    assert command(*typed, "sweep=k", "hydra.launcher.threads=1").code == 1
+    [run] = [path for path in (tmp_path / "outputs" / "sweeps" / "k").iterdir() if path.is_dir()]
+    said, rows = summary(run), history(run)
+    assert (said["status"], said["epochs"], said["updates"]) == ("killed", len(rows), int(rows[-1]["step"]))
+    assert said["epochs"] > 0
 
 
 def test_a_run_killed_between_its_last_checkpoint_and_its_last_word_is_finished(command, tmp_path):
