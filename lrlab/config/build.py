@@ -16,7 +16,7 @@ from lrlab.config import checks
 from lrlab.config.checks import Node
 from lrlab.config.groups import read_groups, split
 from lrlab.data.batches import Batching
-from lrlab.errors import wrong
+from lrlab.errors import first_line, wrong
 from lrlab.models import check_output
 from lrlab.system import randomness
 from lrlab.training.task import Task, check_metrics
@@ -113,6 +113,11 @@ class Trial:
         self._model: nn.Module | None = model
         self._seed, self._random_state = seed, random_state
 
+    @property
+    def model(self) -> nn.Module | None:
+        """The model, to look at; None once it was taken."""
+        return self._model
+
     def take(self, seed: int) -> nn.Module | None:
         """The model, or None for another seed or the second time. Random numbers go on as after its construction."""
         if seed != self._seed or self._model is None:
@@ -120,6 +125,29 @@ class Trial:
         model, self._model = self._model, None
         randomness.set_state(self._random_state, torch.device("cpu"))
         return model
+
+
+def require_trainable_on_one(node: Node, shape: Shape, num_classes: int, trial: Trial | None, *, do: str) -> None:
+    """Raise UserError where the model cannot be trained on a single image, as batch normalization cannot.
+
+    `do` is the advice. The model is left as it was.
+    """
+    model = trial.model if trial is not None else None
+    with randomness.undisturbed():
+        model = build_model(node, shape, num_classes) if model is None else model
+        was_training = model.training
+        try:
+            with _unchanged(model), torch.no_grad():
+                model.train()(torch.zeros(1, *shape))
+        except Exception as error:
+            raise wrong(
+                "data.batch_size",
+                got=f"parts of a batch that are a single image, on which this model fails ({first_line(error)})",
+                allowed="at least 2 images in every part of every batch, for batch normalization and its like",
+                do=do,
+            ) from error
+        finally:
+            model.train(was_training)
 
 
 def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[list[tuple[str, Tensor]], Trial | None]:
@@ -144,10 +172,13 @@ def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[li
 _TRIED: dict[tuple[str, Shape, int], list[tuple[str, Tensor]]] = {}
 
 
-def build_optimizer(node: Node, parameters: Parameters, device: str = "cpu") -> torch.optim.Optimizer:
+def build_optimizer(
+    node: Node, parameters: Parameters, device: str = "cpu", *, is_stand_in: bool = True
+) -> torch.optim.Optimizer:
     """The optimizer over named `parameters`, in the groups that the node describes (see `groups.split`).
 
-    `fused: auto` is true on the `device` "cuda", and elsewhere torch's default.
+    `fused: auto` is true on the `device` "cuda", and elsewhere torch's default. Only one that stands in for the one
+    that will train is tried.
     """
     # What lrlab reads itself is taken out of the node, and what is left is checked.
     node = dict(node)
@@ -167,7 +198,8 @@ def build_optimizer(node: Node, parameters: Parameters, device: str = "cpu") -> 
     factory = make(node | {"_partial_": True}, "optimizer")
     groups = split(parameters, named, decay_bias_and_norm=decay_all)
     optimizer = checks.call("optimizer", node["_target_"], factory, groups)
-    _require_usable(optimizer, node["_target_"])
+    if is_stand_in:
+        _require_usable(optimizer, node["_target_"])
     return optimizer
 
 
@@ -203,9 +235,11 @@ def _wants_closure(optimizer: torch.optim.Optimizer) -> bool:
         closure = checks.parameters_of(optimizer.step).get("closure")
         return closure is not None and closure.default is closure.empty
     try:
-        optimizer.step()  # without gradients: changes nothing
+        optimizer.step()
     except TypeError:
         return True
+    except Exception:  # it may want gradients
+        return False
     return False
 
 

@@ -113,6 +113,10 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     # The model is built and tried; stand-ins of its parameters tell the optimizer its groups.
     parameters, trial = build.try_model(plain["model"], splits.shape, splits.num_classes, plain["seed"])
 
+    advice = settings.advice_for_single_images(len(splits.train), parts.trainer, parts.batching)
+    if advice is not None:
+        build.require_trainable_on_one(plain["model"], splits.shape, splits.num_classes, trial, do=advice)
+
     # One optimizer and one scheduler are stepped through the whole run.
     with compiler.left_out():
         optimizer = build.build_optimizer(plain["optimizer"], parameters)

@@ -42,10 +42,12 @@ def scheduler_settings(
     checks.choice("scheduler.monitor", monitor, monitors(metrics or known()))
     resolved = _as_partials(durations.resolve(node, horizon, interval, "scheduler"))
     checks.check_target(resolved, "scheduler", given=("optimizer",))
-    curves = _hyperparameter_curves(schedule or {}, horizon, interval)
-    factory = make(resolved | {"_partial_": True}, "scheduler")
+    _hyperparameter_curves(schedule or {}, horizon, interval)
 
     def build(optimizer: torch.optim.Optimizer) -> Scheduler:
+        # Made anew for each scheduler: an object of the user's may count its calls.
+        factory = make(resolved | {"_partial_": True}, "scheduler")
+        curves = _hyperparameter_curves(schedule or {}, horizon, interval)
         scheduler = checks.call("scheduler", node["_target_"], factory, optimizer)
         _require_protocol(scheduler, node["_target_"])
         if follows_metric(scheduler):

@@ -175,6 +175,29 @@ def check_parts(trainer: TrainerSettings, batching: Batching) -> None:
         )
 
 
+def advice_for_single_images(images: int, trainer: TrainerSettings, batching: Batching) -> str | None:
+    """What to do where a part of a batch is a single image; None where none is.
+
+    A batch is shared out among the ranks, and each share computed in `trainer.accumulate` parts.
+    """
+    ranks, size = distributed.ranks(), min(batching.batch_size, images)
+
+    def smallest(batch: int) -> int:
+        return max(1, batch // ranks // trainer.accumulate)
+
+    if smallest(size) == 1:
+        least = 2 * ranks
+        if images < least:
+            return f"data of at least {least} images"
+        if size >= least and trainer.accumulate > 1:
+            return f"trainer.accumulate={size // least}"
+        return f"data.batch_size={least * trainer.accumulate}"
+    last = images % batching.batch_size
+    if last and not batching.drop_last and smallest(last) == 1:
+        return "data.drop_last=true"
+    return None
+
+
 def check_splits(splits: Any, batching: Batching) -> None:
     """Raise UserError where `splits` are none, or cannot be made into the batches that `batching` asks for."""
     if not isinstance(splits, Splits):

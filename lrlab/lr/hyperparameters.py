@@ -81,16 +81,38 @@ def read(optimizer: Optimizer) -> dict[str, float]:
     return values
 
 
+def metric_argument(scheduler: Any) -> str | None:
+    """The name of the argument under which step() must be told a metric, as ReduceLROnPlateau's must; None without one.
+
+    An argument that has a default is not needed: GradualWarmupScheduler's step(epoch=None, metrics=None) has two.
+    """
+    inner = scheduler.scheduler if isinstance(scheduler, HyperparameterScheduler) else scheduler
+    for name, parameter in inspect.signature(inner.step).parameters.items():
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if named and parameter.default is parameter.empty and name != "epoch":
+            return name
+    return None
+
+
 def follows_metric(scheduler: Any) -> bool:
     """Whether the scheduler's step() is told a metric, as ReduceLROnPlateau's is."""
-    inner = scheduler.scheduler if isinstance(scheduler, HyperparameterScheduler) else scheduler
-    return "metrics" in inspect.signature(inner.step).parameters
+    return metric_argument(scheduler) is not None
+
+
+def count_as_stepped(optimizer: Optimizer) -> None:
+    """Let a scheduler of torch's step before `optimizer` has made an update in this process, and not warn of it.
+
+    torch looks at an attribute that it sets itself when step() is called (torch/optim/lr_scheduler.py, seen in torch
+    2.11 to 2.15). A step without gradients would set it too, but it changes the weights of optimizers that decay or
+    average them, and the state of those that count.
+    """
+    optimizer._opt_called = True  # type: ignore[attr-defined]
 
 
 class HyperparameterScheduler:
     """A scheduler and, on its clock, what it does not drive: LR scales and delays of groups, momentum, weight decay.
 
-    ParameterGroup i has `scales[i]` times the LR that `scheduler` gives it, and 0 until `delays[i]` steps are done: its
+    Group i has `scales[i]` times the LR that `scheduler` gives it, and 0 until `delays[i]` steps are done: its
     parameters rest, though momentum and Adam's averages take notice of their gradients. `curves` maps `momentum` and
     `weight_decay` to schedules t -> factor of the value that each group was built with.
     """
@@ -110,10 +132,10 @@ class HyperparameterScheduler:
         self._bases = [{name: _get(group, name) for name in curves} for group in optimizer.param_groups]
         self._apply()
 
-    def step(self, *metrics: float) -> None:
+    def step(self, **metrics: float) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_last_lr(), strict=True):
             group["lr"] = lr  # torch's schedulers compute the next LR from the one that they left there
-        self.scheduler.step(*metrics)
+        self.scheduler.step(**metrics)
         self.advance()
 
     def advance(self) -> None:

@@ -129,9 +129,9 @@ def _advance(step: Callable[[], None], scheduler: Any, count: int, horizon: Hori
     except Exception as error:
         raise wrong(
             "scheduler",
-            got=f"{type(scheduler).__name__} fails after {interval} {count} ({type(error).__name__}: {error})",
+            got=f"{type(scheduler).__name__}, which fails after {interval} {count} ({type(error).__name__}: {error})",
             allowed=f"a scheduler that lasts {counted(horizon.total(interval), interval)}",
-            do="make its durations fit the run, for example in percent",
+            do="make its durations fit the run, for example in percent" if count else "mend its step()",
         ) from error
 
 

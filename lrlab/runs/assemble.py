@@ -47,7 +47,9 @@ def build_state(prepared: Prepared) -> TrainState:
         model.to(memory_format=torch.channels_last)
 
     # What trains it.
-    optimizer = build.build_optimizer(prepared.config["optimizer"], model.named_parameters(), device.type)
+    optimizer = build.build_optimizer(
+        prepared.config["optimizer"], model.named_parameters(), device.type, is_stand_in=False
+    )
     scheduler = prepared.scheduler.build(optimizer)
     network = distributed.replicate(model, device)
     if trainer.compile:

@@ -1,5 +1,6 @@
 """Checkpoints. They are written whole or not at all, loaded without running code, and refused where they do not fit."""
 
+import copy
 import os
 import re
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy
 import torch
 
 from lrlab.config.earlier import in_todays_words
@@ -157,6 +159,20 @@ def _foreign(path: Path, written: Any) -> UserError:
     if written is None:
         what, do = "which lrlab did not write", "resume=outputs/runs/NAME"
     return wrong("resume", got=f"{path}, {what}", allowed=f"a checkpoint that lrlab wrote, of format {FORMAT}", do=do)
+
+
+def plain_numbers(value: Any) -> Any:
+    """`value` with NumPy's numbers in it as Python's: schedules of others return them, `load` takes only plain ones."""
+    if isinstance(value, numpy.generic):
+        return value.item()
+    if isinstance(value, dict):  # a Counter stays one
+        made = copy.copy(value)
+        for key, one in value.items():
+            made[key] = plain_numbers(one)
+        return made
+    if type(value) in (list, tuple):
+        return type(value)(plain_numbers(one) for one in value)
+    return value
 
 
 def require_readable(path: Path) -> None:

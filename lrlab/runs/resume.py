@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import torch
+
 from lrlab.config import build, identity
 from lrlab.config.prepare import Prepared
 from lrlab.config.scheduler import scheduler_settings
 from lrlab.errors import first_line, wrong
 from lrlab.lr.declared import lengths_of
 from lrlab.lr.horizon import Horizon
-from lrlab.lr.hyperparameters import HyperparameterScheduler, follows_metric
+from lrlab.lr.hyperparameters import HyperparameterScheduler, count_as_stepped, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
 from lrlab.runs.describe import changed, computed_by
 from lrlab.training.state import TrainState
@@ -112,12 +114,36 @@ def _under_new_horizon(contents: dict[str, Any], state: TrainState, interval: st
     """
     if follows_metric(state.scheduler):
         return {**contents, "scheduler": _new_durations(contents["scheduler"], state.scheduler)}
-    state.optimizer.step()  # without gradients it changes nothing; torch wants it before the scheduler's first step
+    driven = _driven_keys(state)
+    count_as_stepped(state.optimizer)
     counts = contents["progress"]["epoch" if interval == "epoch" else "step"]
     for _ in range(counts):
+        before = [dict(group) for group in state.optimizer.param_groups]
         state.scheduler.step()
-    optimizer = {**contents["optimizer"], "param_groups": state.optimizer.state_dict()["param_groups"]}
+        for group, earlier in zip(state.optimizer.param_groups, before, strict=True):
+            driven |= {key for key in group if key != "params" and not _same(group[key], earlier.get(key))}
+
+    # What the optimizer keeps in its groups besides, a counter or an estimate, is its own and goes on.
+    groups = []
+    for saved, now in zip(
+        contents["optimizer"]["param_groups"], state.optimizer.state_dict()["param_groups"], strict=True
+    ):
+        groups.append({**saved, **{key: now[key] for key in driven if key in now}})
+    optimizer = {**contents["optimizer"], "param_groups": groups}
     return {**contents, "optimizer": optimizer, "scheduler": state.scheduler.state_dict()}
+
+
+def _driven_keys(state: TrainState) -> set[str]:
+    """What a scheduler that was just built has put into the optimizer's groups, and the LR and momentum themselves."""
+    of_groups = {key for group in state.optimizer.param_groups for key in group}
+    own = {"params", "name", *state.optimizer.defaults}
+    return {key for key in of_groups if key not in own} | {"lr", "momentum", "betas", "weight_decay"}
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
+        return torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+    return bool(one == other)
 
 
 def _new_durations(saved: dict[str, Any], scheduler: Any) -> dict[str, Any]:

@@ -220,7 +220,7 @@ class Run:
     def save(self, path: Path) -> None:
         """Write the checkpoint `path`. The last.pt before this one stays as previous.pt."""
         contents = {
-            "state": self.state.state_dict(),
+            "state": checkpoint.plain_numbers(self.state.state_dict()),
             "progress": self.tally.state_dict(),
             "audit": self.audit.state_dict(),
             "tracker": self.tracker.state_dict(),

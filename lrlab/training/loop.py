@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lrlab.data.batches import Batches
 from lrlab.lr import hyperparameters
-from lrlab.lr.hyperparameters import Scheduler, follows_metric
+from lrlab.lr.hyperparameters import Scheduler, metric_argument
 from lrlab.system import distributed, randomness
 from lrlab.training.divergence import Guard, diverged, require_finite_weights
 from lrlab.training.metrics import Means, Metric, known
@@ -222,10 +222,11 @@ def advance(scheduler: Scheduler, monitor: str, train: Means, val: Means | None)
 
     The loss is finite, or Diverged was raised.
     """
-    if not follows_metric(scheduler):
+    argument = metric_argument(scheduler)
+    if argument is None:
         scheduler.step()
         return
     split, _, name = monitor.partition("_")
     means = train if split == "train" else val
     if means is not None:
-        scheduler.step(means[name])  # type: ignore[call-arg]
+        scheduler.step(**{argument: means[name]})

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lrlab.errors import wrong
-from lrlab.lr.hyperparameters import Scheduler
+from lrlab.lr.hyperparameters import Scheduler, count_as_stepped
 from lrlab.system import randomness
 from lrlab.training.precision import Precision
 from lrlab.training.sums import Sums
@@ -55,7 +55,7 @@ class TrainState:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`; the scheduler must have been built with the same settings."""
-        self.optimizer.step()  # without gradients: changes nothing, but torch warns where it never saw one
+        count_as_stepped(self.optimizer)
         self.model.load_state_dict(state["model"])
         self._load_optimizer(state["optimizer"])
         self.precision.load_state_dict(state.get("precision", {}))

@@ -131,7 +131,7 @@ BEFORE_ANY_DATA = {
     # plans
     "scheduler=step scheduler.gamma=-0.5": "scheduler: got a planned LR of -0.01 in epoch 6; allowed: finite and not negative; do: change the scheduler's settings (gamma, factor, end value, ...)",
     "scheduler=exponential scheduler.gamma=1e200": "scheduler: got a planned LR of inf in epoch 3; allowed: finite and not negative; do: change the scheduler's settings (gamma, factor, end value, ...)",
-    "scheduler=onecycle scheduler.total_steps=50%": "scheduler: got OneCycleLR fails after step 230 (ValueError: …); allowed: a scheduler that lasts 460 steps; do: make its durations fit the run, for example in percent",
+    "scheduler=onecycle scheduler.total_steps=50%": "scheduler: got OneCycleLR, which fails after step 230 (ValueError: …); allowed: a scheduler that lasts 460 steps; do: make its durations fit the run, for example in percent",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%": "scheduler: warm-up steps: got 460 of 460; allowed: 0 to 459; do: lower it or train longer",
     "scheduler=warmup_cosine scheduler.lr_lambda.then.floor=2": "scheduler: floor: got 2; allowed: 0 to 1, a fraction of the base LR; do: floor=0.01",
     # data that is not there

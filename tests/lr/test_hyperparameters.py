@@ -110,7 +110,7 @@ def test_a_metric_is_passed_on_to_a_scheduler_that_follows_one():
     assert follows_metric(plateau)
     assert not follows_metric(lr_scheduler.StepLR(optimizer(), 1))
     for metric in (1.0, 2.0):
-        scheduler.step(metric)
+        scheduler.step(metrics=metric)
     assert [group["lr"] for group in made.param_groups] == pytest.approx([0.05, 0.005])
 
 

@@ -76,7 +76,7 @@ ERRORS = {
     "scheduler=lambda scheduler.lr_lambda.value=nan": r"scheduler\.lr_lambda\.value: got nan; allowed: a number",
     "scheduler=multistep scheduler.milestones=[2.5]": r"scheduler\.milestones: got 2\.5; allowed: a whole number of epochs",
     "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: a whole number of epochs, or 5ep, 500st, 25%; do: scheduler\.T_max=2",
-    "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR fails after step \d+ .*; allowed: a scheduler that lasts 460 steps",
+    "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR, which fails after step \d+ .*; allowed: a scheduler that lasts 460 steps",
     "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler: decay: got 455 in stretches between 23, 460; allowed: at least 1",
     "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler: upper_bound: got 230; allowed: at least total, 460",
     "scheduler=sequence scheduler.lr_lambda.milestones=[100%]": r"scheduler: milestones: got \[460\]; allowed: rising",

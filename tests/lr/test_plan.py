@@ -51,7 +51,7 @@ def test_a_scheduler_that_follows_a_metric_has_no_plan():
         (partial(lr_scheduler.LambdaLR, lr_lambda=lambda _: float("nan")), "planned LR of nan in epoch 1"),
         (
             partial(lr_scheduler.OneCycleLR, max_lr=1.0, total_steps=3),
-            "OneCycleLR fails after epoch 3 .*; allowed: .* 6 epochs",
+            "OneCycleLR, which fails after epoch 3 .*; allowed: .* 6 epochs",
         ),
     ],
 )
