@@ -125,7 +125,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
 
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
-    warnings = moved_targets(typed)
+    warnings = [*moved_targets(typed), *splits.notes]
     warnings += lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
     return Prepared(**vars(parts), checked=checked, trial=trial)

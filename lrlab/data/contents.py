@@ -25,15 +25,15 @@ def of(dataset: Any) -> dict[str, Any] | None:
     return {"fingerprint": str(dataset.fingerprint())} if hasattr(dataset, "fingerprint") else None
 
 
-def of_files(folder: Path, samples: Sequence[tuple[str, int]], classes: Sequence[str]) -> dict[str, Any]:
-    """Of the image files `samples`, each a path below `folder` and the index of its class.
+def of_files(homes: Sequence[Path], samples: Sequence[tuple[str, int]], classes: Sequence[str]) -> dict[str, Any]:
+    """Of the image files `samples`, each a path and the index of its class, whose folder is in `homes`.
 
     `classes` holds a count and a hash for each, in the order of their labels; `files` what is known of some by name.
     """
     hashes = [hashlib.blake2b(digest_size=8) for _ in classes]
     counts, files = [0] * len(classes), {}
     sized, begun, named = (_spread(len(samples), most) for most in (_SIZES, _BEGINNINGS, _NAMED))
-    above = [len(os.path.join(folder, name, "")) for name in classes]
+    above = [len(os.path.join(home, "")) for home in homes]
     for index, (path, label) in enumerate(samples):
         name = path[above[label] :]
         size = _size(path) if index in sized else None

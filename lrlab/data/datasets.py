@@ -1,20 +1,23 @@
 """The data sets that there are: each function returns its `Splits` and is the `_target_` of a file in conf/data."""
 
 import functools
-import hashlib
-import io
-import os
+import math
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from lrlab.data import contents
 from lrlab.data import digits as digits_file
-from lrlab.data.splits import Fixed, Images, Splits, as_tensor
-from lrlab.errors import first_line, wrong
+from lrlab.data import image_files
+from lrlab.data.splits import Fixed, Images, Splits
+from lrlab.errors import UserError, first_line, wrong
+
+_TRAIN, _VAL = ("train", "training"), ("val", "valid", "validation", "test")  # folders of a split, in any letters
+_LOOKED_AT = 200  # images whose headers say what is unusual about them
 
 
 def digits() -> Splits:
@@ -85,103 +88,140 @@ def torchvision_images(name: str, root: str, download: bool = True) -> Splits:
     return Splits(train=part(True), val=part(False), num_classes=known.num_classes)
 
 
-class ImageFiles(Dataset):
-    """Image files in folders by class, decoded as RGB when asked for; an error names the file.
+def image_folder(root: str, image_size: int | None = None, val: float | str | None = None) -> Splits:
+    """Any folder `root` with `train/<class>/*` and `val/<class>/*` (or valid, validation, test; also capitalized).
 
-    `image_size` n scales the shorter side to n pixels and cuts the middle n x n out; None keeps every image as it is.
-    """
+    With `val`, a share such as 0.1 or "10%", the validation images are taken from `train/<class>/*`, or from
+    `<class>/*` where there is no folder `train`: by the names of the files, so that others that are added move none.
 
-    def __init__(self, folder: Path, image_size: int | None):
-        from torchvision.datasets import ImageFolder
-
-        try:
-            listing = ImageFolder(folder)
-        except FileNotFoundError as error:
-            raise wrong(
-                "data.root",
-                got=f"{folder.absolute()}: {first_line(error)}",
-                allowed="one folder a class, each with at least one image file",
-                do="add images to that folder, or remove it",
-            ) from error
-        self.samples, self.classes, self.image_size = listing.samples, listing.classes, image_size
-        self.shape = None if image_size is None else (3, image_size, image_size)
-        self.folder = folder
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        path, label = self.samples[index]
-        return as_tensor(self._decode(path)), label
-
-    def fingerprint(self) -> str:
-        """A hash of what decides the pixels: the files, without reading them, their size, and who decodes them."""
-        import PIL
-
-        digest = hashlib.blake2b(repr((self.image_size, PIL.__version__)).encode(), digest_size=32)
-        for path, label in self.samples:
-            status = os.stat(path)
-            place = os.path.relpath(path, self.folder)
-            digest.update(repr((place, status.st_size, status.st_mtime_ns, label)).encode())
-        return digest.hexdigest()
-
-    def known_by(self) -> dict[str, Any]:
-        """What a run remembers of these files, wherever and whenever they were copied."""
-        return contents.of_files(self.folder, self.samples, self.classes)
-
-    def first_of_each_class(self) -> list[str]:
-        """The path of one image of every class."""
-        return list({label: path for path, label in reversed(self.samples)}.values())
-
-    def _decode(self, path: str) -> Any:
-        from PIL import Image, ImageOps
-
-        try:
-            # Whole, because PIL asks for a few bytes at a time and seeks between, each time a call of the system.
-            with Image.open(io.BytesIO(Path(path).read_bytes())) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise wrong(
-                "data.root",
-                got=f"{path}, which does not decode ({first_line(error)})",
-                allowed="image files that PIL can read",
-                do="replace or remove that file",
-            ) from error
-        if self.image_size is None:
-            return image
-        return ImageOps.fit(image, (self.image_size, self.image_size), Image.Resampling.BILINEAR)
-
-
-def image_folder(root: str, image_size: int | None = None) -> Splits:
-    """Any folder `root` with `train/<class>/*` and `val/<class>/*` (or `test/<class>/*`).
-
-    Raises UserError where a folder is missing, a class is empty, or the two splits have different classes.
+    Raises UserError where a folder is missing, a class has no images, or there are fewer than two classes.
     """
     folder = Path(root).expanduser()
-    train = ImageFiles(_split_folder(folder, ["train"]), image_size)
-    val = ImageFiles(_split_folder(folder, ["val", "test"]), image_size)
-    if train.classes != val.classes:
-        only_one = sorted(set(train.classes) ^ set(val.classes))
+    share = None if val is None else _share(val)
+    found, validation = _listings(folder, share)
+    train, classes = found.split(image_size, list(found.homes)), list(found.homes)
+    held_out = validation.split(image_size, classes)
+    _require_classes(found, validation, folder)
+    if image_size is None:
+        _require_one_size(train.first_of_each_class() + held_out.first_of_each_class())
+    return Splits(train, held_out, num_classes=len(classes), notes=_notes(found, validation, train))
+
+
+def _share(val: float | str) -> float:
+    """The share of the images that is meant by `val`. Raises UserError."""
+    try:
+        share = float(val[:-1]) / 100 if isinstance(val, str) and val.endswith("%") else float(val)
+    except (TypeError, ValueError):
+        share = math.nan
+    if isinstance(val, bool) or not 0 < share < 1:
+        raise wrong(
+            "data.val", got=repr(val), allowed="a share of the images, above 0 and below 100%", do="data.val=10%"
+        )
+    return share
+
+
+def _listings(folder: Path, share: float | None) -> tuple[image_files.Listing, image_files.Listing]:
+    """The files of the training and of the validation split."""
+    train, val = _find(folder, _TRAIN), _find(folder, _VAL)
+    if share is None:
+        if train is None or val is None:
+            raise _no_splits(folder, train, val)
+        return image_files.listing(train), image_files.listing(val)
+    if val is not None:
+        got = f"a share, for {folder.absolute()}, which has a folder {val.name}"
+        raise wrong("data.val", got=got, allowed="one of them", do="data.val=null")
+    if not folder.is_dir():
+        raise _no_splits(folder, train, val)
+    whole = image_files.listing(train or folder)
+    return whole.keep(validation=False, share=share), whole.keep(validation=True, share=share)
+
+
+def _find(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first of the folders `names` in `folder`, in small letters or others."""
+    if not folder.is_dir():
+        return None
+    there = {path.name.lower(): path for path in sorted(folder.iterdir(), reverse=True) if path.is_dir()}
+    return next((there[name] for name in names if name in there), None)
+
+
+def _no_splits(folder: Path, train: Path | None, val: Path | None) -> UserError:
+    missing = "train" if train is None else "val or test"
+    has_classes = folder.is_dir() and (train is not None or len(image_files.classes_in(folder)) > 1)
+    do = "data.val=10% to hold out a tenth of its images" if has_classes and val is None else "data.root=FOLDER"
+    return wrong(
+        "data.root",
+        got=f"{folder.absolute()}, which has no folder {missing}",
+        allowed="a folder with train/<class>/* and val/<class>/* (or test/<class>/*)",
+        do=do,
+    )
+
+
+def _require_classes(train: image_files.Listing, val: image_files.Listing, folder: Path) -> None:
+    """Raise UserError where the classes of the splits are not such that a model can be trained and judged."""
+    # Two classes at least: one that is found may be a folder that stands between.
+    if len(train.homes) < 2:
+        deeper = sorted(chain.from_iterable(map(image_files.classes_in, train.homes.values())))
+        found = ", ".join(train.homes) or "none"
+        holds = f", which holds {', '.join(deeper[:5])}" if deeper else ""
         raise wrong(
             "data.root",
-            got=f"classes that are in only one of the splits: {', '.join(only_one[:5])}",
-            allowed="the same class folders for training and validation",
+            got=f"{folder.absolute()} with fewer than two class folders ({found}{holds})",
+            allowed="at least two folders in train, one a class",
+            do="move the folders of the classes up" if deeper else "add the images of a second class",
+        )
+
+    # Each with images.
+    empty = [name for name, paths in train.images.items() if not paths]
+    if empty:
+        others = _counted_endings(train.left_out)
+        there_are = f" (there are {others})" if others else ""
+        raise wrong(
+            "data.root",
+            got=f"{folder.absolute()}, where train has no images of {', '.join(empty[:5])}{there_are}",
+            allowed="one folder a class, each with at least one image file",
+            do="add images to that folder, or remove it",
+        )
+
+    # Nothing is asked in validation that was not taught.
+    unknown = sorted(set(val.homes) - set(train.homes))
+    if unknown or not any(val.images.values()):
+        raise wrong(
+            "data.root",
+            got=f"classes that only validation has: {', '.join(unknown[:5]) or 'none, and no images either'}",
+            allowed="classes for validation that training has too",
             do="add what is missing",
         )
-    if image_size is None:
-        _require_one_size(train.first_of_each_class() + val.first_of_each_class())
-    return Splits(train, val, num_classes=len(train.classes))
+
+
+def _notes(train: image_files.Listing, val: image_files.Listing, dataset: image_files.ImageFiles) -> tuple[str, ...]:
+    """What is not read, not there, or changed when it is read."""
+    from lrlab.data import pixels
+
+    notes = []
+    left_out = train.left_out if train.left_out is val.left_out else train.left_out + val.left_out
+    if others := _counted_endings(left_out):
+        notes.append(f"data.root: not read, because of their endings: {others}")
+    missing = [name for name in train.homes if not val.images.get(name)]
+    if missing:
+        notes.append(f"data.root: validation has no images of {', '.join(missing[:5])}")
+    done = dict.fromkeys(chain.from_iterable(map(pixels.unusual, dataset.first_of_each_class()[:_LOOKED_AT])))
+    if done:
+        notes.append(f"data.root: images are changed as they are read: {', '.join(done)}")
+    return tuple(notes)
+
+
+def _counted_endings(left_out: Counter[str]) -> str:
+    return ", ".join(f"{count} {ending}" for ending, count in left_out.most_common(5))
 
 
 def _require_one_size(paths: list[str]) -> None:
     """Raise UserError where the headers of the image files tell of different sizes."""
-    from PIL import Image
+    from lrlab.data import pixels
 
     sizes = {}
     for path in paths:
         try:
-            with Image.open(path) as file:
-                sizes[file.size] = path
+            sizes[pixels.size_as_seen(path)] = path
         except OSError:
             continue  # said with its path when it is decoded
     if len(sizes) > 1:
@@ -192,19 +232,6 @@ def _require_one_size(paths: list[str]) -> None:
             allowed="a number of pixels to bring them to",
             do="data.image_size=64",
         )
-
-
-def _split_folder(root: Path, names: list[str]) -> Path:
-    """The first of the folders `names` that exists in `root`."""
-    for name in names:
-        if (root / name).is_dir():
-            return root / name
-    raise wrong(
-        "data.root",
-        got=f"{root.absolute()}, which has no folder {' or '.join(names)}",
-        allowed="a folder with train/<class>/* and val/<class>/* (or test/<class>/*)",
-        do="data.root=FOLDER",
-    )
 
 
 def fake(

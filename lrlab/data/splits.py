@@ -93,6 +93,7 @@ class Splits:
     train: MapDataset
     val: MapDataset
     num_classes: int
+    notes: tuple[str, ...] = ()  # what the user should know of how it is read
 
     @functools.cached_property
     def shape(self) -> tuple[int, int, int]:

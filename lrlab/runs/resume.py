@@ -135,7 +135,7 @@ def _under_new_horizon(contents: dict[str, Any], state: TrainState, interval: st
 
 def _driven_keys(state: TrainState) -> set[str]:
     """What a scheduler that was just built has put into the optimizer's groups, and the LR and momentum themselves."""
-    of_groups = {key for group in state.optimizer.param_groups for key in group}
+    of_groups = set().union(*state.optimizer.param_groups)
     own = {"params", "name", *state.optimizer.defaults}
     return {key for key in of_groups if key not in own} | {"lr", "momentum", "betas", "weight_decay"}
 

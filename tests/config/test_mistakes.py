@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import folder_of_images, points, summary
 
-from lrlab.data import datasets, decoding
+from lrlab.data import decoding, image_files
 from lrlab.runs import checkpoint
 from lrlab.system import randomness
 
@@ -221,7 +221,9 @@ def test_a_class_without_images_is_named_before_a_folder_is_made(command, tmp_pa
     (folder_of_images(tmp_path / "images") / "train" / "green").mkdir()
     outcome = image_run(command, tmp_path / "images")
     assert outcome.code == 1
-    assert re.match(r"lrlab: error: data\.root: got .*images/train: .*green.*; allowed: ", outcome.err)
+    assert re.match(
+        r"lrlab: error: data\.root: got .*images, where train has no images of green; allowed: ", outcome.err
+    )
     assert not (tmp_path / "outputs").exists()
 
 
@@ -240,7 +242,7 @@ def test_an_image_that_does_not_decode_is_named_by_its_path(command, tmp_path, w
 def test_a_training_image_that_does_not_decode_costs_nothing_that_was_trained_before_it(command, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "_CHUNK", 1)
     root = folder_of_images(tmp_path / "images")
-    samples = datasets.ImageFiles(root / "train", None).samples
+    samples = image_files.read(root / "train", None).samples
     last = torch.randperm(len(samples), generator=randomness.generator(0, "order", 0))[-1]
     bad = Path(samples[int(last)][0])
     good = bad.read_bytes()

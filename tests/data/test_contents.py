@@ -85,18 +85,22 @@ def test_of_many_files_all_names_count_many_sizes_and_some_beginnings(tmp_path, 
     for name in ("_size", "_beginning"):
         original = getattr(contents, name)
         monkeypatch.setattr(contents, name, lambda path, original=original: asked.append(path) or original(path))
-    before = contents.of_files(folder, samples, ["red"])
+    before = contents.of_files([folder / "red"], samples, ["red"])
     assert len(asked) == 10 + 5
     assert len(before["files"]) == 3
     (folder / "red" / "03.png").write_bytes(b"x" * 51)
-    assert _said(before, contents.of_files(folder, samples, ["red"])) == "train holds other files in class red"
+    assert (
+        _said(before, contents.of_files([folder / "red"], samples, ["red"])) == "train holds other files in class red"
+    )
     (folder / "red" / "03.png").write_bytes(bytes([3]) * 50)
     (folder / "red" / "00.png").write_bytes(b"x" * 50)
-    assert _said(before, contents.of_files(folder, samples, ["red"])) == "train/red/00.png is another file"
+    assert _said(before, contents.of_files([folder / "red"], samples, ["red"])) == "train/red/00.png is another file"
     (folder / "red" / "00.png").write_bytes(bytes(50))
     renamed = [*samples[:-1], (str(folder / "red" / "30.png"), 0)]
-    assert _said(before, contents.of_files(folder, renamed, ["red"])) == "train holds other files in class red"
-    assert contents.of_files(folder, samples, ["red"]) == before
+    assert (
+        _said(before, contents.of_files([folder / "red"], renamed, ["red"])) == "train holds other files in class red"
+    )
+    assert contents.of_files([folder / "red"], samples, ["red"]) == before
 
 
 def _said(before: dict, now: dict) -> str:

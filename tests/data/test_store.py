@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lrlab.data import datasets, decoding, splits, store
+from lrlab.data import decoding, image_files, splits, store
 from lrlab.errors import UserError
 
 CPU = torch.device("cpu")
@@ -21,13 +21,13 @@ more_processes_than_cores = pytest.mark.filterwarnings("ignore:This DataLoader w
 
 
 @pytest.fixture
-def files(tmp_path) -> datasets.ImageFiles:
+def files(tmp_path) -> image_files.ImageFiles:
     """Two classes of five images of noise."""
     for index in range(N):
         (tmp_path / "files" / str(index % 2)).mkdir(parents=True, exist_ok=True)
         noise = torch.randint(0, 256, (6, 5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(index))
         Image.fromarray(noise.numpy()).save(tmp_path / "files" / str(index % 2) / f"{index}.png")
-    return datasets.ImageFiles(tmp_path / "files", None)
+    return image_files.read(tmp_path / "files", None)
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def test_every_image_is_kept_as_it_is_read(files, place, workers):
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_few_images_need_no_process(files, place, monkeypatch):
     here: list[int] = []
-    read = datasets.ImageFiles.__getitem__
+    read = image_files.ImageFiles.__getitem__
     monkeypatch.setattr(
-        datasets.ImageFiles, "__getitem__", lambda dataset, index: (here.append(index), read(dataset, index))[1]
+        image_files.ImageFiles, "__getitem__", lambda dataset, index: (here.append(index), read(dataset, index))[1]
     )
     kept = keep(files, place, workers=3)
     assert {*here} == {*range(N)}  # what another process reads is not seen here
@@ -77,7 +77,7 @@ def test_progress_is_told(files, place):
 
 def test_what_is_on_disk_is_not_read_again(files, monkeypatch):
     first = keep(files, "disk")
-    monkeypatch.setattr(datasets.ImageFiles, "__getitem__", None)
+    monkeypatch.setattr(image_files.ImageFiles, "__getitem__", None)
     again = keep(files, "disk")
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
 
@@ -108,11 +108,11 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_the_key_follows_the_files(files, change):
     before = files.fingerprint()
-    assert datasets.ImageFiles(files.folder, None).fingerprint() == before
-    assert datasets.ImageFiles(files.folder, 4).fingerprint() != before
+    assert image_files.read(files.homes[0].parent, None).fingerprint() == before
+    assert image_files.read(files.homes[0].parent, 4).fingerprint() != before
     keep(files, "disk")
     change(Path(files.samples[0][0]))
-    changed = datasets.ImageFiles(files.folder, None)
+    changed = image_files.read(files.homes[0].parent, None)
     assert changed.fingerprint() != before
     assert is_kept_whole(changed, keep(changed, "disk"))
 
@@ -120,7 +120,7 @@ def test_the_key_follows_the_files(files, change):
 def test_the_key_does_not_follow_the_folder(files, tmp_path):
     before = files.fingerprint()
     (tmp_path / "files").rename(tmp_path / "moved")
-    assert datasets.ImageFiles(tmp_path / "moved", None).fingerprint() == before
+    assert image_files.read(tmp_path / "moved", None).fingerprint() == before
 
 
 def test_a_damaged_file_is_replaced(files):
