@@ -184,6 +184,8 @@ def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:
     """The folder of a run: made now and ours alone, unless the user named it."""
     HydraConfig.instance().set_config(config)
     folder = Path(config.hydra.run.dir)
+    if not folder.name:
+        raise wrong("hydra.run.dir", got=f"'{config.hydra.run.dir}'", allowed="a folder", do="hydra.run.dir=FOLDER")
     if value_of(overrides, "hydra.run.dir") is None:
         return folders.reserve(folder)
     if (folder / "config.yaml").exists():

@@ -199,6 +199,7 @@ def build_optimizer(
     groups = split(parameters, named, decay_bias_and_norm=decay_all)
     optimizer = checks.call("optimizer", node["_target_"], factory, groups)
     if is_stand_in:
+        _require_finite(optimizer)
         _require_usable(optimizer, node["_target_"])
     return optimizer
 
@@ -227,6 +228,15 @@ def _require_usable(optimizer: Any, target: str) -> None:
             allowed="an optimizer that makes one update from one gradient",
             do="optimizer=sgd",
         )
+
+
+def _require_finite(optimizer: Any) -> None:
+    """Raise UserError where a number of the optimizer's is none that its weights, 32 bits each, can be changed by."""
+    for name, value in getattr(optimizer, "defaults", {}).items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and not abs(value) <= torch.finfo(torch.float32).max:
+            most = f"at most {torch.finfo(torch.float32).max:.3g}"
+            raise wrong(f"optimizer.{name}", got=value, allowed=most, do=f"optimizer.{name}=0.01")
 
 
 def _wants_closure(optimizer: torch.optim.Optimizer) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from lrlab.errors import UserError, WrongArgument, closest, wrong
 from lrlab.moved import SETTINGS
@@ -71,6 +71,9 @@ def _require_values(parameters: Mapping[str, inspect.Parameter], key: str, prese
 def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
     """Check numbers, flags and lists of them against the annotation of their parameter, or else its default's type."""
     default = parameter.default
+    if words_allowed := _literals(parameter.annotation):
+        choice(key, value, words_allowed)
+        return
     kind = _expected(parameter)
     words = set(re.findall(r"\w+", kind))
     if words & {"str", "Literal", "Callable", "Any", "dict"} or not words & {"bool", "int", "float"}:
@@ -80,6 +83,10 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
     only_list = kind.rpartition(".")[2].startswith(("Iterable[", "Sequence[", "list[", "List[")) and "|" not in kind
     if only_list and not isinstance(value, list):
         raise wrong(key, got=repr(value), allowed="a list", do=f"{key}=[{value}]")
+    takes_several = words & {"list", "List", "tuple", "Tuple", "Sequence", "Iterable", "Tensor"}
+    if isinstance(value, list) and not takes_several and parameter.annotation is not parameter.empty:
+        allowed = "a number" if words & {"int", "float"} else "true or false"
+        raise wrong(key, got=value, allowed=allowed, do=f"{key}={default}")
     whole = "float" not in words
     example: Any = 10 if whole else 0.1
     if isinstance(default, int | float) and default is not False:
@@ -89,6 +96,16 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
             number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
         else:
             flag(key, one)
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    """The values that an annotation lists, where it lists all: `Literal["cycle", "iterations"]`, perhaps with None."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    if get_origin(annotation) in (Union, UnionType):
+        parts = [_literals(one) if one is not type(None) else (None,) for one in get_args(annotation)]
+        return tuple(chain.from_iterable(parts)) if all(parts) and parts != [(None,)] else ()
+    return ()
 
 
 def _expected(parameter: inspect.Parameter) -> str:

@@ -61,6 +61,11 @@ def _require_names_of_options(typed: Sequence[Override]) -> None:
         is_group = bool(group) and "." not in group and (CONF / group).is_dir()
         if not is_group or override.is_delete() or override.is_sweep_override():
             continue
+        if group == "hydra":
+            do = "leave it out"
+            raise wrong(
+                "hydra", got=override.value(), allowed="settings inside of it, such as hydra.run.dir=FOLDER", do=do
+            )
         if not isinstance(override.value(), str | list | dict):
             written = str(override.input_line).partition("=")[2]
             raise unknown_option(f"{group}/{written}", sorted(file.stem for file in (CONF / group).glob("*.yaml")))
@@ -237,9 +242,14 @@ def without_sweeps(overrides: Sequence[str]) -> list[str]:
 def parse(overrides: Sequence[str]) -> list[Override]:
     """The overrides as Hydra's grammar understands them. Raises UserError for the first that it does not."""
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise in_one_line(error, overrides) from error
+    for override in parsed:
+        if not override.key_or_group:
+            got, do = f"'{override.input_line}'", "write the setting before =, as in trainer.epochs=3"
+            raise wrong("command line", got=got, allowed="key=value", do=do)
+    return parsed
 
 
 def _hydra_only(overrides: Sequence[str]) -> list[str]:

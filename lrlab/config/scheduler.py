@@ -1,5 +1,6 @@
 """The `scheduler` group, and what the `optimizer` group says about schedules, checked and ready to be built."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,16 +43,19 @@ def scheduler_settings(
     checks.choice("scheduler.monitor", monitor, monitors(metrics or known()))
     resolved = _as_partials(durations.resolve(node, horizon, interval, "scheduler"))
     checks.check_target(resolved, "scheduler", given=("optimizer",))
-    _hyperparameter_curves(schedule or {}, horizon, interval)
+    schedule = {} if schedule is None else schedule
+    _hyperparameter_curves(schedule, horizon, interval)
 
     def build(optimizer: torch.optim.Optimizer) -> Scheduler:
         # Made anew for each scheduler: an object of the user's may count its calls.
         factory = make(resolved | {"_partial_": True}, "scheduler")
-        curves = _hyperparameter_curves(schedule or {}, horizon, interval)
+        curves = _hyperparameter_curves(schedule, horizon, interval)
         scheduler = checks.call("scheduler", node["_target_"], factory, optimizer)
         _require_protocol(scheduler, node["_target_"])
         if follows_metric(scheduler):
             _check_metric(scheduler, interval, monitor, metrics)
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            _check_plateau(scheduler)
         return _with_hyperparameters(scheduler, optimizer, curves, horizon, interval)
 
     return SchedulerSettings(build, interval, monitor, resolved)
@@ -170,6 +174,22 @@ def _check_metric(scheduler: Any, interval: str, monitor: str, metrics: Sequence
             allowed=better,
             do=f"scheduler.mode={better}",
         )
+
+
+def _check_plateau(scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau) -> None:
+    """Raise UserError for what torch's class takes without a word, though no LR can be trained with it."""
+    for name, allowed, is_right in (
+        ("factor", "between 0 and 1", 0 < scheduler.factor < 1),
+        ("threshold", "a number from 0", 0 <= scheduler.threshold < math.inf),
+        ("eps", "a number from 0", 0 <= scheduler.eps < math.inf),
+        ("min_lrs", "numbers from 0", all(0 <= lr < math.inf for lr in scheduler.min_lrs)),
+    ):
+        if not is_right:
+            key = f"scheduler.{name.removesuffix('s') if name == 'min_lrs' else name}"
+            raise wrong(key, got=getattr(scheduler, name), allowed=allowed, do=f"{key}={_PLATEAU[name]}")
+
+
+_PLATEAU = {"factor": 0.1, "threshold": 1e-4, "eps": 1e-8, "min_lrs": 0}  # torch's own
 
 
 def check_rhythm(scheduler: Any, monitor: str, eval_every: int) -> None:

@@ -240,6 +240,10 @@ def fake(
     """torchvision's FakeData: noise with random labels, for smoke tests; nothing can be learned from it."""
     from torchvision.datasets import FakeData
 
+    counts = {"train_images": train_images, "val_images": val_images, "num_classes": num_classes}
+    for name, value in {**counts, "channels": channels, "image_size": image_size}.items():
+        if not isinstance(value, int) or value < 1:
+            raise wrong(f"data.{name}", got=value, allowed="an integer >= 1", do=f"data.{name}=10")
     shape = (channels, image_size, image_size)
     train = FakeData(train_images, shape, num_classes)
     val = FakeData(val_images, shape, num_classes, random_offset=train_images)

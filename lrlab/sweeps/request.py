@@ -224,6 +224,8 @@ def folder_name(config: DictConfig, number: int) -> str:
     return str(config.hydra.sweep.subdir)
 
 
-def _plain(node: DictConfig) -> dict[str, Any]:
-    """A node's settings, without the class that they are for."""
+def _plain(node: Any) -> dict[str, Any]:
+    """The launcher's settings, without the class that they are for."""
+    if not isinstance(node, DictConfig):
+        raise wrong("hydra.launcher", got=node, allowed="settings such as n_jobs", do="leave it out")
     return {str(key): value for key, value in dict(OmegaConf.to_object(node)).items() if key != "_target_"}  # type: ignore[arg-type]
