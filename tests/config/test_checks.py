@@ -74,7 +74,7 @@ def check(function, **settings):
         (plain, "union", 3),
         (plain, "floats", [1, 0.5]),
         (plain, "either", "x"),
-        (plain, "word", "a"),  # the class's own business
+        (plain, "word", "a"),
         (plain, "call", 3),
         (plain, "table", 3),
         (plain, "nested", [[1], [2, 3]]),

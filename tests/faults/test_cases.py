@@ -59,7 +59,7 @@ CASES: dict[str, Case] = {
         r"scheduler: warm-up steps: got 460 of 460; allowed: 0 to 459",
     ),
     "12": Case(
-        "scheduler=onecycle scheduler.total_steps=50%", r"scheduler: got OneCycleLR fails .*230.*lasts 460 steps"
+        "scheduler=onecycle scheduler.total_steps=50%", r"scheduler: got OneCycleLR, which fails .*230.*lasts 460 steps"
     ),
     "13": Case(
         "scheduler=plateau scheduler.monitor=val_f1", r"scheduler\.monitor: got 'val_f1'; allowed: val_loss, val_acc"
@@ -69,7 +69,9 @@ CASES: dict[str, Case] = {
     ),
     "14, NaN": Case("scheduler._target_=theirs.NotANumber", r"scheduler: got a planned LR of nan", places.schedulers),
     "15": Case(
-        "scheduler._target_=theirs.Raises", r"scheduler: got Raises .*KeyError: 'no such epoch'", places.schedulers
+        "scheduler._target_=theirs.Raises",
+        r"scheduler: got Raises, which .*KeyError: 'no such epoch'",
+        places.schedulers,
     ),
     "16": Case(
         "optimizer.lr=${nowhere.lr}", r"optimizer\.lr: got a reference that leads nowhere \(.*nowhere\.lr.*\); "
@@ -84,8 +86,12 @@ CASES: dict[str, Case] = {
     "24": Case("-m seed=0,1 sweep=../up", r"sweep: got '\.\./up'; allowed: up to 120 letters, digits"),
     # data
     "25": Case("data=imagefolder data.root=/nowhere", r"data\.root: got /nowhere, which has no folder train"),
-    "26": Case(IMAGES, r"data\.root: got \S+/images/train: .*green", places.a_class_without_images),
-    "26, none": Case(IMAGES, r"data\.root: got \S+/images/train: Couldn't find any class folder", places.no_classes),
+    "26": Case(
+        IMAGES, r"data\.root: got \S+/images, where train has no images of green", places.a_class_without_images
+    ),
+    "26, none": Case(
+        IMAGES, r"data\.root: got \S+/images with fewer than two class folders \(none\)", places.no_classes
+    ),
     "27": Case(IMAGES, r"data\.root: got \S+/2\.png, which does not decode \(", places.a_bad_image, starts=True),
     "27, workers": Case(
         LOADED, r"data\.root: got \S+/2\.png, which does not decode \(", places.a_bad_image, starts=True

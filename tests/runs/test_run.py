@@ -21,7 +21,7 @@ from support import StopAt, folder_of_images, history, points, same_weights, sum
 
 from lrlab.config import compose
 from lrlab.config.prepare import prepare
-from lrlab.data import datasets
+from lrlab.data import datasets, image_files
 from lrlab.data.batches import Batches, Batching
 from lrlab.errors import Interrupted
 from lrlab.models import cnn
@@ -429,13 +429,13 @@ def test_how_updates_are_computed_is_said(command):
 
 def test_a_signal_while_images_are_read_ends_the_run_before_it_begins(command, tmp_path, monkeypatch):
     images = folder_of_images(tmp_path / "images")
-    read = datasets.ImageFiles.__getitem__
+    read = image_files.ImageFiles.__getitem__
 
     def signalled(dataset, index):
         os.kill(os.getpid(), signal.SIGTERM)
         return read(dataset, index)
 
-    monkeypatch.setattr(datasets.ImageFiles, "__getitem__", signalled)
+    monkeypatch.setattr(image_files.ImageFiles, "__getitem__", signalled)
     outcome = command("data=imagefolder", f"data.root={images}", "data.image_size=8", "model=linear")
     assert outcome.code == 143
     assert "epoch 1/" not in outcome.out
