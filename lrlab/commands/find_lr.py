@@ -77,7 +77,7 @@ def _run(settings: FindLrSettings, typed: list[str]) -> None:
 
 
 def _check(settings: FindLrSettings) -> None:
-    checks.number("find_lr.end", settings.end, above=settings.start, example=10)
+    checks.number("find_lr.end", settings.end, above=settings.start, example=10 * settings.start)
 
 
 def _test_each_seed(overrides: Sequence[str], settings: FindLrSettings) -> list[Test]:

@@ -10,6 +10,9 @@ from lrlab.lr.plan import Plan
 from lrlab.schedules.lengths import NEVER_COMES, NEVER_ENDS, counts
 from lrlab.words import counted
 
+_FAR = 0.1  # of the base LR: what is below, or as far above, was hardly meant
+_MANY_HALF_COSINES = 8
+_SOON, _LONG = 0.05, 40  # a share of the run, of runs with at least so many counts
 _ANNEAL_BY_THEMSELVES = re.compile(r"ScheduleFree|Prodigy|DAdapt|L?DoW?G$|Adafactor", re.IGNORECASE)
 
 
@@ -18,6 +21,8 @@ def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, A
     found = list(_lengths(scheduler, plan.horizon.total(plan.interval), plan.interval, "scheduler"))
     if plan.lrs is not None:
         found += _shape(plan.lrs, plan, scheduler)
+        found += [] if found else _level(plan.lrs, scheduler, optimizer.get("lr"))
+        found += _pace(plan.lrs, plan.interval, scheduler)
     for name, values in plan.curves.items():
         if name.startswith("lr/") and max(values) == 0 < max(plan.lrs or (0,)):
             group = name.removeprefix("lr/").removesuffix("_no_decay")
@@ -28,7 +33,46 @@ def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, A
         found.append(
             f"optimizer: {name} anneals its steps by itself, and the schedule comes on top; scheduler=constant"
         )
+    if name == "Rprop" and plan.lrs is not None and not flat:
+        found.append("optimizer: Rprop takes the LR for its first update only, then its own steps; scheduler=constant")
     return list(dict.fromkeys(found))
+
+
+def _level(lrs: tuple[float, ...], resolved: Mapping[str, Any], base: Any) -> Iterator[str]:
+    """An LR that a schedule leaves as it is, or never brings near the base LR."""
+    peak = max(lrs)
+    if len(lrs) > 1 and min(lrs) == peak > 0 and not _is_constant(resolved):
+        name = str(resolved.get("_target_")).rpartition(".")[2]
+        yield f"scheduler: {name} never changes the LR in this run; durations that fit the run, or scheduler=constant"
+    if not _is_number(base) or not base or ("max_lr" in resolved and peak > base):
+        return
+    far = f"optimizer.lr={base:g}"
+    if 0 < peak < _FAR * base:
+        yield f"scheduler: the LR never comes near {far}, its highest is {peak:.3g}; a longer run, or another warm-up"
+    if peak > base / _FAR:
+        yield f"scheduler: the LR rises to {peak:.3g}, {peak / base:.3g} times {far}; a factor that was meant as one"
+
+
+def _is_constant(resolved: Mapping[str, Any]) -> bool:
+    """Whether a node asks for the same LR throughout."""
+    schedule = resolved.get("lr_lambda")
+    named = schedule if isinstance(schedule, Mapping) else resolved
+    return str(named.get("_target_")).rpartition(".")[2] in ("constant", "ConstantLR")
+
+
+def _pace(lrs: tuple[float, ...], interval: str, resolved: Mapping[str, Any]) -> Iterator[str]:
+    """A schedule that is over, or has turned many times, because its lengths were meant for another unit."""
+    total = len(lrs)
+    half = resolved.get("T_max")
+    if _is_count(half) and half and total / half > _MANY_HALF_COSINES:
+        turns = f"{total / half:.0f} half cosines, of {counted(half, interval)} each"
+        yield f"scheduler.T_max: {turns}; scheduler.T_max=100% goes down once"
+    changes = [count for count in range(1, total) if lrs[count] != lrs[count - 1]]
+    if changes and total >= _LONG and changes[-1] < _SOON * total and lrs[-1] < lrs[0]:
+        yield (
+            f"scheduler: the LR falls in the first {counted(changes[-1], interval)} of {total} and then stays at "
+            f"{lrs[-1]:.3g}; longer durations, for example in percent"
+        )
 
 
 def _lengths(node: Any, total: float, interval: str, key: str) -> Iterator[str]:

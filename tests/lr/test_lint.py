@@ -44,6 +44,18 @@ WARNINGS = {
     "scheduler=exponential scheduler.gamma=0.5": r"13 of 20 epochs have less than 1 % of the highest LR, 0\.02; let it fall later",
     "scheduler=linear scheduler.end_factor=0.0 scheduler.total_iters=5": r"15 of 20 epochs have less than 1 %",
     "scheduler=lambda scheduler.lr_lambda.value=0.0": r"the LR is 0 throughout",
+    # an LR that a schedule never changes
+    "scheduler=cosine_restarts trainer.epochs=4": r"CosineAnnealingWarmRestarts never changes the LR in this run; ",
+    "scheduler=step scheduler.gamma=1.0": r"StepLR never changes the LR in this run; ",
+    "scheduler=exponential scheduler.gamma=1.0 trainer.epochs=30": r"ExponentialLR never changes the LR in this run; ",
+    # a level that is far from the base LR
+    "scheduler=onecycle scheduler.interval=epoch trainer.epochs=1": r"the LR never comes near optimizer\.lr=0\.02",
+    "scheduler=lambda scheduler.lr_lambda.value=230": r"the LR rises to 4\.6, 230 times optimizer\.lr=0\.02; ",
+    # lengths that were meant for another unit
+    "scheduler=cosine scheduler.interval=step scheduler.T_max=20": r"T_max: 23 half cosines, of 20 steps each; scheduler\.T_max=100%",
+    "scheduler=linear scheduler.interval=step scheduler.total_iters=20 scheduler.end_factor=0.1": r"falls in the first 20 steps of 460 and then stays",
+    # an optimizer that heeds no LR
+    "optimizer._target_=torch.optim.Rprop": r"optimizer: Rprop takes the LR for its first update only",
     # an optimizer that anneals by itself
     "optimizer._target_=torch.optim.Adafactor": r"optimizer: Adafactor anneals its steps by itself, .*; scheduler=constant",
 }
