@@ -159,7 +159,9 @@ def _resume(overrides: list[str], target: str) -> None:
     # Nobody else may write there from here on; a checkpoint that is damaged gives way to the one before.
     with held(folder):
         path, contents = checkpoint.latest(target, _warn)
-        config = _as_it_was(contents["config"], path.resolve(), overrides)
+        checkpoint.require_form(path, contents)
+        with checkpoint.restoring(path, "config"):
+            config = _as_it_was(contents["config"], path.resolve(), overrides)
         prepared = prepare(config, contents["choices"], contents["overrides"])
         _carry_out(prepared, folder, Saved(path, contents))
 

@@ -234,7 +234,8 @@ def _require_finite(optimizer: Any) -> None:
     """Raise UserError where a number of the optimizer's is none that its weights, 32 bits each, can be changed by."""
     for name, value in getattr(optimizer, "defaults", {}).items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and not abs(value) <= torch.finfo(torch.float32).max:
+        is_too_long = isinstance(value, int) and abs(value) >= 2**63
+        if is_number and (is_too_long or not abs(value) <= torch.finfo(torch.float32).max):
             most = f"at most {torch.finfo(torch.float32).max:.3g}"
             raise wrong(f"optimizer.{name}", got=value, allowed=most, do=f"optimizer.{name}=0.01")
 

@@ -3,7 +3,8 @@
 import copy
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +13,8 @@ import numpy
 import torch
 
 from lrlab.config.earlier import in_todays_words
-from lrlab.errors import UserError, wrong
+from lrlab.errors import UserError, first_line, wrong
+from lrlab.runs import form
 from lrlab.system import archive, disk
 
 FORMAT = 3
@@ -151,6 +153,33 @@ def _unreadable(path: Path, reason: str) -> UserError:
         allowed="a whole checkpoint that lrlab wrote",
         do=f"try another one, such as {other}",
     )
+
+
+def _malformed(path: Path, fault: str) -> UserError:
+    """The error about a file of which a part is not what it should be."""
+    return wrong(
+        "resume",
+        got=f"{path}, whose {fault}",
+        allowed="a checkpoint as lrlab writes it",
+        do="the checkpoint as it was, or start a new run",
+    )
+
+
+def require_form(path: Path, contents: dict[str, Any]) -> None:
+    """Raise UserError, which names the part, where the contents of a checkpoint are not as a run saves them."""
+    if fault := form.first_fault(contents):
+        raise _malformed(path, fault)
+
+
+@contextmanager
+def restoring(path: Path, part: str) -> Iterator[None]:
+    """Raise UserError where the block, which puts a `part` of the checkpoint `path` in place, fails."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
+        raise _malformed(path, f"{part} cannot be used ({type(error).__name__}: {first_line(error)})") from error
 
 
 def _foreign(path: Path, written: Any) -> UserError:

@@ -78,6 +78,7 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     """Put the saved state in place; returns what to tell the user about it."""
     contents = saved["state"]
     lines = []
+    _require_within(contents["progress"], prepared.plan.horizon.steps_per_epoch)
 
     # A longer run has another LR from here on.
     epochs = prepared.trainer.epochs
@@ -90,7 +91,7 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     # The state itself.
     try:
         state.load_state_dict(contents)
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise wrong(
             "resume",
             got=f"a checkpoint that does not fit the model or optimizer ({first_line(error)})",
@@ -103,6 +104,18 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
         lines.append(warning)
     lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1} of {epochs}")
     return lines
+
+
+def _require_within(progress: Mapping[str, int], steps_per_epoch: int) -> None:
+    """Raise UserError where epoch, batch and step do not say the same."""
+    epoch, batch, step = (progress[name] for name in ("epoch", "batch", "step"))
+    if batch > steps_per_epoch or step != epoch * steps_per_epoch + batch:
+        raise wrong(
+            "resume",
+            got=f"a checkpoint in epoch {epoch}, after update {batch} of it and {step} in all",
+            allowed=f"{steps_per_epoch} updates in every epoch before",
+            do="the checkpoint as it was, or start a new run",
+        )
 
 
 def _under_new_horizon(contents: dict[str, Any], state: TrainState, interval: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Which files that are, and how they are opened, is said in `runs.files`.
 
 import shlex
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,13 +99,15 @@ class Run:
         self.tally = summary.Tally(self.prepared.task.metrics)
         self.audit = Audit(self.prepared.plan)
         if saved is not None:
-            self._restore(saved.contents)
+            with checkpoint.restoring(saved.path, "state"):
+                self._restore(saved.contents)
 
         # Its data, which takes a while, and only then its files.
         with ExitStack() as opened:
             self.train = opened.enter_context(closing(self._read_images(train=True)))
             self.val = opened.enter_context(closing(self._read_images(train=False)))
-            self.tracker = files.open_logs(folder, self.prepared, self.state, saved)
+            with checkpoint.restoring(saved.path, "logs") if saved is not None else nullcontext():
+                self.tracker = files.open_logs(folder, self.prepared, self.state, saved)
             opened.pop_all()  # they stay open, until the run ends
 
     def _introduce(self, kept: Choice) -> None:

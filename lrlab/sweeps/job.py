@@ -183,7 +183,9 @@ def _whole_checkpoint(folder: Path) -> Saved | None:
     if not any((folder / name).exists() for name in (checkpoint.LAST, checkpoint.PREVIOUS)):
         return None
     try:
-        return Saved(*checkpoint.latest(str(folder), lambda reason: log.warning("warning: %s", reason)))
+        path, contents = checkpoint.latest(str(folder), lambda reason: log.warning("warning: %s", reason))
+        checkpoint.require_form(path, contents)
+        return Saved(path, contents)
     except checkpoint.Damaged as error:
         log.warning("warning: %s; the run starts anew", error)
         return None

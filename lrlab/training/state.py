@@ -1,5 +1,6 @@
 """The training state: everything that training changes, and so everything that resuming needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,31 @@ from lrlab.training.sums import Sums
 
 _PROGRESS = ("epoch", "batch", "step", "applied", "seconds")
 _WAYS = ("fused", "foreach", "capturable")  # how torch's optimizers compute, which they keep in their groups
+
+# What torch's optimizers keep for a parameter in its own shape.
+_OF_ITS_SHAPE = {
+    *("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "acc_delta", "grad_avg", "sum"),
+    *("exp_inf", "prev", "step_size", "ax"),
+}
+
+
+def require_alike(saved: Any, own: Mapping[str, Any], where: str) -> None:
+    """Raise ValueError where a saved value is of another kind than the one that it takes the place of."""
+    for name, value in own.items():
+        if name in saved and not _is_alike(saved[name], value):
+            raise ValueError(f"{name} of {where} is {saved[name]!r}"[:100])
+
+
+def _is_alike(saved: Any, own: Any) -> bool:
+    kinds = {bool: bool, str: str, int: int | float, float: int | float}
+    if isinstance(own, list | tuple):
+        return isinstance(saved, list | tuple)
+    expected: Any = kinds.get(type(own))
+    if expected is None or saved is None:
+        return True
+    if isinstance(saved, int) and abs(saved) >= 2**63:
+        return False
+    return isinstance(saved, expected) and (isinstance(own, bool) or not isinstance(saved, bool))
 
 
 @dataclass
@@ -59,6 +85,7 @@ class TrainState:
         self.model.load_state_dict(state["model"])
         self._load_optimizer(state["optimizer"])
         self.precision.load_state_dict(state.get("precision", {}))
+        require_alike(state["scheduler"], self.scheduler.state_dict(), "the scheduler")
         self.scheduler.load_state_dict(state["scheduler"])
         for name, value in state["progress"].items():
             setattr(self, name, value)
@@ -71,9 +98,14 @@ class TrainState:
         # The ways are put in first: by them torch decides on which device Adam counts its steps.
         groups = []
         for theirs, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
+            require_alike(theirs, own, "a parameter group")
             ways = {way: own[way] for way in _WAYS if way in own}
             groups.append({**theirs, **ways})
         self.optimizer.load_state_dict({**saved, "param_groups": groups})
+        for parameter, gathered in self.optimizer.state.items():
+            for name in _OF_ITS_SHAPE & gathered.keys():
+                if gathered[name] is not None and gathered[name].shape != parameter.shape:
+                    raise ValueError(f"{name} of a parameter {tuple(parameter.shape)} is {tuple(gathered[name].shape)}")
 
     def _require_one_lr(self) -> None:
         """Raise UserError where optimizer and scheduler do not agree on the LR.

@@ -1,0 +1,178 @@
+"""The form of a checkpoint's contents: which parts there are, and what each may hold.
+
+A checkpoint may come from anybody, and whole bytes say nothing of what they mean. So every part is looked at before one
+of it is used, and the first that is not what it should be is named.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+Form = Any  # a check of a value, or a dict of forms by key; those that are `_optional` may be missing
+_DEEPEST = 50  # of plain values in each other
+_MOST = 2**63
+
+
+def first_fault(contents: Mapping[str, Any]) -> str:
+    """Which part of a checkpoint is not what it should be, and what it is; empty where all are."""
+    return next(_faults(contents, CHECKPOINT, ""), "")
+
+
+def _faults(value: Any, form: Form, name: str) -> Iterator[str]:
+    if isinstance(form, Mapping):
+        if not isinstance(value, Mapping):
+            yield _told(name, value)
+            return
+        for key, inner in form.items():
+            if key in value:
+                yield from _faults(value[key], inner, f"{name}.{key}" if name else key)
+            elif not getattr(inner, "optional", False):
+                yield f"{name}.{key} is missing" if name else f"{key} is missing"
+    elif not form(value):
+        yield _told(name, value)
+
+
+def _told(name: str, value: Any) -> str:
+    shown = f"{value!r}" if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
+    return f"{name} is {shown[:60]}"
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _plain(value: Any, depth: int = 0) -> bool:
+    """Texts, numbers and flags, and lists and dicts of them."""
+    if depth > _DEEPEST:
+        return False
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str | int) and _plain(one, depth + 1) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return all(_plain(one, depth + 1) for one in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) < 2 * _MOST
+    return isinstance(value, bool | float | str | None)
+
+
+def _mapping_of(form: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return isinstance(value, Mapping) and all(isinstance(key, str) and form(one) for key, one in value.items())
+
+    return check
+
+
+def _list_of(form: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return isinstance(value, list) and all(map(form, value))
+
+    return check
+
+
+def _or_none(form: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return value is None or form(value)
+
+    return check
+
+
+def _optional(form: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return form(value)
+
+    check.optional = True  # type: ignore[attr-defined]
+    return check
+
+
+def _tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _curve(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not _count(value.get("corners")) or not isinstance(value.get("recent"), list):
+        return False
+    return all(isinstance(one, list | tuple) and len(one) == 2 and all(map(_number, one)) for one in value["recent"])
+
+
+def _group(value: Any) -> bool:
+    """One of an optimizer's groups: its parameters by number, and whatever it keeps beside them."""
+    return isinstance(value, Mapping) and _list_of(_count)(value.get("params")) and "lr" in value
+
+
+def _of_parameters(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(_count(key) and isinstance(one, Mapping) for key, one in value.items())
+
+
+def _measured(value: Any) -> bool:
+    """What a run has reached: numbers by name, or nothing where there is none yet."""
+    return _mapping_of(_or_none(_number))(value) and _count(value.get("epochs")) and "train_loss" in value
+
+
+def _config(value: Any) -> bool:
+    """Settings of plain values, with the epochs that the run was planned for."""
+    if not _mapping_of(_plain)(value):
+        return False
+    trainer = value.get("trainer")
+    return isinstance(trainer, Mapping) and _count(trainer.get("epochs"))
+
+
+def _facts(value: Any) -> bool:
+    """What a run knows of its data and its plan, each by name; of the contents of its data perhaps nothing."""
+    return _mapping_of(_or_none(_any_mapping))(value) and _plain(value)
+
+
+def _sums(value: Any) -> bool:
+    """Running sums, by name; checkpoints of commit 25a6d11 have theirs beside the samples."""
+    if not isinstance(value, Mapping) or not _count(value.get("samples")):
+        return False
+    inside = value.get("sums")
+    return _mapping_of(_number)(value if inside is None else inside)
+
+
+def _any_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+CHECKPOINT: dict[str, Form] = {
+    "config": _config,
+    "overrides": _list_of(_text),
+    "choices": _mapping_of(_text),
+    "facts": _facts,
+    "computed_by": _mapping_of(_text),
+    "progress": _measured,
+    "audit": {
+        "updates": _count,
+        "differing": _count,
+        "first_difference": _or_none(_mapping_of(_or_none(lambda one: _text(one) or _number(one)))),
+        "largest_difference": _number,
+    },
+    "tracker": {
+        "lengths": _mapping_of(_count),
+        "hashes": _optional(_mapping_of(_text)),
+        "curves": _list_of(_curve),
+    },
+    "state": {
+        "model": _mapping_of(lambda one: True),  # noqa: ARG005 a module of the user's may have a state of its own
+        "optimizer": {"state": _of_parameters, "param_groups": _list_of(_group)},
+        "scheduler": _any_mapping,
+        "precision": _optional(_any_mapping),
+        "progress": {
+            "epoch": _count,
+            "batch": _count,
+            "step": _count,
+            "applied": _mapping_of(_number),
+            "seconds": _number,
+        },
+        "sums": _sums,
+        "random": {"torch": _tensor, "numpy": _any_mapping},
+    },
+}

@@ -1,0 +1,121 @@
+"""One value of a whole checkpoint changed: one line, or accepted and trained with; never a traceback, nothing lost."""
+
+import copy
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import train
+
+from lrlab.runs import checkpoint, form
+
+SHORT = (
+    "data=fake",
+    "data.train_images=60",
+    "data.val_images=20",
+    "data.image_size=8",
+    "model=mlp",
+    "trainer.epochs=2",
+)
+VALUES = (None, "x", -1, float("nan"), 10**30, [], {}, [1, 2], True, torch.zeros(3))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(folder, *SHORT)
+    return folder
+
+
+def paths(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """Where the parts of a checkpoint are: of long sequences only the first."""
+    yield path
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from paths(part, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value[:3]):
+            yield from paths(part, (*path, index))
+
+
+def changed(whole: Any, path: tuple, value: Any) -> Any:
+    if not path:
+        return value
+    first, *rest = path
+    if isinstance(whole, tuple):
+        return tuple(changed(list(whole), path, value))
+    made = copy.copy(whole)
+    made[first] = changed(whole[first], tuple(rest), value)
+    return made
+
+
+def outcomes(trained: Path, command, cases: int, seed: int) -> dict[str, int]:
+    """How runs ended that were resumed from checkpoints with one changed value."""
+    contents = checkpoint.load(trained / checkpoint.LAST)
+    places = [path for path in paths(contents) if path and path[0] != "lrlab"]
+    chosen = [(path, value) for path in places for value in VALUES]
+    counts = {"line": 0, "trained": 0}
+    for path, value in random.Random(seed).sample(chosen, cases):
+        shutil.rmtree("run", ignore_errors=True)
+        shutil.copytree(trained, "run")
+        Path("run/checkpoints/previous.pt").unlink()
+        made = changed(contents, path, value)
+        del made["lrlab"]
+        checkpoint.save(Path("run") / checkpoint.LAST, made)
+        before = (Path("run") / checkpoint.LAST).read_bytes()
+        outcome = command("resume=run", "extend=3")  # what is not expected is raised here
+        assert outcome.code in (0, 1), (path, value)
+        assert outcome.err.count("\n") == outcome.code, (path, value, outcome.err)
+        if outcome.code:
+            assert outcome.err.startswith("lrlab: error: ")
+            assert (Path("run") / checkpoint.LAST).read_bytes() == before, (path, value)
+        counts["line" if outcome.code else "trained"] += 1
+    return counts
+
+
+def test_one_changed_value_is_one_line_or_is_trained_with(trained, command):
+    counts = outcomes(trained, command, cases=60, seed=0)
+    assert min(counts.values()) > 0
+
+
+@pytest.mark.slow
+def test_hundreds_of_changed_values_are_one_line_or_are_trained_with(trained, command):
+    counts = outcomes(trained, command, cases=600, seed=1)
+    assert min(counts.values()) > 0
+
+
+def test_what_a_run_saves_has_the_form(trained):
+    for name in (checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST):
+        assert form.first_fault(checkpoint.load(trained / name)) == ""
+
+
+@pytest.mark.parametrize("name", ["finished", "stopped"])
+def test_what_earlier_versions_saved_has_the_form(name):
+    folder = Path(__file__).parents[1] / "fixtures" / "25a6d11" / name
+    for path in folder.rglob("*.pt"):
+        assert form.first_fault(checkpoint.load(path)) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("progress", "epochs"), "x", "progress is a dict"),
+        (("state", "progress", "step"), None, "state.progress.step is None"),
+        (("tracker", "lengths"), [], "tracker.lengths is a list"),
+        (("audit",), 3, "audit is 3"),
+        (("config", "trainer"), True, "config is a dict"),
+    ],
+)
+def test_the_part_is_named(trained, path, value, said):
+    contents = changed(checkpoint.load(trained / checkpoint.LAST), path, value)
+    assert form.first_fault(contents) == said
+
+
+def test_a_part_that_is_missing_is_named(trained):
+    contents = checkpoint.load(trained / checkpoint.LAST)
+    del contents["state"]["progress"]["step"]
+    assert form.first_fault(contents) == "state.progress.step is missing"
