@@ -98,18 +98,15 @@ def _tensor(value: Any) -> bool:
 
 
 def _curve(value: Any) -> bool:
+    """The latest points of a curve, each a step, an LR and whether it is recorded, and how many corners were kept."""
     if not isinstance(value, Mapping) or not _count(value.get("corners")) or not isinstance(value.get("recent"), list):
         return False
-    return all(isinstance(one, list | tuple) and len(one) == 2 and all(map(_number, one)) for one in value["recent"])
+    return all(isinstance(point, list | tuple) and len(point) == 3 and _plain(point) for point in value["recent"])
 
 
 def _group(value: Any) -> bool:
     """One of an optimizer's groups: its parameters by number, and whatever it keeps beside them."""
     return isinstance(value, Mapping) and _list_of(_count)(value.get("params")) and "lr" in value
-
-
-def _of_parameters(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(_count(key) and isinstance(one, Mapping) for key, one in value.items())
 
 
 def _measured(value: Any) -> bool:
@@ -162,7 +159,7 @@ CHECKPOINT: dict[str, Form] = {
     },
     "state": {
         "model": _mapping_of(lambda one: True),  # noqa: ARG005 a module of the user's may have a state of its own
-        "optimizer": {"state": _of_parameters, "param_groups": _list_of(_group)},
+        "optimizer": {"state": _any_mapping, "param_groups": _list_of(_group)},
         "scheduler": _any_mapping,
         "precision": _optional(_any_mapping),
         "progress": {
@@ -173,6 +170,6 @@ CHECKPOINT: dict[str, Form] = {
             "seconds": _number,
         },
         "sums": _sums,
-        "random": {"torch": _tensor, "numpy": _any_mapping},
+        "random": {"torch": _tensor, "python": _plain, "numpy": _mapping_of(_plain)},
     },
 }

@@ -104,8 +104,9 @@ class TrainState:
         self.optimizer.load_state_dict({**saved, "param_groups": groups})
         for parameter, gathered in self.optimizer.state.items():
             for name in _OF_ITS_SHAPE & gathered.keys():
-                if gathered[name] is not None and gathered[name].shape != parameter.shape:
-                    raise ValueError(f"{name} of a parameter {tuple(parameter.shape)} is {tuple(gathered[name].shape)}")
+                value = gathered[name]
+                if value is not None and getattr(value, "shape", None) != parameter.shape:
+                    raise ValueError(f"{name} is not of the shape {tuple(parameter.shape)} of its parameter")
 
     def _require_one_lr(self) -> None:
         """Raise UserError where optimizer and scheduler do not agree on the LR.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from support import train
 
-from lrlab.runs import checkpoint, form
+from lrlab.runs import checkpoint, form, tracking
 
 SHORT = (
     "data=fake",
@@ -86,6 +86,28 @@ def test_one_changed_value_is_one_line_or_is_trained_with(trained, command):
 def test_hundreds_of_changed_values_are_one_line_or_are_trained_with(trained, command):
     counts = outcomes(trained, command, cases=600, seed=1)
     assert min(counts.values()) > 0
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "scheduler=plateau",
+        "scheduler=greedy",
+        "scheduler=onecycle optimizer=adamw",
+        "scheduler=multistep optimizer.groups.head.lr_scale=2",
+        "optimizer.schedule.weight_decay=cosine trainer.precision=bf16",
+        "optimizer._target_=torch.optim.Adafactor",
+        "scheduler=sequential checkpoint.every=3st",
+    ],
+)
+def test_what_any_run_saves_has_the_form_and_is_gone_on_with(command, monkeypatch, typed):
+    monkeypatch.setattr(tracking, "MOST_POINTS", 5)  # as of a long run, of which not every point is recorded
+    many = ("data.batch_size=8", "trainer.epochs=4")
+    assert command(*SHORT, *many, *typed.split(), "hydra.run.dir=run").code == 0
+    for path in Path("run/checkpoints").glob("*.pt"):
+        assert form.first_fault(checkpoint.load(path)) == ""
+    longer = command("resume=run", "extend=6")
+    assert longer.code == 0, longer.err
 
 
 def test_what_a_run_saves_has_the_form(trained):
