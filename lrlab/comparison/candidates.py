@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from lrlab.comparison.results import Result, differing
+from lrlab.comparison.results import Result, differing, is_number
 from lrlab.comparison.statistics import Mean, mean
 from lrlab.config.identity import GROUPS, TUNED
 from lrlab.training.metrics import find, lower_is_better
@@ -124,8 +124,8 @@ def names_of(results: Sequence[Result]) -> dict[str, str]:
 def _base_lr(result: Result) -> float:
     """The base LR. An optimizer without that setting has the LR that it began with, or 0 where that is unknown."""
     lr = result.settings.get("optimizer.lr")
-    if isinstance(lr, int | float):
-        return float(lr)
+    if is_number(lr):
+        return float(lr)  # type: ignore[arg-type]
     if result.history:
         return result.history[0].lr
     return 0.0

@@ -197,8 +197,14 @@ def _lacking(result: Result) -> str | None:
     if not result.settings:
         return "config.yaml"
     numbers = {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
+    if "optimizer.lr" in result.settings:
+        numbers["optimizer.lr"] = _above_zero(result.settings["optimizer.lr"])
     numbers |= {name: result.summary.get(name) for name in (*possible_metrics(result.metrics), "seconds")}
     return next((name for name, value in numbers.items() if not is_number(value)), None)
+
+
+def _above_zero(lr: Any) -> Any:
+    return lr if is_number(lr) and lr > 0 else None
 
 
 def _why_unfinished(result: Result) -> str:

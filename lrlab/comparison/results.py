@@ -2,8 +2,8 @@
 
 import csv
 import io
-import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ TABLE = "results.csv"  # in a folder of runs: a row a run
 SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
 _NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from")
 _NOT_MEASURED = ("epoch", "step", "lr", "seconds")  # of the columns of history.csv
+_MOST = 1e150
+_MOST_COUNTED = 2**53
+_ALIAS = re.compile(r"[&*]\w")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -75,10 +78,15 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
     Settings that only say where the run reads and computes are left out.
     """
     try:
-        saved = yaml.load((folder / "config.yaml").read_text(), Loader=_Loader)
-    except (OSError, ValueError, yaml.YAMLError):
+        text = (folder / "config.yaml").read_text()
+        if _ALIAS.search(text) and any(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)
+        ):
+            return None  # no run writes one, and a few lines of them stand for a config that has no end
+        saved = yaml.load(text, Loader=_Loader)
+        return identity(in_todays_words(saved)) if isinstance(saved, dict) else None
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError):
         return None
-    return identity(in_todays_words(saved)) if isinstance(saved, dict) else None
 
 
 def read_result(folder: Path, name: str) -> Result:
@@ -130,8 +138,8 @@ def measured_of_a_run() -> list[str]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number, and no flag."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether `value` is a number that can be reckoned with, and no flag: finite, and so is its square."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST
 
 
 def all_printable(value: Any) -> Any:
@@ -217,15 +225,21 @@ def _history(folder: Path) -> list[HistoryRow]:
     try:
         with (folder / "history.csv").open(newline="") as file:
             return [_history_row(row) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return []
 
 
 def _history_row(row: dict[str, str]) -> HistoryRow:
     measured = {name: float(text) if text else None for name, text in row.items() if name not in _NOT_MEASURED}
+    for name, value in measured.items():
+        if value is not None and not is_number(value):
+            raise ValueError(f"{name}, which is not finite: a run ends before it writes one")
     if not measured.keys() >= {"train_loss", "val_loss"}:
         raise KeyError("a loss, which every task has")
-    return HistoryRow(int(row["epoch"]), int(row["step"]), float(row["lr"]), float(row["seconds"]), measured)
+    epoch, step, lr, seconds = int(row["epoch"]), int(row["step"]), float(row["lr"]), float(row["seconds"])
+    if not all(0 <= count < _MOST_COUNTED for count in (epoch, step)) or not is_number(lr) or not is_number(seconds):
+        raise ValueError("a row that no run has written")
+    return HistoryRow(epoch, step, lr, seconds, measured)
 
 
 def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[Result]) -> list[tuple[str, str]]:
@@ -234,7 +248,8 @@ def not_begun(folders_of_sweeps: Sequence[Path], found: Sequence[Result]) -> lis
     missing = []
     for folder in folders_of_sweeps:
         said = summary.read(folder, SWEEP)
-        names = [str(name) for name in said.get("runs") or []]
+        runs = said.get("runs")
+        names = [name for name in runs if isinstance(name, str) and "\0" not in name] if isinstance(runs, list) else []
         missing += [(name, "not begun") for name in names if (folder / name).absolute() not in there]
     return missing
 

@@ -102,7 +102,7 @@ def read(folder: Path, file: str = FILE) -> dict[str, Any]:
     """What `summary.json` in `folder` says, or another `file` like it; nothing where it cannot be read."""
     try:
         said = json.loads((folder / file).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 
