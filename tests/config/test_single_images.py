@@ -16,7 +16,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("typed", CASES.values(), ids=CASES)
+SOME = ("a last batch of one", "some parts of one", "one image")  # the others are of the same two reckonings
+LONG = [pytest.param(typed, id=name, marks=() if name in SOME else pytest.mark.slow) for name, typed in CASES.items()]
+
+
+@pytest.mark.parametrize("typed", LONG)
 def test_a_part_of_one_image_is_refused_before_the_run_and_the_advice_helps(command, tmp_path, typed):
     refused = command(*FAKE, *RESNET, *typed)
     assert (refused.code, refused.err.count("\n")) == (1, 1)

@@ -78,7 +78,7 @@ def outcomes(trained: Path, command, cases: int, seed: int) -> dict[str, int]:
 
 
 def test_one_changed_value_is_one_line_or_is_trained_with(trained, command):
-    counts = outcomes(trained, command, cases=60, seed=0)
+    counts = outcomes(trained, command, cases=40, seed=0)
     assert min(counts.values()) > 0
 
 
@@ -92,12 +92,12 @@ def test_hundreds_of_changed_values_are_one_line_or_are_trained_with(trained, co
     "typed",
     [
         "scheduler=plateau",
-        "scheduler=greedy",
-        "scheduler=onecycle optimizer=adamw",
+        pytest.param("scheduler=greedy", marks=pytest.mark.slow),
+        pytest.param("scheduler=onecycle optimizer=adamw", marks=pytest.mark.slow),
         "scheduler=multistep optimizer.groups.head.lr_scale=2",
         "optimizer.schedule.weight_decay=cosine trainer.precision=bf16",
-        "optimizer._target_=torch.optim.Adafactor",
-        "scheduler=sequential checkpoint.every=3st",
+        pytest.param("optimizer._target_=torch.optim.Adafactor", marks=pytest.mark.slow),
+        pytest.param("scheduler=sequential checkpoint.every=3st", marks=pytest.mark.slow),
     ],
 )
 def test_what_any_run_saves_has_the_form_and_is_gone_on_with(command, monkeypatch, typed):

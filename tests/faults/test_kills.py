@@ -61,8 +61,7 @@ def test_a_kill_leaves_no_loader_worker_behind(tmp_path):
     "number",
     [
         signal.SIGTERM,
-        signal.SIGHUP,
-        *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGINT, signal.SIGUSR1)),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)),
     ],
     ids=lambda number: number.name,
 )

@@ -133,7 +133,7 @@ def test_a_sweep_killed_at_random_moments_ends_with_the_same_results(command, tm
         pytest.param(signal.SIGINT, True, id="Ctrl-C, to the process group"),
         pytest.param(signal.SIGTERM, False, id="SIGTERM, to the sweep"),
         pytest.param(signal.SIGHUP, True, id="SIGHUP, to the process group"),
-        pytest.param(signal.SIGUSR1, False, id="SIGUSR1, to the sweep"),
+        pytest.param(signal.SIGUSR1, False, id="SIGUSR1, to the sweep", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, False, id="SIGINT, to the sweep", marks=pytest.mark.slow),
         pytest.param(signal.SIGUSR2, True, id="SIGUSR2, to the process group", marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, True, id="SIGTERM, to the process group", marks=pytest.mark.slow),
