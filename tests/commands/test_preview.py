@@ -83,6 +83,7 @@ def test_data_that_is_not_there_is_not_missed(show):
     assert "data.root: got /nowhere" in show("data=imagefolder", "data.root=/nowhere").err
 
 
+@pytest.mark.slow
 def test_every_schedule_is_on_the_contact_sheet_a_users_own_among_them(show, tmp_path):
     (tmp_path / "mine" / "scheduler").mkdir(parents=True)
     text = (compose.CONF / "scheduler" / "step.yaml").read_text()

@@ -56,6 +56,7 @@ def test_intervals_of_differences_cover_the_truth_as_often_as_they_say(seeds):
     assert 0.94 < covered / 4000 < 0.96
 
 
+@pytest.mark.slow
 def test_the_seeds_named_find_a_difference_of_the_size_seen_in_four_of_five_repetitions():
     generator = np.random.default_rng(0)
     pilot = list(generator.normal(0.8, 1.0, 6))

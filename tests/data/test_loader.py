@@ -71,6 +71,7 @@ def test_a_loader_that_was_ended_starts_anew():
         loader.end_persistent(kept)
 
 
+@pytest.mark.slow
 def test_processes_that_are_stuck_are_killed_and_not_waited_for():
     kept = loader.start(Numbers(endless=4), workers=2, ahead=2, batch_size=None, persistent_workers=True, timeout=1)
     loader.kill_persistent(kept)  # before it has any

@@ -44,6 +44,7 @@ def test_the_harness_notices_when_lrlab_is_broken(broken, tmp_path):
     assert tally.wrong
 
 
+@pytest.mark.slow
 def test_a_killed_rank_and_a_resumed_group_are_the_undisturbed_one(tmp_path):
     case = Case("two ranks", (*SIX[3].overrides, "data.batch_size=64"), ranks=2)
     tally = disturb(case, tmp_path, Plan(2, inside=0.3))
