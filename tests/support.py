@@ -69,6 +69,9 @@ class Outcome:
     err: str
 
 
+TINY = ("data=fake", "data.train_images=60", "data.val_images=20", "data.image_size=8", "model=mlp")  # milliseconds
+
+
 def train(folder: Path, *overrides: str) -> dict[str, Any]:
     """Train in `folder` what `overrides` say, without the command line, and return the summary."""
     folder.mkdir(parents=True, exist_ok=True)

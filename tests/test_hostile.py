@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import folder_of_images, summary, train
+from support import TINY, folder_of_images, summary, train
 
 from lrlab.commands import compare
 from lrlab.comparison import results
@@ -21,14 +21,7 @@ from lrlab.config import secrets, trust
 from lrlab.errors import UserError
 from lrlab.runs import checkpoint
 
-SHORT = (
-    "data=fake",
-    "data.train_images=60",
-    "data.val_images=20",
-    "data.image_size=8",
-    "model=mlp",
-    "trainer.epochs=1",
-)
+SHORT = (*TINY, "trainer.epochs=1")
 
 
 class Payload:

@@ -7,11 +7,11 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
 import pytest
+from forked import wait_for
 from support import ROOT, summary
 
 import lrlab
@@ -217,10 +217,7 @@ def test_the_package_says_what_it_is():
 def test_a_stopped_sweep_and_its_runs_say_how_to_go_on_in_the_spelling_of_the_script(installed, tmp_path):
     typed = [str(installed), "sweep", *SMALL, "trainer.epochs=20000", "seed=0,1", "sweep=study"]
     process = subprocess.Popen(typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    give_up = time.monotonic() + 100
-    while process.poll() is None and not list(tmp_path.glob("outputs/sweeps/*/*/history.csv")):
-        time.sleep(0.1)
-        assert time.monotonic() < give_up
+    wait_for(lambda: process.poll() is not None or list(tmp_path.glob("outputs/sweeps/*/*/history.csv")))
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (143, "")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import train
+from support import TINY, train
 
 from lrlab.commands import compare
+from lrlab.comparison import contests, results, text
 
 SHORT = (
     "data=fake",
@@ -24,17 +25,17 @@ Change = Callable[[Path], object]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"
-    train(folder, *SHORT, "trainer.epochs=1")
+    train(folder, *TINY, "trainer.epochs=1")
     return folder
 
 
-def in_history(column: int, text: str) -> Change:
+def in_history(column: int, value: str) -> Change:
     """Another value in the first row of a run's history."""
 
     def change(run: Path) -> None:
         header, row, *rest = (run / "history.csv").read_text().splitlines()
         values = row.split(",")
-        values[column] = text
+        values[column] = value
         (run / "history.csv").write_text("\n".join([header, ",".join(values), *rest]) + "\n")
 
     return change
@@ -48,16 +49,16 @@ def in_summary(**said: object) -> Change:
     return change
 
 
-def instead(name: str, text: str) -> Change:
-    return lambda run: (run / name).write_text(text)
+def instead(name: str, contents: str) -> Change:
+    return lambda run: (run / name).write_text(contents)
 
 
 def in_config(old: str, new: str) -> Change:
     return lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text().replace(old, new))
 
 
-def in_the_sweep(text: str) -> Change:
-    return lambda run: (run.parent / "sweep.json").write_text(text)
+def in_the_sweep(contents: str) -> Change:
+    return lambda run: (run.parent / "sweep.json").write_text(contents)
 
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -93,13 +94,35 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_an_odd_run_spoils_no_comparison_of_the_others(enter, tmp_path, trained, odd):
+# Those whose values are drawn, or that once reached a figure.
+DRAWN = ("inf in history", "epoch 10^20", "LR 0", "a number without a square", "contents of no data")
+
+
+@pytest.fixture
+def theirs(tmp_path, trained) -> Path:
+    """A folder of three runs."""
     for seed in (0, 1, 2):
         run = tmp_path / "theirs" / f"run{seed}"
         shutil.copytree(trained, run)
         in_config("seed: 0", f"seed: {seed}")(run)
-    ODD[odd](tmp_path / "theirs" / "run0")
-    outcome = enter(compare.main, str(tmp_path / "theirs"))
+    return tmp_path / "theirs"
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_run_spoils_no_comparison_of_the_others(theirs, odd):
+    ODD[odd](theirs / "run0")
+    found = results.find([theirs])
+    compared = contests.compare(found)
+    compared.left_out += results.not_begun([theirs], found)
+    [candidate] = compared.contests[0].candidates
+    assert {1, 2} <= candidate.best.keys() <= {0, 1, 2}
+    assert text.lines(compared)
+    assert len(results.as_csv(found).splitlines()) == 4
+
+
+@pytest.mark.parametrize("odd", [one if one in DRAWN else pytest.param(one, marks=pytest.mark.slow) for one in ODD])
+def test_its_page_and_its_figures_are_made(enter, theirs, odd):
+    ODD[odd](theirs / "run0")
+    outcome = enter(compare.main, str(theirs))
     assert (outcome.code, outcome.err) == (0, "")
-    assert (tmp_path / "theirs" / "report.html").is_file()
+    assert (theirs / "report.html").is_file()

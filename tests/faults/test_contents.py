@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import train
+from support import TINY, train
 
 from lrlab.runs import checkpoint, form, tracking
 
@@ -27,7 +27,7 @@ VALUES = (None, "x", -1, float("nan"), 10**30, [], {}, [1, 2], True, torch.zeros
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"
-    train(folder, *SHORT)
+    train(folder, *TINY, "trainer.epochs=2")
     return folder
 
 
@@ -103,7 +103,7 @@ def test_hundreds_of_changed_values_are_one_line_or_are_trained_with(trained, co
 def test_what_any_run_saves_has_the_form_and_is_gone_on_with(command, monkeypatch, typed):
     monkeypatch.setattr(tracking, "MOST_POINTS", 5)  # as of a long run, of which not every point is recorded
     many = ("data.batch_size=8", "trainer.epochs=4")
-    assert command(*SHORT, *many, *typed.split(), "hydra.run.dir=run").code == 0
+    assert command(*TINY, *many, *typed.split(), "hydra.run.dir=run").code == 0
     for path in Path("run/checkpoints").glob("*.pt"):
         assert form.first_fault(checkpoint.load(path)) == ""
     longer = command("resume=run", "extend=6")

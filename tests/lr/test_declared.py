@@ -138,11 +138,11 @@ def test_a_class_that_inherits_the_init_of_torchs_has_its_parameters_and_another
 
 
 def third_party(optimizer, wait: "Length", step_size: int = 3, gamma="0.5"):
-    raise NotImplementedError
+    """A scheduler of somebody else's, of which only the signature is read."""
 
 
 def broken(optimizer, wait: "NotThere", until: "Length", step_size=3):  # noqa: F821
-    raise NotImplementedError
+    """One whose signature names what is not there."""
 
 
 def test_third_parties_may_declare_theirs_and_what_nobody_declared_is_neither():
