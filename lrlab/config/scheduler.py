@@ -178,18 +178,15 @@ def _check_metric(scheduler: Any, interval: str, monitor: str, metrics: Sequence
 
 def _check_plateau(scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau) -> None:
     """Raise UserError for what torch's class takes without a word, though no LR can be trained with it."""
-    for name, allowed, is_right in (
-        ("factor", "between 0 and 1", 0 < scheduler.factor < 1),
-        ("threshold", "a number from 0", 0 <= scheduler.threshold < math.inf),
-        ("eps", "a number from 0", 0 <= scheduler.eps < math.inf),
-        ("min_lrs", "numbers from 0", all(0 <= lr < math.inf for lr in scheduler.min_lrs)),
+    lowest = min(scheduler.min_lrs)
+    for name, got, is_right, allowed, default in (
+        ("factor", scheduler.factor, 0 < scheduler.factor < 1, "between 0 and 1", 0.1),
+        ("threshold", scheduler.threshold, 0 <= scheduler.threshold < math.inf, "a number from 0", 1e-4),
+        ("eps", scheduler.eps, 0 <= scheduler.eps < math.inf, "a number from 0", 1e-8),
+        ("min_lr", scheduler.min_lrs, 0 <= lowest <= max(scheduler.min_lrs) < math.inf, "numbers from 0", 0),
     ):
         if not is_right:
-            key = f"scheduler.{name.removesuffix('s') if name == 'min_lrs' else name}"
-            raise wrong(key, got=getattr(scheduler, name), allowed=allowed, do=f"{key}={_PLATEAU[name]}")
-
-
-_PLATEAU = {"factor": 0.1, "threshold": 1e-4, "eps": 1e-8, "min_lrs": 0}  # torch's own
+            raise wrong(f"scheduler.{name}", got=got, allowed=allowed, do=f"scheduler.{name}={default}")
 
 
 def check_rhythm(scheduler: Any, monitor: str, eval_every: int) -> None:

@@ -159,9 +159,9 @@ class Listing:
         """The files of one of two splits; each has at least one file of every class that has two."""
         kept = {}
         for name, paths in self.images.items():
-            names = {path: os.path.relpath(path, self.homes[name]) for path in paths}
-            chosen = {path for path in paths if place_of(names[path]) < share}
-            by_place = sorted(paths, key=lambda path, names=names: place_of(names[path]))  # type: ignore[misc]
+            places = {path: place_of(os.path.relpath(path, self.homes[name])) for path in paths}
+            chosen = {path for path in paths if places[path] < share}
+            by_place = sorted(paths, key=places.__getitem__)
             if len(paths) > 1:
                 chosen = (chosen | {by_place[0]}) - {by_place[-1]}
             kept[name] = [path for path in paths if (path in chosen) == validation]

@@ -44,7 +44,11 @@ def _level(lrs: tuple[float, ...], resolved: Mapping[str, Any], base: Any) -> It
     if len(lrs) > 1 and min(lrs) == peak > 0 and not _is_constant(resolved):
         name = str(resolved.get("_target_")).rpartition(".")[2]
         yield f"scheduler: {name} never changes the LR in this run; durations that fit the run, or scheduler=constant"
-    if not _is_number(base) or not base or ("max_lr" in resolved and peak > base):
+
+    # Where a node names its own highest LR, that may be as far above the base LR as was wanted.
+    if not _is_number(base) or base <= 0:
+        return
+    if "max_lr" in resolved and peak > base:
         return
     far = f"optimizer.lr={base:g}"
     if 0 < peak < _FAR * base:
