@@ -18,6 +18,7 @@ NAMES = (
     "images",
     "precision",
     "scaling",
+    "threads",
     "gpu",
     "faults",
     "seal",

@@ -24,6 +24,8 @@ def mlp(
     input_shape: tuple[int, int, int], num_classes: int, hidden: Sequence[int] = (128,), dropout: float = 0.0
 ) -> nn.Module:
     """Fully connected layers of the widths in `hidden`, each followed by ReLU and dropout."""
+    if min(hidden, default=1) < 1:
+        raise wrong("model.hidden", got=list(hidden), allowed="integers >= 1", do="model.hidden=[128]")
     layers: list[nn.Module] = [nn.Flatten()]
     width = math.prod(input_shape)
     for units in hidden:
@@ -37,6 +39,8 @@ def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dr
 
     Takes any number of channels and any size from 4x4 pixels on; larger images are pooled to at most 7x7 features.
     """
+    if width < 1:
+        raise wrong("model.width", got=width, allowed="an integer >= 1", do="model.width=16")
     channels, rows, columns = input_shape
     if min(rows, columns) < 4:
         raise wrong("model", got=f"images of {rows}x{columns} pixels", allowed="4x4 or larger", do="model=mlp")

@@ -37,7 +37,7 @@ PRINTS = {"runs", "sweeps", "commands"}
 ONE_ROOM = {
     "matplotlib": {"drawing.figures"},
     "tensorboard": {"runs.tracking"},
-    "rich": {"runs.display", "sweeps.table", "commands.preview"},
+    "rich": {"runs.display", "sweeps.table", "commands.preview", "system.streams"},
     "scipy": {"comparison.statistics"},
     "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},

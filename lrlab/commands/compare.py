@@ -4,6 +4,7 @@ Reads any mix of runs, and writes report.html, results.csv and figures. Nothing 
 """
 
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from lrlab.config import options
 from lrlab.drawing.figures import SUFFIXES
 from lrlab.errors import wrong
 from lrlab.runs import folders, summary
-from lrlab.system import disk, spelling
+from lrlab.system import disk, spelling, streams
 from lrlab.training.metrics import JUDGE, find, possible_metrics
 
 OUTPUTS = Path("outputs/compare")
@@ -78,7 +79,8 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
     folders.require_writable(folder)
     folders.require_no_link(folder / "figures")
     folder.mkdir(parents=True, exist_ok=True)
-    print("\n".join(text.lines(compared)))
+    width = shutil.get_terminal_size().columns if streams.is_watched() else None
+    print("\n".join(text.lines(compared, width)))
     results.write(folder, found)
     figures = report.write_figures(compared, folder / "figures", f".{settings.figures}")
     page = report.page(
@@ -127,7 +129,7 @@ def _paths(typed: Sequence[str]) -> list[Path]:
             allowed="folders of runs",
             do=f"{spelling.command('compare')} outputs/sweeps/NAME",
         )
-    return [Path(one).expanduser() for one in typed]
+    return [disk.expanded(one, "compare") for one in typed]
 
 
 COMMAND = Command(

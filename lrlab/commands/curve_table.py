@@ -3,26 +3,28 @@
 import math
 from collections.abc import Sequence
 
-from lrlab.drawing.terminal import Line, sparkline
+from lrlab.drawing.terminal import Line, aligned, sparkline
 
 _HEADER = ["curve", "updates", "start", "peak", "at", "end", "mean", "at zero"]
+_SPARE = ["at zero", "updates", "at", "mean", "peak", "start"]  # where there is no room for all, the first first
 
 
-def table(names: Sequence[str], lines: Sequence[Line], repeats: Sequence[int], *, drawn: bool) -> list[str]:
+def table(
+    names: Sequence[str], lines: Sequence[Line], repeats: Sequence[int], *, drawn: bool, width: int | None = None
+) -> list[str]:
     """The header and a row for each of `lines`, each of whose values is that of so many updates (`repeats`).
 
-    With `drawn` a small drawing stands at the end of each row.
+    With `drawn` a small drawing stands at the end of each row. In less `width` than that takes, columns are left out.
     """
     rows = [_HEADER]
     for name, line, updates in zip(names, lines, repeats, strict=True):
         rows.append([name, *_numbers(line.values, updates)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligned = []
-    for name, *numbers in rows:
-        cells = [name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]
-        aligned.append("  ".join(cells))
     drawings = ["", *(f"  {sparkline(line)}" if drawn else "" for line in lines)]
-    return [row + drawing for row, drawing in zip(aligned, drawings, strict=True)]
+    if width is not None:
+        width -= max(map(len, drawings))
+    texts = aligned(rows, width, _SPARE)
+    longest = max(map(len, texts))
+    return [f"{text:<{longest}}{drawing}".rstrip() for text, drawing in zip(texts, drawings, strict=True)]
 
 
 def _numbers(values: Sequence[float], repeats: int) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lrlab import __version__
 from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.system import process
 from lrlab.words import printable
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 def enter(command: Callable[[list[str]], None]) -> None:
     """Run `command` with what was typed. Whatever the user did wrong becomes one line and exit code 1."""
     # How it starts.
+    process.let_waiting_threads_sleep()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and leaving
-    sys.path.append(os.getcwd())  # a user's own classes may lie in the current folder
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
@@ -34,6 +35,8 @@ def enter(command: Callable[[list[str]], None]) -> None:
         if _asks_for_version(sys.argv[1:]):
             print(f"lrlab {__version__}")
         else:
+            sys.path.append(_current_folder())  # a user's own classes may lie there
+            _require_text(sys.argv[1:])
             command(sys.argv[1:])
     except UserError as error:
         report(error)
@@ -48,6 +51,28 @@ def enter(command: Callable[[list[str]], None]) -> None:
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _current_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        do = "cd to a folder that exists"
+        raise wrong("folder", got="a current folder that was deleted", allowed="one that exists", do=do) from error
+
+
+def _require_text(typed: list[str]) -> None:
+    """Raise UserError where something that was typed, a path say, has bytes that are no UTF-8.
+
+    It could be written into no config, and no log.
+    """
+    for one in typed:
+        try:
+            one.encode()
+        except UnicodeEncodeError as error:
+            shown = os.fsencode(one).decode(errors="backslashreplace")
+            do = "rename the file, or make a link to it"
+            raise wrong("command line", got=f"'{shown}'", allowed="text in UTF-8", do=do) from error
 
 
 def _asks_for_version(typed: list[str]) -> bool:

@@ -19,7 +19,7 @@ from lrlab.comparison.results import cell
 from lrlab.config import compose, names, options
 from lrlab.drawing.terminal import Line, plot
 from lrlab.errors import UserError, wrong
-from lrlab.system import spelling
+from lrlab.system import spelling, streams
 from lrlab.system.disk import write_whole
 
 if TYPE_CHECKING:
@@ -188,10 +188,9 @@ def _why_not(curve: PlannedCurve) -> str:
 
 def _print(curves: Sequence[PlannedCurve], settings: PreviewSettings) -> None:
     """The drawing, the table, which curves are the same, and what is probably a mistake."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    console = streams.console()
     planned = [curve for curve in curves if curve.shows(settings.show)]
     lines = [line_of(curve, settings.show, settings.x) for curve in planned]
     together = len(lines) <= _MOST_DRAWN
@@ -211,7 +210,8 @@ def _print(curves: Sequence[PlannedCurve], settings: PreviewSettings) -> None:
     marks = [f"{chr(ord('a') + index)} " if keyed else "" for index in range(len(lines))]
     labels = [mark + line.name for mark, line in zip(marks, lines, strict=True)]
     repeats = [curve.plan.updates_per_count for curve in planned if curve.plan is not None]
-    header, *rest = table(labels, lines, repeats, drawn=not together)
+    seen = console.width if console.is_terminal else None
+    header, *rest = table(labels, lines, repeats, drawn=not together, width=seen)
     console.print(Text(header))
     for index, line in enumerate(rest):
         console.print(Text(line, style=_COLOURS[index] if keyed else ""))

@@ -162,11 +162,13 @@ def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[li
         randomness.seed_everything(seed)
         model = build_model(node, shape, num_classes)
         trial = Trial(model, seed, randomness.get_state(torch.device("cpu")))
-    _TRIED[description] = [
-        (name, torch.zeros((1,) * parameter.ndim, requires_grad=parameter.requires_grad))
-        for name, parameter in model.named_parameters()
-    ]
+    _TRIED[description] = [(name, _stand_in(parameter)) for name, parameter in model.named_parameters()]
     return _TRIED[description], trial
+
+
+def _stand_in(parameter: Tensor) -> Tensor:
+    """A tensor of the parameter's shape that takes the memory of one number."""
+    return torch.zeros(()).expand(parameter.shape).requires_grad_(parameter.requires_grad)
 
 
 _TRIED: dict[tuple[str, Shape, int], list[tuple[str, Tensor]]] = {}
@@ -188,7 +190,7 @@ def build_optimizer(
     named = read_groups(node.pop("groups", {}))
     decay_all = node.pop("decay_bias_and_norm", True)
     checks.flag("optimizer.decay_bias_and_norm", decay_all)
-    checks.check_target(node, "optimizer", given=("params",))
+    taken = checks.check_target(node, "optimizer", given=(checks.taker(node, "optimizer", "params"),))
     if "lr" in node:
         checks.number("optimizer.lr", node["lr"], above=0, example=0.01)
 
@@ -197,9 +199,10 @@ def build_optimizer(
         parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     factory = make(node | {"_partial_": True}, "optimizer")
     groups = split(parameters, named, decay_bias_and_norm=decay_all)
-    optimizer = checks.call("optimizer", node["_target_"], factory, groups)
+    build = partial(factory, params=groups) if "params" in taken else partial(factory, groups)
+    optimizer = checks.call("optimizer", node["_target_"], build)
     if is_stand_in:
-        _require_finite(optimizer)
+        _require_finite(node)
         _require_usable(optimizer, node["_target_"])
     return optimizer
 
@@ -230,9 +233,12 @@ def _require_usable(optimizer: Any, target: str) -> None:
         )
 
 
-def _require_finite(optimizer: Any) -> None:
-    """Raise UserError where a number of the optimizer's is none that its weights, 32 bits each, can be changed by."""
-    for name, value in getattr(optimizer, "defaults", {}).items():
+def _require_finite(node: Node) -> None:
+    """Raise UserError where a number that was chosen is none by which weights of 32 bits each can be changed.
+
+    What a class has as its default may be infinite, as Prodigy's `growth_rate` is.
+    """
+    for name, value in node.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         is_too_long = isinstance(value, int) and abs(value) >= 2**63
         if is_number and (is_too_long or not abs(value) <= torch.finfo(torch.float32).max):

@@ -44,6 +44,17 @@ def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str,
     return parameters
 
 
+def taker(node: Any, key: str, name: str) -> str:
+    """The parameter of the node's `_target_` that takes what lrlab calls `name`: that of this name, or else the first.
+
+    Many call it otherwise, as `opt` or `model_or_params`. Where the target does not tell its parameters, it is `name`.
+    """
+    target = node.get("_target_") if isinstance(node, dict) else None
+    parameters = parameters_of(locate(target, key)) if isinstance(target, str) else {}
+    first = (one.name for one in parameters.values() if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD))
+    return name if name in parameters else next(first, name)
+
+
 def _nodes_in(value: Any, key: str) -> list[tuple[str, Mapping[str, Any]]]:
     """The nodes with a `_target_` that `value` is or holds, each with its path."""
     parts: Iterable[tuple[Any, Any]] = ()

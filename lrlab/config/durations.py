@@ -2,14 +2,15 @@
 
 What a parameter is decides what may be written there, and is declared with the parameter (`lrlab.lr.declared`): a
 length is whole and has a least count, a level is no duration. Where nothing is declared, as in most schedules of third
-parties, a string that starts like a number is a duration.
+parties, a string that reads as a duration is one, unless the parameter takes a text (`decay_type: str`). One that only
+starts like a number is a mistake where a number belongs, and elsewhere stays the text that it is.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from lrlab.errors import wrong
-from lrlab.lr.declared import declared_in
+from lrlab.lr.declared import Takes, declared_in, taken_by
 from lrlab.lr.horizon import Horizon, is_duration, is_meant_as_duration
 from lrlab.schedules.lengths import NEVER_COMES, Counts, Plain, counts, marked
 
@@ -25,18 +26,29 @@ def resolve(node: Any, horizon: Horizon, interval: str, key: str) -> Any:
     """
     if isinstance(node, dict):
         return _resolve_settings(node, horizon, interval, key)
-    if isinstance(node, list):
-        return [resolve(part, horizon, interval, key) for part in node]
-    if isinstance(node, str) and is_meant_as_duration(node):
-        return horizon.count(node, interval, key)
-    return node
+    return _resolve_value(node, Takes.NUMBER, horizon, interval, key)
+
+
+def _resolve_value(value: Any, takes: Takes, horizon: Horizon, interval: str, key: str) -> Any:
+    """A setting's `value`, where its parameter `takes` that."""
+    if isinstance(value, dict):
+        return _resolve_settings(value, horizon, interval, key)
+    if isinstance(value, list):
+        return [_resolve_value(part, takes, horizon, interval, key) for part in value]
+    if not isinstance(value, str) or takes is Takes.TEXT:
+        return value
+    if is_duration(value) or (takes is Takes.NUMBER and is_meant_as_duration(value)):
+        return horizon.count(value, interval, key)
+    return value
 
 
 def _resolve_settings(node: Mapping[str, Any], horizon: Horizon, interval: str, key: str) -> dict[str, Any]:
-    declared = declared_in(node)
+    declared, taken = declared_in(node), taken_by(node)
     for name, value in node.items():
         _require_declared_form(value, declared.get(name), interval, f"{key}.{name}")
-    resolved = {name: resolve(value, horizon, interval, f"{key}.{name}") for name, value in node.items()}
+    resolved = {}
+    for name, value in node.items():
+        resolved[name] = _resolve_value(value, taken.get(name, Takes.ANYTHING), horizon, interval, f"{key}.{name}")
     for name, value in resolved.items():
         _require_least_count(node[name], value, declared.get(name), interval, f"{key}.{name}")
         _require_rising_moments(node[name], value, declared.get(name), interval, f"{key}.{name}")

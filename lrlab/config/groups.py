@@ -66,9 +66,13 @@ def split(
     With `decay_bias_and_norm` false each one is split again: parameters of at most one dimension have no weight
     decay, in a group `no_decay` or `NAME_no_decay`. Empty groups are left out. The first group is one whose LR is the
     scheduler's own, where there is one. `parameters` None stands for those of a model that no one has yet: every
-    group gets a matrix and a vector. Raises UserError where a group takes no parameter, or two take the same.
+    group gets a matrix, and a vector where it is split. Raises UserError where a group takes no parameter, or two take
+    the same.
     """
-    members = _stand_ins(groups) if parameters is None else _members(list(parameters), groups)
+    if parameters is None:
+        members = _stand_ins(groups, with_vectors=not decay_bias_and_norm)
+    else:
+        members = _members(list(parameters), groups)
     made = []
     for settings in [Group("", ()), *groups]:
         decaying, resting = members[settings.name or None], []
@@ -101,10 +105,14 @@ def _members(parameters: list[tuple[str, Tensor]], groups: list[Group]) -> dict[
     return members
 
 
-def _stand_ins(groups: list[Group]) -> dict[str | None, list[Tensor]]:
-    """A matrix and a vector for each group by its name; None is the rest."""
+def _stand_ins(groups: list[Group], *, with_vectors: bool) -> dict[str | None, list[Tensor]]:
+    """A matrix for each group by its name, and a vector too where asked for; None is the rest.
+
+    Some optimizers are for matrices alone, as torch's Muon is.
+    """
+    shapes = [(1, 1), (1,)] if with_vectors else [(1, 1)]
     names = [None, *(group.name for group in groups)]
-    return {name: [torch.zeros(1, 1, requires_grad=True), torch.zeros(1, requires_grad=True)] for name in names}
+    return {name: [torch.zeros(shape, requires_grad=True) for shape in shapes] for name in names}
 
 
 def _as_torchs(settings: Group, suffix: str, parameters: list[Tensor], weight_decay: float | None) -> dict[str, Any]:

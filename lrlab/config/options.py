@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from lrlab.config import checks
 from lrlab.errors import wrong
+from lrlab.system import disk
 
 T = TypeVar("T")
 
@@ -111,7 +112,7 @@ def choice(values: Callable[[], Sequence[str]]) -> OptionKind:
 
 def folder() -> OptionKind:
     """A folder, which need not exist."""
-    return OptionKind(lambda text: Path(text).expanduser() if text else None, lambda key, value: None)  # noqa: ARG005
+    return OptionKind(lambda text: disk.expanded(text, "path") if text else None, lambda key, value: None)  # noqa: ARG005
 
 
 def file(*suffixes: str) -> OptionKind:

@@ -16,7 +16,7 @@ from lrlab.config import build, checks, settings
 from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
-from lrlab.config.scheduler import SchedulerSettings, check_rhythm, scheduler_settings
+from lrlab.config.scheduler import SchedulerSettings, check_rhythm, naming_settings, scheduler_settings
 from lrlab.config.targets import chosen
 from lrlab.data import room
 from lrlab.data.batches import Batching, batches_per_epoch
@@ -120,9 +120,10 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     # One optimizer and one scheduler are stepped through the whole run.
     with compiler.left_out():
         optimizer = build.build_optimizer(plain["optimizer"], parameters)
-    scheduler = parts.scheduler.build(optimizer)
-    check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
-    plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
+    with naming_settings(parts.scheduler.resolved):
+        scheduler = parts.scheduler.build(optimizer)
+        check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
+        plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
 
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
     warnings = [*moved_targets(typed), *splits.notes]
@@ -177,7 +178,7 @@ def choose_cache(batching: Batching, splits: Splits, device: torch.device) -> ro
         splits.shape,
         cache=batching.cache,
         budget_bytes=batching.cache_bytes,
-        folder=batching.cache_folder,
+        folder=lambda: batching.cache_folder,
         device=device,
     )
 
@@ -197,7 +198,7 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     optimizer = plain["optimizer"]
     make_optimizer = partial(build.build_optimizer, optimizer, None)
     scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
-    with compiler.left_out():
+    with compiler.left_out(), naming_settings(scheduler.resolved):
         plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
     return plan, lint.warnings(plan, scheduler.resolved, optimizer)
 

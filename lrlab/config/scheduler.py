@@ -1,7 +1,10 @@
 """The `scheduler` group, and what the `optimizer` group says about schedules, checked and ready to be built."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,8 +15,10 @@ from lrlab import schedules
 from lrlab.config import checks, durations
 from lrlab.config.build import make
 from lrlab.config.checks import Node
-from lrlab.errors import wrong
+from lrlab.config.identity import flatten
+from lrlab.errors import UserError, wrong
 from lrlab.lr import hyperparameters
+from lrlab.lr.declared import lengths_of
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric
 from lrlab.training.metrics import Metric, known, lower_is_better, monitors
@@ -42,7 +47,7 @@ def scheduler_settings(
     checks.choice("scheduler.interval", interval, INTERVALS)
     checks.choice("scheduler.monitor", monitor, monitors(metrics or known()))
     resolved = _as_partials(durations.resolve(node, horizon, interval, "scheduler"))
-    checks.check_target(resolved, "scheduler", given=("optimizer",))
+    taken = checks.check_target(resolved, "scheduler", given=(checks.taker(resolved, "scheduler", "optimizer"),))
     schedule = {} if schedule is None else schedule
     _hyperparameter_curves(schedule, horizon, interval)
 
@@ -50,7 +55,8 @@ def scheduler_settings(
         # Made anew for each scheduler: an object of the user's may count its calls.
         factory = make(resolved | {"_partial_": True}, "scheduler")
         curves = _hyperparameter_curves(schedule, horizon, interval)
-        scheduler = checks.call("scheduler", node["_target_"], factory, optimizer)
+        make_it = partial(factory, optimizer=optimizer) if "optimizer" in taken else partial(factory, optimizer)
+        scheduler = checks.call("scheduler", node["_target_"], make_it)
         _require_protocol(scheduler, node["_target_"])
         if follows_metric(scheduler):
             _check_metric(scheduler, interval, monitor, metrics)
@@ -99,7 +105,8 @@ def _require_nothing_more(name: str, key: str) -> None:
     parameters = checks.parameters_of(getattr(schedules, name)).values()
     needed = [one.name for one in parameters if one.default is one.empty and one.name not in ("t", "total")]
     if needed:
-        settings = ",".join(f"{one}:..." for one in needed)
+        lengths = lengths_of(getattr(schedules, name))
+        settings = ",".join(f"{one}:{'10%' if one in lengths else '...'}" for one in needed)
         raise wrong(
             key,
             got=f"{name}, which needs {', '.join(needed)}",
@@ -187,6 +194,31 @@ def _check_plateau(scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau) -> Non
     ):
         if not is_right:
             raise wrong(f"scheduler.{name}", got=got, allowed=allowed, do=f"scheduler.{name}={default}")
+
+
+@contextmanager
+def naming_settings(node: Node, key: str = "scheduler") -> Iterator[None]:
+    """In this block an error about an argument of a schedule inside of `node` names the setting, by its whole path.
+
+    A schedule knows its arguments, and not where a config has them. One of a name that the node has twice stays as it
+    is.
+    """
+    try:
+        yield
+    except UserError as error:
+        places = _places(node, key)
+        about = (error.key or "").removeprefix(f"{key}: ")
+        if about not in places or error.do is None:
+            raise
+        do = re.sub(r"\b(\w+)=", lambda match: f"{places.get(match[1], match[1])}=", error.do)
+        raise wrong(places[about], got=error.got, allowed=str(error.allowed), do=do) from error
+
+
+def _places(node: Node, key: str) -> dict[str, str]:
+    """The paths of the settings inside of a node by their names, of those names that occur once."""
+    paths = [f"{key}.{path}" for path in flatten(node)]
+    names = Counter(path.rpartition(".")[2] for path in paths)
+    return {path.rpartition(".")[2]: path for path in paths if names[path.rpartition(".")[2]] == 1}
 
 
 def check_rhythm(scheduler: Any, monitor: str, eval_every: int) -> None:

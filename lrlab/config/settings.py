@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -210,6 +211,10 @@ def check_splits(splits: Any, batching: Batching) -> None:
             allowed="a function that returns lrlab.data.Splits",
             do="return Splits(train=..., val=..., num_classes=...)",
         )
+    count = splits.num_classes
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 2:
+        allowed = "at least 2 classes, an integer"
+        raise wrong("data", got=f"{count} as the number of classes", allowed=allowed, do="add a class")
     images = len(splits.train)
     if images == 0 or len(splits.val) == 0:
         raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
@@ -236,10 +241,11 @@ def _check_augmentation(shape: tuple[int, ...], batching: Batching) -> None:
                 f"data.{name}",
                 got=f"{len(values)} values",
                 allowed=f"{channels}, one a channel, or null",
-                do=f"data.{name}=null",
+                do="data.mean=null data.std=null",
             )
     if (batching.mean is None) != (batching.std is None):
-        raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do="set the other too")
+        do = "data.mean=null data.std=null"
+        raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do=do)
 
 
 def _check_batches(images: int, batching: Batching) -> None:

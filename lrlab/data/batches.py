@@ -18,7 +18,7 @@ from lrlab.data.kinds import kind_of
 from lrlab.data.readers import Arriving, Kept, Loaded, Source, joined
 from lrlab.data.splits import MapDataset, as_raised, image_shape
 from lrlab.errors import DataError, UserError
-from lrlab.system import randomness
+from lrlab.system import disk, randomness
 
 _ALIGNMENT_BYTES = 512  # of torch's memory on a GPU; on a CPU it is 64
 _BYTES_AT_ONCE = 3 << 20  # of finished images: it costs less to finish several small batches at a time
@@ -45,7 +45,8 @@ class Batching:
 
     @property
     def cache_folder(self) -> Path:
-        return Path(self.cache_dir).expanduser()
+        """Raises UserError where it is in the home of a user who has none."""
+        return disk.expanded(self.cache_dir, "data.cache_dir")
 
 
 class Batches:
@@ -111,7 +112,7 @@ class Batches:
             place,
             shape=self._shape,
             num_classes=num_classes,
-            folder=batching.cache_folder,
+            folder=batching.cache_folder if place == "disk" else None,
             device=device,
             workers=batching.workers,
             progress=progress,
@@ -127,7 +128,7 @@ class Batches:
             self._shape,
             cache="auto",
             budget_bytes=batching.cache_bytes,
-            folder=batching.cache_folder,
+            folder=lambda: batching.cache_folder,
             device=self.device,
         ).place
 

@@ -2,8 +2,10 @@
 
 import functools
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from lrlab.data import digits as digits_file
 from lrlab.data import image_files
 from lrlab.data.splits import Fixed, Images, Splits
 from lrlab.errors import UserError, first_line, wrong
+from lrlab.system import disk
 
 _TRAIN, _VAL = ("train", "training"), ("val", "valid", "validation", "test")  # folders of a split, in any letters
 _LOOKED_AT = 200  # images whose headers say what is unusual about them
@@ -56,7 +59,7 @@ def torchvision_images(name: str, root: str, download: bool = True) -> Splits:
     are missing are fetched to it. Raises UserError where they are missing and may not be fetched.
     """
     known = _TORCHVISION[name]
-    folder = Path(root).expanduser()
+    folder = disk.expanded(root, "data.root")
     if not download and not folder.is_dir():
         raise wrong(
             "data.root",
@@ -68,9 +71,12 @@ def torchvision_images(name: str, root: str, download: bool = True) -> Splits:
     def load(train: bool) -> tuple[Tensor, Tensor]:
         import torchvision.datasets
 
+        was_there = folder.exists()
         try:
             source = getattr(torchvision.datasets, name)(folder, train=train, download=download)
         except (RuntimeError, OSError) as error:
+            if not was_there:
+                _remove_empty(folder)
             raise wrong(
                 "data.root",
                 got=f"no usable {name} in {folder.absolute()} ({first_line(error)})",
@@ -88,6 +94,13 @@ def torchvision_images(name: str, root: str, download: bool = True) -> Splits:
     return Splits(train=part(True), val=part(False), num_classes=known.num_classes)
 
 
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder and those inside of it, as far as they are empty: what a download made that failed."""
+    for place, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # it holds something
+            os.rmdir(place)
+
+
 def image_folder(root: str, image_size: int | None = None, val: float | str | None = None) -> Splits:
     """Any folder `root` with `train/<class>/*` and `val/<class>/*` (or valid, validation, test; also capitalized).
 
@@ -96,7 +109,7 @@ def image_folder(root: str, image_size: int | None = None, val: float | str | No
 
     Raises UserError where a folder is missing, a class has no images, or there are fewer than two classes.
     """
-    folder = Path(root).expanduser()
+    folder = disk.expanded(root, "data.root")
     share = None if val is None else _share(val)
     found, validation = _listings(folder, share)
     train, classes = found.split(image_size, list(found.homes)), list(found.homes)
@@ -242,8 +255,9 @@ def fake(
 
     counts = {"train_images": train_images, "val_images": val_images, "num_classes": num_classes}
     for name, value in {**counts, "channels": channels, "image_size": image_size}.items():
-        if not isinstance(value, int) or value < 1:
-            raise wrong(f"data.{name}", got=value, allowed="an integer >= 1", do=f"data.{name}=10")
+        least = 2 if name == "num_classes" else 1
+        if not isinstance(value, int) or value < least:
+            raise wrong(f"data.{name}", got=value, allowed=f"an integer >= {least}", do=f"data.{name}=10")
     shape = (channels, image_size, image_size)
     train = FakeData(train_images, shape, num_classes)
     val = FakeData(val_images, shape, num_classes, random_offset=train_images)

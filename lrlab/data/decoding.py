@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from lrlab.data import files, loader
 from lrlab.data.kinds import first_image, kind_of
-from lrlab.data.splits import MapDataset, as_raised, as_tensor, check_labels, other_shape
+from lrlab.data.splits import MapDataset, as_class, as_raised, as_tensor, check_labels, other_shape
 from lrlab.errors import UserError, wrong
 from lrlab.system import process, randomness
 
@@ -105,7 +105,7 @@ class _Chunks(Dataset):
         require_uint8(pixels, index)
         if tuple(pixels.shape) != self.reading.shape:
             raise other_shape(self.reading.dataset, (0, self.reading.shape), (index, pixels.shape))
-        return pixels, int(label)
+        return pixels, as_class(label, index)
 
 
 def require_bytes(dataset: MapDataset) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from lrlab.data import loader, store
 from lrlab.data.decoding import require_bytes
 from lrlab.data.kinds import kind_of
-from lrlab.data.splits import MapDataset, as_tensor, check_labels, other_shape
+from lrlab.data.splits import MapDataset, as_class, as_tensor, check_labels, other_shape
 from lrlab.system import randomness
 
 Parts = Sequence[Tensor]
@@ -217,7 +217,7 @@ class _Addressed(Dataset):
             for seed, epoch, index in places:
                 randomness.seed_sample(seed, epoch, index)
                 image, label = self.dataset[index]
-                samples.append((as_tensor(image), int(label), index))
+                samples.append((as_tensor(image), as_class(label, index), index))
         first, _, first_index = samples[0]
         for image, _, index in samples:
             if image.shape != first.shape:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -34,30 +34,38 @@ def choose(
     *,
     cache: str,
     budget_bytes: int | None,
-    folder: Path,
+    folder: Callable[[], Path],
     device: torch.device,
 ) -> Choice:
     """Where to keep `datasets`, with images of `shape`: in `cache`, or the first place with room if that is "auto".
 
     A place has room for `budget_bytes`, or if that is None for half of what is free there. Raises UserError where the
-    place that was asked for has too little. For "auto" it reads the first image, or else none.
+    place that was asked for has too little. For "auto" it reads the first image, or else none. `folder` says
+    where they are kept on disk. It is asked only where that comes into question: the default is in a home, and some
+    users have none.
     """
     size = sum(len(dataset) for dataset in datasets) * prod(shape)
     if cache == "none":
         return Choice("none", size)
     if cache == "auto" and not all(kind_of(dataset).can_be_kept() for dataset in datasets):
         return Choice("none", size)
-    if cache == "disk" and not _is_writable(folder) and not _are_there(datasets, shape, folder):
+    if cache == "disk" and not _is_writable(folder()) and not _are_there(datasets, shape, folder()):
         raise wrong(
             "data.cache_dir",
-            got=f"{folder}, which cannot be written to",
+            got=f"{folder()}, which cannot be written to",
             allowed="a folder that can be made and written to",
             do="data.cache_dir=FOLDER, or data.cache=auto",
         )
     places = KEPT if cache == "auto" else (cache,)
     for place in places:
-        room = _half_of_free_bytes(place, folder, device) if budget_bytes is None else budget_bytes
-        if size <= room or (place == "disk" and _are_there(datasets, shape, folder)):
+        try:
+            room = _half_of_free_bytes(place, folder, device) if budget_bytes is None else budget_bytes
+            fits = size <= room or (place == "disk" and _are_there(datasets, shape, folder()))
+        except UserError:  # nobody knows where the folder is
+            if cache != "auto":
+                raise
+            fits = False
+        if fits:
             return Choice(_as_the_device_sees_it(place, device), size)
     if cache == "auto":
         return Choice("none", size)
@@ -96,16 +104,16 @@ def in_words(size_bytes: int) -> str:
     return f"{size_bytes / 1e3:.1f} kB"
 
 
-def _half_of_free_bytes(place: str, folder: Path, device: torch.device) -> int:
+def _half_of_free_bytes(place: str, folder: Callable[[], Path], device: torch.device) -> int:
     """This rank's share of half of what is free: each rank keeps its own copy in memory, not on its GPU or on disk."""
     in_memory = _as_the_device_sees_it(place, device) == "memory"
     copies = distributed.local_ranks() if in_memory else 1
     return _free_bytes(place, folder, device) // (2 * copies)
 
 
-def _free_bytes(place: str, folder: Path, device: torch.device) -> int:
+def _free_bytes(place: str, folder: Callable[[], Path], device: torch.device) -> int:
     if place == "disk":
-        existing = _nearest_existing(folder)
+        existing = _nearest_existing(folder())
         return shutil.disk_usage(existing).free if os.access(existing, os.W_OK) else 0
     if place == "device" and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]

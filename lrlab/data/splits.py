@@ -6,6 +6,7 @@ mistake in any setting is found before anything is read or downloaded.
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from torch.utils.data import Dataset
 
 from lrlab.data import contents
 from lrlab.errors import UserError, wrong
+
+_WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)  # types of labels
 
 
 class MapDataset(Protocol):
@@ -65,8 +68,10 @@ class Images(Dataset):
                 allowed=f"{self.count} of each",
                 do="remove the folder's damaged files, so that they are fetched again",
             )
+        if labels.ndim != 1 or labels.dtype not in _WHOLE:
+            raise _no_class(f"labels of {_described(labels)}")
         check_labels(labels, self.num_classes)
-        return images, labels
+        return images, labels.long()
 
     def forget(self) -> None:
         """Let go of the tensors; they are loaded again should they be asked for."""
@@ -127,7 +132,11 @@ def _shown(dataset: MapDataset, index: int, shape: Sequence[int]) -> str:
 def image_shape(dataset: MapDataset) -> tuple[int, int, int]:
     """(C, H, W) of an image; reads the first one unless the data set says it in an attribute `shape`."""
     known = getattr(dataset, "shape", None)
-    return known or tuple(as_tensor(dataset[0][0]).shape)
+    if known:
+        return known
+    image, label = dataset[0]
+    as_class(label, 0)
+    return tuple(as_tensor(image).shape)  # type: ignore[return-value]  # a wrong one is told by check_splits
 
 
 class Fixed(Dataset):
@@ -155,6 +164,37 @@ def as_tensor(image: Any) -> Tensor:
     return torch.from_numpy(channels_first)
 
 
+def as_class(label: Any, index: int) -> int:
+    """The label of the image at `index` as the number of its class.
+
+    Raises UserError for a label that is none, such as a number to be predicted, or several.
+
+    >>> as_class(numpy.int64(3), index=0)
+    3
+    """
+    if type(label) is int:  # of most data sets; the rest takes longer
+        return label
+    values = numpy.asarray(label)
+    if values.size != 1 or values.dtype.kind not in "biu":
+        raise _no_class(f"label {_described(values)} at index {index}")
+    return int(values.reshape(()))
+
+
+def _described(values: Any) -> str:
+    """A label or several by value where it is one, and by shape where there are more."""
+    kind = str(values.dtype).removeprefix("torch.")
+    return f"{values.item()} ({kind})" if values.ndim == 0 else f"{kind} {tuple(values.shape)}"
+
+
+def _no_class(got: str) -> UserError:
+    return wrong(
+        "data",
+        got=got,
+        allowed="one whole number for each image, the index of its class",
+        do="return int(label) from the data set where the label is a class",
+    )
+
+
 def check_labels(labels: Tensor, num_classes: int, indices: Sequence[int] | None = None) -> None:
     """Raise UserError naming the first of `labels` (N,) outside [0, num_classes); `indices` are their places."""
     outside = ((labels < 0) | (labels >= num_classes)).nonzero()
@@ -176,4 +216,5 @@ def as_raised(error: UserError, kind: type[UserError] = UserError) -> UserError:
     """
     if error.key is not None:
         return error.of_kind(kind)
-    return kind(str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip())
+    name = rf"^(?:\w+\.)*{type(error).__name__}: "  # at the beginning of a line, for a message may hold it too
+    return kind(re.split(name, str(error), flags=re.MULTILINE)[-1].strip())

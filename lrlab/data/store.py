@@ -23,20 +23,21 @@ def keep(
     *,
     shape: tuple[int, ...],
     num_classes: int,
-    folder: Path,
+    folder: Path | None,
     device: torch.device,
     workers: int,
     progress: Progress | None = None,
 ) -> tuple[Tensor, Tensor]:
     """All images (N, C, H, W) and labels (N,) of `dataset`, read by as many processes as help, `workers` or more.
 
-    They are on `device`, in memory, or memory-mapped from below `folder`, as `place` says. Raises UserError where an
-    image or label is not what it should be.
+    They are on `device`, in memory, or memory-mapped from below `folder`, as `place` says; only "disk" needs one.
+    Raises UserError where an image or label is not what it should be.
     """
     kind = kind_of(dataset)
     reading = WholeReading(dataset, tuple(shape), num_classes, workers, progress or unheard)
     loaded = kind.load() if place != "disk" else None
     if place == "disk":
+        assert folder is not None
         images, labels = _mapped(reading, folder)
     elif loaded is not None:
         images, labels = loaded

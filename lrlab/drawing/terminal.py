@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+_GAP = "  "  # between two columns
+_LEAST_NAME = 12  # characters of a name that are always shown
 BARS = "▁▂▃▄▅▆▇█"
 _BRAILLE = 0x2800  # the Braille character without a dot
 # The bit of each dot, which is added to it, by row and column.
@@ -18,6 +20,56 @@ class Line:
     name: str
     edges: Sequence[float]
     values: Sequence[float]
+
+
+def width_of(columns: Sequence[str]) -> int:
+    """The characters of a line of these columns."""
+    return sum(map(len, columns)) + len(_GAP) * (len(columns) - 1)
+
+
+def aligned(rows: Sequence[Sequence[str]], width: int | None = None, spare: Sequence[str] = ()) -> list[str]:
+    """Lines of a table whose first row holds the headings: names to the left, everything else to the right.
+
+    Where that is wider than `width`, columns go, those first whose headings are named first in `spare`; then the names
+    are cut in their middle.
+
+    >>> aligned([["run", "loss", "time"], ["step", "0.25", "1m05s"]], width=12, spare=["time"])
+    ['run   loss', 'step  0.25']
+    """
+    columns = fitting(rows, width, spare)
+    widths = [max(map(len, column)) for column in columns]
+    names: Sequence[str] = columns[0]
+    if width is not None and width_of([" " * one for one in widths]) > width:
+        widths[0] = max(width - width_of(["", *(" " * one for one in widths[1:])]), _LEAST_NAME)
+        names = [clipped(name, widths[0]) for name in names]
+    lines = []
+    for cells in zip(names, *columns[1:], strict=True):
+        padded = [cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]
+        lines.append(_GAP.join(padded).rstrip())
+    return lines
+
+
+def fitting(rows: Sequence[Sequence[str]], width: int | None, spare: Sequence[str]) -> list[tuple[str, ...]]:
+    """The columns of a table, without those of the headings in `spare` that must go so that it fits `width`."""
+    columns = list(zip(*rows, strict=True))
+    for heading in spare:
+        widest = [max(column, key=len) for column in columns]
+        if width is None or width_of(widest) <= width:
+            break
+        columns = [column for column in columns if column[0] != heading]
+    return columns
+
+
+def clipped(text: str, width: int) -> str:
+    """`text`, with its middle left out where it is longer than `width`: names of runs differ at their ends.
+
+    >>> clipped("scheduler=cosine,seed=12", 15)
+    'schedul…seed=12'
+    """
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def plot(

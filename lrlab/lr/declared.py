@@ -3,9 +3,11 @@
 lrlab's own say it in their signatures, and so may anybody's. torch's do not, so one table says it for them.
 """
 
+import inspect
 import pkgutil
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, auto
+from typing import Any, Literal, get_args, get_origin
 
 from torch.optim import lr_scheduler as torchs
 from torch.optim.swa_utils import SWALR
@@ -75,10 +77,55 @@ def lengths_of(target: Any) -> list[str]:
 
 def declared_in(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the `_target_` of a config's node declares; nothing where it has none, or none that can be imported."""
+    target = _target_of(node)
+    return {} if target is None else declared(target)
+
+
+class Takes(Enum):
+    """What kind of value a parameter takes, as far as its annotation or its default says."""
+
+    NUMBER = auto()
+    TEXT = auto()
+    ANYTHING = auto()
+
+
+def taken_by(node: Mapping[str, Any]) -> Mapping[str, Takes]:
+    """What the parameters of a node's `_target_` take, by name."""
+    target = _target_of(node)
+    if target is None:
+        return {}
+    lengths = lengths_of(target)
+    return {
+        name: Takes.NUMBER if name in lengths else _taken(parameter)
+        for name, parameter in parameters_of(target).items()
+    }
+
+
+def _taken(parameter: inspect.Parameter) -> Takes:
+    """What a parameter takes that is not declared as a length."""
+    said_by_default = parameter.annotation is parameter.empty
+    kinds = {type(parameter.default)} if said_by_default else set(_kinds(parameter.annotation))
+    if kinds & {int, float}:
+        return Takes.NUMBER
+    return Takes.TEXT if str in kinds else Takes.ANYTHING
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    """The plain types that an annotation names."""
+    if get_origin(annotation) is Literal:
+        yield from map(type, get_args(annotation))
+    elif isinstance(annotation, type):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
+
+
+def _target_of(node: Mapping[str, Any]) -> Any:
+    """What a node's `_target_` names; None where it has none, or none that can be imported."""
     target = node.get("_target_")
     if not isinstance(target, str):
-        return {}
+        return None
     try:
-        return declared(pkgutil.resolve_name(target))
+        return pkgutil.resolve_name(target)
     except Exception:  # the check of the node says what is wrong with it
-        return {}
+        return None

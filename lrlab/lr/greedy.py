@@ -1,5 +1,6 @@
 """GreedyLR: a scheduler that follows a metric up and down."""
 
+import inspect
 import math
 from typing import Annotated, Any
 
@@ -72,8 +73,9 @@ class GreedyLR:
             ("max_lr", f"at least the base LR, {highest:g}", highest <= self.max_lr < math.inf),
         ):
             if not right:
-                got, do = getattr(self, name), "leave it out for the default"
-                raise wrong(name, got=got, allowed=allowed, do=do, kind=WrongArgument)
+                default = inspect.signature(type(self)).parameters[name].default
+                do = f"{name}={'null' if default is None else default}"
+                raise wrong(name, got=getattr(self, name), allowed=allowed, do=do, kind=WrongArgument)
 
     def _start_anew(self) -> None:
         self.best: float | None = None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,8 @@ _ANNEAL_BY_THEMSELVES = re.compile(r"ScheduleFree|Prodigy|DAdapt|L?DoW?G$|Adafac
 
 def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, Any]) -> list[str]:
     """What is probably a mistake in a plan and in the nodes that it came from; the durations in them are counts."""
-    found = list(_lengths(scheduler, plan.horizon.total(plan.interval), plan.interval, "scheduler"))
+    run = _Room(plan.horizon.total(plan.interval), plan.interval)
+    found = list(_lengths(scheduler, run, "scheduler"))
     if plan.lrs is not None:
         found += _shape(plan.lrs, plan, scheduler)
         found += [] if found else _level(plan.lrs, scheduler, optimizer.get("lr"))
@@ -79,43 +81,67 @@ def _pace(lrs: tuple[float, ...], interval: str, resolved: Mapping[str, Any]) ->
         )
 
 
-def _lengths(node: Any, total: float, interval: str, key: str) -> Iterator[str]:
-    """Lengths and moments that the `total` of a node is too short for; parts have the horizon that is left to them."""
+@dataclass(frozen=True)
+class _Room:
+    """The time that a part of a schedule has, in counts of the interval."""
+
+    total: float
+    interval: str
+    is_whole_run: bool = True
+
+    def part(self, total: float) -> "_Room":
+        return self if total == self.total else _Room(total, self.interval, is_whole_run=False)
+
+    @property
+    def all_of_it(self) -> str:
+        """How a length is written that takes all of it: a share is always one of the run."""
+        return "100%" if self.is_whole_run else f"{self.total:g}"
+
+
+def _lengths(node: Any, room: _Room, key: str) -> Iterator[str]:
+    """Lengths and moments that the `room` of a node is too short for; parts have the horizon that is left to them."""
     if not isinstance(node, dict):
         return
     declared = declared_in(node)
     for name, value in node.items():
         path = f"{key}.{name}"
         if name in ("schedules", "schedulers"):
-            yield from _parts(node, value, total, interval, path)
+            yield from _parts(node, value, room, path)
         elif isinstance(value, dict):
             shorter = node.get("steps", 0) if name == "then" else 0
-            yield from _lengths(value, total - shorter if _is_count(shorter) else total, interval, path)
+            yield from _lengths(value, room.part(room.total - shorter) if _is_count(shorter) else room, path)
         elif name in declared:
-            yield from _too_long(value, declared[name], total, interval, path)
+            yield from _too_long(value, declared[name], room, path)
 
 
-def _too_long(value: Any, annotation: Any, total: float, interval: str, key: str) -> Iterator[str]:
-    """What of one parameter's lengths the `total` is too short for."""
+def _too_long(value: Any, annotation: Any, room: _Room, key: str) -> Iterator[str]:
+    """What of one parameter's lengths the `room` is too short for."""
+    total, interval = room.total, room.interval
     run = f"its {counted(int(total), interval)}"
     lengths = list(counts(value, annotation))
     ways = [(count, mark.end) for count, mark in lengths if mark.beyond == NEVER_ENDS and count > total]
     if ways:
         longest, end = max(ways)
-        cure = "100%" if isinstance(value, list) else f"{key}=100%"
+        cure = room.all_of_it if isinstance(value, list) else f"{key}={room.all_of_it}"
         yield f"{key}: {longest} {interval}s are longer than {run}, so {end} is never reached; {cure}"
     late = [str(count) for count, mark in lengths if mark.beyond == NEVER_COMES and count >= total]
     if late:
         yield f"{key}: {', '.join(late)} never fires in {run}; an earlier one, or a longer run"
 
 
-def _parts(node: Mapping[str, Any], parts: Any, total: float, interval: str, key: str) -> Iterator[str]:
+def _parts(node: Mapping[str, Any], parts: Any, room: _Room, key: str) -> Iterator[str]:
     """The lengths of parts that run one after the other, where there are milestones, or all at the same time."""
     named = parts.items() if isinstance(parts, dict) else enumerate(parts)
-    edges = [0, *node.get("milestones", ()), total]
+    edges = [0, *node.get("milestones", ()), room.total]
     for index, (name, part) in enumerate(named):
-        own = edges[index + 1] - edges[index] if "milestones" in node and index + 1 < len(edges) else total
-        yield from _lengths(part, own, interval, f"{key}.{name}")
+        path = f"{key}.{name}"
+        if "milestones" not in node or index + 1 >= len(edges):
+            yield from _lengths(part, room, path)
+        elif edges[index + 1] <= edges[index]:
+            milestones = f"{key.rpartition('.')[0]}.milestones"
+            yield f"{milestones}: they leave {path} no {room.interval}; milestones that leave every part some"
+        else:
+            yield from _lengths(part, room.part(edges[index + 1] - edges[index]), path)
 
 
 def _is_count(value: Any) -> bool:

@@ -1,7 +1,6 @@
 """The hyperparameters that a run will use, known before it starts by stepping its scheduler without training."""
 
 import hashlib
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from lrlab.errors import UserError, wrong
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import follows_metric, read
 from lrlab.words import counted
+
+_HIGHEST = torch.finfo(torch.float32).max  # by which weights of 32 bits can be changed
 
 
 @dataclass(frozen=True)
@@ -137,13 +138,14 @@ def _advance(step: Callable[[], None], scheduler: Any, count: int, horizon: Hori
 
 def _require_usable(values: Mapping[str, float], count: int, interval: str) -> None:
     for name, value in values.items():
-        if not 0 <= value < (1 if name == "momentum" else math.inf):
+        is_right = 0 <= value < 1 if name == "momentum" else 0 <= value <= _HIGHEST
+        if not is_right:
             what = name.replace("lr", "LR", 1).replace("weight_decay", "weight decay")
             when = f"in epoch {count + 1}" if interval == "epoch" else f"at update {count}"
             raise wrong(
                 "scheduler",
                 got=f"a planned {what} of {value:g} {when}",
-                allowed="0 to 1, 1 excluded" if name == "momentum" else "finite and not negative",
+                allowed="0 to 1, 1 excluded" if name == "momentum" else f"finite and not negative, to {_HIGHEST:.3g}",
                 do="change the scheduler's settings (gamma, factor, end value, ...)",
             )
 

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
 from lrlab.errors import WrongArgument, wrong
+from lrlab.schedules.law import evenly_spaced
 from lrlab.schedules.lengths import MOMENT
 
 Factories = Mapping[str, Callable[[Optimizer], LRScheduler]] | Sequence[Callable[[Optimizer], LRScheduler]]
@@ -28,7 +29,7 @@ def sequential(
             "milestones",
             got=f"{list(milestones)} for {len(schedulers)} schedulers",
             allowed=f"{len(schedulers) - 1} that rise",
-            do="milestones=[10%]",
+            do=evenly_spaced("milestones", len(schedulers) - 1),
             kind=WrongArgument,
         )
     return SequentialLR(optimizer, _built(optimizer, schedulers), list(milestones))

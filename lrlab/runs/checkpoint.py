@@ -80,7 +80,7 @@ def _link(file: Path, name: Path) -> None:
 
 def find(target: str) -> Path:
     """The checkpoint that is meant by `target`, a run's folder or a `.pt` file."""
-    path = Path(target).expanduser()
+    path = disk.expanded(target, "resume")
     files = [path / LAST, path / PREVIOUS] if path.is_dir() else [path]
     for file in files:
         with disk.reading(file):  # a folder may be closed to this user
@@ -105,7 +105,7 @@ def latest(target: str, warn: Callable[[str], None]) -> tuple[Path, dict[str, An
         return path, load(path)
     except Damaged as error:
         earlier = path.with_name(PREVIOUS.name)
-        is_folder = Path(target).expanduser().is_dir()
+        is_folder = disk.expanded(target, "resume").is_dir()
         if not is_folder or path == earlier or not earlier.is_file():
             raise
         contents = load(earlier)

@@ -1,6 +1,6 @@
 """A run in words: for the screen, for TensorBoard's HPARAMS tab and for the summary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lrlab.config import durations, identity
+from lrlab.config.arguments import key_of
 from lrlab.config.identity import flatten
 from lrlab.data.batches import Batching
 from lrlab.data.room import Choice, in_words
@@ -89,15 +90,23 @@ def _in_counts(value: Any, interval: str) -> str:
     return counted(value, interval) if isinstance(value, int) else f"{value} {interval}s"
 
 
-def hyperparameters(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
-    """What the HPARAMS tab compares: the choices, and every setting that decides the result and has a value.
+_ALWAYS_COMPARED = ("optimizer.lr", "data.batch_size", "trainer.epochs")
 
-    The seed is left out, so that runs that differ in nothing else are averaged.
+
+def hyperparameters(
+    config: Mapping[str, Any], choices: Mapping[str, str], overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What the HPARAMS tab compares: the choices, what was typed, and the settings that are nearly always chosen.
+
+    All settings would be so many columns that no metric is in sight. The seed is left out, so that runs that differ in
+    nothing else are averaged.
     """
+    typed = {key_of(override) for override in overrides}
     settings = {}
     for key, value in identity.watched(config).items():
+        is_chosen = key in _ALWAYS_COMPARED or any(key == one or key.startswith(f"{one}.") for one in typed)
         is_private = key.rpartition(".")[2].startswith("_")
-        if value is not None and not is_private:
+        if is_chosen and value is not None and not is_private:
             settings[key] = value if isinstance(value, bool | int | float | str) else str(value)
     return {**choices, **settings}
 

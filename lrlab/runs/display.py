@@ -13,11 +13,10 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from rich import progress as rich_progress
-from rich.console import Console
 
 from lrlab.data import store
 from lrlab.runs.summary import Tally
-from lrlab.system import disk
+from lrlab.system import disk, streams
 from lrlab.training.loop import Epoch, Event, Update
 from lrlab.training.metrics import Means, Metric, find
 from lrlab.words import counted, printable
@@ -42,7 +41,7 @@ class Display:
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
-        self.console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+        self.console = streams.console()
         self.bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(),
@@ -76,7 +75,9 @@ class Display:
         if isinstance(event, Update):
             self._move(event)
         elif isinstance(event, Epoch):
-            self.say(epoch_line(event, self.epochs))
+            width = self.console.width if self.console.is_terminal else None
+            self.console.print(epoch_line(event, self.epochs, width))
+            log.info(epoch_line(event, self.epochs))
 
     @contextmanager
     def reading(self, what: str) -> Iterator[store.Progress]:
@@ -108,17 +109,33 @@ class Display:
         self.bar.update(self._task, completed=update.step + 1, description=f"epoch {epoch}/{self.epochs}", **shown)
 
 
-def epoch_line(result: Epoch, epochs: int) -> str:
-    """The line of an epoch. The columns of several lines stand under each other."""
-    width = len(str(epochs))
-    train = f"train {columns(result.train, result.metrics)}"
-    val = "not validated".ljust(len(train) + 1)
+def epoch_line(result: Epoch, epochs: int, width: int | None = None) -> str:
+    """The line of an epoch. The columns of several lines stand under each other.
+
+    In less `width` than it takes, what matters least is left out: first the speed, last what validation measured.
+    """
+    # Its parts, from the left to the right.
+    train = columns(result.train, result.metrics)
+    val = "not validated".ljust(len(train) + 7)
     if result.val is not None:
         val = f"val {columns(result.val, result.metrics)}"
-    return (
-        f"epoch {result.epoch + 1:>{width}}/{epochs}  lr {result.lr:<10.4g}{train}   {val}"
-        f"   {duration(result.seconds):>6}  {result.images_per_second:8,.0f} images/s"
-    )
+        if width is not None and len(val) > width // 2:
+            val = f"val {columns(result.val, result.metrics[:1])}"
+    parts = {
+        "epoch": f"epoch {result.epoch + 1:>{len(str(epochs))}}/{epochs}  ",
+        "lr": f"lr {result.lr:<10.4g}",
+        "train": f"train {train}   ",
+        "val": val,
+        "seconds": f"   {duration(result.seconds):>6}",
+        "speed": f"  {result.images_per_second:8,.0f} images/s",
+    }
+
+    # Those for which there is room, the most important first.
+    kept: list[str] = []
+    for name in ("epoch", "val", "lr", "train", "seconds", "speed"):
+        if width is None or sum(len(parts[one]) for one in [*kept, name]) <= width:
+            kept.append(name)
+    return "".join(text for name, text in parts.items() if name in kept)
 
 
 def columns(means: Means, metrics: Sequence[Metric]) -> str:

@@ -1,6 +1,7 @@
 """Folders of runs. Each is writable, and belongs to one run only."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from lrlab.errors import wrong
@@ -43,10 +44,17 @@ def require_no_link(path: Path) -> None:
 
 
 def discard_unused(folder: Path) -> None:
-    """Remove `folder` if it holds nothing but the log of a run that ended before it began."""
+    """Remove `folder` if it holds nothing but the log of a run that ended before it began.
+
+    The folders above it that are empty then, as `outputs/runs` after a first try, go too where they are in this one.
+    """
     if [path.name for path in folder.iterdir()] == ["train.log"]:
         (folder / "train.log").unlink()
         folder.rmdir()
+        if not folder.is_absolute() and ".." not in folder.parts:
+            with suppress(OSError):  # one is not empty
+                for above in folder.parents[:-1]:
+                    above.rmdir()
 
 
 def require_writable(folder: Path) -> None:

@@ -162,6 +162,7 @@ CHECKPOINT: dict[str, Form] = {
         "optimizer": {"state": _any_mapping, "param_groups": _list_of(_group)},
         "scheduler": _any_mapping,
         "precision": _optional(_any_mapping),
+        "is_training": _optional(lambda one: isinstance(one, bool)),
         "progress": {
             "epoch": _count,
             "batch": _count,

@@ -107,17 +107,19 @@ def cycle(
     """
     t = settled(t, total)
     if (period is None) == (cycles is None):
-        raise wrong_argument(
-            "period", got=f"{period} and cycles {cycles}", allowed="one of them, the other null", do="period=25%"
-        )
+        do = "period=50%" if period is None else "cycles=null"
+        got = f"{period} and cycles {cycles}"
+        raise wrong_argument("period", got=got, allowed="one of them, the other null", do=do)
     if cycles is not None and not 0 < cycles <= total:
-        raise wrong_argument("cycles", got=cycles, allowed=f"above 0, at most {total:g}", do="cycles=4")
+        raise wrong_argument(
+            "cycles", got=cycles, allowed=f"above 0, at most {total:g}", do=f"cycles={min(4, int(total))}"
+        )
     if not 1 <= growth < math.inf:
         raise wrong_argument("growth", got=growth, allowed="a number from 1", do="growth=2.0")
     length = total / cycles if cycles is not None else period
     assert length is not None
     if not 1 <= length < math.inf:
-        raise wrong_argument("period", got=length, allowed="at least 1", do="period=25%")
+        raise wrong_argument("period", got=length, allowed="at least 1", do="period=50%")
 
     def start(index: int) -> float:
         if growth != 1:

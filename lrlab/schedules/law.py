@@ -41,4 +41,14 @@ def require_positive(name: str, value: float, example: float) -> None:
 def require_length(name: str, count: float, total: float, *, least: float = 1) -> None:
     """`count` is a length within the run."""
     if not least <= count <= total:
-        raise wrong_argument(name, got=f"{count:g} of {total:g}", allowed=f"{least:g} to {total:g}", do=f"{name}=10%")
+        raise wrong_argument(name, got=f"{count:g} of {total:g}", allowed=f"{least:g} to {total:g}", do=f"{name}=50%")
+
+
+def evenly_spaced(name: str, count: int) -> str:
+    """What to type for so many moments `name` in a run.
+
+    >>> evenly_spaced("milestones", 3)
+    'milestones=[25%,50%,75%]'
+    """
+    shares = [f"{100 * (index + 1) // (count + 1)}%" for index in range(count)]
+    return f"{name}=[{','.join(shares)}]"

@@ -38,7 +38,7 @@ class LauncherSettings:
 
     @property
     def threads_per_run(self) -> int:
-        return self.threads or max(1, process.cores() // self.n_jobs)
+        return self.threads or process.threads_asked_for() or max(1, process.cores() // self.n_jobs)
 
     @property
     def in_this_process(self) -> bool:

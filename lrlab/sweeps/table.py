@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from lrlab.drawing.terminal import aligned
 from lrlab.runs.display import columns, duration
 from lrlab.sweeps.job import Job, Outcome, Seen
+from lrlab.system import streams
 from lrlab.training.metrics import METRICS, Means, Metric
 from lrlab.words import counted
 
@@ -50,7 +50,7 @@ class Board:
     """Follows the runs of a sweep. `seen` may be called from any thread."""
 
     def __init__(self, jobs: Sequence[Job], done: Sequence[Job], *, live: bool | None = None):
-        self.console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+        self.console = streams.console()
         self.rows = {job.name: Row(job) for job in jobs}
         self.already = len(done)
         self.started: float | None = None  # when the first run began to report
@@ -134,25 +134,25 @@ class Board:
         """As many runs as the screen has room for: those under way or failed, then the latest and the next ones."""
         with self.lock:
             rows = list(self.rows.values())
-            table = Table(box=None, pad_edge=False, header_style="bold")
+            chosen = _chosen(rows, room=max(self.console.height - 4, 3))
 
-            # Columns.
+            # On a narrow screen columns are left out, and how the whole sweep is doing stays below.
             metrics = _metrics(rows)
-            headings = ["val loss" if metric.name == "loss" else metric.name for metric in metrics]
-            for name in ("run", "epoch", "LR", *headings, "state", "time left"):
-                side: Literal["left", "right"] = "left" if name in ("run", "state") else "right"
-                table.add_column(name, justify=side, no_wrap=True)
-
-            # Rows, and a line below them.
-            room = max(self.console.height - 4, 3)
-            for row in _chosen(rows, room):
-                table.add_row(*_cells(row, metrics), style=_STYLES.get(row.state, "red"))
-            return Group(table, Text(self._totals(rows)))
+            measured = ["val loss" if metric.name == "loss" else metric.name for metric in metrics]
+            headings = ["run", "epoch", "LR", *measured, "state", "time left"]
+            cells = [_cells(row, metrics) for row in chosen]
+            spare = ["LR", *measured[1:], "time left", *measured[:1], "state"]
+            header, *lines = aligned([headings, *cells], self.console.width, spare)
+            styles = [_STYLES.get(row.state, "red") for row in chosen]
+            shown = [Text(line, style=style) for line, style in zip(lines, styles, strict=True)]
+            return Group(Text(header, style="bold"), *shown, Text(self._totals(rows)))
 
     def _totals(self, rows: Sequence[Row]) -> str:
         """How far the whole sweep is."""
         ended = sum(row.has_ended for row in rows)
         parts = [f"{self.already + ended} of {counted(self.already + len(rows), 'run')} done"]
+        if running := sum(row.state == "running" for row in rows):
+            parts.append(f"{running} running")
         if failed := sum(row.has_failed for row in rows):
             parts.append(f"{failed} failed")
         if left := self.seconds_left():
@@ -200,15 +200,17 @@ def _time_left(row: Row) -> str:
 def _chosen(rows: Sequence[Row], room: int) -> list[Row]:
     """At most `room` of the rows, in their order.
 
-    Those under way or failed come first. The waiting ones may have half of what is left, then the latest finished ones
-    the rest, and what they leave goes to the waiting ones again.
+    Those under way come first, then those that failed. The waiting ones may have half of what is left, then the latest
+    finished ones the rest, and what they leave goes to the waiting ones again.
     """
     if len(rows) <= room:
         return list(rows)
-    urgent = [row for row in rows if row.state not in ("waiting", "finished")]
+    running = [row for row in rows if row.state == "running"]
+    failed = [row for row in rows if row.state not in ("running", "waiting", "finished")]
     finished = [row for row in rows if row.state == "finished"]
     waiting = [row for row in rows if row.state == "waiting"]
-    kept = urgent[-room:]
+    kept = running[:room]
+    kept += failed[::-1][: room - len(kept)]
     half = (room - len(kept) + 1) // 2
     next_ones, later_ones = waiting[:half], waiting[half:]
     kept += next_ones

@@ -28,6 +28,19 @@ class Unreadable(UserError):
     """The disk or the operating system did not give a file's contents, whatever they are."""
 
 
+def expanded(path: str, key: str) -> Path:
+    """`path` with ~ as the user's home. Raises UserError, about the setting `key`, where nobody knows that home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # there is no HOME, and the system has no name for the user, as in some containers
+        raise wrong(
+            key,
+            got=f"{path}, but this user has no home",
+            allowed="a path without ~, or a HOME in the environment",
+            do=f"{key}=FOLDER, or export HOME=FOLDER",
+        ) from error
+
+
 @contextmanager
 def writing(path: Path, size_bytes: int | None = None) -> Iterator[None]:
     """Raise Refused where the block's I/O fails; it names `path`, the bytes that are needed and those that are free.

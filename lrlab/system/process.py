@@ -7,6 +7,24 @@ import threading
 from traceback import extract_stack
 from typing import NoReturn
 
+SPIN_COUNT = 20_000  # rounds; see docs/speed.md, "Threads"
+
+
+def let_waiting_threads_sleep() -> None:
+    """Let threads that wait for each other give up their core soon. Must be called before torch is imported.
+
+    libgomp's own wait of 300,000 rounds keeps a core from those that are waited for where others use the machine too: a
+    run took a hundred times as long. What the user has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
+
+
+def threads_asked_for() -> int | None:
+    """The threads that an exported OMP_NUM_THREADS asks for; None where there is none, or none that is a number."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # what follows is for nested teams
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
 
 def cores() -> int:
     """The cores that this process may use, which may be fewer than the machine has."""

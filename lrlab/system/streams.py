@@ -5,9 +5,33 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console  # takes its time, and most commands print without it
 
 log = logging.getLogger(__name__)
+_NOTEBOOK = (
+    "JPY_PARENT_PID"  # Jupyter's kernels have it, and what `!command` starts in one gets a terminal that is none
+)
+
+
+def is_watched() -> bool:
+    """Whether stdout is a terminal that somebody looks at, where a bar can move; not so in a notebook's output."""
+    if _NOTEBOOK in os.environ or os.environ.get("TERM") in ("dumb", "unknown"):
+        return False
+    try:
+        return sys.stdout.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def console() -> "Console":
+    """Where lines for people go: as they are, with colours and bars only where somebody looks at a terminal."""
+    from rich.console import Console
+
+    watched = None if is_watched() else False
+    return Console(soft_wrap=True, markup=False, highlight=False, emoji=False, force_terminal=watched)
 
 
 class Forgiving:

@@ -10,10 +10,12 @@ from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from itertools import islice
 from operator import add
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from lrlab.data.batches import Batches
 from lrlab.lr import hyperparameters
@@ -24,6 +26,8 @@ from lrlab.training.metrics import Means, Metric, known
 from lrlab.training.state import TrainState
 from lrlab.training.sums import Sums
 from lrlab.training.task import CLASSIFICATION, Task, measure
+
+_BATCHES_TO_MEASURE = 50  # statistics of normalization, as schedulefree advises
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ def fit(
         guard = Guard(state.device)
         make_update = partial(update, state, task, accumulate=accumulate, clip_grad_norm=clip_grad_norm, guard=guard)
         state.network.train()
+        if state.batch < len(train):  # or else only its validation is left
+            state.at_training_point(True)
 
         # Training: an update a batch, from the first that is not done yet.
         for images, labels in train.epoch(epoch, start=state.batch):
@@ -114,7 +120,8 @@ def fit(
         train_means = state.sums.means()
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
 
-        # Validation, where this epoch has one.
+        # Validation, where this epoch has one, of the weights that are saved too.
+        _to_evaluated_point(state, train.epoch(epoch))
         val_means = None
         if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
             val_means = yield from evaluate(state, task, val)
@@ -198,6 +205,17 @@ def _apply(state: TrainState, clip_grad_norm: float | None) -> bool:
     if not made and state.precision.scale < 1:
         raise diverged(state, "gradients", "values beyond fp16's range")
     return made
+
+
+def _to_evaluated_point(state: TrainState, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+    """Give the model the weights that are evaluated, where its optimizer knows others than those it trains.
+
+    Normalization has seen the activations of those, so its statistics are measured anew, on the first of `batches`.
+    """
+    if state.has_two_points:
+        state.at_training_point(False)
+        with state.precision.autocast():
+            update_bn(islice(batches, _BATCHES_TO_MEASURE), state.model)
 
 
 def evaluate(state: TrainState, task: Task, val: Batches) -> Generator[Evaluating, None, Means]:

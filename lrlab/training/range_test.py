@@ -46,6 +46,7 @@ def range_test(
     Source: Smith, Cyclical Learning Rates, 2015, arXiv:1506.01186, section 3.3.
     """
     state.network.train()
+    state.at_training_point(True)
     batches = itertools.chain.from_iterable(zip(itertools.count(), train.epoch(epoch)) for epoch in itertools.count())
     mean, weight, lowest = 0.0, 0.0, math.inf
     for update in range(updates):
@@ -91,7 +92,7 @@ def suggest(points: Sequence[tuple[float, float]]) -> Suggestion | None:
     losses = smooth(points)
     lowest = min(range(len(losses)), key=losses.__getitem__)
     fall = losses[0] - losses[lowest]
-    if fall < _LEAST_FALL * losses[0]:
+    if fall <= _LEAST_FALL * losses[0]:  # equal where both are zero, as of a single class
         return None
     reached = next(index for index, loss in enumerate(losses) if loss <= losses[0] - _SHARE * fall)
     return Suggestion(lr=points[reached][0], lowest=points[lowest][0], last=points[-1][0])

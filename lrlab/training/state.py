@@ -57,6 +57,7 @@ class TrainState:
     step: int = 0  # completed updates
     applied: dict[str, float] = field(default_factory=dict)  # hyperparameters that the last update used
     seconds: float = 0.0  # spent in the epoch under way
+    is_training: bool | None = None  # which of its two weights the model has, where its optimizer knows two
     sums: Sums = field(init=False)  # of what is measured in the training of the epoch under way
 
     def __post_init__(self) -> None:
@@ -67,9 +68,27 @@ class TrainState:
         """The model as training calls it."""
         return self.model if self.wrapped is None else self.wrapped
 
+    @property
+    def has_two_points(self) -> bool:
+        """Whether the weights that are trained are others than those that are meant to be used.
+
+        Schedule-free optimizers exchange the two in their methods `train` and `eval` (Defazio et al., The Road Less
+        Scheduled, 2024, arXiv:2405.15682).
+        """
+        return all(callable(getattr(self.optimizer, name, None)) for name in ("train", "eval"))
+
+    def at_training_point(self, is_training: bool) -> None:
+        """Let the model have the weights that are trained, or else those that are evaluated and used."""
+        if self.has_two_points and is_training != self.is_training:
+            change = self.optimizer.train if is_training else self.optimizer.eval  # type: ignore[attr-defined]
+            change()
+        self.is_training = is_training
+
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings and containers of them only."""
+        point = {"is_training": self.is_training} if self.has_two_points else {}
         return {
+            **point,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -83,6 +102,10 @@ class TrainState:
         """Continue from `state`; the scheduler must have been built with the same settings."""
         count_as_stepped(self.optimizer)
         self.model.load_state_dict(state["model"])
+        if "is_training" in state:
+            self.at_training_point(
+                state["is_training"]
+            )  # before it has anything to exchange: some keep it to themselves
         self._load_optimizer(state["optimizer"])
         self.precision.load_state_dict(state.get("precision", {}))
         require_alike(state["scheduler"], self.scheduler.state_dict(), "the scheduler")

@@ -34,7 +34,7 @@ def test_only_strings_that_look_like_numbers_are_durations_in_a_node():
 
 def test_a_mistake_in_a_node_is_named_by_its_whole_key():
     with pytest.raises(UserError, match=r"scheduler\.lr_lambda\.steps: got '5x'"):
-        resolve({"lr_lambda": {"steps": "5x"}}, RUN, "step", "scheduler")
+        resolve({"lr_lambda": {"_target_": f"{OURS}.warmup", "steps": "5x"}}, RUN, "step", "scheduler")
 
 
 def test_every_duration_in_a_node_of_ours_or_torchs_becomes_a_count_at_any_depth():
@@ -163,3 +163,25 @@ def test_what_is_not_as_declared_is_refused_by_its_whole_key_at_any_depth(target
 def test_what_is_as_declared_is_left_as_it_is(target, name, value):
     node = {"_target_": target, name: value}
     assert resolve(node, RUN, "step", "scheduler") == node
+
+
+class Foreign:
+    """As schedulers of transformers and others: some parameters take a text, some a number, some say nothing."""
+
+    def __init__(self, steps: int, decay_type: str = "linear", kind="cosine", ends=None, *, rate: float = 1):
+        pass
+
+
+def test_texts_of_others_stay_texts_and_their_lengths_become_counts():
+    node = {"_target_": f"{__name__}.Foreign", "steps": "25%", "decay_type": "1-sqrt", "kind": "2nd", "ends": "1-sqrt"}
+    assert resolve(node, RUN, "step", "scheduler") == {**node, "steps": 250}
+    assert resolve({**node, "ends": "5ep"}, RUN, "step", "scheduler")["ends"] == 250
+    assert resolve({**node, "decay_type": "25%"}, RUN, "step", "scheduler")["decay_type"] == "25%"
+    inside = {"_target_": f"{__name__}.Foreign", "ends": {"decay_type": "1-sqrt"}}
+    assert resolve(inside, RUN, "step", "scheduler") == inside
+
+
+@pytest.mark.parametrize("name", ["steps", "rate"])
+def test_what_only_starts_like_a_number_is_a_mistake_where_a_number_belongs(name):
+    with pytest.raises(UserError, match=rf"scheduler\.{name}: got '1-sqrt', which is no duration"):
+        resolve({"_target_": f"{__name__}.Foreign", name: "1-sqrt"}, RUN, "step", "scheduler")

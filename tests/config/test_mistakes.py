@@ -2,12 +2,15 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
-from support import folder_of_images, points, summary
+from support import composed, folder_of_images, points, summary
 
+from lrlab.config import identity
+from lrlab.config.prepare import prepare
 from lrlab.data import decoding, image_files
 from lrlab.runs import checkpoint
 from lrlab.system import randomness
@@ -43,14 +46,14 @@ BEFORE_ANY_DATA = {
     "optimizer.groups=3": "optimizer.groups: got 3; allowed: a mapping of names; do: optimizer.groups.head.lr_scale=10",
     "optimizer.schedule.lr=cosine": "optimizer.schedule.lr: got a setting that does not exist; allowed: momentum, weight_decay; do: leave optimizer.schedule.lr out",
     "optimizer.schedule.momentum=cosin": "optimizer.schedule.momentum: got 'cosin'; allowed: ceiling, constant, cooldown, …; do: optimizer.schedule.momentum=cosine",
-    "optimizer.schedule.momentum=wsd": "optimizer.schedule.momentum: got wsd, which needs warmup, decay; allowed: a schedule that needs nothing but the run's length, or a node; do: 'optimizer.schedule.momentum={_target_:lrlab.schedules.wsd,warmup:...,decay:...}'",
+    "optimizer.schedule.momentum=wsd": "optimizer.schedule.momentum: got wsd, which needs warmup, decay; allowed: a schedule that needs nothing but the run's length, or a node; do: 'optimizer.schedule.momentum={_target_:lrlab.schedules.wsd,warmup:10%,decay:10%}'",
     "optimizer=rmsprop optimizer.schedule.momentum=cosine scheduler=onecycle": "optimizer.schedule.momentum: got a schedule beside the scheduler's own; allowed: one of them; do: scheduler.cycle_momentum=false, or leave optimizer.schedule.momentum out",
     "scheduler=wsd scheduler.decay=10%": "scheduler.decay: got a setting that does not exist (did you mean scheduler.lr_lambda.decay?); allowed: interval, lr_lambda; do: scheduler.lr_lambda.decay=VALUE",
     "scheduler=warmup_cosine scheduler.floor=0.1": "scheduler.floor: got a setting that does not exist (did you mean scheduler.lr_lambda.then.floor?); allowed: interval, lr_lambda; do: scheduler.lr_lambda.then.floor=VALUE",
     "scheduler=sequence scheduler.lr_lambda.schedules.fall.flor=1": "scheduler.lr_lambda.schedules.fall.flor: got a setting that does not exist (did you mean scheduler.lr_lambda.schedules.fall.floor?); allowed: floor; do: scheduler.lr_lambda.schedules.fall.floor=VALUE",
     "scheduler=sequential scheduler.schedulers.warmup.start_factor=x": "scheduler.schedulers.warmup.start_factor: got 'x'; allowed: a number; do: scheduler.schedulers.warmup.start_factor=0.3333333333333333",
-    "scheduler=wsd scheduler.lr_lambda.shape=sine": "scheduler: shape: got sine; allowed: linear, one_minus_sqrt, cosine, …; do: shape=one_minus_sqrt",
-    "scheduler=greedy scheduler.min_lr=1": "scheduler: min_lr: got 1; allowed: 0 to the base LR, 0.02; do: leave it out for the default",
+    "scheduler=wsd scheduler.lr_lambda.shape=sine": "scheduler.lr_lambda.shape: got sine; allowed: linear, one_minus_sqrt, cosine, …; do: scheduler.lr_lambda.shape=one_minus_sqrt",
+    "scheduler=greedy scheduler.min_lr=1": "scheduler.min_lr: got 1; allowed: 0 to the base LR, 0.02; do: scheduler.min_lr=0.0",
     "scheduler=greedy scheduler.interval=step": "scheduler.interval: got step; allowed: epoch, for a scheduler that follows a metric; do: scheduler.interval=epoch",
     "scheduler=greedy trainer.eval_every=2": "trainer.eval_every: got 2 with a scheduler that follows val_loss and counts epochs; allowed: 1; do: trainer.eval_every=1, or scheduler.monitor=train_loss",
     # numbers
@@ -96,8 +99,8 @@ BEFORE_ANY_DATA = {
     "seed=abc": "seed: got 'abc'; allowed: an integer >= 0 and <= 9.22337e+18; do: seed=0",
     "data.batch_size=0": "data.batch_size: got 0; allowed: an integer >= 1; do: data.batch_size=128",
     "data.batch_size=2000 data.drop_last=true": "data.batch_size: got 2000 with drop_last, which leaves no batch of 1437 images; allowed: 1 to 1437; do: data.drop_last=false",
-    "data.mean=[0.1,0.2]": "data.mean: got 2 values; allowed: 1, one a channel, or null; do: data.mean=null",
-    "data.mean=null": "data.mean: got only one of mean and std; allowed: both, or neither; do: set the other too",
+    "data.mean=[0.1,0.2]": "data.mean: got 2 values; allowed: 1, one a channel, or null; do: data.mean=null data.std=null",
+    "data.mean=null": "data.mean: got only one of mean and std; allowed: both, or neither; do: data.mean=null data.std=null",
     "data.std=[0]": "data.std: got 0; allowed: a number > 0; do: data.std=[0.5]",
     "data.cache=ram": "data.cache: got 'ram'; allowed: auto, device, memory, disk, none; do: data.cache=auto",
     "data.cache=memory data.cache_bytes=1000": "data.cache: got memory, for images of 115.0 kB; allowed: at most 1.0 kB, what data.cache_bytes allows; do: data.cache=auto, or data.cache_bytes=BYTES",
@@ -129,11 +132,11 @@ BEFORE_ANY_DATA = {
     "scheduler.interval=batch": "scheduler.interval: got 'batch'; allowed: epoch, step; do: scheduler.interval=epoch",
     "scheduler=plateau scheduler.interval=step": "scheduler.interval: got step; allowed: epoch, for a scheduler that follows a metric; do: scheduler.interval=epoch",
     # plans
-    "scheduler=step scheduler.gamma=-0.5": "scheduler: got a planned LR of -0.01 in epoch 6; allowed: finite and not negative; do: change the scheduler's settings (gamma, factor, end value, ...)",
-    "scheduler=exponential scheduler.gamma=1e200": "scheduler: got a planned LR of inf in epoch 3; allowed: finite and not negative; do: change the scheduler's settings (gamma, factor, end value, ...)",
+    "scheduler=step scheduler.gamma=-0.5": "scheduler: got a planned LR of -0.01 in epoch 6; allowed: finite and not negative, to 3.4e+38; do: change the scheduler's settings (gamma, factor, end value, ...)",
+    "scheduler=exponential scheduler.gamma=1e200": "scheduler: got a planned LR of 2e+198 in epoch 2; allowed: finite and not negative, to 3.4e+38; do: change the scheduler's settings (gamma, factor, end value, ...)",
     "scheduler=onecycle scheduler.total_steps=50%": "scheduler: got OneCycleLR, which fails after step 230 (ValueError: …); allowed: a scheduler that lasts 460 steps; do: make its durations fit the run, for example in percent",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%": "scheduler: warm-up steps: got 460 of 460; allowed: 0 to 459; do: lower it or train longer",
-    "scheduler=warmup_cosine scheduler.lr_lambda.then.floor=2": "scheduler: floor: got 2; allowed: 0 to 1, a fraction of the base LR; do: floor=0.01",
+    "scheduler=warmup_cosine scheduler.lr_lambda.then.floor=2": "scheduler.lr_lambda.then.floor: got 2; allowed: 0 to 1, a fraction of the base LR; do: scheduler.lr_lambda.then.floor=0.01",
     # data that is not there
     "data=imagefolder data.root=/nowhere": "data.root: got /nowhere, which has no folder train; allowed: a folder with train/<class>/* and val/<class>/* (or test/<class>/*); do: data.root=FOLDER",
     "data=mnist data.root=/nowhere data.download=false": "data.root: got /nowhere, which does not exist; allowed: a folder that holds torchvision's MNIST files; do: data.root=FOLDER, or data.download=true",
@@ -173,7 +176,7 @@ BEFORE_ANY_DATA = {
     "data=fake data.train_images=-1": "data.train_images: got -1; allowed: an integer >= 1; do: data.train_images=10",
     "data=fake data.image_size=0": "data.image_size: got 0; allowed: an integer >= 1; do: data.image_size=10",
     "data=fake data.image_size=[1,2]": "data.image_size: got [1, 2]; allowed: a number; do: data.image_size=32",
-    "data=fake data.num_classes=0": "data.num_classes: got 0; allowed: an integer >= 1; do: data.num_classes=10",
+    "data=fake data.num_classes=0": "data.num_classes: got 0; allowed: an integer >= 2; do: data.num_classes=10",
     "optimizer.weight_decay=1e308": "optimizer.weight_decay: got 1e+308; allowed: at most 3.4e+38; do: optimizer.weight_decay=0.01",
     "optimizer.lr=1e308": "optimizer.lr: got 1e+308; allowed: at most 3.4e+38; do: optimizer.lr=0.01",
     "optimizer=adam optimizer.eps=inf": "optimizer.eps: got inf; allowed: at most 3.4e+38; do: optimizer.eps=0.01",
@@ -221,6 +224,8 @@ MODELS = {
     "model=torchvision model.name=resnet19": "model.name: got 'resnet19'; allowed: one of torchvision's … image classifiers (torchvision.models.list_models()); do: model.name=resnet18",
     "model=torchvision model.name=vit_b_16": "model: got an error on images (1, 8, 8): Wrong image height! …; allowed: a model that takes the data's images (C, H, W); do: another model, or data of another size (data.image_size where the data set has it)",
     "model=resnet20 model.depth=21": "model.depth: got 21; allowed: 6n + 2: 8, 14, 20, 32, 44, 56, 110; do: model.depth=20",
+    "model.width=0": "model.width: got 0; allowed: an integer >= 1; do: model.width=16",
+    "model=mlp model.hidden=[64,0]": "model.hidden: got [64, 0]; allowed: integers >= 1; do: model.hidden=[128]",
     "data=fake data.image_size=2": "model: got images of 2x2 pixels; allowed: 4x4 or larger; do: model=mlp",
 }
 
@@ -232,6 +237,45 @@ def test_a_model_that_does_not_fit_leaves_nothing_either(command, tmp_path, type
     assert re.fullmatch(whole(MODELS[typed]), outcome.err.removesuffix("\n")), outcome.err
     assert outcome.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+PLACEHOLDERS = ("VALUE", "NAME", "FOLDER", "PATH", "BYTES", "N", "PACKAGE.NAME", "'value'", "value")
+
+
+def followed(typed: str, do: str) -> list[list[str]]:
+    """What is typed then, for each way that the advice names in full; none where it is for the user to find."""
+    ways = []
+    for advice in do.split(", or "):
+        settings = shlex.split(advice) if "=" in advice and advice.count("'") % 2 == 0 else advice.split()
+        are_settings = all(re.fullmatch(r"[\w./]+=[^=]*", one) for one in settings)
+        if are_settings and not any(one.partition("=")[2] in PLACEHOLDERS for one in settings):
+            keys = [one.partition("=")[0] for one in settings]
+            ways.append([one for one in typed.split() if not replaced(one, keys)] + settings)
+    return ways
+
+
+def replaced(override: str, keys: list[str]) -> bool:
+    """Whether an override gives way to others: of the same key, of one inside of it, or to an option of its group."""
+    own = override.lstrip("+~").partition("=")[0]
+    inside = () if own in identity.GROUPS else [key for key in keys if key.startswith(f"{own}.")]
+    return bool(inside) or any(own in (key, f"{key}._target_") for key in keys)
+
+
+FOLLOWED = [
+    way
+    for typed, line in {**BEFORE_ANY_DATA, **MODELS}.items()
+    for way in followed(typed, line.rpartition("do: ")[2])
+    if not typed.startswith(("-", "resume", "data.cache=disk data.cache_dir=/proc"))
+]
+
+
+@pytest.mark.parametrize("way", FOLLOWED, ids=" ".join)
+def test_what_the_line_says_to_do_is_done_and_works(way):
+    prepare(composed(*way))
+
+
+def test_most_lines_say_what_to_do_in_full():
+    assert len(FOLLOWED) > len(BEFORE_ANY_DATA) / 2
 
 
 def image_run(command, root: Path, *more: str):

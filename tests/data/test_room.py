@@ -15,7 +15,8 @@ FIXED = splits.Fixed(MAYBE_RANDOM, "ten black images")
 
 
 def choose(wanted: str, *datasets, device: torch.device = CPU, budget: int | None = None) -> room.Choice:
-    return room.choose(datasets, (3, 6, 5), cache=wanted, budget_bytes=budget, folder=Path("cache"), device=device)
+    settings = {"cache": wanted, "budget_bytes": budget, "folder": lambda: Path("cache"), "device": device}
+    return room.choose(datasets, (3, 6, 5), **settings)
 
 
 def test_auto_takes_the_first_place_with_room_for_both_splits(monkeypatch):
@@ -44,7 +45,7 @@ def test_a_place_that_is_too_small_is_an_error(monkeypatch, place):
 
 def test_what_is_free_is_known_here():
     for place in ("device", "memory", "disk"):
-        assert room._free_bytes(place, Path("not/there/yet"), CPU) > 1_000_000
+        assert room._free_bytes(place, lambda: Path("not/there/yet"), CPU) > 1_000_000
 
 
 def test_what_may_be_random_is_kept_only_on_request():

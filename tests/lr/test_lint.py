@@ -81,7 +81,7 @@ ERRORS = {
     "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[0.5,0.1]]": r"knots: got 0\.5; allowed: a whole number of steps",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=2.5": r"lr_lambda\.steps: got 2\.5; allowed: a whole number of steps",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=0.1": r"lr_lambda\.steps: got 0\.1; .*; do: scheduler\.lr_lambda\.steps=10%",
-    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=1000": r"scheduler: cycles: got 1000; allowed: above 0, at most 460",
+    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=1000": r"scheduler.lr_lambda.cycles: got 1000; allowed: above 0, at most 460",
     "optimizer=adam optimizer.schedule.momentum={_target_:lrlab.schedules.constant,value:1.2}": r"a planned momentum of 1\.08 .*0 to 1",
     "scheduler=step scheduler.gamma=-1.0": r"scheduler: got a planned LR of -0\.02 in epoch 6; allowed: finite and not negative",
     "scheduler=exponential scheduler.gamma=1e300": r"scheduler: got a planned LR of inf in epoch 3",
@@ -89,10 +89,10 @@ ERRORS = {
     "scheduler=multistep scheduler.milestones=[2.5]": r"scheduler\.milestones: got 2\.5; allowed: a whole number of epochs",
     "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: a whole number of epochs, or 5ep, 500st, 25%; do: scheduler\.T_max=2",
     "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR, which fails after step \d+ .*; allowed: a scheduler that lasts 460 steps",
-    "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler: decay: got 455 in stretches between 23, 460; allowed: at least 1",
-    "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler: upper_bound: got 230; allowed: at least total, 460",
-    "scheduler=sequence scheduler.lr_lambda.milestones=[100%]": r"scheduler: milestones: got \[460\]; allowed: rising",
-    "scheduler=product scheduler.lr_lambda.schedules.cycles.growth=0.5": r"scheduler: growth: got 0\.5; allowed: a number from 1",
+    "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler.lr_lambda.decay: got 455 in stretches between 23, 460; allowed: at least 1",
+    "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler.lr_lambda.upper_bound: got 230; allowed: at least total, 460",
+    "scheduler=sequence scheduler.lr_lambda.milestones=[100%]": r"scheduler.lr_lambda.milestones: got \[460\]; allowed: rising",
+    "scheduler=product scheduler.lr_lambda.schedules.cycles.growth=0.5": r"scheduler.lr_lambda.schedules.cycles.growth: got 0\.5; allowed: a number from 1",
 }
 
 

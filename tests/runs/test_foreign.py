@@ -1,15 +1,18 @@
 """Optimizers and schedulers of others: what is theirs stays theirs, in plans, resumed runs and extended ones."""
 
 import importlib
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from support import history, points, same_weights, summary, weights
+from support import StopAt, composed, history, points, same_weights, summary, weights
 
+from lrlab.config.prepare import plan_only, prepare
 from lrlab.lr.hyperparameters import count_as_stepped, follows_metric, metric_argument
-from lrlab.runs import checkpoint
+from lrlab.runs import assemble, checkpoint
+from lrlab.training.loop import evaluate
 
 CODE = '''
 import numpy
@@ -140,3 +143,126 @@ def test_a_step_that_cannot_be_made_is_told_with_its_own_words(command):
     assert refused.code == 1
     assert "missing 1 required positional argument: 'epoch'" in refused.err
     assert "durations" not in refused.err
+
+
+TWO_POINTS = '''
+class TwoPoints(torch.optim.SGD):
+    """As schedule-free optimizers: trains at one point and is used at another, the average so far."""
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr=lr)
+        self.mode = "eval"
+    def step(self, closure=None):
+        assert self.mode == "train", "step() in eval mode"
+        super().step(closure)
+        for group in self.param_groups:
+            group["steps"] = group.get("steps", 0) + 1
+            for p in group["params"]:
+                state = self.state[p]
+                mean = state.setdefault("mean", p.detach().clone())
+                mean.lerp_(p.detach(), 1 / group["steps"])
+    def _exchange(self, mode):
+        if self.mode != mode:
+            self.mode = mode
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if "mean" in self.state[p]:
+                        here = p.detach().clone()
+                        p.data.copy_(self.state[p]["mean"])
+                        self.state[p]["mean"].copy_(here)
+    def train(self): self._exchange("train")
+    def eval(self): self._exchange("eval")
+'''
+OF_TWO = ("optimizer._target_=foreign.TwoPoints", "scheduler=constant", "trainer.epochs=3", "data.batch_size=256")
+
+
+@pytest.fixture
+def two_points(tmp_path):
+    (tmp_path / "foreign.py").write_text(CODE + TWO_POINTS)
+
+
+def validation_again(folder: Path) -> float:
+    """The loss of the saved weights on the validation images, in a new process's eyes."""
+    prepared = prepare(composed(*OF_TWO, "model=cnn"))
+    state = assemble.build_state(prepared)
+    state.model.load_state_dict(weights(folder))
+    val = assemble.read_images(prepared, assemble.unseen, None, train=False)
+    events = evaluate(state, prepared.task, val)
+    try:
+        while True:
+            next(events)
+    except StopIteration as ended:
+        return ended.value["loss"]
+
+
+@pytest.mark.usefixtures("two_points")
+def test_what_is_saved_of_an_optimizer_with_two_points_is_what_was_evaluated(command):
+    assert command(*OF_TWO, "model=cnn", "hydra.run.dir=run").code == 0
+    recorded = float(history(Path("run"))[-1]["val_loss"])
+    assert validation_again(Path("run")) == pytest.approx(recorded, rel=1e-6)
+
+
+@pytest.mark.usefixtures("two_points")
+@pytest.mark.parametrize("step", [2, 5, 11])
+def test_a_run_with_two_points_goes_on_exactly_from_within_an_epoch_and_from_its_end(command, monkeypatch, step):
+    assert command(*OF_TWO, "model=cnn", "hydra.run.dir=undisturbed").code == 0
+    with monkeypatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, step)
+        assert command(*OF_TWO, "model=cnn", "hydra.run.dir=run").code == 143
+    assert command("resume=run", OF_TWO[0]).code == 0
+    assert same_weights(weights(Path("run")), weights(Path("undisturbed")))
+    assert history(Path("run")) == history(Path("undisturbed"))
+
+
+FIRST_BY_ANOTHER_NAME = """
+def make_optimizer(model_or_params, opt="sgd", lr=0.1):
+    return torch.optim.SGD(model_or_params, lr=lr)
+
+def make_scheduler(name, optimizer, num_training_steps: int):
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_training_steps)
+
+class ByPosition(torch.optim.lr_scheduler.ExponentialLR):
+    def __init__(self, opt, gamma: float):
+        super().__init__(opt, gamma)
+"""
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "optimizer._target_=foreign.make_optimizer optimizer.lr=0.05",
+        "scheduler={_target_:foreign.make_scheduler,name:cosine,num_training_steps:100%}",
+        "scheduler={_target_:foreign.ByPosition,gamma:0.9}",
+        "optimizer._target_=foreign.Unlimited",
+    ],
+)
+def test_what_trains_is_handed_over_whatever_its_parameter_is_called(tmp_path, typed):
+    (tmp_path / "foreign.py").write_text(CODE + FIRST_BY_ANOTHER_NAME + UNLIMITED)
+    prepare(composed(*SMALL, *typed.split()))
+    plan_only(composed(*SMALL, *typed.split()))
+
+
+UNLIMITED = '''
+class Unlimited(torch.optim.SGD):
+    """As Prodigy, one of whose defaults is infinite."""
+    def __init__(self, params, lr=0.1, growth_rate=float("inf")):
+        super().__init__(params, lr=lr)
+        self.defaults["growth_rate"] = growth_rate
+'''
+
+
+SHAPED = """
+class Shaped(torch.optim.SGD):
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        assert sorted(tuple(p.shape) for p in self.param_groups[0]["params"]) == [(10,), (10, 64)]
+"""
+
+
+def test_a_plan_is_made_with_parameters_of_the_models_own_shapes(tmp_path):
+    (tmp_path / "foreign.py").write_text(CODE + SHAPED)
+    prepare(composed(*SMALL, "optimizer._target_=foreign.Shaped"))
+
+
+def test_an_optimizer_for_matrices_alone_has_a_preview():
+    plan, _ = plan_only(composed(*SMALL, "optimizer._target_=torch.optim.Muon"))
+    assert plan.lrs is not None

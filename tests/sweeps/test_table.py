@@ -23,10 +23,10 @@ def clock(monkeypatch):
     return time
 
 
-def text(shown: table.Board, height: int = 20) -> str:
+def text(shown: table.Board, height: int = 20, width: int = 120) -> str:
     """The live table as text."""
     out = io.StringIO()
-    shown.console = Console(file=out, width=120, height=height, force_terminal=True, color_system=None)
+    shown.console = Console(file=out, width=width, height=height, force_terminal=True, color_system=None)
     shown.console.print(shown.table())
     return out.getvalue()
 
@@ -67,7 +67,7 @@ def test_the_table_shows_epoch_lr_loss_accuracy_state_and_the_time_that_is_left(
     assert header == ["run", "epoch", "LR", "val", "loss", "accuracy", "state", "time", "left"]
     assert first == ["seed=0", "2/4", "0.05", "0.2500", "87.50%", "running", "20.0s"]
     assert second == ["seed=1", "waiting"]
-    assert " ".join(total) == "0 of 3 runs done, about 1m40s left"
+    assert " ".join(total) == "0 of 3 runs done, 1 running, about 1m40s left"
 
 
 @pytest.mark.usefixtures("clock")
@@ -84,7 +84,23 @@ def test_where_there_is_no_room_what_runs_and_what_failed_is_shown_first():
     assert states["seed=3"] == "failed"
     assert "seed=20" in states
     assert {"seed=19", "seed=21"} <= set(states)
-    assert lines[-1].startswith("20 of 50 runs done, 1 failed")
+    assert lines[-1].startswith("20 of 50 runs done, 1 running, 1 failed")
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("width", [100, 80, 60, 40])
+def test_on_a_narrow_screen_every_run_under_way_is_in_sight_and_no_line_is_cut(width):
+    many = [made_up(f"scheduler=cosine,lr=0.{number:02},seed={number}", Path("run")) for number in range(30)]
+    shown = table.Board(many, [])
+    for job in many[:20]:
+        shown.seen(job, Seen(10, 0.1, 1, {"loss": 0.5, "accuracy": 0.75}))
+    for job in many[:15]:
+        shown.ended(job, Outcome("failed"))
+    lines = text(shown, height=14, width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(any(f"seed={number} " in line for line in lines) for number in range(15, 20))
+    assert all(line.split()[-1] != "…" for line in lines)
+    assert "0.5000" in lines[-3] or width < 60
 
 
 @pytest.mark.usefixtures("clock")
