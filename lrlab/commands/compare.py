@@ -88,6 +88,8 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
         title=f"Comparison of {', '.join(path.resolve().name for path in paths)}",
         command=_command_of(paths),
         facts=report.facts(compared),
+        files=[folder / results.TABLE, *figures],
+        folder=folder,
     )
     disk.write_whole(folder / "report.html", page)
     print(f"report     {folder / 'report.html'}")

@@ -1,24 +1,37 @@
 """A comparison as figures and as one self-contained HTML page."""
 
+import os
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import Against
 from lrlab.comparison.contests import Comparison, Contest, columns
+from lrlab.comparison.panels import learning_panels, lr_line, sensitivity_panel
 from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import LEVEL, Mean, mean
-from lrlab.drawing.figures import Band, Panel, as_svg, draw_panels, draw_stairs, save
-from lrlab.drawing.terminal import Line
+from lrlab.drawing.figures import Panel, as_svg, draw_panels, draw_stairs, save
 from lrlab.training.metrics import find
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(comparison: Comparison, *, title: str, command: str | None, facts: Mapping[str, str]) -> str:
-    """The comparison as an HTML document that needs no other file and no network."""
+def page(
+    comparison: Comparison,
+    *,
+    title: str,
+    command: str | None,
+    facts: Mapping[str, str],
+    files: Sequence[Path] = (),
+    folder: Path | None = None,
+) -> str:
+    """The comparison as an HTML document that needs no other file and no network.
+
+    It links to the `files` beside it and to the runs, as they are seen from its `folder`, where that is given.
+    """
     import jinja2
 
     loader = jinja2.FileSystemLoader(_TEMPLATES)
@@ -27,15 +40,33 @@ def page(comparison: Comparison, *, title: str, command: str | None, facts: Mapp
     return environment.get_template("report.html").render(
         title=title,
         command=command,
-        contests=[_section(contest) for contest in comparison.contests],
+        contests=[_section(contest, folder) for contest in comparison.contests],
         left_out=comparison.left_out,
         differences={key: [_value(value) for value in values] for key, values in settings.items()},
         facts=facts,
         level=f"{LEVEL:.0%}",
+        files=[(_link(file, folder), file.name) for file in files],
     )
 
 
-def _section(contest: Contest) -> dict[str, Any]:
+def _link(path: Path, folder: Path | None) -> str:
+    """The address of a file or a folder in a page that lies in `folder`."""
+    return quote(os.path.relpath(path, folder)) if folder is not None else quote(str(path))
+
+
+def _runs(contest: Contest, folder: Path | None) -> list[dict[str, str]]:
+    """Every run of a contest, with the address of its folder."""
+    rows = []
+    for candidate in contest.candidates:
+        for lr, runs in sorted(candidate.runs.items()):
+            for seed, run in sorted(runs.items()):
+                value = shown(float(run.summary[contest.metric]), contest.metric)
+                link = _link(run.folder, folder)
+                rows.append({"name": run.name, "link": link, "lr": f"{lr:g}", "seed": str(seed), "value": value})
+    return rows
+
+
+def _section(contest: Contest, folder: Path | None) -> dict[str, Any]:
     """What the page shows of one contest."""
     sensitivity = sensitivity_panel(contest)
     return {
@@ -43,6 +74,8 @@ def _section(contest: Contest) -> dict[str, Any]:
         "headings": table_headings(contest),
         "rows": table(contest),
         "curves": [(panel.ylabel, _panel_svg(panel)) for panel in learning_panels(contest)],
+        "several_seeds": any(len(candidate.best) > 1 for candidate in contest.candidates),
+        "runs": _runs(contest, folder),
         "sensitivity": _panel_svg(sensitivity) if sensitivity else None,
         "grid": _grid(contest),
         "stairs": [(candidate.name, _stairs_svg(candidate)) for candidate in contest.candidates],
@@ -54,7 +87,7 @@ def _section(contest: Contest) -> dict[str, Any]:
 
 
 def _panel_svg(panel: Panel) -> str:
-    return as_svg(lambda: draw_panels([panel]))
+    return as_svg(lambda: draw_panels([panel], with_tips=True))
 
 
 def _stairs_svg(candidate: Candidate) -> str:
@@ -83,12 +116,14 @@ def table_headings(contest: Contest) -> list[str]:
 def table(contest: Contest) -> list[list[str]]:
     """A row for each candidate at its own best LR: means over seeds with their intervals."""
     rows = []
+    devices = {run.summary.get("device") for candidate in contest.candidates for run in candidate.all_runs}
     for candidate in contest.candidates:
         means = [shown_mean(candidate.mean(metric), metric) for metric in columns(contest)]
         seconds = statistics.fmean(run.summary["seconds"] for run in candidate.best.values())
         reached_in = _shown_reached(candidate, contest.target)
         lr, seeds = f"{candidate.best_lr:g}", str(len(candidate.best))
-        rows.append([candidate.name, lr, seeds, *means, f"{seconds:.1f}", reached_in])
+        took = f"{seconds:.1f}" if len(devices) == 1 else "-"  # seconds of other devices are not compared
+        rows.append([candidate.name, lr, seeds, *means, took, reached_in])
     return rows
 
 
@@ -112,38 +147,6 @@ def shown_difference(mean: Mean, metric: str) -> str:
     return f"{kind.scale * mean.value:+.{kind.decimals}f}{width}"
 
 
-def learning_panels(contest: Contest) -> list[Panel]:
-    """Validation loss, training loss and LR over the epochs.
-
-    Each candidate is shown at its best LR, with the range of its seeds.
-    """
-    panels = []
-    for label, name in (("validation loss", "val_loss"), ("training loss", "train_loss")):
-        bands = [_curve(candidate, name) for candidate in contest.candidates]
-        positive = all(min(band.low or band.middle, default=0.0) > 0 for band in bands)
-        panels.append(Panel(bands, "epoch", label, logy=positive))
-    lrs = [_lr_band(candidate) for candidate in contest.candidates]
-    panels.append(Panel(lrs, "epoch", "LR", stairs=True))
-    return panels
-
-
-def sensitivity_panel(contest: Contest) -> Panel | None:
-    """The metric over the base LR, with a line for each candidate; None where no candidate has two LRs."""
-    if all(len(candidate.runs) < 2 for candidate in contest.candidates):
-        return None
-    scale = find(contest.metric).scale
-    bands = []
-    for candidate in contest.candidates:
-        lrs = sorted(candidate.runs)
-        means = [mean([scale * value for value in candidate.values(lr).values()]) for lr in lrs]
-        middle = [one.value for one in means]
-        low = [one.value - (one.half_width or 0.0) for one in means]
-        high = [one.value + (one.half_width or 0.0) for one in means]
-        bands.append(Band(candidate.name, lrs, middle, low, high))
-    unit = " (%)" if find(contest.metric).is_share else ""
-    return Panel(bands, "base LR", contest.metric.replace("_", " ") + unit, logx=True, points=True)
-
-
 def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Path]:
     """Write the figures of the comparison into `folder` as files for a paper; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,55 +161,6 @@ def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Pat
             save(draw_panels(panels), path)
             written.append(path)
     return written
-
-
-def lr_line(candidate: Candidate) -> Line:
-    """The LR of a candidate at its best base LR, in every epoch. One that changes within epochs is shown as planned."""
-    run = _first_run(candidate)
-    plan = run.summary.get("plan") or {}
-    planned = plan.get("lr")
-    if planned and plan.get("interval") == "step":
-        per_epoch = plan["steps_per_epoch"]
-        edges = [int(step) / per_epoch for step in planned]
-        edges.append(plan["updates"] / per_epoch)
-        return Line(candidate.name, edges, list(planned.values()))
-    ends = [row.epoch + 1 for row in run.history]
-    return Line(candidate.name, [0, *ends], [row.lr for row in run.history])
-
-
-def _first_run(candidate: Candidate) -> Result:
-    return next(iter(candidate.best.values()))
-
-
-def _lr_band(candidate: Candidate) -> Band:
-    """The planned LR of a candidate.
-
-    Where it follows a metric there is none, and it is the LR of each epoch's last update, with the range of the seeds.
-    """
-    plan = _first_run(candidate).summary.get("plan") or {}
-    if plan.get("lr"):
-        line = lr_line(candidate)
-        return Band(candidate.name, line.edges, [*line.values, line.values[-1]])
-    ends = _curve(candidate, "lr")
-    spread = [[*values[:1], *values] for values in (ends.middle, ends.low or [], ends.high or [])]
-    return Band(candidate.name, [0, *ends.x], *spread)
-
-
-def _curve(candidate: Candidate, name: str) -> Band:
-    """A column of the histories over epochs 1, 2, ..., where every seed has a value."""
-    seeds = [_column(run, name) for run in candidate.best.values()]
-    epochs = [epoch for epoch in sorted(seeds[0]) if all(epoch in values for values in seeds)]
-    by_epoch = [[values[epoch] for values in seeds] for epoch in epochs]
-    middle = [statistics.fmean(values) for values in by_epoch]
-    low = [min(values) for values in by_epoch]
-    high = [max(values) for values in by_epoch]
-    return Band(candidate.name, [epoch + 1 for epoch in epochs], middle, low, high)
-
-
-def _column(run: Result, name: str) -> dict[int, float]:
-    """The values of a column of a run's history by epoch, without the empty ones."""
-    values = {row.epoch: row.lr if name == "lr" else row.measured[name] for row in run.history}
-    return {epoch: float(value) for epoch, value in values.items() if value is not None}
 
 
 def _grid(contest: Contest) -> tuple[list[str], list[tuple[str, list[str]]]]:

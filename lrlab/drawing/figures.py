@@ -5,7 +5,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _BLACK = COLOURS[6]  # on a dark page it would not be seen
 _INK = "#010203"  # no colour that anything else has
 _STYLES = ("-", "--", ":", "-.")  # once all colours are used
+_TIP = "tip: "  # how the ids of marks begin that say a value
+_MOST_TIPS = 60  # of a line
+_POINTS_APART = 0.012  # of the axis, between the points of two names at one place
 MOST_TOGETHER = 8  # more curves than this are drawn as small multiples
 
 
@@ -164,18 +167,25 @@ class Panel:
     logy: bool = False
     points: bool = False  # marked, because there is nothing between them
     stairs: bool = False  # a value holds until the next one
+    reach: tuple[float, float] | None = None  # of the horizontal axis; None: as far as the lines go
 
 
-def draw_panels(panels: Sequence[Panel]) -> Any:
-    """A figure with `panels` side by side; a name has one colour in all of them, and one legend."""
+def draw_panels(panels: Sequence[Panel], *, with_tips: bool = False) -> Any:
+    """A figure with `panels` side by side; a name has one colour in all of them, and one legend.
+
+    With tips there is an unseen mark on each value, for `as_svg` to say it when a pointer comes near.
+    """
     figure = _figure(0.6 + 4.6 * len(panels), 3.5)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     bands = itertools.chain.from_iterable(panel.bands for panel in panels)
     names = list(dict.fromkeys(band.name for band in bands))
     handles = {}
     for axis, panel in zip(axes, panels, strict=True):
-        for band in panel.bands:
-            handles[band.name] = _draw_band(axis, panel, band, names.index(band.name))
+        for place, band in enumerate(panel.bands):
+            shown = _beside_the_others(band, panel, place)
+            handles[band.name] = _draw_band(axis, panel, shown, names.index(band.name))
+            if with_tips:
+                _draw_tips(axis, panel, band, shown.x)
         axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
         _set_scales(axis, panel)
         _set_frame(axis, 0.6)
@@ -207,9 +217,30 @@ def _draw_band(axis: Any, panel: Panel, band: Band, index: int) -> Any:
     return line
 
 
+def _beside_the_others(band: Band, panel: Panel, place: int) -> Band:
+    """The band at its `place` among those of a panel: points of several would hide each other's intervals."""
+    if not panel.points or not panel.logx or len(panel.bands) == 1:
+        return band
+    spread = list(itertools.chain.from_iterable(one.x for one in panel.bands))
+    step = max((max(spread) / min(spread)) ** _POINTS_APART, 1.01)
+    return replace(band, x=[x * step ** (place - (len(panel.bands) - 1) / 2) for x in band.x])
+
+
+def _draw_tips(axis: Any, panel: Panel, band: Band, places: Sequence[float]) -> None:
+    """An unseen mark at the place of each value of a band, or of some where there are many; its id is what it says."""
+    for index in range(0, len(band.x), math.ceil(len(band.x) / _MOST_TIPS)):
+        said = f"{panel.ylabel} {band.middle[index]:.4g}"
+        if band.low is not None and band.high is not None and band.low[index] < band.high[index]:
+            said += f" ({band.low[index]:.4g} to {band.high[index]:.4g})"
+        text = f"{band.name}, {panel.xlabel} {band.x[index]:.3g}: {said}"
+        axis.plot([places[index]], [band.middle[index]], "o", markersize=9, alpha=0, gid=f"{_TIP}{text}")
+
+
 def _set_scales(axis: Any, panel: Panel) -> None:
+    if panel.reach is not None:
+        axis.set_xlim(*panel.reach)
     if panel.logx:
-        places = set(itertools.chain.from_iterable(band.x for band in panel.bands))
+        places = set(itertools.chain.from_iterable(band.x for band in panel.bands))  # not those drawn beside them
         _label_at(axis, sorted(places))
     else:
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -269,7 +300,10 @@ def save(figure: Any, path: Path) -> None:
 
 
 def as_svg(draw_it: Callable[[], Any]) -> str:
-    """The figure that `draw_it` makes, as an <svg> element whose ink has the colour of the page's text."""
+    """The figure that `draw_it` makes, as an <svg> element whose ink has the colour of the page's text.
+
+    Marks that have a tip say it.
+    """
     import matplotlib as mpl
 
     names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
@@ -278,7 +312,7 @@ def as_svg(draw_it: Callable[[], Any]) -> str:
     with mpl.rc_context(inks), _repeatable():
         draw_it().savefig(text, format="svg", transparent=True, metadata={"Date": None})
     drawn = text.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(rf'<g id="{_TIP}(.*?)">', r"<g><title>\1</title>", drawn[drawn.index("<svg") :])
     for ink in (_INK, _BLACK):
         drawn = drawn.replace(ink, "currentColor")
     return re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import yaml
 from scipy import stats
 
 from lrlab.commands import compare
+from lrlab.drawing import figures
 
 GRID = ("-m", "scheduler=step,cosine,onecycle", "optimizer.lr=0.02,0.1", "seed=0,1,2,3")
 SMALL = ("trainer.epochs=4", "data.batch_size=128", "hydra.launcher.threads=1", "hydra.launcher.n_jobs=2")
@@ -291,15 +293,18 @@ def test_figures_are_files_for_a_paper(look, sweep, figures):
 
 
 def test_the_curves_are_those_of_the_histories(sweep):
-    from lrlab.comparison import contests, report, results
+    from lrlab.comparison import contests, panels, results
 
     [contest] = contests.compare(results.find([sweep])).contests
     runs = {(run["scheduler"], run["lr"], run["seed"]): run for run in read_runs(sweep)}
-    *panels, of_lr = report.learning_panels(contest)
-    for panel, column in zip(panels, ("val_loss", "train_loss"), strict=True):
+    *drawn, of_lr = panels.learning_panels(contest)
+    assert {panel.reach for panel in (*drawn, of_lr)} == {(0, 4)}
+    judged = contest.metric.removeprefix("best_")
+    scale = {judged: 100} if judged.endswith("accuracy") else {}
+    for panel, column in zip(drawn, dict.fromkeys([judged, "val_loss", "train_loss"]), strict=True):
         for candidate, band in zip(contest.candidates, panel.bands, strict=True):
             rows = [runs[candidate.name, candidate.best_lr, seed]["rows"] for seed in candidate.best]
-            values = [[float(one[epoch][column]) for one in rows] for epoch in range(4)]
+            values = [[scale.get(column, 1) * float(one[epoch][column]) for one in rows] for epoch in range(4)]
             assert list(band.x) == [1, 2, 3, 4]
             assert band.middle == pytest.approx([statistics.fmean(several) for several in values])
             assert band.low == [min(several) for several in values]
@@ -392,7 +397,7 @@ frame.onload = () => {{
 def test_the_page_can_be_read_in_a_browser(look, sweep, tmp_path, width, dark):
     assert look(str(sweep)).code == 0
     text = (sweep / "report.html").read_text()
-    assert [link for link in Page(text).links if not link.startswith("#")] == []  # needs no network
+    assert [link for link in Page(text).links if ":" in link or link.startswith("/")] == []  # needs no network
     wrapper = tmp_path / "wrapper.html"
     wrapper.write_text(MEASURE.format(width=width, text=json.dumps(text).replace("</", "<\\/")))
     command = [
@@ -414,3 +419,68 @@ def test_the_page_can_be_read_in_a_browser(look, sweep, tmp_path, width, dark):
     assert found["ink"] == [found["color"]]  # the letters of the figures as well
     assert found["figures"] == 3 + 1 + 3
     assert found["smallest"] >= 8  # pixels
+
+
+def test_the_page_leads_to_its_files_and_to_every_run(look, sweep):
+    look(str(sweep))
+    page = Page((sweep / "report.html").read_text())
+    links = [unquote(link) for link in page.links if not link.startswith("#")]
+    assert {"results.csv", "figures/learning_curves.svg", "figures/lr_sensitivity.svg"} <= set(links)
+    assert len([link for link in links if link.startswith("scheduler=")]) == 22
+    assert all((sweep / link).exists() for link in links)
+
+
+def test_from_another_folder_the_links_lead_to_the_same_runs(look, sweep, tmp_path):
+    look(str(sweep), "compare.folder=elsewhere/deep")
+    page = Page((tmp_path / "elsewhere" / "deep" / "report.html").read_text())
+    links = [unquote(link) for link in page.links if not link.startswith("#")]
+    assert all((tmp_path / "elsewhere" / "deep" / link).exists() for link in links)
+    assert any("study/scheduler=step,lr=0.02,seed=0" in link for link in links)
+
+
+def test_a_pointer_finds_the_values_of_the_judged_metric(look, sweep):
+    look(str(sweep))
+    said = re.findall(r"<title>(.*?)</title>", (sweep / "report.html").read_text())
+    runs = [run for run in read_runs(sweep) if (run["scheduler"], run["lr"]) == ("onecycle", 0.1)]
+    mean = statistics.fmean(100 * float(run["rows"][1]["val_accuracy"]) for run in runs)
+    assert any(
+        re.fullmatch(rf"onecycle, epoch 2: validation accuracy \(%\) {re.escape(f'{mean:.4g}')} \(.* to .*\)", text)
+        for text in said
+    )
+    assert any(text.startswith("step, base LR 0.02: val accuracy (%) ") for text in said)
+
+
+def test_seconds_on_different_devices_are_not_set_beside_each_other(look, sweep):
+    change(sweep / "scheduler=step,lr=0.02,seed=0", device="cpu (7 threads)")
+    look(str(sweep))
+    header, *rows = Page((sweep / "report.html").read_text()).tables["results"]
+    assert {row[header.index("seconds")] for row in rows} == {"-"}
+
+
+def test_intervals_at_one_lr_stand_beside_each_other_and_a_single_seed_has_no_bands(look, sweep, monkeypatch):
+    for folder in sweep.glob("*seed=[123]"):
+        shutil.rmtree(folder)
+    change(sweep / "scheduler=cosine,lr=0.02,seed=0", status="finished")
+    places = []
+    draw = figures._draw_band
+
+    def noted(axis, panel, band, index):
+        if panel.points:
+            places.append(tuple(band.x))
+        return draw(axis, panel, band, index)
+
+    monkeypatch.setattr(figures, "_draw_band", noted)
+    look(str(sweep))
+    assert len({x for xs in places for x in xs}) == len(set(places)) * 2 == 6
+    assert "bands reach" not in (sweep / "report.html").read_text()
+
+
+def test_on_a_narrow_terminal_the_judged_metric_stays_and_no_line_wraps(sweep):
+    from lrlab.comparison import contests, results, text
+
+    compared = contests.compare(results.find([sweep]))
+    wide, narrow = (text.lines(compared, width)[1:5] for width in (200, 50))
+    assert max(map(len, narrow)) <= 50
+    assert all("final val accuracy" in lines[0] for lines in (wide, narrow))
+    assert "seconds" in wide[0]
+    assert "seconds" not in narrow[0]

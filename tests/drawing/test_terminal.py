@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrlab.drawing.terminal import BARS, Line, plot, sparkline
+from lrlab.drawing.terminal import BARS, Line, aligned, plot, sparkline
 
 STAIRS = Line("stairs", [0, 10, 20, 30], [1.0, 0.5, 0.25])
 
@@ -63,3 +63,18 @@ def test_the_last_curve_is_on_top_and_one_alone_is_drawn_with_dots():
 )
 def test_a_sparkline_goes_from_zero_to_the_highest_value(values, shown):
     assert sparkline(Line("x", [0, 1, 2], values), width=4) == shown
+
+
+ROWS = [["run", "LR", "loss", "state"], ["scheduler=cosine,lr=0.01,seed=12", "0.01", "0.2500", "running"]]
+
+
+@pytest.mark.parametrize("width", [None, 80, 44, 36, 30, 24, 12])
+def test_a_table_fits_its_width_and_keeps_what_matters(width):
+    lines = aligned(ROWS, width, spare=["LR", "state", "loss"])
+    assert len({line.find("loss") for line in lines[:1]}) == 1
+    if width is None:
+        assert lines[1] == "scheduler=cosine,lr=0.01,seed=12  0.01  0.2500  running"
+    elif width >= 24:
+        assert max(map(len, lines)) <= width
+    assert lines[1].startswith("sched")
+    assert "seed=12" in lines[1] or width == 12

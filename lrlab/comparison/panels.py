@@ -1,0 +1,109 @@
+"""The curves of a comparison: what is drawn of it, on a page or for a paper."""
+
+import statistics
+from collections.abc import Iterator
+
+from lrlab.comparison.candidates import Candidate
+from lrlab.comparison.contests import Contest
+from lrlab.comparison.results import Result
+from lrlab.comparison.statistics import mean
+from lrlab.drawing.figures import Band, Panel
+from lrlab.drawing.terminal import Line
+from lrlab.training.metrics import find
+
+
+def learning_panels(contest: Contest) -> list[Panel]:
+    """What the contest is judged by, validation loss, training loss and LR, all over the same epochs.
+
+    Each candidate is shown at its best LR, with the range of its seeds.
+    """
+    panels = []
+    reach = (0.0, float(max(_epochs(candidate) for candidate in contest.candidates)))
+    for name, label in _curves_of(contest):
+        kind = find(name)
+        bands = [_curve(candidate, name, scale=kind.scale) for candidate in contest.candidates]
+        positive = all(min(band.low or band.middle, default=0.0) > 0 for band in bands)
+        unit = " (%)" if kind.is_share else ""
+        panels.append(Panel(bands, "epoch", label + unit, logy=positive and not kind.is_share, reach=reach))
+    lrs = [_lr_band(candidate) for candidate in contest.candidates]
+    panels.append(Panel(lrs, "epoch", "LR", stairs=True, reach=reach))
+    return panels
+
+
+def _curves_of(contest: Contest) -> Iterator[tuple[str, str]]:
+    """The columns of the histories that are drawn, each with its label; the one that is judged by comes first."""
+    judged = contest.metric.removeprefix("best_")
+    labels = {"val_loss": "validation loss", "train_loss": "training loss"}
+    for name in dict.fromkeys([judged, *labels]):
+        yield name, labels.get(name, name.replace("val_", "validation ").replace("_", " "))
+
+
+def _epochs(candidate: Candidate) -> int:
+    """How many epochs the runs of a candidate had."""
+    return max(run.history[-1].epoch + 1 for run in candidate.best.values())
+
+
+def sensitivity_panel(contest: Contest) -> Panel | None:
+    """The metric over the base LR, with a line for each candidate; None where no candidate has two LRs."""
+    if all(len(candidate.runs) < 2 for candidate in contest.candidates):
+        return None
+    scale = find(contest.metric).scale
+    bands = []
+    for candidate in contest.candidates:
+        lrs = sorted(candidate.runs)
+        means = [mean([scale * value for value in candidate.values(lr).values()]) for lr in lrs]
+        middle = [one.value for one in means]
+        low = [one.value - (one.half_width or 0.0) for one in means]
+        high = [one.value + (one.half_width or 0.0) for one in means]
+        bands.append(Band(candidate.name, lrs, middle, low, high))
+    unit = " (%)" if find(contest.metric).is_share else ""
+    return Panel(bands, "base LR", contest.metric.replace("_", " ") + unit, logx=True, points=True)
+
+
+def lr_line(candidate: Candidate) -> Line:
+    """The LR of a candidate at its best base LR, in every epoch. One that changes within epochs is shown as planned."""
+    run = _first_run(candidate)
+    plan = run.summary.get("plan") or {}
+    planned = plan.get("lr")
+    if planned and plan.get("interval") == "step":
+        per_epoch = plan["steps_per_epoch"]
+        edges = [int(step) / per_epoch for step in planned]
+        edges.append(plan["updates"] / per_epoch)
+        return Line(candidate.name, edges, list(planned.values()))
+    ends = [row.epoch + 1 for row in run.history]
+    return Line(candidate.name, [0, *ends], [row.lr for row in run.history])
+
+
+def _first_run(candidate: Candidate) -> Result:
+    return next(iter(candidate.best.values()))
+
+
+def _lr_band(candidate: Candidate) -> Band:
+    """The planned LR of a candidate.
+
+    Where it follows a metric there is none, and it is the LR of each epoch's last update, with the range of the seeds.
+    """
+    plan = _first_run(candidate).summary.get("plan") or {}
+    if plan.get("lr"):
+        line = lr_line(candidate)
+        return Band(candidate.name, line.edges, [*line.values, line.values[-1]])
+    ends = _curve(candidate, "lr")
+    spread = [[*values[:1], *values] for values in (ends.middle, ends.low or [], ends.high or [])]
+    return Band(candidate.name, [0, *ends.x], *spread)
+
+
+def _curve(candidate: Candidate, name: str, scale: float = 1.0) -> Band:
+    """A column of the histories, times `scale`, over epochs 1, 2, ..., where every seed has a value."""
+    seeds = [_column(run, name) for run in candidate.best.values()]
+    epochs = [epoch for epoch in sorted(seeds[0]) if all(epoch in values for values in seeds)]
+    by_epoch = [[scale * values[epoch] for values in seeds] for epoch in epochs]
+    middle = [statistics.fmean(values) for values in by_epoch]
+    low = [min(values) for values in by_epoch]
+    high = [max(values) for values in by_epoch]
+    return Band(candidate.name, [epoch + 1 for epoch in epochs], middle, low, high)
+
+
+def _column(run: Result, name: str) -> dict[int, float]:
+    """The values of a column of a run's history by epoch, without the empty ones."""
+    values = {row.epoch: row.lr if name == "lr" else row.measured[name] for row in run.history}
+    return {epoch: float(value) for epoch, value in values.items() if value is not None}

@@ -1,0 +1,62 @@
+"""What a run shows: as much of an epoch as the terminal has room for, and no bar where nobody looks."""
+
+import io
+import os
+import sys
+
+import pytest
+
+from lrlab.runs.display import epoch_line
+from lrlab.system import streams
+from lrlab.training.loop import Epoch
+
+MEANS = {"loss": 1.5, "accuracy": 0.25}
+EPOCH = Epoch(4, 5, 1.2345e-05, MEANS, MEANS, 2.0, 123456.0)
+
+
+@pytest.mark.parametrize("width", [140, 120, 100, 80, 60, 40])
+def test_the_line_of_an_epoch_fits_the_terminal_and_keeps_the_validation(width):
+    line = epoch_line(EPOCH, 20, width)
+    assert len(line) <= width
+    assert line.startswith("epoch  5/20  ")
+    assert "val loss   1.5000" in line
+    assert ("train loss" in line) == (width >= 100)
+    assert ("images/s" in line) == (width >= 120)
+
+
+def test_without_a_terminal_nothing_is_left_out():
+    assert "images/s" in epoch_line(EPOCH, 20)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("variables", "watched"), [({}, True), ({"JPY_PARENT_PID": "7"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_what_a_notebook_starts_has_no_bar(monkeypatch, variables, watched):
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert streams.is_watched() == watched
+    assert streams.console().is_terminal == watched
+
+
+def test_threads_wait_as_the_user_says_and_else_not_long(monkeypatch):
+    from lrlab.system import process
+
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    process.let_waiting_threads_sleep()
+    assert os.environ["GOMP_SPINCOUNT"] == str(process.SPIN_COUNT)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    process.let_waiting_threads_sleep()
+    assert os.environ["GOMP_SPINCOUNT"] == "5"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    process.let_waiting_threads_sleep()
+    assert "GOMP_SPINCOUNT" not in os.environ
