@@ -20,6 +20,7 @@ from lrlab.config.scheduler import SchedulerSettings, check_rhythm, naming_setti
 from lrlab.config.targets import chosen
 from lrlab.data import room
 from lrlab.data.batches import Batching, batches_per_epoch
+from lrlab.data.kinds import bytes_of_an_image
 from lrlab.data.splits import Splits
 from lrlab.lr import lint, save_every
 from lrlab.lr.horizon import Horizon
@@ -167,7 +168,11 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:
     """The run with the place where its images are kept settled, and that place."""
-    kept = choose_cache(prepared.batching, prepared.splits, prepared.device)
+    batching, splits = prepared.batching, prepared.splits
+    kept = choose_cache(batching, splits, prepared.device)
+    if kept.place == "none" and batching.workers:
+        batch_bytes = batching.batch_size * bytes_of_an_image(splits.train)
+        room.require_shared_memory(batch_bytes, workers=batching.workers, prefetch=batching.prefetch)
     return replace(prepared, batching=replace(prepared.batching, cache=kept.place)), kept
 
 

@@ -5,7 +5,7 @@ give the same batches, and an epoch that is entered in its middle gives those th
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lrlab.data import room, store
 from lrlab.data.augmentation import Augmentation
+from lrlab.data.decoding import nothing
 from lrlab.data.kinds import kind_of
 from lrlab.data.readers import Arriving, Kept, Loaded, Source, joined
 from lrlab.data.splits import MapDataset, as_raised, image_shape
@@ -55,7 +56,8 @@ class Batches:
     Images that are kept are read here, and `progress` is told how many: a mistake in them shows before training starts.
     Only the training images that one process keeps in memory or on the device are read while the first epoch trains,
     in its order: a mistake in one shows when its turn comes.
-    A place that `batching` names is taken as it is; `room.choose` says whether it has room.
+    A place that `batching` names is taken as it is; `room.choose` says whether it has room. While images do not come,
+    `waiting` is called again and again, and may raise.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class Batches:
         rank: int = 0,
         ranks: int = 1,
         progress: store.Progress | None = None,
+        waiting: Callable[[], None] = nothing,
     ):
+        self._waiting = waiting
         self.batching = batching
         self.seed = seed  # may be changed between two passes
         self.device, self.train = device, train
@@ -96,6 +100,7 @@ class Batches:
                 workers=batching.workers,
                 prefetch=batching.prefetch,
                 timeout_seconds=batching.timeout,
+                waiting=self._waiting,
             )
         alone_in_memory = self.ranks == 1 and place != "disk"
         if self.train and alone_in_memory and not kind_of(dataset).at_once:
@@ -106,6 +111,7 @@ class Batches:
                 num_classes=num_classes,
                 device=device,
                 workers=batching.workers,
+                waiting=self._waiting,
             )
         images, labels = store.keep(
             dataset,

@@ -24,6 +24,10 @@ def unheard(_done: int, _total: int) -> None:
     """The progress of reading that nobody follows."""
 
 
+def nothing() -> None:
+    """What is to be done while images do not come, where there is nothing to do."""
+
+
 class WholeReading(NamedTuple):
     """A data set that is to be read whole, and how."""
 
@@ -32,6 +36,7 @@ class WholeReading(NamedTuple):
     num_classes: int
     workers: int
     progress: Progress = unheard
+    waiting: Callable[[], None] = nothing  # is called while no more images come
 
     @property
     def layout(self) -> files.Layout:
@@ -62,7 +67,7 @@ class WholeReading(NamedTuple):
         chunks = iter(loader.start(work, workers=workers, ahead=ahead, in_background=beside, batch_size=None))
         done = 0
         try:
-            for read in chunks:
+            for read in loader.each(chunks, waiting=self.waiting):
                 done += read
                 yield done
         except UserError as error:
@@ -75,7 +80,7 @@ class _Chunks(Dataset):
     """The work of decoding, in pieces: to ask for an item does that piece, and the item is its number of images."""
 
     def __init__(self, reading: WholeReading, file: Path, order: Tensor):
-        self.reading = reading._replace(progress=unheard)  # another process cannot have the caller's
+        self.reading = reading._replace(progress=unheard, waiting=nothing)  # another process cannot have the caller's
         self.file = file
         self.order = order.numpy()  # tensors would take a file descriptor each on their way to another process
         self.is_fixed = kind_of(reading.dataset).is_fixed

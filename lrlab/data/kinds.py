@@ -91,6 +91,11 @@ class OneByOne:
         pass
 
 
+def bytes_of_an_image(dataset: MapDataset) -> int:
+    """What an image takes as the data set gives it; reads the first one."""
+    return first_image(dataset).nbytes
+
+
 def first_image(dataset: MapDataset) -> Tensor:
     """The first image, read without a trace in the global random generators."""
     with randomness.undisturbed():

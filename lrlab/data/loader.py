@@ -6,7 +6,7 @@ with torch 2.14.1.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -15,8 +15,13 @@ from torch.utils.data._utils import signal_handling
 
 from lrlab.system.signals import leave_to_the_parent
 
+SECONDS_BETWEEN_LOOKS = 1.0  # at what else may have happened, while an item does not come
 # Of processes that decode while another trains: an image that is waited for goes before one that is not.
 _NICENESS = 5
+
+
+class TimedOut(RuntimeError):
+    """No item came in time."""
 
 
 def start(dataset: Dataset, *, workers: int, ahead: int, in_background: bool = False, **settings: Any) -> DataLoader:
@@ -30,9 +35,35 @@ def start(dataset: Dataset, *, workers: int, ahead: int, in_background: bool = F
         prefetch_factor=ahead if workers else None,
         collate_fn=_as_it_is,
         worker_init_fn=_in_background if in_background else leave_to_the_parent,
+        timeout=SECONDS_BETWEEN_LOOKS if workers else 0,  # `each` waits on
         generator=torch.Generator(),  # otherwise the loader draws from the generator that dropout uses
         **settings,
     )
+
+
+def each(items: Iterator[Any], *, most_seconds: float = 0, waiting: Callable[[], None]) -> Iterator[Any]:
+    """The items of one pass over a loader.
+
+    While one does not come, `waiting` is called again and again, and may raise. Raises TimedOut after `most_seconds` of
+    such looks, or never where that is 0. Time in which the process itself was stopped, as by Ctrl-Z, is one look.
+    """
+    looks = 0
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            # A loader that timed out can be asked again. What a worker raised begins in another way.
+            if not str(error).startswith("DataLoader timed out after"):
+                raise
+            looks += 1
+            waiting()
+            if most_seconds and looks * SECONDS_BETWEEN_LOOKS >= most_seconds:
+                raise TimedOut(f"DataLoader timed out after {most_seconds:g} seconds") from error
+        else:
+            looks = 0
+            yield item
 
 
 def end(iterator: Iterator[Any]) -> None:

@@ -4,7 +4,7 @@ A source reads each of the index lists `parts` (B,), in their order: images (B, 
 and labels (B,) int64, on the device. (seed, epoch) matter to a data set's own random transforms only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -15,6 +15,7 @@ from lrlab.data import loader, store
 from lrlab.data.decoding import require_bytes
 from lrlab.data.kinds import kind_of
 from lrlab.data.splits import MapDataset, as_class, as_tensor, check_labels, other_shape
+from lrlab.errors import Interrupted
 from lrlab.system import randomness
 
 Parts = Sequence[Tensor]
@@ -69,8 +70,10 @@ class Arriving:
         num_classes: int,
         device: torch.device,
         workers: int,
+        waiting: Callable[[], None],
     ):
         require_bytes(dataset)
+        self.waiting = waiting
         self.dataset, self.shape = dataset, shape
         self.num_classes, self.workers = num_classes, workers
         self.device = device
@@ -119,6 +122,7 @@ class Arriving:
             shape=self.shape,
             num_classes=self.num_classes,
             workers=self.workers,
+            waiting=self.waiting,
         )
         if self.moves:  # now, while there is room
             self._room = (
@@ -136,7 +140,8 @@ class Arriving:
 class Loaded:
     """Images that are decoded anew whenever they are needed, by `workers` processes, or by this one where it is 0.
 
-    Each process makes `prefetch` parts ahead. One that makes none for `timeout_seconds` is given up (0: never).
+    Each process makes `prefetch` parts ahead. One that makes none for `timeout_seconds` is given up (0: never); until
+    then `waiting` is called, and may raise.
     """
 
     ready = False
@@ -150,29 +155,30 @@ class Loaded:
         workers: int,
         prefetch: int,
         timeout_seconds: float = 0,
+        waiting: Callable[[], None],
     ):
         kind_of(dataset).load()  # now, so that all workers share it
         self.num_classes, self.device = num_classes, device
+        self.timeout_seconds, self.waiting = timeout_seconds, waiting
         self._places = _Places()
         self._loader = loader.start(
             _Addressed(dataset),
             batch_sampler=self._places,
             workers=workers,
             ahead=prefetch,
-            timeout=timeout_seconds if workers else 0,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
         )
 
     def read(self, parts: Parts, *, seed: int, epoch: int) -> Read:
         self._places.batches = [[(seed, epoch, index) for index in part.tolist()] for part in parts]
+        batches = loader.each(iter(self._loader), most_seconds=self.timeout_seconds, waiting=self.waiting)
         try:
-            for part, (images, labels) in zip(parts, self._loader, strict=True):
+            for part, (images, labels) in zip(parts, batches, strict=True):
                 check_labels(labels, self.num_classes, part.tolist())
                 yield _to(self.device, images), _to(self.device, labels)
-        except RuntimeError as error:
-            if "timed out" in str(error):
-                loader.kill_persistent(self._loader)  # it would be waited for
+        except (loader.TimedOut, Interrupted):
+            loader.kill_persistent(self._loader)  # it would be waited for
             raise
 
     def close(self) -> None:

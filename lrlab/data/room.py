@@ -17,6 +17,7 @@ from lrlab.data.splits import MapDataset
 from lrlab.errors import UserError, wrong
 from lrlab.system import distributed
 
+_SHARED = Path("/dev/shm")  # where Linux has the memory that processes share
 KEPT = ("device", "memory", "disk")
 CACHES = ("auto", *KEPT, "none")
 
@@ -70,6 +71,27 @@ def choose(
     if cache == "auto":
         return Choice("none", size)
     raise _too_small(cache, size, room, budget_bytes)
+
+
+def require_shared_memory(batch_bytes: int, *, workers: int, prefetch: int) -> None:
+    """Raise UserError where the batches that `workers` make ahead do not fit where processes share memory.
+
+    Containers often have 64 MB there, and a process that has no room stops or is killed without a word.
+    """
+    needed = batch_bytes * (workers * prefetch + 1)  # and the one that is trained on
+    free = _free_shared_bytes()
+    if workers and free is not None and needed > free:
+        raise wrong(
+            "data.workers",
+            got=f"{workers} that make {prefetch} batches each ahead, {in_words(needed)} of shared memory",
+            allowed=f"what {_SHARED} has free, {in_words(free)}",
+            do="data.workers=0, or more of it (docker run --shm-size=1g)",
+        )
+
+
+def _free_shared_bytes() -> int | None:
+    """What is free where torch's processes share memory on Linux; None elsewhere."""
+    return shutil.disk_usage(_SHARED).free if _SHARED.is_dir() else None
 
 
 def _are_there(datasets: Sequence[MapDataset], shape: tuple[int, ...], folder: Path) -> bool:

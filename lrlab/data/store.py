@@ -3,6 +3,7 @@
 Those in memory can be used while the others are still being decoded, in the order in which they are needed.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lrlab.data import files
-from lrlab.data.decoding import Progress, WholeReading, unheard
+from lrlab.data.decoding import Progress, WholeReading, nothing, unheard
 from lrlab.data.kinds import kind_of
 from lrlab.data.splits import MapDataset, check_labels
 from lrlab.errors import UserError
@@ -56,8 +57,17 @@ class Arrivals:
     Those at some indices are there once `wait` has returned. `close` ends the reading, whether or not it is done.
     """
 
-    def __init__(self, dataset: MapDataset, order: Tensor, *, shape: tuple[int, ...], num_classes: int, workers: int):
-        reading = WholeReading(dataset, tuple(shape), num_classes, workers)
+    def __init__(
+        self,
+        dataset: MapDataset,
+        order: Tensor,
+        *,
+        shape: tuple[int, ...],
+        num_classes: int,
+        workers: int,
+        waiting: Callable[[], None] = nothing,
+    ):
+        reading = WholeReading(dataset, tuple(shape), num_classes, workers, waiting=waiting)
         self._open = ExitStack()
         file = self._open.enter_context(files.nameless(reading.layout.size_bytes, None))
         self.images, self.labels = reading.layout.views(file, shared=True)

@@ -77,10 +77,13 @@ def read_images(prepared: Prepared, reading: Reading, request: Request, *, train
     splits = prepared.splits
     with reading("training images" if train else "validation images") as show:
 
-        def progress(done: int, total: int) -> None:
-            show(done, total)
+        def waiting() -> None:
             if request.number and distributed.ranks() == 1:  # of several ranks, the others would wait for this one
                 raise Interrupted(request.number)
+
+        def progress(done: int, total: int) -> None:
+            show(done, total)
+            waiting()
 
         return distributed.first_on_each_machine(
             lambda: Batches(
@@ -93,6 +96,7 @@ def read_images(prepared: Prepared, reading: Reading, request: Request, *, train
                 rank=distributed.rank(),
                 ranks=distributed.ranks(),
                 progress=progress,
+                waiting=waiting,
             )
         )
 

@@ -177,6 +177,8 @@ class Run:
             with suppress(UserError, OSError):
                 self._save_within_an_epoch()
             raise
+        except Interrupted:  # by a signal, while the next images did not come
+            self._save_within_an_epoch()
 
     def _loop(self) -> None:
         """The loop's body: what other frameworks do in callbacks."""

@@ -417,7 +417,7 @@ def test_the_page_can_be_read_in_a_browser(look, sweep, tmp_path, width, dark):
         ("rgb(18, 22, 28)", "rgb(230, 237, 243)") if dark else ("rgb(255, 255, 255)", "rgb(27, 31, 36)")
     )
     assert found["ink"] == [found["color"]]  # the letters of the figures as well
-    assert found["figures"] == 3 + 1 + 3
+    assert found["figures"] == 4 + 1 + 3
     assert found["smallest"] >= 8  # pixels
 
 

@@ -73,7 +73,7 @@ def test_a_loader_that_was_ended_starts_anew():
 
 @pytest.mark.slow
 def test_processes_that_are_stuck_are_killed_and_not_waited_for():
-    kept = loader.start(Numbers(endless=4), workers=2, ahead=2, batch_size=None, persistent_workers=True, timeout=1)
+    kept = loader.start(Numbers(endless=4), workers=2, ahead=2, batch_size=None, persistent_workers=True)
     loader.kill_persistent(kept)  # before it has any
     with pytest.raises(RuntimeError, match="timed out"):
         list(kept)
@@ -83,3 +83,56 @@ def test_processes_that_are_stuck_are_killed_and_not_waited_for():
         process.join(30)
         assert not process.is_alive()
     loader.end_persistent(kept)
+
+
+class Late(torch.utils.data.Dataset):
+    """Three numbers, the second of which comes late, or says of itself that it is."""
+
+    def __init__(self, error: str = ""):
+        self.error = error
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> int:
+        if index == 1 and self.error:
+            raise RuntimeError(self.error)
+        time.sleep(0.4 * (index == 1))
+        return index
+
+
+def each(dataset, monkeypatch, waiting, most_seconds=0.0):
+    monkeypatch.setattr(loader, "SECONDS_BETWEEN_LOOKS", 0.05)
+    items = iter(loader.start(dataset, workers=1, ahead=2, batch_size=None))
+    try:
+        yield from loader.each(items, most_seconds=most_seconds, waiting=waiting)
+    finally:
+        loader.end(items)
+
+
+def test_a_late_item_is_waited_for_and_something_is_done_meanwhile(monkeypatch):
+    looks = []
+    assert list(each(Late(), monkeypatch, lambda: looks.append(1))) == [0, 1, 2]
+    assert looks
+
+
+def test_what_is_done_while_waiting_may_end_it(monkeypatch):
+    def stop():
+        raise KeyboardInterrupt
+
+    items = each(Late(), monkeypatch, stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(items)
+
+
+def test_only_looks_count_as_waiting_and_not_the_time_in_which_the_process_was_stopped(monkeypatch):
+    looks = []
+    list(each(Late(), monkeypatch, lambda: looks.append(time.sleep(0.3)), most_seconds=0.3))
+    assert 0 < len(looks) < 6
+    with pytest.raises(loader.TimedOut, match=r"DataLoader timed out after 0\.1 seconds"):
+        list(each(Late(), monkeypatch, lambda: None, most_seconds=0.1))
+
+
+def test_an_error_of_a_data_set_that_speaks_of_time_is_no_late_item(monkeypatch):
+    with pytest.raises(RuntimeError, match="DataLoader timed out after all"):
+        list(each(Late("DataLoader timed out after all"), monkeypatch, lambda: None))

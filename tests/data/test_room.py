@@ -77,3 +77,23 @@ def test_what_is_on_disk_already_needs_no_room(monkeypatch):
     assert choose("auto", FIXED).place == "disk"
     file.write_bytes(b"cut short")
     assert choose("auto", FIXED).place == "none"
+
+
+def test_batches_that_processes_share_need_room_where_they_share_memory(monkeypatch):
+    monkeypatch.setattr(room, "_free_shared_bytes", lambda: 1_000_000)
+    room.require_shared_memory(200_000, workers=2, prefetch=2)
+    room.require_shared_memory(2_000_000, workers=0, prefetch=2)
+    with pytest.raises(UserError, match=r"data\.workers: got 3 that make 2 batches each ahead, 1\.4 MB of shared mem"):
+        room.require_shared_memory(200_000, workers=3, prefetch=2)
+    monkeypatch.setattr(room, "_free_shared_bytes", lambda: None)
+    room.require_shared_memory(2_000_000, workers=3, prefetch=2)
+
+
+def test_a_run_asks_for_that_room_before_it_has_a_folder_to_keep(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(room, "_free_shared_bytes", lambda: 100_000)
+    outcome = command("data=fake", "data.cache=none", "data.workers=2", "model=mlp")
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert "data.workers: got 2 that make 2 batches each ahead" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+    assert command("data=fake", "data.cache=none", "data.workers=0", "model=mlp", "trainer.epochs=1").code == 0

@@ -3,7 +3,9 @@
 import os
 import signal
 
+import forked
 import pytest
+from support import same_weights, weights
 
 from lrlab.system.signals import ENDING, SAVING, stop_request
 
@@ -64,3 +66,40 @@ def test_a_second_signal_that_only_asks_to_save_ends_nothing(monkeypatch):
         os.kill(os.getpid(), signal.SIGUSR1)  # would end this process
         os.kill(os.getpid(), signal.SIGHUP)
         assert request.number == signal.SIGTERM
+
+
+HANGING = """
+import time
+from pathlib import Path
+import torch
+from lrlab.data import Splits
+
+class Images:
+    def __len__(self): return 40
+    def __getitem__(self, index):
+        while index == 37 and not Path("goes_on").exists():
+            Path("hangs").touch()
+            time.sleep(0.05)
+        return torch.full((1, 8, 8), index / 40), index % 2
+
+def data():
+    return Splits(Images(), [(torch.zeros(1, 8, 8), 0)], 2)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_whose_next_images_do_not_come_and_it_goes_on_exactly(tmp_path, number):
+    (tmp_path / "hanging.py").write_text(HANGING)
+    typed = ["data._target_=hanging.data", "data.cache=none", "data.workers=1", "data.batch_size=4", "data.shift=0"]
+    typed += ["model=linear", "trainer.epochs=1", "hydra.run.dir=run"]
+    run = forked.start(*typed)
+    forked.wait_for((tmp_path / "hangs").exists)
+    os.kill(run.pid, number)
+    assert run.wait() == 128 + number
+    assert "saved; to go on:" in run.said()
+    (tmp_path / "goes_on").touch()
+    resumed = forked.start("resume=run", typed[0])
+    assert resumed.wait() == 0, resumed.complained()
+    typed[-1] = "hydra.run.dir=undisturbed"
+    assert forked.start(*typed).wait() == 0
+    assert same_weights(weights(tmp_path / "run"), weights(tmp_path / "undisturbed"))
