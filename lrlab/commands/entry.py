@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lrlab import __version__
 from lrlab.errors import Interrupted, UserError, wrong
-from lrlab.system import process
+from lrlab.system import disk, process
 from lrlab.words import printable
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ def enter(command: Callable[[list[str]], None]) -> None:
     # How it starts.
     process.let_waiting_threads_sleep()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and leaving
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
@@ -51,6 +52,16 @@ def enter(command: Callable[[list[str]], None]) -> None:
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _open_what_is_closed() -> None:
+    """Let what is printed go nowhere where a stream was closed before the start (`>&-`).
+
+    Otherwise the first file that is opened would get its number, and what others print.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, disk.nowhere())
 
 
 def _current_folder() -> str:

@@ -124,12 +124,13 @@ def _run(overrides: list[str]) -> None:
         )
 
     # The folder is this run's from here on, and goes again if nothing was put into it.
+    made = folders.missing(_folder_of(config))
     folder = _reserve(config, overrides)
     with held(folder):
         try:
             _carry_out(prepared, folder)
         except UserError:
-            folders.discard_unused(folder)
+            folders.discard_unused(folder, made)
             raise
 
 
@@ -182,10 +183,15 @@ def _as_it_was(saved: dict[str, Any], path: Path, overrides: list[str]) -> DictC
     return config
 
 
+def _folder_of(config: DictConfig) -> Path:
+    """Where a run goes by its config, under a name that may be taken."""
+    HydraConfig.instance().set_config(config)
+    return Path(config.hydra.run.dir)
+
+
 def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:
     """The folder of a run: made now and ours alone, unless the user named it."""
-    HydraConfig.instance().set_config(config)
-    folder = Path(config.hydra.run.dir)
+    folder = _folder_of(config)
     if not folder.name:
         raise wrong("hydra.run.dir", got=f"'{config.hydra.run.dir}'", allowed="a folder", do="hydra.run.dir=FOLDER")
     if value_of(overrides, "hydra.run.dir") is None:

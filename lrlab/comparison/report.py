@@ -3,6 +3,7 @@
 import os
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -51,7 +52,8 @@ def page(
 
 def _link(path: Path, folder: Path | None) -> str:
     """The address of a file or a folder in a page that lies in `folder`."""
-    return quote(os.path.relpath(path, folder)) if folder is not None else quote(str(path))
+    seen_from = os.path.relpath(path, folder) if folder is not None else path
+    return quote(os.fsencode(seen_from))  # a name need not be text
 
 
 def _runs(contest: Contest, folder: Path | None) -> list[dict[str, str]]:
@@ -116,7 +118,8 @@ def table_headings(contest: Contest) -> list[str]:
 def table(contest: Contest) -> list[list[str]]:
     """A row for each candidate at its own best LR: means over seeds with their intervals."""
     rows = []
-    devices = {run.summary.get("device") for candidate in contest.candidates for run in candidate.all_runs}
+    runs = chain.from_iterable(candidate.all_runs for candidate in contest.candidates)
+    devices = {run.summary.get("device") for run in runs}
     for candidate in contest.candidates:
         means = [shown_mean(candidate.mean(metric), metric) for metric in columns(contest)]
         seconds = statistics.fmean(run.summary["seconds"] for run in candidate.best.values())

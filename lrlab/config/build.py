@@ -7,6 +7,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+import numpy
 import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
@@ -167,8 +168,9 @@ def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[li
 
 
 def _stand_in(parameter: Tensor) -> Tensor:
-    """A tensor of the parameter's shape that takes the memory of one number."""
-    return torch.zeros(()).expand(parameter.shape).requires_grad_(parameter.requires_grad)
+    """A tensor of the parameter's shape, which takes no memory until something is written into it."""
+    zeros = numpy.zeros(tuple(parameter.shape), dtype=numpy.float32)  # of pages that the system has not given yet
+    return torch.from_numpy(zeros).requires_grad_(parameter.requires_grad)
 
 
 _TRIED: dict[tuple[str, Shape, int], list[tuple[str, Tensor]]] = {}
@@ -199,8 +201,7 @@ def build_optimizer(
         parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     factory = make(node | {"_partial_": True}, "optimizer")
     groups = split(parameters, named, decay_bias_and_norm=decay_all)
-    build = partial(factory, params=groups) if "params" in taken else partial(factory, groups)
-    optimizer = checks.call("optimizer", node["_target_"], build)
+    optimizer = checks.call("optimizer", node["_target_"], checks.handing(factory, taken, "params", groups))
     if is_stand_in:
         _require_finite(node)
         _require_usable(optimizer, node["_target_"])

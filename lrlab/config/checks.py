@@ -5,6 +5,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -53,6 +54,14 @@ def taker(node: Any, key: str, name: str) -> str:
     parameters = parameters_of(locate(target, key)) if isinstance(target, str) else {}
     first = (one.name for one in parameters.values() if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD))
     return name if name in parameters else next(first, name)
+
+
+def handing(function: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], name: str, value: Any) -> Any:
+    """`function` with `value` as its argument `name`: by position where it comes first, or has another name there."""
+    names = [*parameters]
+    if name in names and names.index(name) > 0:
+        return partial(function, **{name: value})
+    return partial(function, value)
 
 
 def _nodes_in(value: Any, key: str) -> list[tuple[str, Mapping[str, Any]]]:

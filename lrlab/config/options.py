@@ -112,7 +112,7 @@ def choice(values: Callable[[], Sequence[str]]) -> OptionKind:
 
 def folder() -> OptionKind:
     """A folder, which need not exist."""
-    return OptionKind(lambda text: disk.expanded(text, "path") if text else None, lambda key, value: None)  # noqa: ARG005
+    return OptionKind(lambda text: disk.expanded(text, "folder") if text else None, lambda key, value: None)  # noqa: ARG005
 
 
 def file(*suffixes: str) -> OptionKind:

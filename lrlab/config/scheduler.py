@@ -55,7 +55,7 @@ def scheduler_settings(
         # Made anew for each scheduler: an object of the user's may count its calls.
         factory = make(resolved | {"_partial_": True}, "scheduler")
         curves = _hyperparameter_curves(schedule, horizon, interval)
-        make_it = partial(factory, optimizer=optimizer) if "optimizer" in taken else partial(factory, optimizer)
+        make_it = checks.handing(factory, taken, "optimizer", optimizer)
         scheduler = checks.call("scheduler", node["_target_"], make_it)
         _require_protocol(scheduler, node["_target_"])
         if follows_metric(scheduler):

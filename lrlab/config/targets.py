@@ -78,7 +78,17 @@ def _apply_one(config: DictConfig, override: Override) -> None:
         raise already_there(key, there)
     if not override.is_add() and not override.is_force_add() and there is _ABSENT and not _may_be_added(config, key):
         raise unknown_key(config, key)
-    OmegaConf.update(config, key, value, merge=not _is_node(override), force_add=True)
+    OmegaConf.update(config, key, value, merge=not _replaces(there, value), force_add=True)
+
+
+def _replaces(there: Any, value: Any) -> bool:
+    """Whether a typed value takes the place of what is there as a whole: nodes do, and so do several of them.
+
+    Any other mapping is merged into the one that is there, as Hydra does it.
+    """
+    if not isinstance(value, dict) or not isinstance(there, DictConfig):
+        return True
+    return "_target_" in value or any(isinstance(part, dict) and "_target_" in part for part in value.values())
 
 
 def _delete(config: DictConfig, override: Override, there: Any) -> None:

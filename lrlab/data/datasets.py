@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lrlab.data import bad_files, image_files
 from lrlab.data import digits as digits_file
-from lrlab.data import image_files
+from lrlab.data.batches import Batching
 from lrlab.data.splits import Fixed, Images, Splits
 from lrlab.errors import UserError, first_line, wrong
 from lrlab.system import disk
@@ -101,35 +102,45 @@ def _remove_empty(folder: Path) -> None:
             os.rmdir(place)
 
 
-def image_folder(root: str, image_size: int | None = None, val: float | str | None = None) -> Splits:
+def image_folder(
+    root: str, image_size: int | None = None, val: float | str | None = None, skip_bad: float | str | None = 0
+) -> Splits:
     """Any folder `root` with `train/<class>/*` and `val/<class>/*` (or valid, validation, test; also capitalized).
 
     With `val`, a share such as 0.1 or "10%", the validation images are taken from `train/<class>/*`, or from
     `<class>/*` where there is no folder `train`: by the names of the files, so that others that are added move none.
 
+    With `skip_bad`, a share too, all files are decoded once before training, and those that do not decode are left out.
+
     Raises UserError where a folder is missing, a class has no images, or there are fewer than two classes.
     """
     folder = disk.expanded(root, "data.root")
-    share = None if val is None else _share(val)
+    share = None if val is None else _share("data.val", val)
+    allowed = 0.0 if skip_bad in (0, "0%", None) and skip_bad is not False else _share("data.skip_bad", skip_bad)
     found, validation = _listings(folder, share)
     train, classes = found.split(image_size, list(found.homes)), list(found.homes)
     held_out = validation.split(image_size, classes)
     _require_classes(found, validation, folder)
+    left_out: list[str] = []
+    if allowed:
+        train, bad = bad_files.without_bad(train, allowed, Batching.cache_dir)
+        held_out, also_bad = bad_files.without_bad(held_out, allowed, Batching.cache_dir)
+        left_out = [*bad, *also_bad]
     if image_size is None:
         _require_one_size(train.first_of_each_class() + held_out.first_of_each_class())
-    return Splits(train, held_out, num_classes=len(classes), notes=_notes(found, validation, train))
+    return Splits(train, held_out, num_classes=len(classes), notes=(*_notes(found, validation, train), *left_out))
 
 
-def _share(val: float | str) -> float:
-    """The share of the images that is meant by `val`. Raises UserError."""
+def _share(key: str, val: float | str) -> float:
+    """The share of the images that is meant by `val`, the setting `key`. Raises UserError."""
     try:
         share = float(val[:-1]) / 100 if isinstance(val, str) and val.endswith("%") else float(val)
     except (TypeError, ValueError):
         share = math.nan
     if isinstance(val, bool) or not 0 < share < 1:
-        raise wrong(
-            "data.val", got=repr(val), allowed="a share of the images, above 0 and below 100%", do="data.val=10%"
-        )
+        example = "1%" if key == "data.skip_bad" else "10%"
+        allowed = "a share of the images, above 0 and below 100%"
+        raise wrong(key, got=repr(val), allowed=allowed, do=f"{key}={example}")
     return share
 
 

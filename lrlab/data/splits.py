@@ -174,7 +174,14 @@ def as_class(label: Any, index: int) -> int:
     """
     if type(label) is int:  # of most data sets; the rest takes longer
         return label
-    values = numpy.asarray(label)
+    if isinstance(label, Tensor):
+        if label.numel() != 1 or label.dtype not in _WHOLE:
+            raise _no_class(f"label {_described(label)} at index {index}")
+        return int(label)
+    try:
+        values = numpy.asarray(label)
+    except (TypeError, ValueError) as error:  # lists of several lengths, say
+        raise _no_class(f"a label of {type(label).__name__} at index {index}") from error
     if values.size != 1 or values.dtype.kind not in "biu":
         raise _no_class(f"label {_described(values)} at index {index}")
     return int(values.reshape(()))

@@ -19,8 +19,9 @@ _BLACK = COLOURS[6]  # on a dark page it would not be seen
 _INK = "#010203"  # no colour that anything else has
 _STYLES = ("-", "--", ":", "-.")  # once all colours are used
 _TIP = "tip: "  # how the ids of marks begin that say a value
-_MOST_TIPS = 60  # of a line
+_MOST_TIPS = 240  # of a panel; each makes the page larger
 _POINTS_APART = 0.012  # of the axis, between the points of two names at one place
+_MOST_APART = 0.4  # of the way to the next place, for all names together
 MOST_TOGETHER = 8  # more curves than this are drawn as small multiples
 
 
@@ -221,18 +222,21 @@ def _beside_the_others(band: Band, panel: Panel, place: int) -> Band:
     """The band at its `place` among those of a panel: points of several would hide each other's intervals."""
     if not panel.points or not panel.logx or len(panel.bands) == 1:
         return band
-    spread = list(itertools.chain.from_iterable(one.x for one in panel.bands))
-    step = max((max(spread) / min(spread)) ** _POINTS_APART, 1.01)
+    places = sorted(set(itertools.chain.from_iterable(one.x for one in panel.bands)))
+    gaps = [right / left for left, right in itertools.pairwise(places)]
+    step = max((places[-1] / places[0]) ** _POINTS_APART, 1.01)
+    step = min(step, min(gaps, default=10.0) ** (_MOST_APART / len(panel.bands)))
     return replace(band, x=[x * step ** (place - (len(panel.bands) - 1) / 2) for x in band.x])
 
 
 def _draw_tips(axis: Any, panel: Panel, band: Band, places: Sequence[float]) -> None:
     """An unseen mark at the place of each value of a band, or of some where there are many; its id is what it says."""
-    for index in range(0, len(band.x), math.ceil(len(band.x) / _MOST_TIPS)):
+    count = len(band.x) - 1 if panel.stairs else len(band.x)  # stairs end with their last value again
+    for index in range(0, count, math.ceil(count / max(_MOST_TIPS // len(panel.bands), 5))):
         said = f"{panel.ylabel} {band.middle[index]:.4g}"
         if band.low is not None and band.high is not None and band.low[index] < band.high[index]:
             said += f" ({band.low[index]:.4g} to {band.high[index]:.4g})"
-        text = f"{band.name}, {panel.xlabel} {band.x[index]:.3g}: {said}"
+        text = f"{band.name}, {panel.xlabel} {band.x[index]:.6g}: {said}"
         axis.plot([places[index]], [band.middle[index]], "o", markersize=9, alpha=0, gid=f"{_TIP}{text}")
 
 

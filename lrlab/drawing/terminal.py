@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _GAP = "  "  # between two columns
-_LEAST_NAME = 12  # characters of a name that are always shown
+_LEAST_NAME, _ENOUGH_NAME = 12, 30  # characters of a name that are always shown, and before a column has to go
 BARS = "▁▂▃▄▅▆▇█"
 _BRAILLE = 0x2800  # the Braille character without a dot
 # The bit of each dot, which is added to it, by row and column.
@@ -22,26 +22,26 @@ class Line:
     values: Sequence[float]
 
 
-def width_of(columns: Sequence[str]) -> int:
-    """The characters of a line of these columns."""
-    return sum(map(len, columns)) + len(_GAP) * (len(columns) - 1)
+def _width(columns: Sequence[int]) -> int:
+    """The characters of a line whose columns have so many."""
+    return sum(columns) + len(_GAP) * (len(columns) - 1)
 
 
 def aligned(rows: Sequence[Sequence[str]], width: int | None = None, spare: Sequence[str] = ()) -> list[str]:
     """Lines of a table whose first row holds the headings: names to the left, everything else to the right.
 
-    Where that is wider than `width`, columns go, those first whose headings are named first in `spare`; then the names
-    are cut in their middle.
+    Where that is wider than `width`, long names are cut in their middle. Then columns go, those first whose headings
+    are named first in `spare`. What room is left goes to the names again.
 
     >>> aligned([["run", "loss", "time"], ["step", "0.25", "1m05s"]], width=12, spare=["time"])
     ['run   loss', 'step  0.25']
     """
-    columns = fitting(rows, width, spare)
+    columns = _fitting(rows, width, spare)
     widths = [max(map(len, column)) for column in columns]
-    names: Sequence[str] = columns[0]
-    if width is not None and width_of([" " * one for one in widths]) > width:
-        widths[0] = max(width - width_of(["", *(" " * one for one in widths[1:])]), _LEAST_NAME)
-        names = [clipped(name, widths[0]) for name in names]
+    if width is not None:
+        room = width - _width([0, *widths[1:]])
+        widths[0] = min(widths[0], max(room, _LEAST_NAME))
+    names = [clipped(name, widths[0]) for name in columns[0]]
     lines = []
     for cells in zip(names, *columns[1:], strict=True):
         padded = [cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]
@@ -49,12 +49,13 @@ def aligned(rows: Sequence[Sequence[str]], width: int | None = None, spare: Sequ
     return lines
 
 
-def fitting(rows: Sequence[Sequence[str]], width: int | None, spare: Sequence[str]) -> list[tuple[str, ...]]:
+def _fitting(rows: Sequence[Sequence[str]], width: int | None, spare: Sequence[str]) -> list[tuple[str, ...]]:
     """The columns of a table, without those of the headings in `spare` that must go so that it fits `width`."""
     columns = list(zip(*rows, strict=True))
     for heading in spare:
-        widest = [max(column, key=len) for column in columns]
-        if width is None or width_of(widest) <= width:
+        widths = [max(map(len, column)) for column in columns]
+        widths[0] = min(widths[0], _ENOUGH_NAME)
+        if width is None or _width(widths) <= width:
             break
         columns = [column for column in columns if column[0] != heading]
     return columns

@@ -103,8 +103,9 @@ def taken_by(node: Mapping[str, Any]) -> Mapping[str, Takes]:
 
 def _taken(parameter: inspect.Parameter) -> Takes:
     """What a parameter takes that is not declared as a length."""
-    said_by_default = parameter.annotation is parameter.empty
-    kinds = {type(parameter.default)} if said_by_default else set(_kinds(parameter.annotation))
+    if parameter.annotation is parameter.empty:
+        return Takes.TEXT if isinstance(parameter.default, str) else Takes.NUMBER  # most that say nothing are lengths
+    kinds = set(_kinds(parameter.annotation))
     if kinds & {int, float}:
         return Takes.NUMBER
     return Takes.TEXT if str in kinds else Takes.ANYTHING

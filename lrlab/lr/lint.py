@@ -95,7 +95,7 @@ class _Room:
     @property
     def all_of_it(self) -> str:
         """How a length is written that takes all of it: a share is always one of the run."""
-        return "100%" if self.is_whole_run else f"{self.total:g}"
+        return "100%" if self.is_whole_run else str(int(self.total))
 
 
 def _lengths(node: Any, room: _Room, key: str) -> Iterator[str]:

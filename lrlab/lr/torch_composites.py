@@ -11,7 +11,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
 from lrlab.errors import WrongArgument, wrong
-from lrlab.schedules.law import evenly_spaced
 from lrlab.schedules.lengths import MOMENT
 
 Factories = Mapping[str, Callable[[Optimizer], LRScheduler]] | Sequence[Callable[[Optimizer], LRScheduler]]
@@ -29,7 +28,7 @@ def sequential(
             "milestones",
             got=f"{list(milestones)} for {len(schedulers)} schedulers",
             allowed=f"{len(schedulers) - 1} that rise",
-            do=evenly_spaced("milestones", len(schedulers) - 1),
+            do="milestones=[50%]" if len(schedulers) == 2 else f"{len(schedulers) - 1} milestones that rise",
             kind=WrongArgument,
         )
     return SequentialLR(optimizer, _built(optimizer, schedulers), list(milestones))

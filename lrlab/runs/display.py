@@ -116,11 +116,12 @@ def epoch_line(result: Epoch, epochs: int, width: int | None = None) -> str:
     """
     # Its parts, from the left to the right.
     train = columns(result.train, result.metrics)
-    val = "not validated".ljust(len(train) + 7)
+    shown = result.metrics
+    if width is not None and len(f"val {train}") > width // 2:
+        shown = shown[:1]
+    val = "not validated".ljust(len(f"val {columns(result.train, shown)}"))
     if result.val is not None:
-        val = f"val {columns(result.val, result.metrics)}"
-        if width is not None and len(val) > width // 2:
-            val = f"val {columns(result.val, result.metrics[:1])}"
+        val = f"val {columns(result.val, shown)}"
     parts = {
         "epoch": f"epoch {result.epoch + 1:>{len(str(epochs))}}/{epochs}  ",
         "lr": f"lr {result.lr:<10.4g}",

@@ -1,6 +1,7 @@
 """Folders of runs. Each is writable, and belongs to one run only."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,11 +13,10 @@ def reserve(folder: Path) -> Path:
 
     Making a folder is atomic, so two processes that start in the same second get two folders.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     candidate, number = folder, 1
     while True:
         try:
-            candidate.mkdir()
+            candidate.mkdir(parents=True)
             return candidate
         except FileExistsError:
             number += 1
@@ -43,17 +43,22 @@ def require_no_link(path: Path) -> None:
         )
 
 
-def discard_unused(folder: Path) -> None:
+def missing(folder: Path) -> list[Path]:
+    """Those of `folder` and the folders above it that do not exist, the innermost first."""
+    return [path for path in [folder, *folder.parents] if not path.exists()]
+
+
+def discard_unused(folder: Path, made: Sequence[Path] = ()) -> None:
     """Remove `folder` if it holds nothing but the log of a run that ended before it began.
 
-    The folders above it that are empty then, as `outputs/runs` after a first try, go too where they are in this one.
+    Those of the folders above it that were `made` for it, the innermost first, go too as far as they are empty.
     """
     if [path.name for path in folder.iterdir()] == ["train.log"]:
         (folder / "train.log").unlink()
         folder.rmdir()
-        if not folder.is_absolute() and ".." not in folder.parts:
-            with suppress(OSError):  # one is not empty
-                for above in folder.parents[:-1]:
+        with suppress(OSError):  # another run has come into it
+            for above in made:
+                if above != folder:
                     above.rmdir()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from lrlab.schedules.cycles import cycle
-from lrlab.schedules.law import Schedule, evenly_spaced, settled, wrong_argument
+from lrlab.schedules.law import Schedule, evenly_spaced, half, settled, wrong_argument
 from lrlab.schedules.lengths import NUMBER, LengthOrZero, Level, Moment, Number, Way
 from lrlab.schedules.stable import fall
 
@@ -124,7 +124,9 @@ def cooldown(
     [1.0, 0.5, 0.3162, 0.1581, 0.0]
     """
     if not 0 <= steps <= total:
-        raise wrong_argument("cooldown steps", got=f"{steps} of {total}", allowed=f"0 to {total}", do="steps=50%")
+        raise wrong_argument(
+            "cooldown steps", got=f"{steps} of {total}", allowed=f"0 to {total}", do=f"steps={half(total)}"
+        )
     t, joint = settled(t, total), total - steps
     if t < joint or steps == 0:
         return of(t, total=total)
@@ -153,10 +155,10 @@ def sequence(t: float, *, total: Way, schedules: Several, milestones: Sequence[M
             "milestones",
             got=f"{len(milestones)} for {len(parts)} schedules",
             allowed=str(len(parts) - 1),
-            do=evenly_spaced("milestones", len(parts) - 1),
+            do=evenly_spaced("milestones", len(parts) - 1, total),
         )
     if any(start >= end for start, end in itertools.pairwise(edges)):
-        do = evenly_spaced("milestones", len(milestones))
+        do = evenly_spaced("milestones", len(milestones), total)
         raise wrong_argument("milestones", got=list(milestones), allowed=f"rising, 1 to {total - 1}", do=do)
     index = sum(milestone <= t for milestone in milestones)
     return parts[index](t - edges[index], total=edges[index + 1] - edges[index])

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated
 
-from lrlab.schedules.law import between, require_length, require_positive, settled, wrong_argument
+from lrlab.schedules.law import between, half, require_length, require_positive, settled, wrong_argument
 from lrlab.schedules.lengths import LENGTH, Length, Level, Number, Way
 
 MODES = ("triangular", "triangular2", "exp_range")
@@ -107,7 +107,7 @@ def cycle(
     """
     t = settled(t, total)
     if (period is None) == (cycles is None):
-        do = "period=50%" if period is None else "cycles=null"
+        do = f"period={half(total)}" if period is None else "cycles=null"
         got = f"{period} and cycles {cycles}"
         raise wrong_argument("period", got=got, allowed="one of them, the other null", do=do)
     if cycles is not None and not 0 < cycles <= total:
@@ -119,7 +119,7 @@ def cycle(
     length = total / cycles if cycles is not None else period
     assert length is not None
     if not 1 <= length < math.inf:
-        raise wrong_argument("period", got=length, allowed="at least 1", do="period=50%")
+        raise wrong_argument("period", got=length, allowed="at least 1", do=f"period={half(total)}")
 
     def start(index: int) -> float:
         if growth != 1:

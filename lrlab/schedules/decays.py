@@ -168,9 +168,8 @@ def rex(t: float, *, total: Way, floor: Level = 0.0) -> float:
 
 def _hyperbola(t: float, total: float, upper_bound: float) -> float:
     if upper_bound < total:
-        raise wrong_argument(
-            "upper_bound", got=upper_bound, allowed=f"at least total, {total:g}", do="upper_bound=250%"
-        )
+        do = f"upper_bound={int(2.5 * total)}"
+        raise wrong_argument("upper_bound", got=upper_bound, allowed=f"at least total, {total:g}", do=do)
     left = total - settled(t, total)
     return math.sqrt(left / upper_bound * (2 - (2 * total - left) / upper_bound))
 

@@ -41,14 +41,20 @@ def require_positive(name: str, value: float, example: float) -> None:
 def require_length(name: str, count: float, total: float, *, least: float = 1) -> None:
     """`count` is a length within the run."""
     if not least <= count <= total:
-        raise wrong_argument(name, got=f"{count:g} of {total:g}", allowed=f"{least:g} to {total:g}", do=f"{name}=50%")
+        do = f"{name}={half(total)}"
+        raise wrong_argument(name, got=f"{count:g} of {total:g}", allowed=f"{least:g} to {total:g}", do=do)
 
 
-def evenly_spaced(name: str, count: int) -> str:
-    """What to type for so many moments `name` in a run.
+def half(total: float) -> int:
+    """Half of a length, in whole counts, but at least one."""
+    return max(int(total / 2), 1)
 
-    >>> evenly_spaced("milestones", 3)
-    'milestones=[25%,50%,75%]'
+
+def evenly_spaced(name: str, count: int, total: float) -> str:
+    """What to type for so many moments `name` within `total`.
+
+    >>> evenly_spaced("milestones", 3, total=80)
+    'milestones=[20,40,60]'
     """
-    shares = [f"{100 * (index + 1) // (count + 1)}%" for index in range(count)]
-    return f"{name}=[{','.join(shares)}]"
+    moments = [str(int(total * (index + 1) / (count + 1))) for index in range(count)]
+    return f"{name}=[{','.join(moments)}]"

@@ -8,7 +8,7 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from lrlab.schedules.law import require_positive, settled, wrong_argument
+from lrlab.schedules.law import half, require_positive, settled, wrong_argument
 from lrlab.schedules.lengths import Knot, Level, Moment, Spacing, Way
 
 
@@ -54,7 +54,7 @@ def piecewise_constant(t: float, *, total: Way, milestones: Sequence[Moment], va
             "values",
             got=f"{len(values)} with {len(milestones)} milestones",
             allowed=f"{len(milestones) + 1}, one for each stretch",
-            do="values=[1.0, 0.1] milestones=[50%]",
+            do=f"values=[1.0,0.1] milestones=[{half(total)}]",
         )
     return values[bisect_right(milestones, settled(t, total))]
 

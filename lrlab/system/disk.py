@@ -29,15 +29,19 @@ class Unreadable(UserError):
 
 
 def expanded(path: str, key: str) -> Path:
-    """`path` with ~ as the user's home. Raises UserError, about the setting `key`, where nobody knows that home."""
+    """`path` with ~ as the user's home, and ~name as another's. Raises UserError, about `key`, where that is not known.
+
+    In some containers there is no HOME, and the system has no name for the user.
+    """
     try:
         return Path(path).expanduser()
-    except RuntimeError as error:  # there is no HOME, and the system has no name for the user, as in some containers
+    except RuntimeError as error:
+        is_own = path.partition("/")[0] == "~"
         raise wrong(
             key,
-            got=f"{path}, but this user has no home",
-            allowed="a path without ~, or a HOME in the environment",
-            do=f"{key}=FOLDER, or export HOME=FOLDER",
+            got=f"{path}, but {'this user' if is_own else path.partition('/')[0][1:]} has no home here",
+            allowed="a path without ~" + (", or a HOME in the environment" if is_own else ""),
+            do="write the whole path" + (", or export HOME=FOLDER" if is_own else ""),
         ) from error
 
 
@@ -112,6 +116,11 @@ def growing_file(path: Path, *, text: bool = False) -> Any:
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK, 0o666)
     return os.fdopen(handle, "a", encoding="utf-8") if text else os.fdopen(handle, "ab", buffering=0)
+
+
+def nowhere() -> Any:
+    """A text file in which there is nothing to read, and that keeps nothing of what is written."""
+    return open(os.devnull, "r+", encoding="utf-8")
 
 
 def write_whole(path: Path, contents: str | bytes) -> None:

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console  # takes its time, and most commands print without it
 
 log = logging.getLogger(__name__)
-_NOTEBOOK = (
-    "JPY_PARENT_PID"  # Jupyter's kernels have it, and what `!command` starts in one gets a terminal that is none
-)
+# Jupyter's kernels have it. What `!command` starts there gets a terminal that nobody looks at.
+_NOTEBOOK = "JPY_PARENT_PID"
 
 
 def is_watched() -> bool:

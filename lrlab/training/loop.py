@@ -120,7 +120,7 @@ def fit(
         train_means = state.sums.means()
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
 
-        # Validation, where this epoch has one, of the weights that are saved too.
+        # Validation, where this epoch has one. The same weights are saved.
         _to_evaluated_point(state, train.epoch(epoch))
         val_means = None
         if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
@@ -214,7 +214,9 @@ def _to_evaluated_point(state: TrainState, batches: Iterator[tuple[Tensor, Tenso
     """
     if state.has_two_points:
         state.at_training_point(False)
-        with state.precision.autocast():
+        # What is drawn meanwhile, by dropout say, is drawn again where this is done again after a resume.
+        devices = [state.device] if state.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), state.precision.autocast():
             update_bn(islice(batches, _BATCHES_TO_MEASURE), state.model)
 
 

@@ -92,7 +92,7 @@ def suggest(points: Sequence[tuple[float, float]]) -> Suggestion | None:
     losses = smooth(points)
     lowest = min(range(len(losses)), key=losses.__getitem__)
     fall = losses[0] - losses[lowest]
-    if fall <= _LEAST_FALL * losses[0]:  # equal where both are zero, as of a single class
+    if fall <= _LEAST_FALL * losses[0]:  # equal where both are zero
         return None
     reached = next(index for index, loss in enumerate(losses) if loss <= losses[0] - _SHARE * fall)
     return Suggestion(lr=points[reached][0], lowest=points[lowest][0], last=points[-1][0])

@@ -102,10 +102,8 @@ class TrainState:
         """Continue from `state`; the scheduler must have been built with the same settings."""
         count_as_stepped(self.optimizer)
         self.model.load_state_dict(state["model"])
-        if "is_training" in state:
-            self.at_training_point(
-                state["is_training"]
-            )  # before it has anything to exchange: some keep it to themselves
+        if "is_training" in state:  # asked of it while it has nothing to exchange, for some keep no note of it
+            self.at_training_point(state["is_training"])
         self._load_optimizer(state["optimizer"])
         self.precision.load_state_dict(state.get("precision", {}))
         require_alike(state["scheduler"], self.scheduler.state_dict(), "the scheduler")

@@ -173,15 +173,14 @@ class Foreign:
 
 
 def test_texts_of_others_stay_texts_and_their_lengths_become_counts():
-    node = {"_target_": f"{__name__}.Foreign", "steps": "25%", "decay_type": "1-sqrt", "kind": "2nd", "ends": "1-sqrt"}
-    assert resolve(node, RUN, "step", "scheduler") == {**node, "steps": 250}
-    assert resolve({**node, "ends": "5ep"}, RUN, "step", "scheduler")["ends"] == 250
+    node = {"_target_": f"{__name__}.Foreign", "steps": "25%", "decay_type": "1-sqrt", "kind": "2nd", "ends": "5ep"}
+    assert resolve(node, RUN, "step", "scheduler") == {**node, "steps": 250, "ends": 250}
     assert resolve({**node, "decay_type": "25%"}, RUN, "step", "scheduler")["decay_type"] == "25%"
     inside = {"_target_": f"{__name__}.Foreign", "ends": {"decay_type": "1-sqrt"}}
     assert resolve(inside, RUN, "step", "scheduler") == inside
 
 
-@pytest.mark.parametrize("name", ["steps", "rate"])
+@pytest.mark.parametrize("name", ["steps", "rate", "ends"])
 def test_what_only_starts_like_a_number_is_a_mistake_where_a_number_belongs(name):
     with pytest.raises(UserError, match=rf"scheduler\.{name}: got '1-sqrt', which is no duration"):
         resolve({"_target_": f"{__name__}.Foreign", name: "1-sqrt"}, RUN, "step", "scheduler")
