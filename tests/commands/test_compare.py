@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import re
 import shutil
 import statistics
@@ -484,3 +485,9 @@ def test_on_a_narrow_terminal_the_judged_metric_stays_and_no_line_wraps(sweep):
     assert all("final val accuracy" in lines[0] for lines in (wide, narrow))
     assert "seconds" in wide[0]
     assert "seconds" not in narrow[0]
+
+
+def test_a_folder_whose_name_is_no_text_is_linked_to(look, sweep):
+    (sweep / "scheduler=step,lr=0.02,seed=0").rename(os.fsdecode(os.fsencode(sweep) + b"/odd\xff"))
+    assert look(str(sweep), "compare.folder=there").code == 0
+    assert "odd%FF/" in Path("there/report.html").read_text()

@@ -49,6 +49,8 @@ NO_CLASSES = [
     (torch.zeros(5), r"label float32 \(5,\) at index 4"),
     ([1, 0, 0], r"label int64 \(3,\) at index 4"),
     ("cat", r"label cat \(<U3\) at index 4"),
+    (torch.tensor(1.0, dtype=torch.bfloat16), r"label 1\.0 \(bfloat16\) at index 4"),
+    ([[1], [1, 2]], r"a label of list at index 4"),
     (None, r"label None \(object\) at index 4"),
 ]
 

@@ -1,7 +1,6 @@
 """What a run shows: as much of an epoch as the terminal has room for, and no bar where nobody looks."""
 
 import io
-import os
 import sys
 
 import pytest
@@ -46,17 +45,9 @@ def test_what_a_notebook_starts_has_no_bar(monkeypatch, variables, watched):
     assert streams.console().is_terminal == watched
 
 
-def test_threads_wait_as_the_user_says_and_else_not_long(monkeypatch):
-    from lrlab.system import process
-
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.delenv(name, raising=False)
-    process.let_waiting_threads_sleep()
-    assert os.environ["GOMP_SPINCOUNT"] == str(process.SPIN_COUNT)
-    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
-    process.let_waiting_threads_sleep()
-    assert os.environ["GOMP_SPINCOUNT"] == "5"
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    process.let_waiting_threads_sleep()
-    assert "GOMP_SPINCOUNT" not in os.environ
+def test_an_epoch_without_a_validation_says_so_on_any_terminal_and_its_columns_stand_under_the_others():
+    without = Epoch(4, 5, 1.2345e-05, MEANS, None, 2.0, 123456.0)
+    for width in (None, 140, 100, 80, 60, 40):
+        line, other = epoch_line(without, 20, width), epoch_line(EPOCH, 20, width)
+        assert "not validated" in line
+        assert len(line) == len(other)

@@ -86,3 +86,38 @@ def test_a_folder_is_held_by_one_at_a_time_and_free_afterwards(tmp_path):
             again.__enter__()
     with lock.held(tmp_path):
         pass
+
+
+LATE = """
+import torch
+from lrlab.data import Splits
+
+class Images:
+    shape = (1, 8, 8)
+    def __len__(self): return 9
+    def __getitem__(self, index): return torch.zeros(1, 8, 8), 0.5
+
+def data(): return Splits(Images(), Images(), 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("there", "typed", "left"),
+    [
+        ([], "hydra.run.dir=mine/kept/run", []),
+        (["mine/kept"], "hydra.run.dir=mine/kept/run", ["mine", "mine/kept"]),
+        (["mine"], "hydra.run.dir=mine/kept/run", ["mine"]),
+        (["outputs"], "seed=0", ["outputs"]),
+        ([], "seed=0", []),
+    ],
+)
+def test_a_run_that_did_not_begin_leaves_the_folders_that_were_there_and_no_others(
+    command, tmp_path, there, typed, left
+):
+    (tmp_path / "late.py").write_text(LATE)
+    for folder in there:
+        (tmp_path / folder).mkdir(parents=True)
+    outcome = command("data._target_=late.data", "data.cache=memory", "data.shift=0", "model=linear", typed)
+    assert outcome.code == 1
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_dir())
+    assert [path for path in found if "__pycache__" not in path] == left

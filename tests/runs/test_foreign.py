@@ -1,6 +1,7 @@
 """Optimizers and schedulers of others: what is theirs stays theirs, in plans, resumed runs and extended ones."""
 
 import importlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ from support import StopAt, composed, history, points, same_weights, summary, we
 
 from lrlab.config.prepare import plan_only, prepare
 from lrlab.lr.hyperparameters import count_as_stepped, follows_metric, metric_argument
-from lrlab.runs import assemble, checkpoint
-from lrlab.training.loop import evaluate
+from lrlab.runs import assemble, checkpoint, run
+from lrlab.training.loop import Evaluating, evaluate
 
 CODE = '''
 import numpy
@@ -194,6 +195,18 @@ def validation_again(folder: Path) -> float:
         return ended.value["loss"]
 
 
+def stop_in_validation(patch: pytest.MonkeyPatch) -> None:
+    """Let a signal come while the first epoch is validated."""
+    show = run.Display.show
+
+    def shown(display, event):
+        show(display, event)
+        if isinstance(event, Evaluating):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    patch.setattr(run.Display, "show", shown)
+
+
 @pytest.mark.usefixtures("two_points")
 def test_what_is_saved_of_an_optimizer_with_two_points_is_what_was_evaluated(command):
     assert command(*OF_TWO, "model=cnn", "hydra.run.dir=run").code == 0
@@ -202,12 +215,16 @@ def test_what_is_saved_of_an_optimizer_with_two_points_is_what_was_evaluated(com
 
 
 @pytest.mark.usefixtures("two_points")
-@pytest.mark.parametrize("step", [2, 5, 11])
-def test_a_run_with_two_points_goes_on_exactly_from_within_an_epoch_and_from_its_end(command, monkeypatch, step):
-    assert command(*OF_TWO, "model=cnn", "hydra.run.dir=undisturbed").code == 0
+@pytest.mark.parametrize("step", [2, 5, 11, "validation"])
+def test_a_run_with_two_points_goes_on_exactly_from_wherever_it_was_stopped(command, monkeypatch, step):
+    typed = [*OF_TWO, "model=cnn", "model.dropout=0.3"]
+    assert command(*typed, "hydra.run.dir=undisturbed").code == 0
     with monkeypatch.context() as patch:
-        StopAt(patch, signal.SIGTERM, step)
-        assert command(*OF_TWO, "model=cnn", "hydra.run.dir=run").code == 143
+        if step == "validation":
+            stop_in_validation(patch)
+        else:
+            StopAt(patch, signal.SIGTERM, step)
+        assert command(*typed, "hydra.run.dir=run").code == 143
     assert command("resume=run", OF_TWO[0]).code == 0
     assert same_weights(weights(Path("run")), weights(Path("undisturbed")))
     assert history(Path("run")) == history(Path("undisturbed"))
@@ -223,6 +240,18 @@ def make_scheduler(name, optimizer, num_training_steps: int):
 class ByPosition(torch.optim.lr_scheduler.ExponentialLR):
     def __init__(self, opt, gamma: float):
         super().__init__(opt, gamma)
+
+class OnlyByPosition(torch.optim.SGD):
+    def __init__(self, params, /, lr=0.1):
+        super().__init__(params, lr=lr)
+
+class Touches(torch.optim.SGD):
+    # changes its parameters when it is made, as some do that keep a copy
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr=lr)
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                parameter.mul_(1.0)
 """
 
 
@@ -233,6 +262,8 @@ class ByPosition(torch.optim.lr_scheduler.ExponentialLR):
         "scheduler={_target_:foreign.make_scheduler,name:cosine,num_training_steps:100%}",
         "scheduler={_target_:foreign.ByPosition,gamma:0.9}",
         "optimizer._target_=foreign.Unlimited",
+        "optimizer._target_=foreign.OnlyByPosition",
+        "optimizer._target_=foreign.Touches",
     ],
 )
 def test_what_trains_is_handed_over_whatever_its_parameter_is_called(tmp_path, typed):

@@ -104,6 +104,18 @@ def test_on_a_narrow_screen_every_run_under_way_is_in_sight_and_no_line_is_cut(w
 
 
 @pytest.mark.usefixtures("clock")
+def test_long_names_are_cut_before_a_column_has_to_go():
+    long = ",".join(f"scheduler.lr_lambda.part{number}=0.1" for number in range(3)) + ",seed="
+    many = [made_up(f"{long}{number}", Path("run")) for number in range(3)]
+    shown = table.Board(many, [])
+    shown.seen(many[0], Seen(10, 0.1, 1, {"loss": 0.5, "accuracy": 0.75}))
+    header, first, *_ = text(shown, width=80).splitlines()
+    assert header.split() == ["run", "epoch", "val", "loss", "accuracy", "state", "time", "left"]
+    assert first.split()[1:5] == ["1/1", "0.5000", "75.00%", "running"]
+    assert "seed=0" in first
+
+
+@pytest.mark.usefixtures("clock")
 def test_runs_that_were_finished_before_count_as_done():
     shown = table.Board(jobs(2), jobs(3))
     assert text(shown).splitlines()[-1] == "3 of 5 runs done"

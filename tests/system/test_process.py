@@ -48,3 +48,18 @@ def test_a_process_leaves_without_pythons_own_end(leave, printed):
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False, env=buffered
     )
     assert (left.returncode, left.stdout, left.stderr) == (3, printed, "")
+
+
+def test_threads_wait_as_the_user_says_and_else_not_long(monkeypatch):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # to be as it was afterwards
+        monkeypatch.delenv(name)
+    process.let_waiting_threads_sleep()
+    assert os.environ["GOMP_SPINCOUNT"] == str(process.SPIN_COUNT)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    process.let_waiting_threads_sleep()
+    assert os.environ["GOMP_SPINCOUNT"] == "5"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    process.let_waiting_threads_sleep()
+    assert "GOMP_SPINCOUNT" not in os.environ
