@@ -3,6 +3,7 @@
 Not a matter of time but of counts: every run must end as the undisturbed one did, to the last bit.
 """
 
+import random
 import shutil
 import signal
 import sys
@@ -21,12 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = timing.parser("faults", __doc__, repeats=1)
     parser.add_argument("--kills", type=int, default=204, help="of single runs, over six schedulers (default: 204)")
     parser.add_argument("--signals", type=int, default=50, help="of each of four kinds (default: 50)")
+    parser.add_argument("--odd", type=int, default=1500, help="values in settings that nobody meant (default: 1500)")
     parser.add_argument("--seed", type=int, default=0, help="of the plan (default: 0)")
     options = parser.parse_args(arguments)
     kills, signals = (6, 2) if options.quick else (options.kills, options.signals)
     before = timing.machine()
     place = Path(tempfile.mkdtemp(prefix="faults-"))
     tables = [killed(place, kills, options.seed), asked(place, signals, options.seed), broken(place, options.seed)]
+    tables.append(odd(place, 20 if options.quick else options.odd, options.seed))
     timing.report("faults", tables, options, before, seed=options.seed)
     if lost := [line for table in tables for line in table.left_out.values()]:
         sys.exit("\n".join(["faults: not as it should be:", *lost, f"the runs are in {place}"]))
@@ -103,6 +106,26 @@ def broken(place: Path, seed: int) -> Table:
         if not tally.wrong:
             missed[name] = f"not noticed in {tally.stops} kills"
     return Table("lrlab broken on purpose", "", rows, missed)
+
+
+def odd(place: Path, count: int, seed: int) -> Table:
+    """Settings with values that nobody meant, a sample of all there are."""
+    from faults.mutations import SLOW_SECONDS, mutations, try_all
+
+    timing.note(f"odd settings: {count}")
+    every = mutations()
+    counts = try_all(random.Random(seed).sample(every, count), place / "odd")
+    row = {
+        "name": f"of {len(every):,} settings with an odd value",
+        "cases": count,
+        "one line": counts.outcomes["one line"],
+        "trained": counts.outcomes["accepted"],
+        "diverged": counts.outcomes["diverged"],
+        "tracebacks, more lines or leftovers": len(counts.wrong),
+        f"over {SLOW_SECONDS:g} s": len(counts.slow),
+    }
+    wrong = {one: one for one in [*counts.wrong, *counts.slow]}
+    return Table("Odd values in settings", "", [row], wrong)
 
 
 if __name__ == "__main__":

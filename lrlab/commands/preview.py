@@ -8,7 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +24,7 @@ from lrlab.drawing.terminal import Line, plot
 from lrlab.errors import UserError, wrong
 from lrlab.system import spelling, streams
 from lrlab.system.disk import write_whole
+from lrlab.words import counted
 
 if TYPE_CHECKING:
     from lrlab.lr.plan import Plan  # which needs torch, and --help does not
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 AXES = {"epoch": "epoch", "step": "update", "percent": "% of the run"}
 LABELS = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
 _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan")
+_SECONDS_WITHOUT_A_WORD = 2.0
 _MOST_DRAWN = len(_COLOURS)  # curves in one terminal drawing; more have a line of their own in the table
 
 
@@ -102,7 +107,8 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[P
         if name in [curve.name for curve in curves]:
             raise wrong("command line", got=f"two curves named {name}", allowed="each once", do="remove the double")
         try:
-            curves.append(PlannedCurve(name, *plan_only(config, steps_per_epoch)))
+            with _waiting(name) as progress:
+                curves.append(PlannedCurve(name, *plan_only(config, steps_per_epoch, progress)))
         except UserError as error:
             if "scheduler=all" in overrides:
                 curves.append(PlannedCurve(name, None, [str(error)]))
@@ -111,6 +117,32 @@ def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[P
             else:
                 raise
     return curves
+
+
+@contextmanager
+def _waiting(name: str) -> Iterator[Callable[[int, int], None]]:
+    """What is told how far a plan is, and says so where it takes long: in a bar, or in a line where nobody looks."""
+    from rich import progress as rich_progress
+
+    console = streams.console(stderr=True)
+    bar = rich_progress.Progress(console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(f"planning {name}", total=None)
+    started = time.monotonic()
+    is_said = False
+
+    def told(done: int, total: int) -> None:
+        nonlocal is_said
+        if time.monotonic() - started > _SECONDS_WITHOUT_A_WORD and not is_said:
+            is_said = True
+            bar.start()
+            if bar.disable:
+                print(f"planning {name}: {counted(total, 'step')} of its scheduler", file=sys.stderr)
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield told
+    finally:
+        bar.stop()
 
 
 def _all_of_them(overrides: Sequence[str]) -> str:

@@ -4,7 +4,7 @@
 where another process carries the run out it gets what is `checked`, and `equip` makes the rest there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -188,10 +188,13 @@ def choose_cache(batching: Batching, splits: Splits, device: torch.device) -> ro
     )
 
 
-def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[Plan, list[str]]:
+def plan_only(
+    config: DictConfig, steps_per_epoch: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> tuple[Plan, list[str]]:
     """The plan of the run that `config` describes, and warnings about it, without its model and without reading data.
 
-    `steps_per_epoch` is taken from the known size of the data set if it is not given. Raises UserError as `prepare`.
+    `steps_per_epoch` is taken from the known size of the data set if it is not given. `progress` is told how far it is.
+    Raises UserError as `prepare`.
     """
     plain = resolve(config)
     settings.check_top_level(plain)
@@ -204,7 +207,7 @@ def plan_only(config: DictConfig, steps_per_epoch: int | None = None) -> tuple[P
     make_optimizer = partial(build.build_optimizer, optimizer, None)
     scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
     with compiler.left_out(), naming_settings(scheduler.resolved):
-        plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)
+        plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval, progress)
     return plan, lint.warnings(plan, scheduler.resolved, optimizer)
 
 

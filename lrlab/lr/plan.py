@@ -15,6 +15,7 @@ from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import follows_metric, read
 from lrlab.words import counted
 
+_COUNTS_BETWEEN_REPORTS = 20_000
 _HIGHEST = torch.finfo(torch.float32).max  # by which weights of 32 bits can be changed
 
 
@@ -96,8 +97,11 @@ def simulate(
     make_optimizer: Callable[[], torch.optim.Optimizer],
     horizon: Horizon,
     interval: str,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Step a fresh scheduler through the whole horizon and record what each count of `interval` would use.
+
+    `progress` is told now and then how many counts are done, of how many: ten million take a minute.
 
     Raises UserError where a value cannot be trained with, or the scheduler fails before the end.
     """
@@ -112,7 +116,10 @@ def simulate(
     with warnings.catch_warnings():
         # Nothing is trained here, and torch warns where a scheduler steps before its optimizer.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
-        for count in range(horizon.total(interval) if names else 0):
+        total = horizon.total(interval)
+        for count in range(total if names else 0):
+            if progress is not None and count % _COUNTS_BETWEEN_REPORTS == 0:
+                progress(count, total)
             values = read(optimizer)
             _require_usable(values, count, interval)
             for name in names:

@@ -25,12 +25,12 @@ def is_watched() -> bool:
         return False
 
 
-def console() -> "Console":
+def console(*, stderr: bool = False) -> "Console":
     """Where lines for people go: as they are, with colours and bars only where somebody looks at a terminal."""
     from rich.console import Console
 
     watched = None if is_watched() else False
-    return Console(soft_wrap=True, markup=False, highlight=False, emoji=False, force_terminal=watched)
+    return Console(stderr=stderr, soft_wrap=True, markup=False, highlight=False, emoji=False, force_terminal=watched)
 
 
 class Forgiving:

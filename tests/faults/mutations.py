@@ -1,6 +1,7 @@
-"""Every setting of conf/ with values that nobody meant: each is one line, or is accepted and trained for two updates.
+"""The settings of a run with values that nobody meant: each is one line, or is accepted and trained for two updates.
 
-Nothing else may come of it: no traceback, and nothing left behind by what was refused.
+Nothing else may come of it: no traceback, and nothing left behind by what was refused. What only sweeps have, recipes
+and launchers, is not among them.
 """
 
 import contextlib
@@ -116,7 +117,8 @@ def try_all(chosen: Sequence[Mutation], place: Path) -> Counts:
         folder.mkdir()
         (folder / "images").symlink_to(images)
         started = time.monotonic()
-        outcome, said = _try_one(mutation, folder)
+        with mock.patch.dict(os.environ, HOME=str(place / "home")):  # where a cache may go
+            outcome, said = _try_one(mutation, folder)
         counts.outcomes[outcome] += 1
         if outcome not in ("one line", "accepted", "diverged"):
             counts.wrong.append(f"{mutation}: {outcome}: {said}")
