@@ -74,7 +74,7 @@ class Horizon:
                 key,
                 got=f"{duration}, which is {float(exact):.3g} {interval}s and rounds to zero",
                 allowed=f"at least half a count of {counted(self.total(interval), interval)}",
-                do="lengthen it, or the run (trainer.epochs)",
+                do=f"{key}=1, or a longer run",
             )
         return counts
 

@@ -53,7 +53,7 @@ def warmup(
     """
     if not 0 <= steps < total:
         got = f"{steps} of {total}"
-        raise wrong_argument("warm-up steps", got=got, allowed=f"0 to {total - 1}", do="lower it or train longer")
+        raise wrong_argument("steps", got=got, allowed=f"0 to {total - 1}", do=f"steps={int(total / 10)}")
     if shape not in RAMPS and shape != "constant":
         raise wrong_argument("shape", got=shape, allowed=", ".join([*RAMPS, "constant"]), do="shape=linear")
     start_is_right = shape != "constant" if start is None else 0 <= start <= 1

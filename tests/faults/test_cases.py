@@ -56,7 +56,7 @@ CASES: dict[str, Case] = {
     ),
     "11": Case(
         "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%",
-        r"scheduler: warm-up steps: got 460 of 460; allowed: 0 to 459",
+        r"scheduler\.lr_lambda\.steps: got 460 of 460; allowed: 0 to 459",
     ),
     "12": Case(
         "scheduler=onecycle scheduler.total_steps=50%", r"scheduler: got OneCycleLR, which fails .*230.*lasts 460 steps"
