@@ -4,7 +4,6 @@ Reads any mix of runs, and writes report.html, results.csv and figures. Nothing 
 """
 
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +78,7 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
     folders.require_writable(folder)
     folders.require_no_link(folder / "figures")
     folder.mkdir(parents=True, exist_ok=True)
-    width = shutil.get_terminal_size().columns if streams.is_watched() else None
-    print("\n".join(text.lines(compared, width)))
+    print("\n".join(text.lines(compared, streams.width())))
     results.write(folder, found)
     figures = report.write_figures(compared, folder / "figures", f".{settings.figures}")
     page = report.page(

@@ -25,6 +25,7 @@ SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, a
 _NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from")
 _NOT_MEASURED = ("epoch", "step", "lr", "seconds")  # of the columns of history.csv
 _MOST = 1e150
+_MOST_HISTORY_BYTES = 1_000_000_000
 _MOST_COUNTED = 2**53
 _ALIAS = re.compile(r"[&*]\w")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -78,7 +79,7 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
     Settings that only say where the run reads and computes are left out.
     """
     try:
-        text = (folder / "config.yaml").read_text()
+        text = disk.read_regular(folder / "config.yaml", summary.MOST_BYTES).decode()
         if _ALIAS.search(text) and any(
             isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)
         ):
@@ -223,8 +224,8 @@ def as_csv(results: Sequence[Result]) -> str:
 def _history(folder: Path) -> list[HistoryRow]:
     """The rows of history.csv; none where it cannot be read."""
     try:
-        with (folder / "history.csv").open(newline="") as file:
-            return [_history_row(row) for row in csv.DictReader(file)]
+        text = disk.read_regular(folder / "history.csv", _MOST_HISTORY_BYTES).decode()
+        return [_history_row(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return []
 

@@ -3,6 +3,7 @@
 from lrlab.comparison import report
 from lrlab.comparison.contests import Comparison, Contest, columns
 from lrlab.drawing.terminal import aligned
+from lrlab.words import counted
 
 
 def lines(compared: Comparison, width: int | None = None) -> list[str]:
@@ -26,4 +27,9 @@ def _table(contest: Contest, width: int | None) -> list[str]:
     headings = report.table_headings(contest)
     judged = columns(contest)[contest.metric]
     spare = [*reversed([one for one in headings[3:] if one != judged]), "seeds", "best LR"]
-    return aligned([headings, *report.table(contest)], width, spare)
+    table = [headings, *report.table(contest)]
+    lines = aligned(table, width, spare)
+    missing = [one for one in headings if one not in lines[0]]
+    if missing:
+        lines.append(f"({counted(len(missing), 'column')} more in a wider terminal)")
+    return lines

@@ -102,7 +102,7 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
         return
     only_list = kind.rpartition(".")[2].startswith(("Iterable[", "Sequence[", "list[", "List[")) and "|" not in kind
     if only_list and not isinstance(value, list):
-        raise wrong(key, got=repr(value), allowed="a list", do=f"{key}=[{value}]")
+        raise wrong(key, got=repr(value), allowed="a list", do=f"{key}=[{_entry(value, default)}]")
     takes_several = words & {"list", "List", "tuple", "Tuple", "Sequence", "Iterable", "Tensor"}
     if isinstance(value, list) and not takes_several and parameter.annotation is not parameter.empty:
         allowed = "a number" if words & {"int", "float"} else "true or false"
@@ -116,6 +116,13 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
             number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
         else:
             flag(key, one)
+
+
+def _entry(value: Any, default: Any) -> Any:
+    """What may stand in a list that is asked for: the value itself where it is a number, or what a default has."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return next(iter(default), 10) if isinstance(default, list | tuple) else 10
 
 
 def _literals(annotation: Any) -> tuple[Any, ...]:

@@ -199,6 +199,8 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
             runs = split_arguments(parser.parse_overrides(list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise in_one_line(error, overrides) from error
+    except ValueError as error:
+        raise _too_long(overrides, error) from error
     if not runs:
         raise wrong("command line", got="a sweep without values", allowed="at least one", do="name the values, a,b,c")
     return runs
@@ -245,11 +247,19 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise in_one_line(error, overrides) from error
+    except ValueError as error:
+        raise _too_long(overrides, error) from error
     for override in parsed:
         if not override.key_or_group:
             got, do = f"'{override.input_line}'", "write the setting before =, as in trainer.epochs=3"
             raise wrong("command line", got=got, allowed="key=value", do=do)
     return parsed
+
+
+def _too_long(overrides: Sequence[str], error: ValueError) -> UserError:
+    """The error about a number of more than 4,300 digits, which Python does not read."""
+    got = f"'{max(overrides, key=len)[:40]}...' ({first_line(error)})"
+    return wrong("command line", got=got, allowed="numbers of fewer digits", do="a shorter number")
 
 
 def _hydra_only(overrides: Sequence[str]) -> list[str]:

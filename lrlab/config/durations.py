@@ -63,7 +63,9 @@ def _require_declared_form(value: Any, annotation: Any, interval: str, key: str)
             do = f"{example} in place of '{part}'" if isinstance(value, list) else f"{key}={example}"
             raise wrong(key, got=f"'{part}', a duration", allowed="a number", do=do)
         if isinstance(mark, Counts) and isinstance(part, float):
-            example = f"{part:.0%}" if 0 < part < 1 else f"{part:.0f}"
+            example = f"{part:.0f}" if abs(part) < 1e18 else "25%"
+            if 0 < part < 1:
+                example = f"{part:.0%}"
             do = f"{example} in place of {part}" if isinstance(value, list) else f"{key}={example}"
             raise wrong(key, got=part, allowed=f"a whole number of {interval}s, or 5ep, 500st, 25%", do=do)
 

@@ -75,9 +75,9 @@ def _guess(config: DictConfig, node: Any, parent: str, leaf: str, siblings: Sequ
     """The setting that was probably meant: of this name inside of the node, or in a group, or of a similar name."""
     inside = [f"{parent}.{path}" for path in _paths(node) if path.rpartition(".")[2] == leaf] if parent else []
     groups = [str(group) for group in config if group != "hydra"]
-    elsewhere = [
-        f"{group}.{leaf}" for group in groups if isinstance(config[group], DictConfig) and leaf in config[group]
-    ]
+    elsewhere = []
+    if not leaf.startswith("_"):  # Hydra's own are no settings
+        elsewhere = [f"{one}.{leaf}" for one in groups if isinstance(config[one], DictConfig) and leaf in config[one]]
     exact = inside or elsewhere
     if exact:
         return exact[0]

@@ -19,6 +19,7 @@ from lrlab.training.precision import FORMATS
 from lrlab.words import counted
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+MOST_EPOCHS = 10_000_000  # the plan of more would take minutes and memory
 GRAPHS = ("reduce-overhead", "max-autotune")
 _NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 
@@ -51,6 +52,9 @@ def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> Tra
     checks.require_names(node, "trainer", names, required=required)
     settings = TrainerSettings(**node)
     checks.number("trainer.epochs", settings.epochs, whole=True, low=1, example=10)
+    if settings.epochs > MOST_EPOCHS:
+        allowed = f"an integer from 1 to {MOST_EPOCHS:,}"
+        raise wrong("trainer.epochs", got=f"{settings.epochs:,}", allowed=allowed, do="trainer.epochs=10")
     checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
     checks.choice("trainer.monitor", settings.monitor, monitors(metrics or known()))
     if settings.clip_grad_norm is not None:
@@ -129,7 +133,7 @@ def split_batching(node: Node) -> tuple[Batching, Node]:
         checks.number("data.cache_bytes", batching.cache_bytes, whole=True, low=0, example="2_000_000_000, or null")
     if not isinstance(batching.cache_dir, str) or not batching.cache_dir:
         raise wrong("data.cache_dir", got=repr(batching.cache_dir), allowed="a folder", do="data.cache_dir=FOLDER")
-    checks.number("data.workers", batching.workers, whole=True, low=0, example=2)
+    checks.number("data.workers", batching.workers, whole=True, low=0, high=1024, example=2)
     checks.number("data.prefetch", batching.prefetch, whole=True, low=1, example=2)
     checks.number("data.timeout", batching.timeout, low=0, example=600)
     checks.number("data.cutout", batching.cutout, whole=True, low=0, example=8)

@@ -21,6 +21,8 @@ from lrlab.config.compose import parse
 from lrlab.config.mistakes import CONF
 from lrlab.errors import wrong
 
+_HOW_IT_IS_CALLED = ("_partial_", "_recursive_", "_convert_")  # Hydra's
+_PARTIAL = ("optimizer", "scheduler")  # groups whose options are called later
 CACHE_DIR = "~/.cache/lrlab"
 _LISTED = "the classes of lrlab, torch and torchvision that are listed for this place, and what is typed"
 
@@ -88,6 +90,8 @@ def _doubtful(config: Mapping[str, Any]) -> Iterator[Doubtful]:
             yield Doubtful(key, value, "what lrlab's own options say, and what is typed")
         elif "_args_" in parts:
             yield Doubtful(key, value, "settings by name, and what is typed")
+        elif parts[-1] in _HOW_IT_IS_CALLED and not (parts[-1] == "_partial_" and parts[0] in _PARTIAL):
+            yield Doubtful(key, value, "nodes that are called as lrlab's own options are, and what is typed")
 
 
 def _is_harmless(config: Mapping[str, Any], key: str, value: Any) -> bool:

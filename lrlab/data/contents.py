@@ -32,7 +32,7 @@ def of_files(homes: Sequence[Path], samples: Sequence[tuple[str, int]], classes:
     """
     hashes = [hashlib.blake2b(digest_size=8) for _ in classes]
     counts, files = [0] * len(classes), {}
-    sized, begun, named = (_spread(len(samples), most) for most in (_SIZES, _BEGINNINGS, _NAMED))
+    sized, begun, named = (spread(len(samples), most) for most in (_SIZES, _BEGINNINGS, _NAMED))
     above = [len(os.path.join(home, "")) for home in homes]
     for index, (path, label) in enumerate(samples):
         name = path[above[label] :]
@@ -46,7 +46,7 @@ def of_files(homes: Sequence[Path], samples: Sequence[tuple[str, int]], classes:
     return {"classes": told, "files": files}
 
 
-def _spread(count: int, most: int) -> set[int]:
+def spread(count: int, most: int) -> set[int]:
     """At most so many of the indices below `count`, as far apart as they go."""
     return {index * count // most for index in range(most)} if count > most else set(range(count))
 
@@ -68,6 +68,8 @@ def _size(path: str) -> int:
 def _beginning(path: str) -> str:
     """A hash of the file's first bytes."""
     try:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            return ""
         with open(path, "rb") as file:
             return hashlib.blake2b(file.read(_BEGINNING_BYTES), digest_size=4).hexdigest()
     except OSError:

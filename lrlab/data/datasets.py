@@ -13,11 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lrlab.data import bad_files, image_files
+from lrlab.data import contents, image_files
 from lrlab.data import digits as digits_file
 from lrlab.data.batches import Batching
 from lrlab.data.splits import Fixed, Images, Splits
-from lrlab.errors import UserError, first_line, wrong
+from lrlab.errors import UserError, closest, first_line, wrong
 from lrlab.system import disk
 
 _TRAIN, _VAL = ("train", "training"), ("val", "valid", "validation", "test")  # folders of a split, in any letters
@@ -123,6 +123,8 @@ def image_folder(
     _require_classes(found, validation, folder)
     left_out: list[str] = []
     if allowed:
+        from lrlab.data import bad_files  # imports PIL, which most data sets do not need
+
         train, bad = bad_files.without_bad(train, allowed, Batching.cache_dir)
         held_out, also_bad = bad_files.without_bad(held_out, allowed, Batching.cache_dir)
         left_out = [*bad, *also_bad]
@@ -169,8 +171,18 @@ def _find(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def _no_splits(folder: Path, train: Path | None, val: Path | None) -> UserError:
+    if not folder.is_dir():
+        there = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+        guess = closest(folder.name, there)
+        hint = f" (did you mean {folder.parent / guess}?)" if guess else ""
+        raise wrong(
+            "data.root",
+            got=f"{folder.absolute()}, which does not exist{hint}",
+            allowed="a folder with train/<class>/* and val/<class>/* (or test/<class>/*)",
+            do=f"data.root={folder.parent / guess}" if guess else "data.root=FOLDER",
+        )
     missing = "train" if train is None else "val or test"
-    has_classes = folder.is_dir() and (train is not None or len(image_files.classes_in(folder)) > 1)
+    has_classes = train is not None or len(image_files.classes_in(folder)) > 1
     do = "data.val=10% to hold out a tenth of its images" if has_classes and val is None else "data.root=FOLDER"
     return wrong(
         "data.root",
@@ -228,7 +240,8 @@ def _notes(train: image_files.Listing, val: image_files.Listing, dataset: image_
     missing = [name for name in train.homes if not val.images.get(name)]
     if missing:
         notes.append(f"data.root: validation has no images of {', '.join(missing[:5])}")
-    done = dict.fromkeys(chain.from_iterable(map(pixels.unusual, dataset.first_of_each_class()[:_LOOKED_AT])))
+    places = contents.spread(len(dataset), _LOOKED_AT)
+    done = dict.fromkeys(chain.from_iterable(pixels.unusual(dataset.samples[index][0]) for index in sorted(places)))
     if done:
         notes.append(f"data.root: images are changed as they are read: {', '.join(done)}")
     return tuple(notes)

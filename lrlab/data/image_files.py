@@ -76,7 +76,7 @@ class ImageFiles(Dataset):
                 "data.root",
                 got=f"{path}, which does not decode ({error})",
                 allowed="image files that PIL can read",
-                do="replace or remove that file",
+                do="replace or remove that file, or data.skip_bad=1% to leave such files out",
             ) from error
         if self.image_size is None:
             return image

@@ -4,20 +4,22 @@
 """
 
 import io
+import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy
 from PIL import Image, ImageOps
 
 from lrlab.errors import first_line
+from lrlab.system import disk
 
 GROUND = (255, 255, 255)  # behind what is transparent, as most viewers have it
 _ORIENTATION = 0x0112  # the tag of EXIF
 _TURNED = (5, 6, 7, 8)  # of its values, those with which width and height are exchanged
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+_MOST_BYTES = 2_000_000_000  # of a file
 _BEGINNING_SHOWN = 16  # bytes of a file that is no image
 
 
@@ -29,7 +31,7 @@ def decode(path: str) -> Image.Image:
     """The image in a file, as RGB. Raises NotAnImage."""
     # Whole, because PIL asks for a few bytes at a time and seeks between, each time a call of the system.
     try:
-        data = Path(path).read_bytes()
+        data = disk.read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise NotAnImage(error.strerror or first_line(error)) from error
     if not data:
@@ -72,6 +74,8 @@ def _scaled(values: Any, white: float) -> Image.Image:
 
 def size_as_seen(path: str) -> tuple[int, int]:
     """The width and height of an image, by its header. Raises OSError where that cannot be read."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        raise OSError(f"{path} is no file")
     with Image.open(path) as image:
         width, height = image.size
         # TIFF files say the size that they have when they are turned.
@@ -82,6 +86,8 @@ def size_as_seen(path: str) -> tuple[int, int]:
 
 def unusual(path: str) -> list[str]:
     """What is done to an image before it is trained on, by its header; nothing where that cannot be read."""
+    if not os.path.isfile(path):
+        return []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

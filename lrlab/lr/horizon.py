@@ -12,7 +12,7 @@ from lrlab.errors import wrong
 from lrlab.words import counted
 
 INTERVALS = ("epoch", "step")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ep|st|%)?")
+_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ep|st|%)?")
 _MEANT_AS_DURATION = re.compile(r"[-+.]?\d")
 
 
@@ -59,7 +59,7 @@ class Horizon:
         if not match:
             raise wrong(
                 key,
-                got=f"'{duration}', which is no duration",
+                got=f"'{duration[:60]}', which is no duration",
                 allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 25%",
                 do=f"{key}=25%",
             )

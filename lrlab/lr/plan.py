@@ -16,6 +16,7 @@ from lrlab.lr.hyperparameters import follows_metric, read
 from lrlab.words import counted
 
 _COUNTS_BETWEEN_REPORTS = 20_000
+_MOST_COUNTS = 50_000_000  # of a plan, which then takes some minutes and gigabytes
 _HIGHEST = torch.finfo(torch.float32).max  # by which weights of 32 bits can be changed
 
 
@@ -117,6 +118,13 @@ def simulate(
         # Nothing is trained here, and torch warns where a scheduler steps before its optimizer.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
         total = horizon.total(interval)
+        if total > _MOST_COUNTS:
+            raise wrong(
+                "trainer.epochs",
+                got=f"{horizon.epochs:,}, which is {counted(total, interval)} of the scheduler",
+                allowed=f"at most {_MOST_COUNTS:,}",
+                do="scheduler.interval=epoch" if interval == "step" else "trainer.epochs=10",
+            )
         for count in range(total if names else 0):
             if progress is not None and count % _COUNTS_BETWEEN_REPORTS == 0:
                 progress(count, total)

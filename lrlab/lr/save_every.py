@@ -45,7 +45,7 @@ def rhythm(every: Any, horizon: Horizon) -> Rhythm:
     key = "checkpoint.every"
     if every is None:
         return Rhythm()
-    if minutes := re.fullmatch(r"(\d+(?:\.\d+)?)min", str(every)):
+    if minutes := re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)min", str(every)):
         seconds = 60 * float(minutes[1])
         if seconds > 0:
             return Rhythm(seconds=seconds)

@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -87,6 +88,8 @@ def find(target: str) -> Path:
             if file.is_file():
                 return file
     got = f"{target}, a folder without {LAST}" if path.is_dir() else f"{target}, which does not exist"
+    if path.exists() and not path.is_dir():
+        got = f"{target}, which is no file"
     raise wrong(
         "resume",
         got=got,
@@ -131,6 +134,8 @@ def load(path: Path) -> dict[str, Any]:
     written = contents.get("lrlab") if isinstance(contents, dict) else None
     if written != FORMAT:
         raise _foreign(path, written)
+    if not form.has_an_end(contents):
+        raise _malformed(path, "contents stand for far more than the file holds")
     return {**contents, "config": in_todays_words(contents.get("config"))}
 
 
@@ -138,7 +143,9 @@ def _unpickle(file: BinaryIO, path: Path) -> Any:
     """What the open, whole `file` holds. Raises UserError where torch refuses to load it."""
     file.seek(0)
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about kinds of tensors that no run saves, which are refused
+            return torch.load(file, map_location="cpu", weights_only=True)
     except OSError:  # says nothing about what the file holds
         raise
     except Exception as error:

@@ -24,12 +24,18 @@ def reserve(folder: Path) -> Path:
 
 
 def require_plain(folder: Path) -> None:
-    """Raise UserError where a part of the run in `folder` is a link. The run would cut and write files elsewhere."""
+    """Raise UserError where a part of the run in `folder` is a link, or neither a file nor a folder.
+
+    The run would cut and write files elsewhere, or wait for ever for the other end of a pipe.
+    """
     inside: list[Path] = []
     if folder.is_dir():
         inside = [*folder.iterdir(), *(folder / "checkpoints").glob("*")]
     for path in [folder, *inside]:
         require_no_link(path)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            got = f"{path}, a pipe, a socket or a device"
+            raise wrong("folder", got=got, allowed="files and folders of its own", do="remove it")
 
 
 def require_no_link(path: Path) -> None:

@@ -8,11 +8,29 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Form = Any  # a check of a value, or a dict of forms by key; those that are `_optional` may be missing
 _DEEPEST = 50  # of plain values in each other
 _MOST = 2**63
+_MOST_VALUES = 3_000_000  # far more than the state of any run has
+
+
+def has_an_end(value: Any) -> bool:
+    """Whether plain values, and those inside of them, are few enough to be walked through.
+
+    A file of a few bytes may refer to one of its lists twice, and in that again, or to itself.
+    """
+    seen, waiting = 0, [value]
+    while waiting and seen < _MOST_VALUES:
+        seen += 1
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+    return not waiting
 
 
 def first_fault(contents: Mapping[str, Any]) -> str:
@@ -97,6 +115,11 @@ def _tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
+def _dense(value: Any) -> bool:
+    """Anything but a tensor of an unusual layout, which no model of lrlab's is trained with."""
+    return not isinstance(value, Tensor) or value.layout == torch.strided
+
+
 def _curve(value: Any) -> bool:
     """The latest points of a curve, each a step, an LR and whether it is recorded, and how many corners were kept."""
     if not isinstance(value, Mapping) or not _count(value.get("corners")) or not isinstance(value.get("recent"), list):
@@ -158,7 +181,7 @@ CHECKPOINT: dict[str, Form] = {
         "curves": _list_of(_curve),
     },
     "state": {
-        "model": _mapping_of(lambda one: True),  # noqa: ARG005 a module of the user's may have a state of its own
+        "model": _mapping_of(_dense),  # a module of the user's may have a state of its own
         "optimizer": {"state": _any_mapping, "param_groups": _list_of(_group)},
         "scheduler": _any_mapping,
         "precision": _optional(_any_mapping),

@@ -176,6 +176,7 @@ class Run:
             self.prepared = replace(self.prepared, checked=replace(self.prepared.checked, contents=known))
             with suppress(UserError, OSError):
                 self._save_within_an_epoch()
+                self.display.say(f"saved after update {self.state.step}; to go on once that is mended:", self._go_on())
             raise
         except Interrupted:  # by a signal, while the next images did not come
             self._save_within_an_epoch()
@@ -246,11 +247,14 @@ class Run:
         """Close the files of a run that a signal ended after it was saved, and tell how to go on."""
         self.tracker.close()
         self.write_summary("interrupted")
-        typed = [f"resume={self.folder}", *trust.to_type(self.prepared.config)]
         self.display.say(
-            f"stopped by {self.request.name} after update {self.state.step}, saved; to go on:",
-            f"{spelling.command('train')} {shlex.join(typed)}",
+            f"stopped by {self.request.name} after update {self.state.step}, saved; to go on:", self._go_on()
         )
+
+    def _go_on(self) -> str:
+        """The command that resumes this run."""
+        typed = [f"resume={self.folder}", *trust.to_type(self.prepared.config)]
+        return f"{spelling.command('train')} {shlex.join(typed)}"
 
     def _failed(self, error: BaseException) -> UserError | None:
         """Close the files and write down what ended the run. Returns the error to raise in place of `error`, if any."""

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lrlab.system import disk
 from lrlab.system.disk import write_whole
 from lrlab.training.metrics import Metric, known, lower_is_better, measured_names
 
@@ -98,10 +99,13 @@ def write(folder: Path, *, status: str, tally: Tally, **facts: Any) -> None:
     write_whole(folder / FILE, text + "\n")
 
 
+MOST_BYTES = 100_000_000  # of a summary; longer ones are none of lrlab's
+
+
 def read(folder: Path, file: str = FILE) -> dict[str, Any]:
     """What `summary.json` in `folder` says, or another `file` like it; nothing where it cannot be read."""
     try:
-        said = json.loads((folder / file).read_text())
+        said = json.loads(disk.read_regular(folder / file, MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

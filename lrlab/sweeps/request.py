@@ -2,8 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from lrlab.config.arguments import key_of, value_of
 from lrlab.config.secrets import mask_overrides
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import folders
-from lrlab.system import lock, spelling
+from lrlab.system import lock, spelling, streams
 from lrlab.words import counted
 
 
@@ -175,7 +175,8 @@ def check(request: SweepRequest) -> Any:
     for number, run in enumerate(request.runs):
         config = compose.compose(run)
         name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(config, number)
-        jobs.append(plan.make_job(config, run, request.folder, name))
+        with _named(name, run, among=len(request.runs)):
+            jobs.append(plan.make_job(config, run, request.folder, name))
     planned = plan.plan(jobs, request.folder)
     if not request.is_ours and [job.name for job in planned.jobs] != [job.name for job in jobs]:
         raise wrong(
@@ -185,6 +186,17 @@ def check(request: SweepRequest) -> Any:
             do="the command that began it, or hydra/launcher=lrlab",
         )
     return planned
+
+
+@contextmanager
+def _named(run: str, overrides: Sequence[str], *, among: int) -> Iterator[None]:
+    """Let an error in this block name the run, where it is about a setting that was not typed and there are several."""
+    try:
+        yield
+    except UserError as error:
+        if among > 1 and error.key is not None and error.key not in [key_of(one) for one in overrides]:
+            raise error.under(run) from error
+        raise
 
 
 def reserve(request: SweepRequest) -> SweepRequest:
@@ -206,7 +218,7 @@ def show_result(request: SweepRequest) -> None:
         results.write(request.folder, found)
         compared = contests.compare(found)
         compared.left_out += results.not_begun([request.folder], found)
-        print("", *text.lines(compared), sep="\n")
+        print("", *text.lines(compared, streams.width()), sep="\n")
         print(f"more: {spelling.command('compare')} {shlex.quote(str(shown))}")
     except UserError as error:  # no run is finished
         print(error)

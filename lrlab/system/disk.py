@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from lrlab.errors import UserError, wrong
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and lets few users make links
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe would be waited for until somebody opens its other end
 _REASONS = {errno.ELOOP: "it is a link, which would lead elsewhere"}
 
 
@@ -112,10 +114,33 @@ def new_file(path: Path) -> Any:
 def growing_file(path: Path, *, text: bool = False) -> Any:
     """A file that is new or goes on where it ends, open to write: for `text`, or for bytes without a buffer.
 
-    A link at `path` raises an OSError.
+    A link at `path`, or anything else that is no file, raises an OSError.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK, 0o666)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK | _NO_WAIT, 0o666)
+    try:
+        _require_regular(handle, path)
+    except OSError:
+        os.close(handle)
+        raise
     return os.fdopen(handle, "a", encoding="utf-8") if text else os.fdopen(handle, "ab", buffering=0)
+
+
+def read_regular(path: Path | str, most_bytes: int) -> bytes:
+    """The contents of a file from anybody. Raises an OSError where it is none, as a pipe or a device, or too large.
+
+    Such things may have no end, or let whoever opens them wait for ever.
+    """
+    with open(os.open(path, os.O_RDONLY | _NO_WAIT), "rb") as file:
+        _require_regular(file.fileno(), path)
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(path))
+    return data
+
+
+def _require_regular(handle: int, path: Path | str) -> None:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise OSError(errno.EINVAL, "it is no file but a pipe, a device or a folder", str(path))
 
 
 def nowhere() -> Any:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,11 @@ def is_watched() -> bool:
         return sys.stdout.isatty()
     except ValueError:  # it is closed
         return False
+
+
+def width() -> int | None:
+    """The columns of the terminal that somebody looks at; None where there is none, and lines may be of any length."""
+    return shutil.get_terminal_size().columns if is_watched() else None
 
 
 def console(*, stderr: bool = False) -> "Console":

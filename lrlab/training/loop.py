@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from lrlab.data.batches import Batches
+from lrlab.errors import first_line, wrong
 from lrlab.lr import hyperparameters
 from lrlab.lr.hyperparameters import Scheduler, metric_argument
 from lrlab.system import distributed, randomness
@@ -108,7 +109,7 @@ def fit(
             measured = make_update(images, labels, size=size, last=last)
             state.sums.count(measured, size)
             if interval == "step":
-                state.scheduler.step()  # after optimizer.step(), as torch requires
+                step_scheduler(state.scheduler)  # after optimizer.step(), as torch requires
             state.step += 1
             state.batch += 1
             now = time.perf_counter()
@@ -244,9 +245,22 @@ def advance(scheduler: Scheduler, monitor: str, train: Means, val: Means | None)
     """
     argument = metric_argument(scheduler)
     if argument is None:
-        scheduler.step()
+        step_scheduler(scheduler)
         return
     split, _, name = monitor.partition("_")
     means = train if split == "train" else val
     if means is not None:
-        scheduler.step(**{argument: means[name]})
+        step_scheduler(scheduler, **{argument: means[name]})
+
+
+def step_scheduler(scheduler: Scheduler, **metric: float) -> None:
+    """scheduler.step(). Raises UserError where that fails, as with a state that is not its own."""
+    try:
+        scheduler.step(**metric)
+    except Exception as error:
+        raise wrong(
+            "scheduler",
+            got=f"{type(scheduler).__name__}, which fails in training ({type(error).__name__}: {first_line(error)})",
+            allowed="a scheduler that lasts the run, from the state that it saved",
+            do="mend its step(), or resume from the checkpoint as it was; LRLAB_DEBUG=1 shows where",
+        ) from error

@@ -106,7 +106,11 @@ class TrainState:
             self.at_training_point(state["is_training"])
         self._load_optimizer(state["optimizer"])
         self.precision.load_state_dict(state.get("precision", {}))
-        require_alike(state["scheduler"], self.scheduler.state_dict(), "the scheduler")
+        fresh = self.scheduler.state_dict()
+        require_alike(state["scheduler"], fresh, "the scheduler")
+        for name in state["scheduler"]:  # torch puts whatever it finds there into the scheduler
+            if name not in fresh and hasattr(self.scheduler, name):
+                raise ValueError(f"{name} of the scheduler is no state of it")
         self.scheduler.load_state_dict(state["scheduler"])
         for name, value in state["progress"].items():
             setattr(self, name, value)

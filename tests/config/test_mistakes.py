@@ -138,7 +138,7 @@ BEFORE_ANY_DATA = {
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%": "scheduler.lr_lambda.steps: got 460 of 460; allowed: 0 to 459; do: scheduler.lr_lambda.steps=46",
     "scheduler=warmup_cosine scheduler.lr_lambda.then.floor=2": "scheduler.lr_lambda.then.floor: got 2; allowed: 0 to 1, a fraction of the base LR; do: scheduler.lr_lambda.then.floor=0.01",
     # data that is not there
-    "data=imagefolder data.root=/nowhere": "data.root: got /nowhere, which has no folder train; allowed: a folder with train/<class>/* and val/<class>/* (or test/<class>/*); do: data.root=FOLDER",
+    "data=imagefolder data.root=/nowhere": "data.root: got /nowhere, which does not exist; allowed: a folder with train/<class>/* and val/<class>/* (or test/<class>/*); do: data.root=FOLDER",
     "data=mnist data.root=/nowhere data.download=false": "data.root: got /nowhere, which does not exist; allowed: a folder that holds torchvision's MNIST files; do: data.root=FOLDER, or data.download=true",
     # several values, sweeps, resuming
     "scheduler=step,cosine": "scheduler: got several values, step,cosine; allowed: one, unless this is a sweep; do: add -m to run each of them",

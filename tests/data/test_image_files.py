@@ -157,3 +157,12 @@ def test_an_unsplit_folder_is_told_how_to_split_it_and_then_trains(tmp_path, com
     assert refused.err.endswith("; do: data.val=10% to hold out a tenth of its images\n")
     done = command(*typed, "data.val=10%")
     assert done.code == 0, done.err
+
+
+def test_a_folder_that_is_not_there_is_told_as_such_with_the_one_that_was_probably_meant(tmp_path):
+    folder_of_images(tmp_path / "flowers")
+    with pytest.raises(UserError, match=r"/flwoers, which does not exist \(did you mean .*/flowers\?\)") as told:
+        datasets.image_folder(str(tmp_path / "flwoers"))
+    assert told.value.do == f"data.root={tmp_path / 'flowers'}"
+    with pytest.raises(UserError, match=r"/x/y, which does not exist; .*; do: data\.root=FOLDER"):
+        datasets.image_folder(str(tmp_path / "x" / "y"))

@@ -85,7 +85,7 @@ CASES: dict[str, Case] = {
     "23": Case("scheduler=step,cosine", r"scheduler: got several values, step,cosine; .*; do: add -m"),
     "24": Case("-m seed=0,1 sweep=../up", r"sweep: got '\.\./up'; allowed: up to 120 letters, digits"),
     # data
-    "25": Case("data=imagefolder data.root=/nowhere", r"data\.root: got /nowhere, which has no folder train"),
+    "25": Case("data=imagefolder data.root=/nowhere", r"data\.root: got /nowhere, which does not exist"),
     "26": Case(
         IMAGES, r"data\.root: got \S+/images, where train has no images of green", places.a_class_without_images
     ),
