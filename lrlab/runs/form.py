@@ -14,7 +14,7 @@ from torch import Tensor
 Form = Any  # a check of a value, or a dict of forms by key; those that are `_optional` may be missing
 _DEEPEST = 50  # of plain values in each other
 _MOST = 2**63
-_MOST_VALUES = 3_000_000  # far more than the state of any run has
+_MOST_VALUES = 1_000_000  # far more than the state of any run has
 
 
 def has_an_end(value: Any) -> bool:

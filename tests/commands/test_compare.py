@@ -431,6 +431,7 @@ def test_the_page_leads_to_its_files_and_to_every_run(look, sweep):
     assert all((sweep / link).exists() for link in links)
 
 
+@pytest.mark.slow
 def test_from_another_folder_the_links_lead_to_the_same_runs(look, sweep, tmp_path):
     look(str(sweep), "compare.folder=elsewhere/deep")
     page = Page((tmp_path / "elsewhere" / "deep" / "report.html").read_text())
@@ -458,6 +459,7 @@ def test_seconds_on_different_devices_are_not_set_beside_each_other(look, sweep)
     assert {row[header.index("seconds")] for row in rows} == {"-"}
 
 
+@pytest.mark.slow
 def test_intervals_at_one_lr_stand_beside_each_other_and_a_single_seed_has_no_bands(look, sweep, monkeypatch):
     for folder in sweep.glob("*seed=[123]"):
         shutil.rmtree(folder)

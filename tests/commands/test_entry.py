@@ -118,6 +118,7 @@ def test_a_current_folder_that_was_deleted_and_bytes_that_are_no_text_are_one_li
     os.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_with_closed_streams_trains():
     closed = 'exec python3 train.py model=linear trainer.epochs=1 hydra.run.dir="$1" >&- 2>&- <&-'
     closed = closed.replace("python3", shlex.quote(sys.executable))

@@ -78,8 +78,10 @@ def test_every_spelling_trains_and_prints_itself(enter, how, tmp_path):
     ("typed", "sweep", "compares"),
     [
         ((main.main, "sweep"), "lrlab sweep", "lrlab compare"),
-        ((main.module, "sweep"), "python -m lrlab sweep", "python -m lrlab compare"),
-        ((main.module, "-m"), "python -m lrlab -m", "python -m lrlab compare"),
+        pytest.param(
+            (main.module, "sweep"), "python -m lrlab sweep", "python -m lrlab compare", marks=pytest.mark.slow
+        ),
+        pytest.param((main.module, "-m"), "python -m lrlab -m", "python -m lrlab compare", marks=pytest.mark.slow),
         ((train.main, "-m"), "python train.py -m", "python -m lrlab.compare"),
     ],
 )
@@ -214,6 +216,7 @@ def test_the_package_says_what_it_is():
     assert project["project"]["keywords"]
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_and_its_runs_say_how_to_go_on_in_the_spelling_of_the_script(installed, tmp_path):
     typed = [str(installed), "sweep", *SMALL, "trainer.epochs=20000", "seed=0,1", "sweep=study"]
     process = subprocess.Popen(typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -110,7 +110,7 @@ def stepped_by_hand(config: dict, epochs: int, steps_per_epoch: int, losses: lis
 
 # Every scheduler with SGD, every optimizer with a scheduler of each kind.
 PAIRS = [(scheduler, "sgd") for scheduler in names("scheduler")] + [
-    (scheduler, optimizer)
+    pytest.param(scheduler, optimizer, marks=() if optimizer == "adamw" else pytest.mark.slow)
     for optimizer in names("optimizer")
     if optimizer != "sgd"
     for scheduler in ("step", "onecycle", "cyclic", "plateau", "greedy", "warmup_cosine", "sequential", "chained")

@@ -269,6 +269,7 @@ FOLLOWED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", FOLLOWED, ids=" ".join)
 def test_what_the_line_says_to_do_is_done_and_works(way):
     prepare(composed(*way))

@@ -181,7 +181,9 @@ def test_a_disk_without_room_for_two_checkpoints_is_refused_before_training(comm
     assert "epoch 1/3" not in outcome.out
 
 
-@pytest.mark.parametrize("name", ["report.html.tmp", "results.csv.tmp", ".svg.tmp"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("report.html.tmp", marks=pytest.mark.slow), "results.csv.tmp", ".svg.tmp"]
+)
 def test_a_report_is_whole_or_not_there(enter, monkeypatch, tmp_path, name):
     for seed in (0, 1):
         train(tmp_path / "runs" / f"run{seed}", *RUN, f"seed={seed}")

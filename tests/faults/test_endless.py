@@ -87,8 +87,18 @@ def itself() -> list:
     return made
 
 
-@pytest.mark.parametrize("place", [("config", "x"), ("state", "random", "python"), ("choices",), ("audit",)])
-@pytest.mark.parametrize("value", [bomb(60), itself()], ids=["bomb", "circle"])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("config", "x"), bomb(60)),
+        (("state", "random", "python"), itself()),
+        pytest.param(("state", "random", "python"), bomb(60), marks=pytest.mark.slow),
+        pytest.param(("config", "x"), itself(), marks=pytest.mark.slow),
+        pytest.param(("choices",), bomb(60), marks=pytest.mark.slow),
+        pytest.param(("audit",), itself(), marks=pytest.mark.slow),
+    ],
+    ids=lambda one: ".".join(one) if isinstance(one, tuple) else "",
+)
 def test_contents_that_stand_for_far_more_than_the_file_holds_are_refused(run, place, value):
     contents = checkpoint.load(run / checkpoint.LAST)
     part = contents

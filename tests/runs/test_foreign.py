@@ -215,7 +215,7 @@ def test_what_is_saved_of_an_optimizer_with_two_points_is_what_was_evaluated(com
 
 
 @pytest.mark.usefixtures("two_points")
-@pytest.mark.parametrize("step", [2, 5, 11, "validation"])
+@pytest.mark.parametrize("step", [pytest.param(2, marks=pytest.mark.slow), 5, 11, "validation"])
 def test_a_run_with_two_points_goes_on_exactly_from_wherever_it_was_stopped(command, monkeypatch, step):
     typed = [*OF_TWO, "model=cnn", "model.dropout=0.3"]
     assert command(*typed, "hydra.run.dir=undisturbed").code == 0

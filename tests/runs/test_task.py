@@ -170,10 +170,10 @@ def test_the_lines_of_a_classification_read_as_they_always_did():
     assert result_line(tally, said["updates"], "val_accuracy").rpartition(" in ")[0] in logged
 
 
-def test_an_epoch_that_is_not_validated_reads_as_it_always_did():
+def test_an_epoch_that_is_not_validated_says_so_in_the_place_of_the_validation():
     event = Epoch(0, 5, 0.1, {"loss": 1.5, "accuracy": 0.25}, None, 2.0, 1000.0)
     assert epoch_line(event, 10) == (
-        "epoch  1/10  lr 0.1       train loss   1.5000  acc  25.00%   not validated                         2.0s"
+        "epoch  1/10  lr 0.1       train loss   1.5000  acc  25.00%   not validated                      2.0s"
         "     1,000 images/s"
     )
 

@@ -131,8 +131,8 @@ def test_a_sweep_killed_at_random_moments_ends_with_the_same_results(command, tm
     ("number", "to_all"),
     [
         pytest.param(signal.SIGINT, True, id="Ctrl-C, to the process group"),
-        pytest.param(signal.SIGTERM, False, id="SIGTERM, to the sweep"),
-        pytest.param(signal.SIGHUP, True, id="SIGHUP, to the process group"),
+        pytest.param(signal.SIGTERM, False, id="SIGTERM, to the sweep", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, True, id="SIGHUP, to the process group", marks=pytest.mark.slow),
         pytest.param(signal.SIGUSR1, False, id="SIGUSR1, to the sweep", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, False, id="SIGINT, to the sweep", marks=pytest.mark.slow),
         pytest.param(signal.SIGUSR2, True, id="SIGUSR2, to the process group", marks=pytest.mark.slow),
@@ -296,7 +296,13 @@ def test_what_is_given_up_is_put_aside_and_never_deleted(command, tmp_path):
     assert len(results.find([run.parent])) == 2
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ENOMEM, errno.EACCES, errno.ESTALE], ids=os.strerror)
+FLEETING = [
+    errno.EIO,
+    *(pytest.param(one, marks=pytest.mark.slow) for one in (errno.EMFILE, errno.ENOMEM, errno.ESTALE)),
+]
+
+
+@pytest.mark.parametrize("number", [*FLEETING, errno.EACCES], ids=os.strerror)
 def test_a_passing_error_in_reading_a_checkpoint_deletes_nothing(command, tmp_path, monkeypatch, number):
     typed = ("-m", "seed=0,1", *SMALL, "sweep=unread", "hydra.launcher.in_process=true")
     assert command(*typed).code == 0

@@ -30,6 +30,7 @@ def faults(call: str, **environment: str) -> float:
     return float(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not keep_freed_memory(), reason="no glibc here, or its allocator was chosen")
 def test_what_is_freed_is_kept():
     # A block that finds no gap of its size may grow the heap once; 48 MB each round would be 12,288 pages.

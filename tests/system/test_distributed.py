@@ -247,6 +247,7 @@ def test_a_rank_that_raises_says_why_before_the_others_notice(tmp_path):
     assert "rank 1: KeyError: 'boom'" in summary(only_run())["error"]
 
 
+@pytest.mark.slow
 def test_a_rank_that_hangs_is_named_and_all_end(tmp_path):
     (tmp_path / "broken.py").write_text(
         "import os, time, torch\n"
