@@ -102,3 +102,23 @@ def test_a_whole_node_replaces_the_one_that_is_there():
 def test_groups_and_schedules_have_names_of_the_users_choice(typed, path, expected):
     config = compose.resolve(compose.compose(["optimizer=sgd", *typed]))
     assert config["optimizer"][path] == expected
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "{a:{_target_:lrlab.schedules.cosine},b:{_target_:lrlab.schedules.linear}}",
+        "[{_target_:lrlab.schedules.cosine}]",
+    ],
+)
+def test_several_nodes_replace_the_several_that_are_there_whether_in_a_mapping_or_a_list(typed):
+    there = scheduler("scheduler=product", f"scheduler.lr_lambda.schedules={typed}")["lr_lambda"]["schedules"]
+    assert list(there) == ["a", "b"] if isinstance(there, dict) else len(there) == 1
+
+
+def test_a_mapping_without_nodes_is_merged_into_the_one_that_is_there():
+    there = scheduler("scheduler=product", "scheduler.lr_lambda.schedules={cycles:{floor:0.1}}")["lr_lambda"][
+        "schedules"
+    ]
+    assert (there["cycles"]["floor"], there["cycles"]["cycles"]) == (0.1, 4)
+    assert "envelope" in there
