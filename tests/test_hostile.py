@@ -175,6 +175,22 @@ def test_the_code_of_a_second_pickle_is_not_reached_through_torchvisions_own(com
     assert not Path("created").exists()
 
 
+@pytest.mark.parametrize("how", ["choices", "config", "computed_by"])
+def test_texts_of_a_checkpoint_move_no_cursor_and_break_no_line(command, run, how):
+    evil = "\x1b[2J\x1b]0;owned\x07first\nsecond"
+    contents = checkpoint.load(run / checkpoint.LAST)
+    if how == "config":
+        change(run, config={**contents["config"], "optimizer": {**contents["config"]["optimizer"], "lr": evil}})
+    else:
+        change(run, **{how: dict.fromkeys(contents[how], evil)})
+    outcome = command(f"resume={run}", "extend=2")
+    assert "second" in outcome.out + outcome.err
+    log = (run / "train.log").read_text() if (run / "train.log").exists() else ""
+    for text in (outcome.out, outcome.err, log):
+        assert not set("\x1b\x07") & set(text)
+        assert not any(line.startswith("second") for line in text.splitlines())
+
+
 def test_a_reference_in_a_checkpoint_reads_no_environment(command, run, monkeypatch):
     monkeypatch.setenv("THEIR_SECRET", "12345")
     config = config_of(run)
