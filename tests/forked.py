@@ -147,7 +147,8 @@ def wait_for(condition: Callable[[], object], seconds: float = SECONDS_TO_END) -
     """Return when `condition()` holds; fails where it does not come to that."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "what is waited for does not come"
+        if time.monotonic() > deadline:  # a guard against waiting for ever, no measurement
+            raise TimeoutError("what is waited for does not come")
         time.sleep(0.01)
 
 

@@ -217,8 +217,9 @@ def naming_settings(node: Node, key: str = "scheduler") -> Iterator[None]:
 def _places(node: Node, key: str) -> dict[str, str]:
     """The paths of the settings inside of a node by their names, of those names that occur once."""
     paths = [f"{key}.{path}" for path in flatten(node)]
-    names = Counter(path.rpartition(".")[2] for path in paths)
-    return {path.rpartition(".")[2]: path for path in paths if names[path.rpartition(".")[2]] == 1}
+    names = [path.rpartition(".")[2] for path in paths]
+    counts = Counter(names)
+    return {name: path for name, path in zip(names, paths, strict=True) if counts[name] == 1}
 
 
 def check_rhythm(scheduler: Any, monitor: str, eval_every: int) -> None:

@@ -116,17 +116,17 @@ def image_folder(
     """
     folder = disk.expanded(root, "data.root")
     share = None if val is None else _share("data.val", val)
-    allowed = 0.0 if skip_bad in (0, "0%", None) and skip_bad is not False else _share("data.skip_bad", skip_bad)
+    may_be_bad = _share("data.skip_bad", skip_bad) if skip_bad or skip_bad is False else 0.0
     found, validation = _listings(folder, share)
     train, classes = found.split(image_size, list(found.homes)), list(found.homes)
     held_out = validation.split(image_size, classes)
     _require_classes(found, validation, folder)
     left_out: list[str] = []
-    if allowed:
+    if may_be_bad:
         from lrlab.data import bad_files  # imports PIL, which most data sets do not need
 
-        train, bad = bad_files.without_bad(train, allowed, Batching.cache_dir)
-        held_out, also_bad = bad_files.without_bad(held_out, allowed, Batching.cache_dir)
+        train, bad = bad_files.without_bad(train, may_be_bad, Batching.cache_dir)
+        held_out, also_bad = bad_files.without_bad(held_out, may_be_bad, Batching.cache_dir)
         left_out = [*bad, *also_bad]
     if image_size is None:
         _require_one_size(train.first_of_each_class() + held_out.first_of_each_class())

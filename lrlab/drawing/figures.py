@@ -232,7 +232,8 @@ def _beside_the_others(band: Band, panel: Panel, place: int) -> Band:
 def _draw_tips(axis: Any, panel: Panel, band: Band, places: Sequence[float]) -> None:
     """An unseen mark at the place of each value of a band, or of some where there are many; its id is what it says."""
     count = len(band.x) - 1 if panel.stairs else len(band.x)  # stairs end with their last value again
-    for index in range(0, count, math.ceil(count / max(_MOST_TIPS // len(panel.bands), 5))):
+    stride = max(1, math.ceil(count / max(_MOST_TIPS // len(panel.bands), 5)))
+    for index in range(0, count, stride):
         said = f"{panel.ylabel} {band.middle[index]:.4g}"
         if band.low is not None and band.high is not None and band.low[index] < band.high[index]:
             said += f" ({band.low[index]:.4g} to {band.high[index]:.4g})"

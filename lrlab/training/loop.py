@@ -91,7 +91,7 @@ def fit(
     over `accumulate` parts of the batch one after another, which needs less memory.
 
     Raises Diverged where a loss or a gradient is not finite: on the CPU before the optimizer uses it, elsewhere some
-    updates later. Raises it before an epoch's yield where a weight is not.
+    updates later. Raises it before an epoch's yield where a weight is not. Raises UserError where the scheduler fails.
     """
     for epoch in range(state.epoch, epochs):
         clock = time.perf_counter()

@@ -11,14 +11,6 @@ from support import TINY, train
 from lrlab.commands import compare
 from lrlab.comparison import contests, results, text
 
-SHORT = (
-    "data=fake",
-    "data.train_images=60",
-    "data.val_images=20",
-    "data.image_size=8",
-    "model=mlp",
-    "trainer.epochs=1",
-)
 Change = Callable[[Path], object]
 
 

@@ -13,14 +13,6 @@ from support import TINY, train
 
 from lrlab.runs import checkpoint, form, tracking
 
-SHORT = (
-    "data=fake",
-    "data.train_images=60",
-    "data.val_images=20",
-    "data.image_size=8",
-    "model=mlp",
-    "trainer.epochs=2",
-)
 VALUES = (None, "x", -1, float("nan"), 10**30, [], {}, [1, 2], True, torch.zeros(3))
 
 
