@@ -4,6 +4,7 @@ The best LR moves with the shape of the schedule, so one shared LR would favour 
 judged at its own best LR.
 """
 
+import functools
 import math
 import statistics
 from collections import Counter
@@ -12,11 +13,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from lrlab.comparison import choice
 from lrlab.comparison.results import Result, differing, is_number
-from lrlab.comparison.statistics import Mean, mean
+from lrlab.comparison.statistics import Interval, median
 from lrlab.config.identity import GROUPS, TUNED
 from lrlab.training.metrics import find, lower_is_better
 from lrlab.words import counted
+
+FAILED = ("failed", "diverged")  # how runs end that say something of their LR; others were only stopped
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Candidate:
 
     name: str
     runs: dict[float, dict[int, Result]]  # finished ones, by base LR and seed
-    missing: dict[float, int]  # runs that did not finish, by base LR
+    failed: dict[float, int]  # runs that were begun and failed or diverged, by base LR
+    pending: dict[float, int]  # runs that have not ended yet, or were stopped, by base LR
     metric: str
 
     def values(self, lr: float, metric: str | None = None) -> dict[int, float]:
@@ -34,31 +39,19 @@ class Candidate:
         return {seed: float(run.summary[name]) for seed, run in sorted(self.runs[lr].items())}
 
     @property
-    def planned(self) -> int:
-        """The largest number of runs that were begun at one base LR."""
-        return max(len(self.runs.get(lr, {})) + self.missing.get(lr, 0) for lr in self.grid)
-
-    @property
     def survivors(self) -> bool:
-        """Whether a run is missing at every LR, so that only survivors can be compared."""
-        return all(len(runs) < self.planned for runs in self.runs.values())
-
-    @property
-    def eligible_lrs(self) -> list[float]:
-        """The LRs at which all runs finished. Where there is no such LR, those at which the most runs finished.
-
-        An LR at which some seeds diverged must not win by the mean of those that survived.
-        """
-        needed = self.planned
-        if self.survivors:
-            needed = max(len(runs) for runs in self.runs.values())
-        return sorted(lr for lr, runs in self.runs.items() if len(runs) == needed)
+        """Whether a run failed at every LR, so that only survivors can be compared."""
+        return all(self.failed.get(lr, 0) for lr in self.runs)
 
     @property
     def best_lr(self) -> float:
-        """The base LR with the best mean; of equal ones the smallest."""
-        sign = 1 if lower_is_better(self.metric) else -1
-        return min(self.eligible_lrs, key=lambda lr: sign * statistics.fmean(self.values(lr).values()))
+        """The base LR that was best on the seeds that it has in common with each of the others; see `choice`."""
+        return choice.best_lr(
+            {lr: self.values(lr) for lr in self.runs},
+            self.failed,
+            lower_is_better=lower_is_better(self.metric),
+            are_shares=find(self.metric).is_share,
+        )
 
     @property
     def all_runs(self) -> list[Result]:
@@ -68,23 +61,23 @@ class Candidate:
     @property
     def grid(self) -> list[float]:
         """The base LRs that were tried."""
-        return sorted({*self.runs, *self.missing})
+        return sorted({*self.runs, *self.failed, *self.pending})
 
-    @property
+    @functools.cached_property
     def best(self) -> dict[int, Result]:
         """The runs at the best LR, by seed."""
-        return self.runs[self.best_lr]
+        return dict(sorted(self.runs[self.best_lr].items()))
 
-    def mean(self, metric: str) -> Mean:
+    def mean(self, metric: str) -> float:
         """The mean of `metric` over the seeds at the best LR."""
-        return mean(list(self.values(self.best_lr, metric).values()))
+        return statistics.fmean(self.values(self.best_lr, metric).values())
 
 
 @dataclass(frozen=True)
 class Reached:
-    """After how many epochs a candidate reached the target."""
+    """After how many epochs a candidate reached the target. A run that never did counts as infinite."""
 
-    epochs: float | None  # the median of the seeds that reached it; None where none did
+    epochs: Interval  # the median over all seeds, infinite where half of them or more did not reach it
     reached: int  # seeds
     seeds: int  # all of them
 
@@ -97,10 +90,15 @@ def gather(results: Sequence[Result], unfinished: Sequence[Result], metric: str)
         by_lr = runs.setdefault(names[result.name], {})
         by_seed = by_lr.setdefault(_base_lr(result), {})
         by_seed[int(result.settings["seed"])] = result
-    missing: dict[str, Counter[float]] = {}
+    failed: dict[str, Counter[float]] = {}
+    pending: dict[str, Counter[float]] = {}
     for result in unfinished:
-        missing.setdefault(names[result.name], Counter())[_base_lr(result)] += 1
-    return [Candidate(name, by_lr, dict(missing.get(name, {})), metric) for name, by_lr in runs.items()]
+        counts = failed if result.status in FAILED else pending
+        counts.setdefault(names[result.name], Counter())[_base_lr(result)] += 1
+    return [
+        Candidate(name, by_lr, dict(failed.get(name, {})), dict(pending.get(name, {})), metric)
+        for name, by_lr in runs.items()
+    ]
 
 
 def names_of(results: Sequence[Result]) -> dict[str, str]:
@@ -157,7 +155,8 @@ def reached(candidate: Candidate, target: float) -> Reached:
     """After how many epochs the runs at the best LR reach `target`, a value of the metric on the validation split."""
     firsts = [_first_epoch_at(run, candidate.metric, target) for run in candidate.best.values()]
     there = [epoch for epoch in firsts if epoch is not None]
-    return Reached(statistics.median(there) if there else None, len(there), len(candidate.best))
+    epochs = [math.inf if epoch is None else float(epoch) for epoch in firsts]
+    return Reached(median(epochs), len(there), len(candidate.best))
 
 
 def _first_epoch_at(run: Result, metric_name: str, target: float) -> int | None:

@@ -3,16 +3,18 @@
 Runs are compared within a *contest*: the same data, model and number of epochs.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from lrlab.comparison import claims
+from lrlab.comparison import cautions, pairs
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
-from lrlab.comparison.claims import Against
+from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import Result, differing, is_number
+from lrlab.comparison.statistics import Interval, counting_step, mean
 from lrlab.config import other_data
 from lrlab.config.identity import GROUPS, SHARED, fingerprint
 from lrlab.errors import UserError, closest, wrong
@@ -30,8 +32,32 @@ class Contest:
     candidates: list[Candidate]
     reference: str
     target: float
-    against: list[Against]
+    pairs: list[Pair]  # all of them, each named by the better one first
     warnings: list[str]
+
+    @property
+    def against(self) -> list[Pair]:
+        """Every other candidate against the reference."""
+        with_it = [pair for pair in self.pairs if self.reference in (pair.name, pair.other)]
+        named = [pair.reversed() if pair.name == self.reference else pair for pair in with_it]
+        return sorted(named, key=lambda pair: [one.name for one in self.candidates].index(pair.name))
+
+    def mean(self, candidate: Candidate, metric: str) -> Interval:
+        """The mean of `metric` over the seeds of a candidate at its best LR.
+
+        The intervals of all candidates hold together, so that the one of the first row, which was picked because it is
+        the best, holds as well.
+        """
+        values = candidate.values(candidate.best_lr, metric)
+        level = pairs.level_of_each(len(self.candidates))
+        return mean(list(values.values()), step=self.steps.get(metric, 0.0), level=level)
+
+    @functools.cached_property
+    def steps(self) -> dict[str, float]:
+        """The distance between values that are counts of images, of each metric whose values are."""
+        runs = list(chain.from_iterable(candidate.all_runs for candidate in self.candidates))
+        shares = [name for name in possible_metrics(runs[0].metrics) if find(name).is_share]
+        return {name: counting_step(run.summary[name] for run in runs) for name in shares}
 
 
 @dataclass
@@ -41,6 +67,7 @@ class Comparison:
     contests: list[Contest]
     left_out: list[tuple[str, str]] = field(default_factory=list)  # run, why
     differences: dict[str, list[Any]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)  # about all contests together
 
 
 def compare(
@@ -73,7 +100,22 @@ def compare(
         )
     if reference is not None:
         _require_reference(reference, comparison.contests)
+    comparison.warnings += _across_budgets(comparison.contests)
     return comparison
+
+
+def _across_budgets(contests: Sequence[Contest]) -> list[str]:
+    """A warning where runs of several lengths have no schedule in common, so that nothing is compared across them."""
+    if len(contests) < 2:
+        return []
+    names = [{candidate.name for candidate in contest.candidates} for contest in contests]
+    if set.intersection(*names):
+        return []
+    listed = "; ".join(
+        f"{counted(contest.epochs, 'epoch')}: {', '.join(sorted(own))}"
+        for contest, own in zip(contests, names, strict=True)
+    )
+    return [f"runs of different lengths are not compared, and no schedule was trained for all of them ({listed})"]
 
 
 def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tuple[str, str]]) -> UserError:
@@ -230,7 +272,7 @@ def _contest(
     # Best first; of equal ones the first by name.
     candidates = gather(results, unfinished, metric)
     sign = 1 if lower_is_better(metric) else -1
-    candidates.sort(key=lambda one: (sign * one.mean(metric).value, one.name))
+    candidates.sort(key=lambda one: (sign * one.mean(metric), one.name))
 
     # The candidate that the others are compared with.
     names = sorted(candidate.name for candidate in candidates)
@@ -241,16 +283,19 @@ def _contest(
         against_whom = "constant"
 
     title = f"{results[0].choice('data')}, {results[0].choice('model')}, {counted(epochs, 'epoch')}"
-    return Contest(
+    contest = Contest(
         title=title,
         metric=metric,
         epochs=epochs,
         candidates=candidates,
         reference=against_whom,
         target=_common_target(candidates, metric) if target is None else target,
-        against=claims.against(candidates, against_whom, metric),
-        warnings=[*claims.cautions(candidates, against_whom), *_without_any(unfinished, results, names)],
+        pairs=[],
+        warnings=[*cautions.cautions(candidates), *_without_any(unfinished, results, names)],
     )
+    samples = {one.name: Sample([*one.values(one.best_lr).values()]) for one in candidates}
+    judged = pairs.judge(samples, lower_is_better=lower_is_better(metric), step=contest.steps.get(metric, 0.0))
+    return replace(contest, pairs=judged)
 
 
 def _without_any(unfinished: Sequence[Result], results: Sequence[Result], known: Sequence[str]) -> list[str]:
@@ -264,7 +309,7 @@ def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
     """The final validation metric that the mean of every candidate reaches."""
     name = f"val_{find(metric).name}"
     worst = max if lower_is_better(metric) else min
-    return worst(candidate.mean(name).value for candidate in candidates)
+    return worst(candidate.mean(name) for candidate in candidates)
 
 
 def columns(contest: Contest) -> Mapping[str, str]:

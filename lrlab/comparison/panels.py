@@ -1,12 +1,13 @@
 """The curves of a comparison: what is drawn of it, on a page or for a paper."""
 
+import math
 import statistics
 from collections.abc import Iterator
 
 from lrlab.comparison.candidates import Candidate
 from lrlab.comparison.contests import Contest
 from lrlab.comparison.results import Result
-from lrlab.comparison.statistics import mean
+from lrlab.comparison.statistics import Interval, mean
 from lrlab.drawing.figures import Band, Panel
 from lrlab.drawing.terminal import Line
 from lrlab.training.metrics import find
@@ -51,13 +52,21 @@ def sensitivity_panel(contest: Contest) -> Panel | None:
     bands = []
     for candidate in contest.candidates:
         lrs = sorted(candidate.runs)
-        means = [mean([scale * value for value in candidate.values(lr).values()]) for lr in lrs]
-        middle = [one.value for one in means]
-        low = [one.value - (one.half_width or 0.0) for one in means]
-        high = [one.value + (one.half_width or 0.0) for one in means]
+        means = [_interval_at(candidate, lr, step=contest.steps.get(contest.metric, 0.0)) for lr in lrs]
+        middle = [scale * float(one.value) for one in means]
+        low = [scale * float(one.low) for one in means]
+        high = [scale * float(one.high) for one in means]
         bands.append(Band(candidate.name, lrs, middle, low, high))
     unit = " (%)" if find(contest.metric).is_share else ""
     return Panel(bands, "base LR", contest.metric.replace("_", " ") + unit, logx=True, points=True)
+
+
+def _interval_at(candidate: Candidate, lr: float, *, step: float) -> Interval:
+    """The mean at a base LR, with an interval that has no width where it is unknown."""
+    found = mean([*candidate.values(lr).values()], step=step)
+    if not found.is_known:
+        return Interval(found.value, found.value, found.value)
+    return found.within(0.0, 1.0 if find(candidate.metric).is_share else math.inf)
 
 
 def lr_line(candidate: Candidate) -> Line:

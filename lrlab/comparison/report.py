@@ -1,5 +1,6 @@
 """A comparison as figures and as one self-contained HTML page."""
 
+import math
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,11 +10,13 @@ from typing import Any
 from urllib.parse import quote
 
 from lrlab.comparison.candidates import Candidate, reached
-from lrlab.comparison.claims import Against
+from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import Comparison, Contest, columns
+from lrlab.comparison.pairs import Pair
 from lrlab.comparison.panels import learning_panels, lr_line, sensitivity_panel
 from lrlab.comparison.results import Result
-from lrlab.comparison.statistics import LEVEL, Mean, mean
+from lrlab.comparison.statistics import LEVEL, mean
+from lrlab.comparison.written import shown, shown_chance, shown_difference, shown_mean
 from lrlab.drawing.figures import Panel, as_svg, draw_panels, draw_stairs, save
 from lrlab.training.metrics import find
 
@@ -42,6 +45,7 @@ def page(
         title=title,
         command=command,
         contests=[_section(contest, folder) for contest in comparison.contests],
+        warnings=comparison.warnings,
         left_out=comparison.left_out,
         differences={key: [_value(value) for value in values] for key, values in settings.items()},
         facts=facts,
@@ -82,6 +86,7 @@ def _section(contest: Contest, folder: Path | None) -> dict[str, Any]:
         "grid": _grid(contest),
         "stairs": [(candidate.name, _stairs_svg(candidate)) for candidate in contest.candidates],
         "against": [_claim(one, contest.metric) for one in contest.against],
+        "pairs": len(contest.pairs),
         "metric": contest.metric.replace("_", " "),
         "in_points": find(contest.metric).is_share,
         "target": shown(contest.target, contest.metric),
@@ -96,16 +101,14 @@ def _stairs_svg(candidate: Candidate) -> str:
     return as_svg(lambda: draw_stairs(lr_line(candidate)))
 
 
-def _claim(claim: Against, metric: str) -> dict[str, Any]:
+def _claim(pair: Pair, metric: str) -> dict[str, Any]:
     """What the page shows of a candidate against the reference."""
-    difference = claim.difference
     return {
-        "name": claim.name,
-        "seeds": difference.mean.seeds,
-        "difference": shown_difference(difference.mean, metric),
-        "p": _p(difference.p),
-        "adjusted_p": _p(difference.adjusted_p),
-        "sentence": claim.sentence,
+        "name": pair.name,
+        "seeds": " and ".join(map(str, dict.fromkeys(pair.seeds))),
+        "difference": shown_difference(pair.difference, metric),
+        "chance": shown_chance(pair.superiority),
+        "sentence": sentence(pair, metric, confirmed=False),
     }
 
 
@@ -121,33 +124,13 @@ def table(contest: Contest) -> list[list[str]]:
     runs = chain.from_iterable(candidate.all_runs for candidate in contest.candidates)
     devices = {run.summary.get("device") for run in runs}
     for candidate in contest.candidates:
-        means = [shown_mean(candidate.mean(metric), metric) for metric in columns(contest)]
+        means = [shown_mean(contest.mean(candidate, metric), metric) for metric in columns(contest)]
         seconds = statistics.fmean(run.summary["seconds"] for run in candidate.best.values())
         reached_in = _shown_reached(candidate, contest.target)
         lr, seeds = f"{candidate.best_lr:g}", str(len(candidate.best))
         took = f"{seconds:.1f}" if len(devices) == 1 else "-"  # seconds of other devices are not compared
         rows.append([candidate.name, lr, seeds, *means, took, reached_in])
     return rows
-
-
-def shown(value: float, metric: str) -> str:
-    """A metric as text. Shares are in percent."""
-    return find(metric).written(value)
-
-
-def shown_mean(mean: Mean, metric: str) -> str:
-    """A mean and the half width of its interval as text."""
-    if mean.half_width is None:
-        return shown(mean.value, metric)
-    kind = find(metric)
-    return f"{kind.written(mean.value)} ± {kind.scale * mean.half_width:.{kind.decimals}f}"
-
-
-def shown_difference(mean: Mean, metric: str) -> str:
-    """A difference as text, with its sign. Differences of shares are in points."""
-    kind = find(metric)
-    width = "" if mean.half_width is None else f" ± {kind.scale * mean.half_width:.{kind.decimals}f}"
-    return f"{kind.scale * mean.value:+.{kind.decimals}f}{width}"
 
 
 def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Path]:
@@ -169,33 +152,32 @@ def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Pat
 def _grid(contest: Contest) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """The metric at every base LR: the LRs, and a row of means for each candidate."""
     lrs = sorted(set().union(*(candidate.grid for candidate in contest.candidates)))
-    rows = [(one.name, [_grid_cell(one, lr, contest.metric) for lr in lrs]) for one in contest.candidates]
+    step = contest.steps.get(contest.metric, 0.0)
+    rows = [(one.name, [_grid_cell(one, lr, contest.metric, step) for lr in lrs]) for one in contest.candidates]
     return [f"{lr:g}" for lr in lrs], rows
 
 
-def _grid_cell(candidate: Candidate, lr: float, metric: str) -> str:
+def _grid_cell(candidate: Candidate, lr: float, metric: str, step: float) -> str:
     """The mean of a candidate's finished runs at a base LR, and how many are missing."""
     parts = []
     if lr in candidate.runs:
         values = list(candidate.values(lr).values())
-        parts.append(shown_mean(mean(values), metric))
-    if lost := candidate.missing.get(lr, 0):
-        parts.append(f"({lost} not finished)")
+        parts.append(shown_mean(mean(values, step=step), metric))
+    if lost := candidate.failed.get(lr, 0):
+        parts.append(f"({lost} failed)")
+    if waiting := candidate.pending.get(lr, 0):
+        parts.append(f"({waiting} not finished)")
     return " ".join(parts) or "-"
 
 
 def _shown_reached(candidate: Candidate, target: float) -> str:
     found = reached(candidate, target)
-    if found.epochs is None:
-        return f"not reached (0 of {found.seeds})"
-    return f"{found.epochs:g} ({found.reached} of {found.seeds})"
-
-
-def _p(value: float | None) -> str:
-    """A p-value as text."""
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    there = f"{found.reached} of {found.seeds}"
+    if math.isinf(found.epochs.value):
+        return f"not reached by half ({there})"
+    if not math.isfinite(found.epochs.low):
+        return f"{found.epochs.value:g} ({there})"
+    return f"{found.epochs.value:g}, {found.epochs.low:g} to {found.epochs.high:g} ({there})"
 
 
 def _value(value: Any) -> str:
@@ -211,6 +193,8 @@ def facts(comparison: Comparison) -> dict[str, str]:
     said: dict[str, dict[str, None]] = {}  # the values as keys, to keep each once and in order
     for run in runs:
         pairs = {"device": run.summary.get("device"), **(run.summary.get("versions") or {})}
+        if commit := run.summary.get("commit"):
+            pairs["commit"] = commit
         for name, value in pairs.items():
             said.setdefault(name, {})[str(value)] = None
     return {name: ", ".join(values) for name, values in said.items()}

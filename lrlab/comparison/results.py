@@ -106,7 +106,7 @@ def read_result(folder: Path, name: str) -> Result:
 def _sound(said: dict[str, Any]) -> dict[str, Any]:
     """What a summary says, without what no run could have written. The file may come from anybody."""
     kept = {name: said[name] for name in (*_NUMBERS, *measured_of_a_run()) if is_number(said.get(name))}
-    for name in ("status", "error", "complaint", "device"):
+    for name in ("status", "error", "complaint", "device", "commit"):
         if isinstance(said.get(name), str):
             kept[name] = printable(said[name])
     for name in ("choices", "versions"):

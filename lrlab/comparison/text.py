@@ -1,6 +1,7 @@
 """A comparison as lines of text, for the terminal."""
 
 from lrlab.comparison import report
+from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import Comparison, Contest, columns
 from lrlab.drawing.terminal import aligned
 from lrlab.words import counted
@@ -14,9 +15,10 @@ def lines(compared: Comparison, width: int | None = None) -> list[str]:
     text: list[str] = []
     for contest in compared.contests:
         text += [contest.title, *_table(contest, width), ""]
-        text += [f"  {one.sentence}" for one in contest.against]
+        text += [f"  {sentence(one, contest.metric, confirmed=False)}" for one in contest.against]
         text += [f"  warning: {warning}" for warning in contest.warnings]
         text += [""]
+    text += [f"warning: {warning}" for warning in compared.warnings]
     text += [f"left out: {name} ({why})" for name, why in compared.left_out]
     if text and text[-1] == "":
         text.pop()

@@ -24,7 +24,7 @@ from lrlab.runs.files import Saved
 from lrlab.runs.ranks import Assignment
 from lrlab.runs.resume import require_same_run, restore
 from lrlab.runs.tracking import refuse_second_run
-from lrlab.system import disk, distributed, spelling
+from lrlab.system import disk, distributed, repository, spelling
 from lrlab.system.signals import Request, stop_request
 from lrlab.training.divergence import Diverged, require_finite_weights
 from lrlab.training.loop import Epoch, Update
@@ -298,6 +298,7 @@ class Run:
             device=device_name(prepared.device),
             choices=prepared.checked.choices,
             versions=summary.versions(),
+            commit=repository.commit(),
             plan=prepared.plan.summary(),
             contents=prepared.checked.contents,
             warnings=warnings,

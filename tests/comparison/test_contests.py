@@ -1,12 +1,13 @@
 """What is compared with what, which LR is a schedule's best, and what is claimed: on runs whose truth is known."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lrlab.comparison.candidates import reached
+from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import compare
 from lrlab.comparison.results import HistoryRow, Result
 from lrlab.errors import UserError
@@ -54,8 +55,8 @@ def test_each_schedule_is_judged_at_its_own_best_lr():
     assert {one.name: one.best_lr for one in contest.candidates} == {"step": 0.2, "cosine": 0.1}
     assert [one.name for one in contest.candidates] == ["step", "cosine"]
     [against] = contest.against
-    assert (against.name, against.reference) == ("step", "cosine")
-    assert against.difference.mean.value == pytest.approx(0.05)
+    assert (against.name, against.other) == ("step", "cosine")
+    assert against.difference.value == pytest.approx(0.05)
 
 
 def test_of_a_loss_the_lowest_is_the_best():
@@ -63,19 +64,12 @@ def test_of_a_loss_the_lowest_is_the_best():
     assert only(results, metric="val_loss").candidates[0].best_lr == 0.2
 
 
-def test_differences_are_paired_by_seed_and_only_seeds_that_both_have_count():
-    results = grid({"cosine": {0.1: [0.5, 0.6, 0.7, 0.8]}, "step": {0.1: [0.6, 0.7, 0.8]}})
-    [against] = only(results).against
-    assert against.difference.mean.seeds == 3
-    assert against.difference.mean.value == pytest.approx(0.1)
-
-
 def test_an_lr_at_which_a_seed_diverged_cannot_win_by_its_survivors():
     results = grid({"step": {0.1: [0.80, 0.80, 0.80], 0.5: [0.95, 0.95]}})
     results.append(run("lost", status="diverged", lr=0.5, seed=2))
     contest = only(results)
     assert contest.candidates[0].best_lr == 0.1
-    assert "step: 2 of 3 runs at LR 0.5 finished; it cannot be the best LR" in contest.warnings
+    assert "step: 1 of 3 runs at LR 0.5 failed; it cannot be the best LR" in contest.warnings
     survivors = only([*results, run("too", status="diverged", lr=0.1, seed=3)])
     assert any("survivors" in warning for warning in survivors.warnings)
 
@@ -83,9 +77,6 @@ def test_an_lr_at_which_a_seed_diverged_cannot_win_by_its_survivors():
 def test_one_seed_at_another_lr_cannot_win_against_many():
     results = [*grid({"step": {0.1: [0.95] * 4, 1.0: [0.99]}}), run("lost", status="diverged", lr=0.1, seed=4)]
     assert only(results).candidates[0].best_lr == 0.1
-    fewer = only(grid({"step": {0.1: [0.95] * 3, 1.0: [0.5] * 4}}))
-    assert fewer.candidates[0].best_lr == 1.0
-    assert "step: 3 of 4 runs at LR 0.1 finished; it cannot be the best LR" in fewer.warnings
 
 
 def test_a_run_that_failed_and_was_run_again_elsewhere_is_not_missing():
@@ -121,14 +112,6 @@ def test_an_lr_of_one_is_an_lr_of_one():
     assert sorted(comparison.contests[0].candidates[0].runs[1.0]) == [0, 1]
 
 
-def test_schedules_without_a_common_seed_are_named():
-    results = [run(f"s{s}", scheduler="step", seed=s) for s in (0, 1, 2)]
-    results += [run(f"c{s}", scheduler="cosine", seed=s) for s in (7, 8, 9)]
-    contest = only(results)
-    assert contest.against == []
-    assert "step and cosine have no seed in common, so their difference is not judged" in contest.warnings
-
-
 def test_losses_of_different_functions_are_named_where_they_are_compared():
     results = [run("a"), run("b", scheduler="cosine", **{"task.loss._target_": "my_pkg.FocalLoss"})]
     said = "the runs were not trained with the same task.loss, so their losses are not comparable"
@@ -141,7 +124,7 @@ def test_runs_that_were_computed_differently_are_named():
     other = run("other", seed=1)
     other.summary["versions"] = {"torch": "2.11.0"}
     contest = only([run("a"), other])
-    assert any("not all computed alike: torch 2.11.0 (1 run), None (1 run)" in one for one in contest.warnings)
+    assert any("not all computed alike: torch 2.11.0 (1 run), unknown (1 run)" in one for one in contest.warnings)
 
 
 @pytest.mark.parametrize("key", ["best_val_accuracy", "seconds", "val_loss"])
@@ -177,7 +160,7 @@ def test_other_data_models_and_doubles_are_left_out_by_name():
         ("wide", "other data or model: model.width=32"),
         ("again", "the same run as step,0.1,0"),
     ]
-    assert comparison.contests[0].candidates[0].mean("val_accuracy").seeds == 2
+    assert len(comparison.contests[0].candidates[0].best) == 2
 
 
 def test_a_run_of_another_task_is_left_out_once():
@@ -241,45 +224,70 @@ def test_two_names_of_one_training_are_told():
 
 
 def test_epochs_to_a_target_count_from_one_and_say_who_never_got_there():
-    contest = only([run("a", 0.9), run("b", 0.5, seed=1)], target=0.6)
+    contest = only([run("a", 0.9), run("b", 0.5, seed=1), run("c", 0.9, seed=2)], target=0.6)
     found = reached(contest.candidates[0], contest.target)
-    assert (found.epochs, found.reached, found.seeds) == (2, 1, 2)
-    assert reached(contest.candidates[0], 0.99).epochs is None
+    assert (found.epochs.value, found.reached, found.seeds) == (2, 2, 3)
+    assert reached(contest.candidates[0], 0.99).epochs.value == math.inf
+
+
+CONSTANT = [0.90, 0.91, 0.90, 0.89, 0.90]
 
 
 @pytest.mark.parametrize(
-    ("ours", "metric", "sentence"),
+    ("ours", "metric", "said"),
     [
-        ([0.92, 0.93, 0.91, 0.92, 0.92], "val_accuracy", "cosine beats step by 2.00 ± 0.88 points (5 seeds)"),
-        ([0.88, 0.87, 0.89, 0.88, 0.88], "val_accuracy", "cosine is worse than step by 2.00 ± 0.88 points (5 seeds)"),
-        ([0.92, 0.93, 0.91, 0.92, 0.92], "val_loss", "cosine is worse than step by 0.0200 ± 0.0088 (5 seeds)"),
+        (
+            [0.92, 0.93, 0.91, 0.92, 0.92],
+            "val_accuracy",
+            "cosine looks better than step by 2.00 points (0.89 to 3.11), 5",
+        ),
+        (
+            [0.88, 0.87, 0.89, 0.88, 0.88],
+            "val_accuracy",
+            "cosine looks worse than step by 2.00 points (0.89 to 3.11), 5",
+        ),
+        ([0.92, 0.93, 0.91, 0.92, 0.92], "val_loss", "cosine looks worse than step by 0.0200 (0.0097 to 0.0303), 5"),
         (
             [0.95, 0.86, 0.91, 0.87, 0.93],
             "val_accuracy",
-            "5 seeds cannot tell cosine and step apart (difference 0.40 ± 4.78 points); about 728 would",
+            "cosine and step cannot be told apart: difference +0.40 points (-4.35 to 5.15), 5 seeds each",
         ),
         (
             [0.95, 0.95],
             "val_accuracy",
-            "2 seeds cannot tell cosine and step apart (difference 5.00 ± 0.00 points); "
-            "at least 3 are needed to judge the noise",
+            "cosine and step cannot be told apart: difference +4.50 points, 2 seeds each; "
+            "at least 3 seeds of each are needed to judge the noise",
         ),
         (
-            [0.95] * 4,
+            [0.905, 0.912, 0.904, 0.91],
             "val_accuracy",
-            "4 seeds cannot tell cosine and step apart (difference 5.00 ± 0.00 points): "
-            "it is the same with every seed, so the noise is unknown",
+            "cosine and step cannot be told apart: difference +0.78 points (-0.45 to 2.00), 4 seeds each; "
+            "about 5 to 782 seeds each would tell, if that is the difference",
         ),
     ],
 )
-def test_the_sentence_says_what_can_be_claimed(ours, metric, sentence):
-    values = {"cosine": ours, "step": [0.9] * len(ours)}
+def test_the_sentence_says_what_can_be_claimed(ours, metric, said):
+    values = {"cosine": ours, "step": CONSTANT[: len(ours)]}
     results = [
         run(f"{name}{seed}", value, loss=value, scheduler=name, seed=seed)
         for name, several in values.items()
         for seed, value in enumerate(several)
     ]
-    assert only(results, metric=metric, reference="step").against[0].sentence == sentence
+    [pair] = only(results, metric=metric, reference="step").against
+    assert sentence(pair, metric, confirmed=False) == (
+        said if said.endswith(("each", "noise", "difference")) else f"{said} seeds each"
+    )
+    assert "looks" not in sentence(pair, metric, confirmed=True)
+
+
+def test_losses_that_do_not_vary_say_nothing_of_their_noise():
+    results = [
+        run(f"{name}{seed}", loss=loss, scheduler=name, seed=seed)
+        for name, loss in (("a", 0.5), ("b", 0.6))
+        for seed in range(3)
+    ]
+    [pair] = only(results, metric="val_loss").against
+    assert sentence(pair, "val_loss", confirmed=False).endswith("so the noise is unknown")
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -287,45 +295,6 @@ def test_what_cannot_be_compared_is_refused():
         compare([run("a", status="diverged")])
     with pytest.raises(UserError, match=r"compare\.reference: got 'cosin'; allowed: cosine, step; do: .*=cosine"):
         compare(grid({"step": {0.1: [0.8]}, "cosine": {0.1: [0.8]}}), reference="cosin")
-
-
-def simulate(generator, effects: dict[str, float], lrs: tuple[float, ...], seeds: int, noise: float):
-    """A sweep with planted effects on accuracy; seeds share a part of their noise, as seeds of a real sweep may."""
-    shared = generator.normal(0, noise, seeds)
-    return grid(
-        {
-            name: {lr: list(0.9 + effect + shared + generator.normal(0, noise, seeds)) for lr in lrs}
-            for name, effect in effects.items()
-        }
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seeds", [3, 5])
-def test_intervals_cover_planted_differences_and_no_difference_is_rarely_claimed(seeds):
-    generator, sweeps = np.random.default_rng(2026), 1000
-    planted = {"constant": 0.0, "same": 0.0, "better": 0.01, "worse": -0.02}
-    covered, total, false_claims = 0, 0, 0
-    for _ in range(sweeps):
-        contest = only(simulate(generator, planted, (0.1,), seeds, noise=0.01))
-        for against in contest.against:
-            interval = against.difference.mean
-            covered += abs(interval.value - planted[against.name]) <= interval.half_width
-            total += 1
-        same = next(one for one in contest.against if one.name == "same")
-        false_claims += "cannot tell" not in same.sentence
-    assert 0.93 <= covered / total <= 0.97
-    assert false_claims / sweeps <= 0.05
-
-
-@pytest.mark.slow
-def test_among_many_equal_schedules_any_claim_is_rare_although_each_chose_its_best_lr():
-    generator, sweeps, false_claims = np.random.default_rng(7), 300, 0
-    for _ in range(sweeps):
-        equal = dict.fromkeys(["constant", "a", "b", "c", "d", "e"], 0.0)
-        contest = only(simulate(generator, equal, (0.03, 0.1, 0.3), 5, noise=0.01))
-        false_claims += any("cannot tell" not in against.sentence for against in contest.against)
-    assert false_claims / sweeps <= 0.05
 
 
 def test_the_data_of_most_runs_is_the_one_that_is_compared():

@@ -1,0 +1,64 @@
+"""Numbers of a comparison as text: values, intervals and differences, each in the unit of its metric."""
+
+import math
+
+from lrlab.comparison.statistics import Interval
+from lrlab.training.metrics import find
+
+
+def shown(value: float, metric: str) -> str:
+    """A metric as text. Shares are in percent."""
+    return find(metric).written(value)
+
+
+def shown_mean(mean: Interval, metric: str) -> str:
+    """A mean and its interval as text. A share is at least 0 and at most 100 %, and so are its bounds.
+
+    >>> shown_mean(Interval(0.998, 0.9924, 1.0036), "val_accuracy")
+    '99.80% (99.24 to 100.00)'
+    """
+    kind = find(metric)
+    value = kind.written(float(mean.value))
+    if not mean.is_known:
+        return value
+    inside = mean.within(0.0, 1.0 if kind.is_share else math.inf)
+    return f"{value} ({_ends(inside, metric)})"
+
+
+def shown_difference(difference: Interval, metric: str) -> str:
+    """A difference with its sign, and its interval. Differences of shares are in points.
+
+    >>> shown_difference(Interval(0.02, 0.01, 0.03), "val_accuracy")
+    '+2.00 (1.00 to 3.00)'
+    """
+    kind = find(metric)
+    value = f"{kind.scale * difference.value:+.{kind.decimals}f}"
+    return f"{value} ({_ends(difference, metric)})" if difference.is_known else value
+
+
+def shown_amount(difference: Interval, metric: str, *, signed: bool) -> str:
+    """A difference as it stands in a sentence: with its unit, its interval in parentheses where it is known.
+
+    >>> shown_amount(Interval(-0.02, -0.03, -0.01), "val_accuracy", signed=False)
+    '2.00 points (1.00 to 3.00)'
+    """
+    kind = find(metric)
+    turned = difference if signed or difference.value >= 0 else difference.reversed()
+    value = f"{kind.scale * turned.value:{'+' if signed else ''}.{kind.decimals}f}"
+    unit = " points" if kind.is_share else ""
+    return f"{value}{unit}" + (f" ({_ends(turned, metric)})" if turned.is_known else "")
+
+
+def _ends(interval: Interval, metric: str) -> str:
+    kind = find(metric)
+    low, high = (f"{kind.scale * float(end):.{kind.decimals}f}" for end in (interval.low, interval.high))
+    return f"{low} to {high}"
+
+
+def shown_chance(chance: Interval) -> str:
+    """A probability with its interval, in percent.
+
+    >>> shown_chance(Interval(0.94, 0.39, 1.0))
+    '94% (39% to 100%)'
+    """
+    return f"{chance.value:.0%} ({chance.low:.0%} to {chance.high:.0%})"
