@@ -13,11 +13,14 @@ from support import history, points, summary, train
 
 from lrlab.comparison import results
 from lrlab.comparison.results import Result
+from lrlab.data import held_out
 from lrlab.runs import checkpoint
 
 FIXTURES = Path(__file__).parent / "fixtures" / "25a6d11"
 FINISHED = sorted(path.name for path in FIXTURES.glob("finished_*"))
 SMALL = ("model=mlp", "model.hidden=[8]", "trainer.device=cpu")
+OFFICIAL = "data.val=official"  # as all runs of that commit were
+UPDATES = 23  # in an epoch, then
 
 
 @pytest.fixture
@@ -50,15 +53,15 @@ def test_a_finished_run_can_be_extended(name, earlier, command):
     assert [row["epoch"] for row in history(folder)] == list("012345")
     assert summary(folder)["status"] == "finished"
     assert summary(folder)["extended_from"] == len(before)
-    assert [step for step, _ in points(folder)["lr"]] == list(range(6 * 23))
+    assert [step for step, _ in points(folder)["lr"]] == list(range(6 * UPDATES))
 
 
 def test_a_stopped_run_ends_as_one_that_was_never_stopped(earlier, command, tmp_path):
     folder = earlier("stopped")
     assert command(f"resume={folder}").code == 0
-    whole = train(tmp_path / "whole", *SMALL, "scheduler=warmup_cosine", "trainer.epochs=4")
+    whole = train(tmp_path / "whole", *SMALL, OFFICIAL, "scheduler=warmup_cosine", "trainer.epochs=4")
     ended = summary(folder)
-    assert ended["updates"] == whole["updates"] == 4 * 23
+    assert ended["updates"] == whole["updates"] == 4 * UPDATES
     assert ended["plan"] == whole["plan"]
     assert ended["audit"]["equal"]
     assert ended["val_loss"] == pytest.approx(whole["val_loss"], rel=1e-4)  # another processor adds up otherwise
@@ -69,7 +72,11 @@ def test_a_sweep_goes_on_with_the_command_that_began_it(earlier, command):
     finished = [folder / f"scheduler=step,seed={seed}" / "history.csv" for seed in (0, 1)]
     times = [path.stat().st_mtime_ns for path in finished]
     typed = ["sweep=study", *SMALL, "trainer.epochs=3", "scheduler=step,cosine", "seed=0,1"]
-    ended = command("-m", *typed, "hydra.launcher.in_process=true")
+    refused = command("-m", *typed)  # its validation images are others today, and it says how to have those
+    assert refused.code == 1
+    assert "data.val: got 10%, but " in refused.err
+    assert refused.err.endswith("do: data.val=official to go on with it, or another name, sweep=NAME\n")
+    ended = command("-m", *typed, OFFICIAL, "hydra.launcher.in_process=true")
     assert ended.code == 0, ended.err
     assert "2 finished and skipped, 1 begun and continued" in ended.out
     assert [path.stat().st_mtime_ns for path in finished] == times
@@ -82,7 +89,7 @@ def test_a_sweep_goes_on_with_the_command_that_began_it(earlier, command):
 
 def test_another_sweep_into_its_folder_is_refused_by_name(earlier, command):
     earlier("sweep", "outputs/sweeps/study")
-    ended = command("-m", "sweep=study", *SMALL, "trainer.epochs=5", "scheduler=step,cosine", "seed=0,1")
+    ended = command("-m", "sweep=study", *SMALL, OFFICIAL, "trainer.epochs=5", "scheduler=step,cosine", "seed=0,1")
     assert ended.code == 1
     assert "trainer.epochs: got 5, but " in ended.err
 
@@ -92,12 +99,13 @@ def test_old_runs_and_new_ones_are_compared(earlier, enter, tmp_path):
 
     earlier("sweep", "all/sweep")
     earlier("finished_cosine", "all/cosine")
-    train(tmp_path / "all" / "new", *SMALL, "scheduler=cosine", "trainer.epochs=3", "seed=1")
+    train(tmp_path / "all" / "new", *SMALL, OFFICIAL, "scheduler=cosine", "trainer.epochs=3", "seed=1")
+    train(tmp_path / "all" / "held", *SMALL, "scheduler=cosine", "trainer.epochs=3", "seed=2")
     ended = enter(compare.main, str(tmp_path / "all"))
     assert ended.code == 0, ended.err
     [row] = [line for line in ended.out.splitlines() if line.startswith("cosine ")]
     assert row.split()[:3] == ["cosine", "0.02", "2"]  # the old run and the new one are one candidate
-    assert "other data" not in ended.out
+    assert "left out: held (other data or model: data.val=10%)" in ended.out  # validated by other images
 
 
 def test_label_smoothing_is_the_tasks_now_and_an_old_run_means_what_it_meant(earlier, command):
@@ -117,9 +125,14 @@ def test_label_smoothing_is_the_tasks_now_and_an_old_run_means_what_it_meant(ear
     assert checkpoint.load(folder / "checkpoints" / "last.pt")["config"]["task"] == saved["task"]
 
 
+def test_what_an_old_run_does_not_say_of_its_splits_is_official(earlier):
+    settings = results.settings_of(earlier("finished_cosine"))
+    assert (settings["data.val"], settings["data.split_seed"]) == (held_out.OFFICIAL, 0)
+
+
 def test_an_old_run_and_a_new_one_have_the_same_settings(earlier, tmp_path):
     old = results.settings_of(earlier("finished_groups"))
-    train(tmp_path / "new", *SMALL, "optimizer=adamw", "scheduler=warmup_cosine", "task.label_smoothing=0.1")
+    train(tmp_path / "new", *SMALL, OFFICIAL, "optimizer=adamw", "scheduler=warmup_cosine", "task.label_smoothing=0.1")
     new = results.settings_of(tmp_path / "new")
     assert {key: value for key, value in new.items() if key.startswith(("task.", "trainer."))} == {
         key: value for key, value in old.items() if key.startswith(("task.", "trainer."))

@@ -17,6 +17,7 @@ from lrlab.config import checks
 from lrlab.config.checks import Node
 from lrlab.config.groups import read_groups, split
 from lrlab.data.batches import Batching
+from lrlab.data.held_out import Holding
 from lrlab.errors import first_line, wrong
 from lrlab.models import check_output
 from lrlab.system import randomness
@@ -264,7 +265,7 @@ def _wants_closure(optimizer: torch.optim.Optimizer) -> bool:
 def known_settings(path: str, node: Node) -> set[str]:
     """The settings that the `_target_` of the node at `path` names as parameters, and those that lrlab reads itself."""
     ours = {
-        "data": {field.name for field in fields(Batching)},
+        "data": {field.name for field in (*fields(Batching), *fields(Holding))},
         "optimizer": {"decay_bias_and_norm", "groups", "schedule"},
         "scheduler": {"interval", "monitor"},
     }

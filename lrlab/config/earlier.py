@@ -4,10 +4,14 @@ from typing import Any
 
 from lrlab.moved import current
 
+OFFICIAL = "official"  # lrlab.data.held_out's, which imports torch
+
 
 def in_todays_words(config: Any) -> Any:
     """A copy of a saved config, dicts and lists of plain values, with the names and the places of today."""
     config = _with_todays_targets(config)
+    if isinstance(config, dict) and isinstance(config.get("data"), dict):
+        config = {**config, "data": _with_holding(config["data"])}
     if isinstance(config, dict) and isinstance(config.get("trainer"), dict) and "task" not in config:
         return _with_task(config)
     return config
@@ -29,6 +33,13 @@ def moved_targets(config: Any, prefix: str = "") -> list[str]:
             told.append(f"{prefix}{key}: {value} is {current(value)} now")
         told += moved_targets(value, f"{prefix}{key}.")
     return told
+
+
+def _with_holding(data: dict[str, Any]) -> dict[str, Any]:
+    """A `data` group from before validation images were held out: those of the official test split were used."""
+    if not str(data.get("_target_")).startswith("lrlab.data.datasets."):
+        return data
+    return {**data, "val": data.get("val") or OFFICIAL, "split_seed": data.get("split_seed", 0)}
 
 
 def _with_task(config: dict[str, Any]) -> dict[str, Any]:

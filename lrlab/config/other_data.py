@@ -6,7 +6,7 @@ from typing import Any
 
 def difference(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
     """What changed between the contents of two data sets, each by split; empty where nothing is known to have."""
-    for split in ("train", "val"):
+    for split in ("train", "val", "test"):
         old, new = (_mapping(_mapping(whole).get(split)) for whole in (before, now))
         if old and new and old != new and (said := _changed(old, new, split)):
             return said

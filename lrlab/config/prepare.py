@@ -85,9 +85,8 @@ class Prepared(Equipment):
 
     def facts(self) -> dict[str, Any]:
         """What a resumed run must find as it was, beside its settings: the data and the planned LR."""
-        splits = {name: len(part) for name, part in (("train", self.splits.train), ("val", self.splits.val))}
         return {
-            "data": {**splits, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
+            "data": {**self.splits.sizes, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
             "contents": self.checked.contents,
             "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
         }
@@ -145,12 +144,13 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
     trainer = settings.trainer_settings(plain["trainer"], task.metrics)
     device = settings.find_device(trainer.device)
     batching, data_node = settings.split_batching(plain["data"])
+    holding, data_node = settings.split_holding(data_node)
 
     # The data, opened but not read.
     if together:
         checks.check_target(data_node, "data")
         checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
-    splits = build.make(data_node, "data")
+    splits = settings.held_out(build.make(data_node, "data"), holding)
     if together:
         settings.check_splits(splits, batching)
         settings.check_parts(trainer, batching)
@@ -214,7 +214,8 @@ def plan_only(
 def _known_steps_per_epoch(data: dict[str, Any]) -> int:
     """How many updates an epoch has, by the size that the data set is known to have."""
     batching, node = settings.split_batching(data)
+    holding, node = settings.split_holding(node)
     checks.check_target(node, "data")
     unread = {"download": True} if "download" in node else {}  # nothing is fetched before it is read
-    splits = build.make({**node, **unread}, "data")
+    splits = settings.held_out(build.make({**node, **unread}, "data"), holding)
     return batches_per_epoch(len(splits.train), batching, train=True)

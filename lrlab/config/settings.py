@@ -10,6 +10,7 @@ import torch
 from lrlab.config import checks
 from lrlab.config.checks import Node
 from lrlab.data.batches import Batching, batches_per_epoch
+from lrlab.data.held_out import Holding
 from lrlab.data.room import CACHES
 from lrlab.data.splits import Splits
 from lrlab.errors import wrong
@@ -150,6 +151,34 @@ def split_batching(node: Node) -> tuple[Batching, Node]:
     return batching, {name: value for name, value in node.items() if name not in names}
 
 
+def split_holding(node: Node) -> tuple[Holding, Node]:
+    """How validation images are held out, checked, and the rest of the `data` group without these settings.
+
+    A data set whose `_target_` takes `val` splits itself.
+    """
+    names = {field.name for field in fields(Holding)}
+    target = node.get("_target_")
+    if isinstance(target, str) and "val" in checks.parameters_of(checks.locate(target, "data")):
+        names = set()
+    holding = Holding(**{name: value for name, value in node.items() if name in names})
+    if "split_seed" in node:
+        checks.number("data.split_seed", node["split_seed"], whole=True, low=0, high=2**32 - 1, example=0)
+    holding.share  # noqa: B018  # raises where it is none
+    return holding, {name: value for name, value in node.items() if name not in names}
+
+
+def held_out(splits: Any, holding: Holding) -> Splits:
+    """The splits that a run has. Raises UserError where the data set returned none, or nothing can be held out."""
+    if not isinstance(splits, Splits):
+        raise wrong(
+            "data._target_",
+            got=f"something that returned {type(splits).__name__}",
+            allowed="a function that returns lrlab.data.Splits",
+            do="return Splits(train=..., val=..., num_classes=...)",
+        )
+    return holding.apply(splits)
+
+
 def check_top_level(config: Node) -> None:
     """Raise UserError where a group is missing, or seed, resume, extend or sweep is not what it should be."""
     for group in _NODES:
@@ -206,21 +235,14 @@ def advice_for_single_images(images: int, trainer: TrainerSettings, batching: Ba
     return None
 
 
-def check_splits(splits: Any, batching: Batching) -> None:
-    """Raise UserError where `splits` are none, or cannot be made into the batches that `batching` asks for."""
-    if not isinstance(splits, Splits):
-        raise wrong(
-            "data._target_",
-            got=f"something that returned {type(splits).__name__}",
-            allowed="a function that returns lrlab.data.Splits",
-            do="return Splits(train=..., val=..., num_classes=...)",
-        )
+def check_splits(splits: Splits, batching: Batching) -> None:
+    """Raise UserError where `splits` cannot be made into the batches that `batching` asks for."""
     count = splits.num_classes
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 2:
         allowed = "at least 2 classes, an integer"
         raise wrong("data", got=f"{count} as the number of classes", allowed=allowed, do="add a class")
     images = len(splits.train)
-    if images == 0 or len(splits.val) == 0:
+    if 0 in splits.sizes.values():
         raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
     shape = checks.call("data", "reading the first image", lambda: splits.shape)
     if len(shape) != 3:

@@ -12,6 +12,7 @@ from lrlab.config.mistakes import already_there, another_value, several_values, 
 from lrlab.moved import current
 
 _FREE = ("optimizer.groups", "optimizer.schedule")  # their keys are the user's
+_HOW_SPLIT = ("data.val", "data.split_seed")  # said of one data set; another is split as it comes unless it is typed
 _ABSENT = object()
 
 
@@ -49,9 +50,11 @@ def apply(config: DictConfig, overrides: Sequence[Override]) -> None:
     typed = {override.key_or_group for override in overrides}
     with open_dict(config):
         for override in sorted(overrides, key=_turn):
+            before = OmegaConf.select(config, override.key_or_group)
             _apply_one(config, override)
             if override.key_or_group.endswith("._target_") and not override.is_delete():
-                _drop_left_overs(config, override.key_or_group.removesuffix("._target_"), typed)
+                left_over = _HOW_SPLIT if current(str(before)) != current(str(override.value())) else ()
+                _drop_left_overs(config, override.key_or_group.removesuffix("._target_"), typed, left_over)
 
 
 def _turn(override: Override) -> int:
@@ -113,14 +116,15 @@ def _may_be_added(config: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and "_target_" in node and name in _known(path, node)
 
 
-def _drop_left_overs(config: DictConfig, path: str, typed: set[str]) -> None:
-    """Delete the settings of the former target that the new one does not take."""
+def _drop_left_overs(config: DictConfig, path: str, typed: set[str], left_over: Sequence[str]) -> None:
+    """Delete the settings of the former target that the new one does not take, and those that are `left_over`."""
     node = OmegaConf.select(config, path)
     if not isinstance(node, DictConfig):
         return
     known = _known(path, node)
     for name in map(str, list(node)):
-        if name not in known and not name.startswith("_") and f"{path}.{name}" not in typed:
+        stays = name in known and f"{path}.{name}" not in left_over
+        if not stays and not name.startswith("_") and f"{path}.{name}" not in typed:
             del node[name]
 
 

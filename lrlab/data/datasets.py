@@ -1,7 +1,6 @@
 """The data sets that there are: each function returns its `Splits` and is the `_target_` of a file in conf/data."""
 
 import functools
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -16,11 +15,15 @@ from torch import Tensor
 from lrlab.data import contents, image_files
 from lrlab.data import digits as digits_file
 from lrlab.data.batches import Batching
+from lrlab.data.held_out import OFFICIAL, share
 from lrlab.data.splits import Fixed, Images, Splits
 from lrlab.errors import UserError, closest, first_line, wrong
 from lrlab.system import disk
 
-_TRAIN, _VAL = ("train", "training"), ("val", "valid", "validation", "test")  # folders of a split, in any letters
+# Folders of a split, in any letters.
+_TRAIN, _VAL, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test",)
+AUTO = "auto"  # the folder for validation where there is one, or else a share of the training images
+_HELD_OUT = "10%"
 _LOOKED_AT = 200  # images whose headers say what is unusual about them
 
 
@@ -103,63 +106,81 @@ def _remove_empty(folder: Path) -> None:
 
 
 def image_folder(
-    root: str, image_size: int | None = None, val: float | str | None = None, skip_bad: float | str | None = 0
+    root: str,
+    image_size: int | None = None,
+    val: float | str | None = None,
+    skip_bad: float | str | None = 0,
+    split_seed: int = 0,
 ) -> Splits:
-    """Any folder `root` with `train/<class>/*` and `val/<class>/*` (or valid, validation, test; also capitalized).
+    """Any folder `root` with `train/<class>/*`, and `val/<class>/*`, `test/<class>/*` or both (also capitalized).
 
-    With `val`, a share such as 0.1 or "10%", the validation images are taken from `train/<class>/*`, or from
-    `<class>/*` where there is no folder `train`: by the names of the files, so that others that are added move none.
+    With `val="auto"` the folder `val` (or valid, validation) is for validation and `test` for testing; where there is
+    none for validation, a tenth of the training images is held out for it. With `val="official"`, or None, the first of
+    these folders is for validation, and there is no test split. With a share, such as 0.1 or "10%", the validation
+    images are taken from `train/<class>/*`, or from `<class>/*` where there is no folder `train`: by the names of the
+    files and `split_seed`, so that others that are added move none.
 
     With `skip_bad`, a share too, all files are decoded once before training, and those that do not decode are left out.
 
     Raises UserError where a folder is missing, a class has no images, or there are fewer than two classes.
     """
     folder = disk.expanded(root, "data.root")
-    share = None if val is None else _share("data.val", val)
-    may_be_bad = _share("data.skip_bad", skip_bad) if skip_bad or skip_bad is False else 0.0
-    found, validation = _listings(folder, share)
-    train, classes = found.split(image_size, list(found.homes)), list(found.homes)
-    held_out = validation.split(image_size, classes)
-    _require_classes(found, validation, folder)
+    may_be_bad = share("data.skip_bad", skip_bad) if skip_bad or skip_bad is False else 0.0
+    found = _listings(folder, val, split_seed)
+    classes = list(found.train.homes)
+    judging = {"validation": found.val, "test": found.test}
+    for name, listing in judging.items():
+        if listing is not None:
+            _require_classes(found.train, listing, folder, name)
+    parts = [listing.split(image_size, classes) for listing in found if listing is not None]
     left_out: list[str] = []
     if may_be_bad:
         from lrlab.data import bad_files  # imports PIL, which most data sets do not need
 
-        train, bad = bad_files.without_bad(train, may_be_bad, Batching.cache_dir)
-        held_out, also_bad = bad_files.without_bad(held_out, may_be_bad, Batching.cache_dir)
-        left_out = [*bad, *also_bad]
+        tried = [bad_files.without_bad(part, may_be_bad, Batching.cache_dir) for part in parts]
+        parts = [good for good, _ in tried]
+        left_out = [*chain.from_iterable(bad for _, bad in tried)]
     if image_size is None:
-        _require_one_size(train.first_of_each_class() + held_out.first_of_each_class())
-    return Splits(train, held_out, num_classes=len(classes), notes=(*_notes(found, validation, train), *left_out))
+        _require_one_size([*chain.from_iterable(part.first_of_each_class() for part in parts)])
+    train, held_out, *test = parts
+    notes = (*_notes(found, train), *left_out)
+    return Splits(train, held_out, num_classes=len(classes), notes=notes, test=test[0] if test else None)
 
 
-def _share(key: str, val: float | str) -> float:
-    """The share of the images that is meant by `val`, the setting `key`. Raises UserError."""
-    try:
-        share = float(val[:-1]) / 100 if isinstance(val, str) and val.endswith("%") else float(val)
-    except (TypeError, ValueError):
-        share = math.nan
-    if isinstance(val, bool) or not 0 < share < 1:
-        example = "1%" if key == "data.skip_bad" else "10%"
-        allowed = "a share of the images, above 0 and below 100%"
-        raise wrong(key, got=repr(val), allowed=allowed, do=f"{key}={example}")
-    return share
+class _Listings(NamedTuple):
+    """The files of each split."""
+
+    train: image_files.Listing
+    val: image_files.Listing
+    test: image_files.Listing | None
 
 
-def _listings(folder: Path, share: float | None) -> tuple[image_files.Listing, image_files.Listing]:
-    """The files of the training and of the validation split."""
-    train, val = _find(folder, _TRAIN), _find(folder, _VAL)
-    if share is None:
-        if train is None or val is None:
-            raise _no_splits(folder, train, val)
-        return image_files.listing(train), image_files.listing(val)
-    if val is not None:
-        got = f"a share, for {folder.absolute()}, which has a folder {val.name}"
-        raise wrong("data.val", got=got, allowed="one of them", do="data.val=null")
+def _listings(folder: Path, val: float | str | None, seed: int) -> _Listings:
+    """The files of a folder's splits, as `image_folder` says."""
+    train, own, test = (_find(folder, names) for names in (_TRAIN, _VAL, _TEST))
+    if val in (None, OFFICIAL):
+        held_out = own or test
+        if train is None or held_out is None:
+            raise _no_splits(folder, train, held_out)
+        return _Listings(image_files.listing(train), image_files.listing(held_out), None)
+    if val == AUTO:
+        if train is None or (own is None and test is None):
+            raise _no_splits(folder, train, own)
+        val = _HELD_OUT if own is None else None
+    held = None if val is None else share("data.val", val, or_else=f", {AUTO} or {OFFICIAL}")
+    tested = image_files.listing(test) if test is not None else None
+    if held is None:
+        assert train is not None
+        assert own is not None
+        return _Listings(image_files.listing(train), image_files.listing(own), tested)
+    if own is not None:
+        got = f"a share, for {folder.absolute()}, which has a folder {own.name}"
+        raise wrong("data.val", got=got, allowed="one of them", do=f"data.val={AUTO}")
     if not folder.is_dir():
-        raise _no_splits(folder, train, val)
+        raise _no_splits(folder, train, own)
     whole = image_files.listing(train or folder)
-    return whole.keep(validation=False, share=share), whole.keep(validation=True, share=share)
+    left = whole.keep(validation=False, share=held, seed=seed)
+    return _Listings(left, whole.keep(validation=True, share=held, seed=seed), tested)
 
 
 def _find(folder: Path, names: Sequence[str]) -> Path | None:
@@ -192,8 +213,8 @@ def _no_splits(folder: Path, train: Path | None, val: Path | None) -> UserError:
     )
 
 
-def _require_classes(train: image_files.Listing, val: image_files.Listing, folder: Path) -> None:
-    """Raise UserError where the classes of the splits are not such that a model can be trained and judged."""
+def _require_classes(train: image_files.Listing, val: image_files.Listing, folder: Path, name: str) -> None:
+    """Raise UserError where the classes of the splits are not such that a model can be trained and judged by `name`."""
     # Two classes at least: one that is found may be a folder that stands between.
     if len(train.homes) < 2:
         deeper = sorted(chain.from_iterable(map(image_files.classes_in, train.homes.values())))
@@ -218,28 +239,32 @@ def _require_classes(train: image_files.Listing, val: image_files.Listing, folde
             do="add images to that folder, or remove it",
         )
 
-    # Nothing is asked in validation that was not taught.
+    # Nothing is asked that was not taught.
     unknown = sorted(set(val.homes) - set(train.homes))
     if unknown or not any(val.images.values()):
         raise wrong(
             "data.root",
-            got=f"classes that only validation has: {', '.join(unknown[:5]) or 'none, and no images either'}",
-            allowed="classes for validation that training has too",
+            got=f"classes that only {name} has: {', '.join(unknown[:5]) or 'none, and no images either'}",
+            allowed=f"classes for {name} that training has too",
             do="add what is missing",
         )
 
 
-def _notes(train: image_files.Listing, val: image_files.Listing, dataset: image_files.ImageFiles) -> tuple[str, ...]:
+def _notes(found: _Listings, dataset: image_files.ImageFiles) -> tuple[str, ...]:
     """What is not read, not there, or changed when it is read."""
     from lrlab.data import pixels
 
     notes = []
-    left_out = train.left_out if train.left_out is val.left_out else train.left_out + val.left_out
-    if others := _counted_endings(left_out):
+    listings = {"training": found.train, "validation": found.val}
+    if found.test is not None:
+        listings["test"] = found.test
+    counts = {id(one.left_out): one.left_out for one in listings.values()}  # once where two are of one folder
+    if others := _counted_endings(sum(counts.values(), Counter())):
         notes.append(f"data.root: not read, because of their endings: {others}")
-    missing = [name for name in train.homes if not val.images.get(name)]
-    if missing:
-        notes.append(f"data.root: validation has no images of {', '.join(missing[:5])}")
+    for split, listing in listings.items():
+        missing = [name for name in found.train.homes if not listing.images.get(name)]
+        if missing:
+            notes.append(f"data.root: {split} has no images of {', '.join(missing[:5])}")
     places = contents.spread(len(dataset), _LOOKED_AT)
     done = dict.fromkeys(chain.from_iterable(pixels.unusual(dataset.samples[index][0]) for index in sorted(places)))
     if done:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lrlab.data import contents
+from lrlab.data.held_out import place_of
 from lrlab.data.splits import as_tensor
 from lrlab.errors import wrong
 
@@ -155,11 +156,11 @@ class Listing:
         homes = [self.homes.get(name, Path(name)) for name in classes]
         return ImageFiles(samples, homes, classes, image_size)
 
-    def keep(self, *, validation: bool, share: float) -> "Listing":
+    def keep(self, *, validation: bool, share: float, seed: int) -> "Listing":
         """The files of one of two splits; each has at least one file of every class that has two."""
         kept = {}
         for name, paths in self.images.items():
-            places = {path: place_of(os.path.relpath(path, self.homes[name])) for path in paths}
+            places = {path: place_of(normal(os.path.relpath(path, self.homes[name])), seed) for path in paths}
             chosen = {path for path in paths if places[path] < share}
             by_place = sorted(paths, key=places.__getitem__)
             if len(paths) > 1:
@@ -179,9 +180,3 @@ def read(folder: Path, image_size: int | None) -> ImageFiles:
     """All image files in `folder`, in a folder for each class."""
     found = listing(folder)
     return found.split(image_size, list(found.homes))
-
-
-def place_of(name: str) -> float:
-    """Where a file stands between 0 and 1: a function of its name alone, so that others that are added move none."""
-    digest = hashlib.blake2b(normal(name).encode(errors="surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64

@@ -3,12 +3,16 @@
 `Images` come at once, as two tensors. Any other data set is read one image at a time.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lrlab.data.splits import Images, MapDataset, as_tensor
+from lrlab.data import parts
+from lrlab.data.parts import Choose
+from lrlab.data.splits import Images, MapDataset, as_class, as_tensor
 from lrlab.system import randomness
 
 
@@ -41,6 +45,14 @@ class Kind(Protocol):
         """Let go of what `load` returned."""
         ...
 
+    def labels(self) -> NDArray[Any]:
+        """The classes (N,) of all images."""
+        ...
+
+    def parts(self, count: int, choose: Choose) -> tuple[MapDataset, MapDataset]:
+        """What is left, and the `count` images that `choose` holds out."""
+        ...
+
 
 def kind_of(dataset: MapDataset) -> Kind:
     """What `dataset` is, whatever class it has."""
@@ -68,6 +80,12 @@ class AtOnce:
     def forget(self) -> None:
         self._dataset.forget()
 
+    def labels(self) -> NDArray[Any]:
+        return self._dataset.tensors[1].numpy()
+
+    def parts(self, count: int, choose: Choose) -> tuple[MapDataset, MapDataset]:
+        return parts.of_images(self._dataset, count, choose)
+
 
 class OneByOne:
     """Any other map-style data set."""
@@ -89,6 +107,16 @@ class OneByOne:
 
     def forget(self) -> None:
         pass
+
+    def labels(self) -> NDArray[Any]:
+        """Its `targets`, as torchvision's data sets have them; otherwise every image is read for its label."""
+        targets = getattr(self._dataset, "targets", None)
+        if targets is None or len(targets) != len(self._dataset):
+            targets = [self._dataset[index][1] for index in range(len(self._dataset))]
+        return numpy.array([as_class(label, index) for index, label in enumerate(targets)])
+
+    def parts(self, count: int, choose: Choose) -> tuple[MapDataset, MapDataset]:
+        return parts.of_any(self._dataset, count, choose)
 
 
 def bytes_of_an_image(dataset: MapDataset) -> int:

@@ -1,4 +1,4 @@
-"""What a data set is to lrlab: two splits of images and labels, described before they are read.
+"""What a data set is to lrlab: splits of images and labels, described before they are read.
 
 Sizes, shapes and classes are known when `Splits` is returned, images are read when they are first asked for. So a
 mistake in any setting is found before anything is read or downloaded.
@@ -89,16 +89,18 @@ class Images(Dataset):
 
 @dataclass(frozen=True)
 class Splits:
-    """What a data set offers: `train` and `val`, any map-style data sets of (image, label).
+    """What a data set offers: `train`, `val` and perhaps `test`, any map-style data sets of (image, label).
 
-    An image is a PIL image, a uint8 tensor (C, H, W), or a float tensor (C, H, W) that is ready for the model; all
-    have the same shape. A label is an integer in [0, num_classes).
+    A model learns from `train`, everything is chosen by `val`, and `test` decides nothing. An image is a PIL image, a
+    uint8 tensor (C, H, W), or a float tensor (C, H, W) that is ready for the model; all have the same shape. A label
+    is an integer in [0, num_classes).
     """
 
     train: MapDataset
     val: MapDataset
     num_classes: int
     notes: tuple[str, ...] = ()  # what the user should know of how it is read
+    test: MapDataset | None = None
 
     @functools.cached_property
     def shape(self) -> tuple[int, int, int]:
@@ -106,9 +108,20 @@ class Splits:
         return image_shape(self.train)
 
     @functools.cached_property
+    def parts(self) -> dict[str, MapDataset]:
+        """The splits that there are, by name."""
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many images each of them has."""
+        return {name: len(part) for name, part in self.parts.items()}
+
+    @functools.cached_property
     def contents(self) -> dict[str, Any] | None:
-        """What a run remembers of both splits, to know its data again; None where they do not say."""
-        known = {name: contents.of(part) for name, part in (("train", self.train), ("val", self.val))}
+        """What a run remembers of its splits, to know its data again; None where they do not say."""
+        known = {name: contents.of(part) for name, part in self.parts.items()}
         return {name: one for name, one in known.items() if one is not None} or None
 
 

@@ -34,6 +34,8 @@ def start_lines(
     horizon, optimizer = plan.horizon, config["optimizer"]
     settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
     images = f"{len(splits.train):,} training and {counted(len(splits.val), 'validation image')}"
+    if splits.test is not None:
+        images = f"{len(splits.train):,} training, {len(splits.val):,} validation and {len(splits.test):,} test images"
     classes = counted(splits.num_classes, "class", "classes")
     updates = f"{horizon.epochs} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
     subjects = {

@@ -300,6 +300,7 @@ class Run:
             versions=summary.versions(),
             commit=repository.commit(),
             plan=prepared.plan.summary(),
+            data={**prepared.splits.sizes, "classes": prepared.splits.num_classes},
             contents=prepared.checked.contents,
             warnings=warnings,
             audit=self.audit.summary(prepared.scheduler.monitor, self.state.step),

@@ -210,10 +210,11 @@ def identity_of(folder: Path) -> Identity:
 def refuse_another(before: Identity, now: Identity, folder: Path) -> None:
     """Raise UserError where the run that is in `folder`, `before`, is not the run `now`."""
     if found := identity.difference(before, now):
+        goes_on = f"data.val={found.before} to go on with it, or " if found.key == "data.val" else ""
         raise found.refusal(
             f"{folder} holds a run with",
             allowed="the settings and the data with which the sweep began",
-            do="another name, sweep=NAME",
+            do=f"{goes_on}another name, sweep=NAME",
         )
 
 

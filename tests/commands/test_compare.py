@@ -130,7 +130,7 @@ def final(run: dict, metric: str) -> float:
     return float(run["rows"][-1][metric])
 
 
-IMAGES = 360  # in the validation split of the digits
+IMAGES = 144  # in the validation split of the digits
 
 
 def interval(values: list[float], *, together: int = 1, images: int | None = None) -> tuple[float, float, float]:

@@ -56,7 +56,7 @@ def test_training_at_the_suggested_lr_is_as_good_as_at_the_default(find, tmp_pat
             for seed in range(2)
         ]
         accuracy[name] = statistics.mean(run["val_accuracy"] for run in runs)
-    assert accuracy["suggested"] >= accuracy["default"] - 0.005  # two of 360 images
+    assert accuracy["suggested"] >= accuracy["default"] - 0.007  # one of 144 images
 
 
 def test_the_same_command_finds_the_same_lr(find):

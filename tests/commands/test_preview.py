@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from support import UPDATES
 
 from lrlab.commands import preview
 from lrlab.config import compose
@@ -70,11 +71,11 @@ def test_the_drawing_fits_80_columns_and_every_curve_is_in_it(show):
 
 
 def test_an_epoch_is_as_long_as_the_data_says(show):
-    for typed, updates in (([], 23), (["data=mnist"], 469), (["data=cifar10", "data.batch_size=100"], 500)):
+    for typed, updates in (([], UPDATES), (["data=mnist"], 422), (["data=cifar10", "data.batch_size=100"], 450)):
         show(*typed, "trainer.epochs=2", "preview.csv=curves.csv")
         assert len(rows("curves.csv")) == 2 * updates
     show("data=digits", "data.drop_last=true", "trainer.epochs=1", "preview.csv=curves.csv")
-    assert len(rows("curves.csv")) == 22
+    assert len(rows("curves.csv")) == 20
 
 
 def test_data_that_is_not_there_is_not_missed(show):
@@ -171,7 +172,7 @@ def test_warnings_are_shown_with_their_curve(show):
         (["~scheduler"], "scheduler: got nothing; allowed: an option of conf/scheduler"),
         (["preview.file="], "preview.file: got ; allowed: a name that ends with .png"),
         (["scheduler=step,step"], "command line: got two curves named scheduler=step"),
-        (["data.batch_size=64,128", "preview.csv=c.csv"], "preview.csv: got curves with 12 and 23 updates an epoch"),
+        (["data.batch_size=64,128", "preview.csv=c.csv"], "preview.csv: got curves with 11 and 21 updates an epoch"),
         (["optimizer.schedule.weight_decay=warmup"], "weight_decay: got warmup, which needs steps, then; allowed"),
         (["resume=somewhere"], "command line: got resume="),
         (["--cfg", "job"], "command line: got --cfg job; allowed: KEY=VALUE"),

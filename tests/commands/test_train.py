@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from forked import group_lives, start, wait_for
-from support import ROOT, history, points, summary
+from support import ROOT, UPDATES, history, points, summary
 
 from lrlab.runs.display import tensorboard_hint
 
@@ -48,7 +48,7 @@ def test_a_real_signal_saves_and_the_path_that_is_printed_resumes(tmp_path):
     assert "scheduler=cosine,seed=1" in resume
     folder = tmp_path / resume.removeprefix("resume=")
     done = summary(folder)["updates"]
-    assert 0 < done < 400 * 23
+    assert 0 < done < 400 * UPDATES
     assert len(points(folder)["lr"]) == done
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
-from support import StopAt, composed, history, points, summary, train
+from support import UPDATES, StopAt, composed, history, points, summary, train
 
 from lrlab.commands.preview import plan_curves
 from lrlab.config import arguments, build, compose, durations
@@ -125,17 +125,17 @@ def test_every_scheduler_trains_at_the_lr_of_its_class_stepped_by_hand(scheduler
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     written = (compose.CONF / "scheduler" / f"{scheduler}.yaml").read_text()
     assert config["scheduler"] == yaml.safe_load(written.replace("${optimizer.lr}", str(config["optimizer"]["lr"])))
-    expected = stepped_by_hand(config, 3, 23, [float(row["val_loss"]) for row in rows])
+    expected = stepped_by_hand(config, 3, UPDATES, [float(row["val_loss"]) for row in rows])
     recorded = points(tmp_path)
     assert summary["status"] == "finished"
     assert numpy.isfinite([value for _, value in recorded["train/loss"]]).all()
     assert recorded["lr"] == [(step, float(numpy.float32(lr))) for step, lr in enumerate(expected)]
-    assert [float(row["lr"]) for row in rows] == expected[22::23]
+    assert [float(row["lr"]) for row in rows] == expected[UPDATES - 1 :: UPDATES]
     if scheduler in FOLLOW_A_METRIC:
         assert summary["audit"] == {"exempt": "the LR follows val_loss"}
     else:
         assert summary["audit"]["equal"]
-        assert summary["audit"]["updates"] == 69
+        assert summary["audit"]["updates"] == 3 * UPDATES
 
 
 def own_interval(scheduler: str) -> str:
@@ -191,12 +191,12 @@ def test_the_preview_is_what_the_commands_train(scheduler, command, tmp_path):
 
 
 def in_unit(value, unit):
-    """Every share of the run in `value`, such as 25%, in epochs or updates of a run of 20 x 23 updates."""
+    """Every share of the run in `value`, such as 25%, in epochs or updates of a run of 20 epochs."""
     if isinstance(value, list):
         return [in_unit(part, unit) for part in value]
     if isinstance(value, str) and value.endswith("%"):
         epochs = int(value[:-1]) * 20 // 100
-        return f"{epochs}ep" if unit == "ep" else f"{epochs * 23}st"
+        return f"{epochs}ep" if unit == "ep" else f"{epochs * UPDATES}st"
     return value
 
 

@@ -143,7 +143,7 @@ def test_a_share_that_is_none_is_refused(tmp_path, val):
 def test_a_share_beside_a_folder_for_it_is_refused(tmp_path):
     folder_of_images(tmp_path)
     with pytest.raises(
-        UserError, match=r"data\.val: got a share, for .*, which has a folder val; .*; do: data\.val=null"
+        UserError, match=r"data\.val: got a share, for .*, which has a folder val; .*; do: data\.val=auto"
     ):
         datasets.image_folder(str(tmp_path), val="10%")
 

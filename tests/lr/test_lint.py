@@ -15,10 +15,10 @@ WARNINGS = {
     # the floor is never reached
     "scheduler=cosine scheduler.T_max=200%": r"scheduler\.T_max: 40 epochs are longer than its 20 epochs, so the floor is never reached; scheduler\.T_max=100%",
     "scheduler=linear scheduler.total_iters=21": r"scheduler\.total_iters: 21 epochs .* never reached; scheduler\.total_iters=100%",
-    "scheduler=onecycle scheduler.total_steps=700": r"scheduler\.total_steps: 700 steps .* its 460 steps, .* never reached",
-    "scheduler=warmup_cosine scheduler.lr_lambda.total=150%": r"scheduler\.lr_lambda\.total: 690 steps .* never reached",
+    "scheduler=onecycle scheduler.total_steps=700": r"scheduler\.total_steps: 700 steps .* its 420 steps, .* never reached",
+    "scheduler=warmup_cosine scheduler.lr_lambda.total=150%": r"scheduler\.lr_lambda\.total: 630 steps .* never reached",
     "scheduler=cosine_restarts scheduler.T_0=30": r"scheduler\.T_0: 30 epochs .* never reached",
-    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=null scheduler.lr_lambda.period=110%": r"scheduler\.lr_lambda\.period: 506 steps are longer than its 460 steps, .*; scheduler\.lr_lambda\.period=100%",
+    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=null scheduler.lr_lambda.period=110%": r"scheduler\.lr_lambda\.period: 462 steps are longer than its 420 steps, .*; scheduler\.lr_lambda\.period=100%",
     "scheduler=chained scheduler.schedulers.start.total_iters=21": r"scheduler\.schedulers\.start\.total_iters: 21 epochs are longer than its 20 epochs, so the floor",
     # the first update has LR 0
     "scheduler=warmup_cosine scheduler.lr_lambda.start=0": r"the LR of the first step is 0, .*; scheduler\.lr_lambda\.start=null",
@@ -26,13 +26,13 @@ WARNINGS = {
     # a milestone never fires
     "scheduler=multistep scheduler.milestones=[10,30,40]": r"scheduler\.milestones: 30, 40 never fires in its 20 epochs; an earlier one, or a longer run",
     "scheduler=step scheduler.step_size=20": r"scheduler\.step_size: 20 never fires",
-    "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[30ep]": r"scheduler\.lr_lambda\.then\.milestones: 690 never",
+    "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[30ep]": r"scheduler\.lr_lambda\.then\.milestones: 630 never",
     "scheduler=greedy scheduler.patience=20": r"scheduler\.patience: 20 never fires in its 20 epochs",
-    "scheduler=piecewise_constant scheduler.lr_lambda.milestones=[50%,100%] scheduler.lr_lambda.values=[1.0,0.5,0.1]": r"lr_lambda\.milestones: 460 never fires",
+    "scheduler=piecewise_constant scheduler.lr_lambda.milestones=[50%,100%] scheduler.lr_lambda.values=[1.0,0.5,0.1]": r"lr_lambda\.milestones: 420 never fires",
     "scheduler=plateau scheduler.patience=20": r"scheduler\.patience: 20 never fires",
-    "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[45%,96%]": r"then\.milestones: 442 never fires in its 437 steps",
-    "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[200%,0.0]]": r"knots: 920 steps .* last knot is never reached",
-    "scheduler=sequence scheduler.lr_lambda.schedules.fall._target_=lrlab.schedules.step scheduler.lr_lambda.schedules.fall.step_size=60%": r"fall\.step_size: 276 never fires in its 230 steps",
+    "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[45%,96%]": r"then\.milestones: 403 never fires in its 399 steps",
+    "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[200%,0.0]]": r"knots: 840 steps .* last knot is never reached",
+    "scheduler=sequence scheduler.lr_lambda.schedules.fall._target_=lrlab.schedules.step scheduler.lr_lambda.schedules.fall.step_size=60%": r"fall\.step_size: 252 never fires in its 210 steps",
     "optimizer.groups.head.delay=200%": r"optimizer\.groups\.head: its LR is 0 throughout; a shorter delay",
     "scheduler.eta_min=0.1": r"scheduler\.eta_min: 0\.1 is above the first LR, 0\.02, so the LR rises",
     # the LR rises at the end
@@ -52,8 +52,8 @@ WARNINGS = {
     "scheduler=onecycle scheduler.interval=epoch trainer.epochs=1": r"the LR never comes near optimizer\.lr=0\.02",
     "scheduler=lambda scheduler.lr_lambda.value=230": r"the LR rises to 4\.6, 230 times optimizer\.lr=0\.02; ",
     # lengths that were meant for another unit
-    "scheduler=cosine scheduler.interval=step scheduler.T_max=20": r"T_max: 23 half cosines, of 20 steps each; scheduler\.T_max=100%",
-    "scheduler=linear scheduler.interval=step scheduler.total_iters=20 scheduler.end_factor=0.1": r"falls in the first 20 steps of 460 and then stays",
+    "scheduler=cosine scheduler.interval=step scheduler.T_max=20": r"T_max: 21 half cosines, of 20 steps each; scheduler\.T_max=100%",
+    "scheduler=linear scheduler.interval=step scheduler.total_iters=20 scheduler.end_factor=0.1": r"falls in the first 20 steps of 420 and then stays",
     # an optimizer that heeds no LR
     "optimizer._target_=torch.optim.Rprop": r"optimizer: Rprop takes the LR for its first update only",
     # an optimizer that anneals by itself
@@ -81,17 +81,17 @@ ERRORS = {
     "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[0.5,0.1]]": r"knots: got 0\.5; allowed: a whole number of steps",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=2.5": r"lr_lambda\.steps: got 2\.5; allowed: a whole number of steps",
     "scheduler=warmup_cosine scheduler.lr_lambda.steps=0.1": r"lr_lambda\.steps: got 0\.1; .*; do: scheduler\.lr_lambda\.steps=10%",
-    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=1000": r"scheduler.lr_lambda.cycles: got 1000; allowed: above 0, at most 460",
+    "scheduler=cosine_cycles scheduler.lr_lambda.cycles=1000": r"scheduler.lr_lambda.cycles: got 1000; allowed: above 0, at most 420",
     "optimizer=adam optimizer.schedule.momentum={_target_:lrlab.schedules.constant,value:1.2}": r"a planned momentum of 1\.08 .*0 to 1",
     "scheduler=step scheduler.gamma=-1.0": r"scheduler: got a planned LR of -0\.02 in epoch 6; allowed: finite and not negative",
     "scheduler=exponential scheduler.gamma=1e300": r"scheduler: got a planned LR of 2e\+298 in epoch 2",
     "scheduler=lambda scheduler.lr_lambda.value=nan": r"scheduler\.lr_lambda\.value: got nan; allowed: a number",
     "scheduler=multistep scheduler.milestones=[2.5]": r"scheduler\.milestones: got 2\.5; allowed: a whole number of epochs",
     "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: a whole number of epochs, or 5ep, 500st, 25%; do: scheduler\.T_max=2",
-    "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR, which fails after step \d+ .*; allowed: a scheduler that lasts 460 steps",
-    "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler.lr_lambda.decay: got 455 in stretches between 23, 460; allowed: at least 1",
-    "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler.lr_lambda.upper_bound: got 230; allowed: at least total, 460",
-    "scheduler=sequence scheduler.lr_lambda.milestones=[100%]": r"scheduler.lr_lambda.milestones: got \[460\]; allowed: rising",
+    "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR, which fails after step \d+ .*; allowed: a scheduler that lasts 420 steps",
+    "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler.lr_lambda.decay: got 416 in stretches between 21, 420; allowed: at least 1",
+    "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler.lr_lambda.upper_bound: got 210; allowed: at least total, 420",
+    "scheduler=sequence scheduler.lr_lambda.milestones=[100%]": r"scheduler.lr_lambda.milestones: got \[420\]; allowed: rising",
     "scheduler=product scheduler.lr_lambda.schedules.cycles.growth=0.5": r"scheduler.lr_lambda.schedules.cycles.growth: got 0\.5; allowed: a number from 1",
 }
 

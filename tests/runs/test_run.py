@@ -17,12 +17,13 @@ import torch
 import torch.nn.functional as F
 import yaml
 from forked import server
-from support import StopAt, folder_of_images, history, points, same_weights, summary, train, weights
+from support import UPDATES, StopAt, folder_of_images, history, points, same_weights, summary, train, weights
 
 from lrlab.config import compose
 from lrlab.config.prepare import prepare
 from lrlab.data import datasets, image_files
 from lrlab.data.batches import Batches, Batching
+from lrlab.data.held_out import Holding
 from lrlab.errors import Interrupted
 from lrlab.models import cnn
 from lrlab.runs import checkpoint, run
@@ -41,9 +42,9 @@ def test_what_a_run_leaves(tmp_path):
     ]
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.pt", "last.pt", "previous.pt"]
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
-    assert [row["step"] for row in rows] == ["23", "46", "69"]
+    assert [row["step"] for row in rows] == [str(epoch * UPDATES) for epoch in (1, 2, 3)]
     assert said["status"] == "finished"
-    assert said["updates"] == 69
+    assert said["updates"] == 3 * UPDATES
     assert said["parameters"] == sum(value.numel() for value in cnn((1, 8, 8), 10).parameters())
     assert said["val_loss"] == float(rows[-1]["val_loss"])
     assert said["best_val_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
@@ -53,7 +54,7 @@ def test_what_a_run_leaves(tmp_path):
         said["versions"]["torch"] == torch.__version__.partition("+")[0]
         or said["versions"]["torch"] in torch.__version__
     )
-    assert said["plan"]["updates"] == 69
+    assert said["plan"]["updates"] == 3 * UPDATES
     assert said["seconds"] > 0
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert config["scheduler"]["step_size"] == "25%"
@@ -63,7 +64,7 @@ def test_what_a_run_leaves(tmp_path):
 def test_the_points_are_those_of_the_history(tmp_path):
     train(tmp_path, "scheduler=exponential", "trainer.epochs=3")
     recorded, rows = points(tmp_path), history(tmp_path)
-    assert [step for step, _ in recorded["train/loss"]] == list(range(69))
+    assert [step for step, _ in recorded["train/loss"]] == list(range(3 * UPDATES))
     for tag, name in (("val/loss", "val_loss"), ("val/accuracy", "val_accuracy"), ("train/accuracy", "train_accuracy")):
         assert recorded[tag] == [(int(row["step"]), float(numpy.float32(float(row[name])))) for row in rows]
 
@@ -84,7 +85,7 @@ def test_the_tutorials_loop_by_hand_gives_the_same_lr_and_the_same_weights(tmp_p
         *("scheduler=exponential", "scheduler.gamma=0.9"),
     )
     settings = Batching(batch_size=64, shift=2, mean=[0.3054], std=[0.3760])
-    splits, cpu = datasets.digits(), torch.device("cpu")
+    splits, cpu = Holding("10%").apply(datasets.digits()), torch.device("cpu")
     batches = Batches(splits.train, settings, num_classes=10, seed=0, device=cpu, train=True)
 
     randomness.seed_everything(0)

@@ -105,7 +105,7 @@ def test_a_sweep_shows_and_compares_a_metric_that_is_in_the_table(command, enter
     assert "accuracy" not in heading
     [row] = [line for line in compared.out.splitlines() if line.startswith("cosine")]
     mean = sum(summary(sweep / f"seed={seed}")["val_top2"] for seed in (0, 1)) / 2
-    assert f"{mean:.2%} ± " in row
+    assert f"{mean:.2%} (" in row
 
 
 def test_runs_of_different_tasks_are_not_compared(command, enter, tmp_path):
@@ -146,10 +146,10 @@ def _gamma(run: Path) -> str:
 
 
 def test_files_of_a_classification_have_the_names_that_they_always_had(command, tmp_path):
-    """In the order of commit 25a6d11: scripts of users read them. What a run knows of its data came later."""
+    """In the order of commit 25a6d11: scripts of users read them. Some facts came later."""
     assert command("model=linear", "trainer.epochs=1", "trainer.monitor=val_loss").code == 0
     run, earlier = only_run(tmp_path), FIXTURES / "finished_cosine"
-    assert [name for name in summary(run) if name != "contents"] == [*summary(earlier)]
+    assert [name for name in summary(run) if name not in ("commit", "data", "contents")] == [*summary(earlier)]
     new, old = ((folder / "history.csv").read_text().splitlines()[0] for folder in (run, earlier))
     assert new == old
     new, old = (checkpoint.load(folder / "checkpoints" / "last.pt")["progress"] for folder in (run, earlier))
