@@ -15,7 +15,10 @@ EPOCHS, BATCH = 20, 64
 def split() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Images (N, 1, 8, 8) float32, normalized, and labels (N,) int64, to train on and to validate with."""
     digits = load_digits()
-    parts = train_test_split(digits.images, digits.target, test_size=360, random_state=0, stratify=digits.target)
+    train, _, classes, _ = train_test_split(
+        digits.images, digits.target, test_size=360, random_state=0, stratify=digits.target
+    )
+    parts = train_test_split(train, classes, test_size=144, random_state=0, stratify=classes)
     images = [(torch.tensor(part, dtype=torch.float32)[:, None] / 16 - 0.3054) / 0.376 for part in parts[:2]]
     return images[0], images[1], torch.tensor(parts[2]), torch.tensor(parts[3])
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from lrlab.commands import sweep, with_hydra
 from lrlab.commands.entry import enter
 from lrlab.config import compose
-from lrlab.config.arguments import of_the_run, read, value_of
+from lrlab.config.arguments import read, value_of
 from lrlab.config.heeded import require_heeded
 from lrlab.errors import UserError, wrong
 from lrlab.runs import folders
@@ -146,6 +146,7 @@ def _carry_out(prepared: "Prepared", folder: Path, saved: "Saved | None" = None)
 
 def _resume(overrides: list[str], target: str) -> None:
     """Continue a run in its own folder, with the config that its checkpoint holds and what is typed now on top."""
+    from lrlab.config.again import as_it_was
     from lrlab.config.prepare import prepare
     from lrlab.runs import checkpoint
     from lrlab.runs.run import Saved
@@ -162,25 +163,13 @@ def _resume(overrides: list[str], target: str) -> None:
         path, contents = checkpoint.latest(target, _warn)
         checkpoint.require_form(path, contents)
         with checkpoint.restoring(path, "config"):
-            config = _as_it_was(contents["config"], path.resolve(), overrides)
+            config = as_it_was(contents["config"], path.resolve(), overrides)
         prepared = prepare(config, contents["choices"], contents["overrides"])
         _carry_out(prepared, folder, Saved(path, contents))
 
 
 def _warn(reason: str) -> None:
     print(printable(f"warning: {reason}"), file=sys.stderr)
-
-
-def _as_it_was(saved: dict[str, Any], path: Path, overrides: list[str]) -> DictConfig:
-    """The config that the checkpoint `path` holds, with what is typed now on top."""
-    from lrlab.config import trust
-
-    extend = value_of(overrides, "extend")
-    epochs = [f"trainer.epochs={extend}"] if extend else []
-    typed = of_the_run(overrides)
-    config = compose.change({**trust.on_this_machine(saved), "resume": str(path), "extend": None}, [*typed, *epochs])
-    trust.require_trusted(compose.plain(config), typed, path)
-    return config
 
 
 def _folder_of(config: DictConfig) -> Path:

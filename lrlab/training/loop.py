@@ -42,7 +42,10 @@ class Update:
 
 @dataclass(frozen=True)
 class Evaluating:
-    """One batch of the validation split was evaluated."""
+    """One batch of the split that is evaluated is done."""
+
+    outputs: Tensor  # of the model, (B, classes)
+    labels: Tensor  # (B,)
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,7 @@ def evaluate(state: TrainState, task: Task, val: Batches) -> Generator[Evaluatin
             outputs = state.network(images)
             loss = task.validation_loss(outputs, labels)
             sums.count({"loss": loss, **measure(task, outputs, labels)}, len(labels))
-        yield Evaluating()
+        yield Evaluating(outputs, labels)
     means = sums.over_all_ranks(task.metrics).means()
     if not math.isfinite(means["loss"]):
         raise diverged(state, "val/loss", means["loss"])

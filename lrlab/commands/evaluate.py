@@ -1,0 +1,112 @@
+"""What trained runs are worth on images that decided nothing: `lrlab evaluate outputs/runs/NAME ...`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrlab.commands.command import Command, overrides_of_runs
+from lrlab.comparison.written import shown
+from lrlab.config import options
+from lrlab.config.arguments import key_of
+from lrlab.config.identity import MACHINE
+from lrlab.drawing.terminal import aligned
+from lrlab.errors import UserError, wrong
+from lrlab.system import disk, spelling, streams
+
+if TYPE_CHECKING:
+    from lrlab.runs.testing import TestScore
+
+WEIGHTS = ("last", "best")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What `evaluate.NAME=...` on the command line says."""
+
+    weights: str = options.option(
+        "last", options.choice(lambda: WEIGHTS), "of the last epoch, or of the best by what the run monitors"
+    )
+
+
+def _run(settings: EvaluateSettings, typed: list[str]) -> None:
+    from lrlab.comparison import results
+    from lrlab.runs.testing import TestScore
+
+    folders, overrides = _taken_apart(typed)
+    found = results.find(folders)
+    scores: dict[str, TestScore] = {}
+    left_out: dict[str, str] = {}
+    for result in found:
+        try:
+            scores[result.name] = _score(result.folder, overrides, settings.weights)
+        except UserError as error:
+            if len(found) == 1:
+                raise
+            left_out[result.name] = error.complaint.removeprefix("evaluate: got ")
+    _show(scores, left_out)
+
+
+def _score(folder: Path, overrides: Sequence[str], weights: str) -> "TestScore":
+    from lrlab.runs import testing
+    from lrlab.runs.explain import explain
+
+    try:
+        return testing.score(folder, overrides, weights=weights)
+    except RuntimeError as error:
+        told = explain(error)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _show(scores: Mapping[str, "TestScore"], left_out: Mapping[str, str]) -> None:
+    """Print a row for each run that was measured, and why each other was not. Raises UserError where none was."""
+    metrics = list(dict.fromkeys(chain.from_iterable(score.measured for score in scores.values())))
+    rows = [["run", *(metric.replace("_", " ") for metric in metrics), "images", "looks"]]
+    for name, score in scores.items():
+        values = [shown(score.measured[metric], metric) if metric in score.measured else "-" for metric in metrics]
+        rows.append([name, *values, f"{score.images:,}", str(score.looks)])
+    if scores:
+        print("\n".join(aligned(rows, streams.width())))
+    for name, why in left_out.items():
+        print(f"left out: {name} ({why})")
+    if not scores:
+        reasons = ", ".join(dict.fromkeys(left_out.values()))
+        allowed = "finished runs that have a test split"
+        raise wrong("evaluate", got=f"none ({reasons})", allowed=allowed, do="train with data.val=10%")
+
+
+def _taken_apart(typed: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The folders that were typed, and the overrides that say where data lies and what computes."""
+    paths = [one for one in typed if Path(one).is_dir() or not ("=" in one or one.startswith("-"))]
+    overrides = overrides_of_runs([one for one in typed if one not in paths], several=False)
+    for override in overrides:
+        key = key_of(override)
+        if key not in MACHINE:
+            got = "a setting that would make it another run"
+            raise wrong(key, got=got, allowed=", ".join(MACHINE), do="leave it out")
+    if not paths:
+        do = f"{spelling.command('evaluate')} outputs/runs/NAME"
+        raise wrong("evaluate", got="no folder", allowed="folders of runs", do=do)
+    return [disk.expanded(one, "evaluate") for one in paths], overrides
+
+
+COMMAND = Command(
+    name="evaluate",
+    title="lrlab evaluate: what trained runs are worth on test images, which decided nothing.",
+    examples=[
+        ("a run", "outputs/runs/NAME"),
+        ("a sweep", "outputs/sweeps/NAME"),
+        ("elsewhere", "outputs/runs/NAME data.root=FOLDER trainer.device=cpu"),
+    ],
+    note=lambda: (
+        "Each look at the test images of a run is counted and shown, for whoever chooses by what\n"
+        "they show has no test images left. Runs with data.val=official have none."
+    ),
+    settings=EvaluateSettings,
+    run=_run,
+    needs_more=True,
+)
+main, start, read_settings = COMMAND.main, COMMAND.start, COMMAND.read_settings

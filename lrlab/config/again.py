@@ -1,0 +1,23 @@
+"""The config of a run that was trained before, as its checkpoint holds it, with what is typed now on top."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lrlab.config import compose, trust
+from lrlab.config.arguments import of_the_run, value_of
+
+
+def as_it_was(saved: Mapping[str, Any], path: Path, overrides: Sequence[str]) -> DictConfig:
+    """The config that the checkpoint `path` holds, with `overrides` on top.
+
+    Raises UserError where it names what a file from somebody else may not name, and what was not typed.
+    """
+    extend = value_of(overrides, "extend")
+    epochs = [f"trainer.epochs={extend}"] if extend else []
+    typed = of_the_run(list(overrides))
+    config = compose.change({**trust.on_this_machine(saved), "resume": str(path), "extend": None}, [*typed, *epochs])
+    trust.require_trusted(compose.plain(config), typed, path)
+    return config
