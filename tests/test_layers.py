@@ -38,7 +38,7 @@ ONE_ROOM = {
     "matplotlib": {"drawing.figures"},
     "tensorboard": {"runs.tracking"},
     "rich": {"runs.display", "sweeps.table", "commands.preview", "system.streams"},
-    "scipy": {"comparison.statistics"},
+    "scipy": {"comparison.statistics", "comparison.sequential"},
     "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},
     "yaml": {"comparison.results"},

@@ -16,6 +16,7 @@ COMMANDS = {
     "sweep": "a run for every combination of the values that commas separate",
     "preview": "the LR of every update, before anything is trained",
     "find-lr": "an LR to start from",
+    "study": "tune, then judge on fresh seeds: a verdict that can be quoted",
     "evaluate": "what runs are worth on test images, which decided nothing",
     "compare": "what runs showed, in the terminal and as a page",
     "completion": "what makes the Tab key complete commands and settings",

@@ -6,6 +6,7 @@ Whoever must know which way is better, how a value is written or which names the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -26,6 +27,7 @@ class Metric:
     lower_is_better: bool = False
     is_share: bool = False  # 0..1, written in percent, and differences in points
     short: str = ""  # its name in the line of an epoch, where that is another one
+    guessing: Callable[[int], float] | None = None  # what a guess among so many classes gets; None: not known
 
     @property
     def label(self) -> str:
@@ -62,8 +64,8 @@ def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("loss", lower_is_better=True),
-        Metric("accuracy", count_correct, is_share=True, short="acc"),
+        Metric("loss", lower_is_better=True, guessing=math.log),
+        Metric("accuracy", count_correct, is_share=True, short="acc", guessing=lambda classes: 1 / classes),
     )
 }
 JUDGE = "val_accuracy"  # what runs are compared by unless the user says otherwise

@@ -153,4 +153,4 @@ def test_mnist_is_measured_on_its_ten_thousand_test_images(look, tmp_path):
     train(tmp_path / "run", "data=mnist", *data, "model=linear", "trainer.epochs=1")
     outcome = look(str(tmp_path / "run"), *data)
     assert outcome.code == 0, outcome.err
-    assert outcome.out.splitlines()[1].split()[-2:] == ["10,000", "1"]
+    assert outcome.out.splitlines()[-1].split()[-2:] == ["10,000", "1"]

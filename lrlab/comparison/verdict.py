@@ -1,0 +1,319 @@
+"""What a study found: its judging runs read back, its pairs judged by its design, and what its tuning cost."""
+
+import math
+import statistics as plain
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy
+from numpy.typing import NDArray
+
+from lrlab.comparison import choice, design, pairs, results, statistics
+from lrlab.comparison.design import Design, Protocol, Record, Run
+from lrlab.comparison.pairs import Pair, Sample
+from lrlab.comparison.results import Result
+from lrlab.comparison.statistics import Interval
+from lrlab.runs import summary, testing
+from lrlab.training.metrics import METRICS, Metric
+
+WITHIN = 0.05  # of the best: the LRs that are nearly as good
+
+
+@dataclass(frozen=True)
+class TuningCost:
+    """How the base LR of a candidate was chosen, and what that took."""
+
+    lr: float | None  # that was chosen; None where every run failed
+    lrs: list[float]  # that were tried
+    runs: int
+    failed: int
+    updates: int
+    seconds: float
+    means: dict[float, float]  # of the metric on val, by LR
+    nearly_as_good: tuple[float, float] | None  # LRs within 5 % of the best
+    expected_best: list[float]  # of 1, 2, ... runs
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate on its judging seeds, up to its last complete look."""
+
+    name: str
+    look: int  # the number of complete ones
+    runs: list[Result]  # that trained, in the order of their seeds
+    values: list[float]  # of what is judged by, of the same runs
+    collapsed: list[str]  # the runs that did not, by name
+    mean: Interval  # over the runs that trained; one of as many intervals as there are candidates
+    rate: Interval  # of collapse, alone
+    tuning: TuningCost
+
+    @property
+    def seeds(self) -> int:
+        return len(self.values) + len(self.collapsed)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A pair, with what a sample of other test images would have changed."""
+
+    pair: Pair
+    look: int
+    images: Interval | None  # of the difference over test images, alone; None where it is not known for each image
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study found so far."""
+
+    folder: Path
+    record: Record
+    candidates: list[Judged]  # in the order of the design
+    findings: list[Finding]  # every pair
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.record.protocol
+
+    @property
+    def metric(self) -> Metric:
+        return METRICS[self.protocol.metric]
+
+    @property
+    def undecided(self) -> list[Finding]:
+        """The pairs that more seeds could decide: those that were not yet judged at the last look."""
+        last = len(self.protocol.looks)
+        return [one for one in self.findings if one.pair.verdict == "undecided" and one.look < last]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every pair is decided, or was looked at for the last time."""
+        return self.record.design is not None and not self.undecided
+
+    @property
+    def exploratory(self) -> str:
+        """Why nothing that it shows is a claim; empty where it is one."""
+        if self.record.design is None:
+            return ""
+        written = summary.read(self.folder / design.JUDGING, results.SWEEP).get("design")
+        changed = bool(self.record.changes) or (written is not None and written != self.record.fingerprint)
+        if not changed:
+            return ""
+        looks = self.record.looks
+        return f"exploratory: the design changed after {looks} look{'s' if looks != 1 else ''}"
+
+    @property
+    def wanting(self) -> list[str]:
+        """The candidates that need more seeds: they are in a pair that is not decided."""
+        names = set(chain.from_iterable((one.pair.name, one.pair.other) for one in self.undecided))
+        return [one.name for one in self.candidates if one.name in names]
+
+
+def read(folder: Path) -> Study:
+    """The study in `folder`. Raises UserError where its study.json is damaged."""
+    record = design.read(folder)
+    tuned = {name: read_tuning(folder, record, name) for name in record.protocol.candidates}
+    if record.design is None:
+        candidates = [_not_judged(name, cost) for name, cost in tuned.items()]
+        return Study(folder, record, candidates, [])
+    step = _step(record)
+    candidates = [_judged(folder, record, name, tuned[name], step) for name in record.design.lrs]
+    findings = _findings(record.protocol, record.design, candidates, step)
+    return Study(folder, record, candidates, findings)
+
+
+def read_tuning(folder: Path, record: Record, name: str) -> TuningCost:
+    """What the tuning of a candidate cost and showed so far."""
+    protocol = record.protocol
+    metric, lower = METRICS[protocol.metric], METRICS[protocol.metric].lower_is_better
+    ended = tried(folder, record, name)
+    found = [_read(folder, design.TUNING, run) for run, _ in ended]
+    by_lr: dict[float, dict[int, float]] = {}
+    failed: dict[float, int] = {}
+    for run, value in ended:
+        if value is None:
+            failed[run.lr] = failed.get(run.lr, 0) + 1
+        else:
+            by_lr.setdefault(run.lr, {})[run.seed] = value
+    means = {lr: plain.fmean(values.values()) for lr, values in sorted(by_lr.items())}
+    values = [value for _, value in ended if value is not None]
+    chosen = None
+    if by_lr:
+        chosen = choice.best_lr(by_lr, failed, lower_is_better=lower, are_shares=metric.is_share)
+    return TuningCost(
+        lr=chosen,
+        lrs=sorted({run.lr for run, _ in ended}),
+        runs=len(ended),
+        failed=sum(failed.values()),
+        updates=sum(int(one.summary.get("updates", 0)) for one in found),
+        seconds=sum(float(one.summary.get("seconds", 0.0)) for one in found),
+        means=means,
+        nearly_as_good=choice.width_within(means, share=WITHIN, lower_is_better=lower) if means else None,
+        expected_best=choice.expected_best(values, lower_is_better=lower) if values else [],
+    )
+
+
+def tried(folder: Path, record: Record, name: str) -> list[tuple[Run, float | None]]:
+    """The tuning runs of a candidate that have ended, each with its value on val; None where it failed."""
+    found: list[tuple[Run, float | None]] = []
+    for run in record.tuning.get(name, []):
+        said = _read(folder, design.TUNING, run)
+        value = said.summary.get(record.protocol.tuned_by)
+        if said.status == "finished" and results.is_number(value):
+            found.append((run, float(value)))  # type: ignore[arg-type]
+        elif said.status in ("failed", "diverged"):
+            found.append((run, None))
+    return found
+
+
+def _read(folder: Path, sweep: str, run: Run) -> Result:
+    """The run of one of the study's two sweeps."""
+    return _read_run(folder / sweep / run.folder, run.folder)
+
+
+def _read_run(path: Path, name: str) -> Result:
+    return results.read_result(path, name)
+
+
+def _not_judged(name: str, cost: TuningCost) -> Judged:
+    nothing = Interval(math.nan, -math.inf, math.inf)
+    return Judged(name, 0, [], [], [], nothing, Interval(0.0, 0.0, 1.0), cost)
+
+
+def judged_value(protocol: Protocol, run: Result) -> float | None:
+    """What a judging run is judged by; None where it is not known yet."""
+    if not protocol.has_test:
+        value = run.summary.get(protocol.judged_by)
+        return float(value) if results.is_number(value) else None  # type: ignore[arg-type]
+    score = testing.read(run.folder)
+    value = None if score is None else score.measured.get(protocol.judged_by)
+    return value if results.is_number(value) else None
+
+
+def has_ended(protocol: Protocol, run: Result) -> bool:
+    """Whether a judging run counts: it was measured, or it diverged."""
+    if run.status == "diverged":
+        return True
+    return run.status == "finished" and judged_value(protocol, run) is not None
+
+
+def _judged(folder: Path, record: Record, name: str, cost: TuningCost, step: float) -> Judged:
+    protocol, decided = record.protocol, record.design
+    assert decided is not None
+
+    # The runs of the looks that are complete.
+    by_seed = {run.seed: run for run in record.judging.get(name, [])}
+    ended: list[Result] = []
+    for seed in decided.seeds[name]:
+        run = _read(folder, design.JUDGING, by_seed[seed]) if seed in by_seed else None
+        if run is None or not has_ended(protocol, run):
+            break
+        ended.append(run)
+    complete = [seeds for seeds in protocol.looks if seeds <= len(ended)]
+    ended = ended[: complete[-1]] if complete else []
+
+    # Those that trained, and those that did not.
+    values = {run.name: judged_value(protocol, run) for run in ended if run.status == "finished"}
+    trained = {run: value for run, value in values.items() if value is not None and not _collapsed(record, name, value)}
+    collapsed = [run.name for run in ended if run.name not in trained]
+    level = pairs.level_of_each(len(decided.lrs))
+    mean = _not_judged(name, cost).mean
+    if trained:
+        mean = statistics.mean([*trained.values()], step=step, level=level)
+    return Judged(
+        name=name,
+        look=len(complete),
+        runs=[run for run in ended if run.name in trained],
+        values=[*trained.values()],
+        collapsed=collapsed,
+        mean=mean,
+        rate=statistics.rate(len(collapsed), max(len(ended), 1)),
+        tuning=cost,
+    )
+
+
+def _collapsed(record: Record, name: str, value: float) -> bool:
+    """Whether a run that finished did not get half as far as the tuning runs of its candidate."""
+    assert record.design is not None
+    threshold = record.design.collapsed.get(name)
+    if threshold is None:
+        return False
+    return value > threshold if METRICS[record.protocol.metric].lower_is_better else value < threshold
+
+
+def _step(record: Record) -> float:
+    """The distance between judged values that are counts of images."""
+    split = "test" if record.protocol.has_test else "val"
+    images = record.protocol.split.get(split)
+    is_share = METRICS[record.protocol.metric].is_share
+    return 1 / images if is_share and isinstance(images, int) and images > 0 else 0.0
+
+
+def _findings(protocol: Protocol, decided: Design, candidates: Sequence[Judged], step: float) -> list[Finding]:
+    """Every pair, judged at the last look that both have complete."""
+    found = []
+    for one, other in combinations(candidates, 2):
+        look = min(one.look, other.look)
+        if look == 0:
+            nothing = Interval(math.nan, -math.inf, math.inf)
+            pair = Pair(one.name, other.name, (0, 0), nothing, Interval(0.5, 0.0, 1.0), "undecided")
+            found.append(Finding(pair, 0, None))
+            continue
+        seeds = protocol.looks[look - 1]
+        first, second = (_up_to(judged, decided, seeds) for judged in (one, other))
+        [pair] = pairs.judge(
+            {judged.name: Sample(judged.values, len(judged.collapsed)) for judged in (first, second)},
+            lower_is_better=METRICS[protocol.metric].lower_is_better,
+            step=step,
+            margin=protocol.margin,
+            test=decided.test,
+            level=decided.levels[look - 1],
+        )
+        found.append(Finding(pair, look, _over_images(protocol, first, second)))
+    return found
+
+
+def _up_to(judged: Judged, decided: Design, seeds: int) -> Judged:
+    """A candidate with so many of its first seeds."""
+    if judged.seeds == seeds:
+        return judged
+    first = set(decided.seeds[judged.name][:seeds])
+    kept = [index for index, run in enumerate(judged.runs) if int(run.settings["seed"]) in first]
+    return Judged(
+        name=judged.name,
+        look=judged.look,
+        runs=[judged.runs[index] for index in kept],
+        values=[judged.values[index] for index in kept],
+        collapsed=judged.collapsed[: seeds - len(kept)],
+        mean=judged.mean,
+        rate=judged.rate,
+        tuning=judged.tuning,
+    )
+
+
+def _over_images(protocol: Protocol, one: Judged, other: Judged) -> Interval | None:
+    """The difference of two candidates over the test images, each with the mean over seeds: as if others were drawn."""
+    ours, theirs = (_mean_of_each_image(protocol, judged) for judged in (one, other))
+    if ours is None or theirs is None or len(ours) != len(theirs):
+        return None
+    found = statistics.mean(ours - theirs)
+    return Interval(float(found.value), float(found.low), float(found.high))
+
+
+def _mean_of_each_image(protocol: Protocol, judged: Judged) -> NDArray[numpy.float64] | None:
+    """The metric (N,) of every test image, mean over the seeds that trained."""
+    if not protocol.has_test or not judged.runs:
+        return None
+    images = [testing.each_image(run.folder, protocol.metric) for run in judged.runs]
+    known = [values for values in images if values is not None]
+    if len(known) < len(images) or len({len(values) for values in known}) > 1:
+        return None
+    return numpy.mean(known, axis=0, dtype=float)
+
+
+def looks_at_test(study: Study) -> int:
+    """How often the test images of one of its runs were looked at, at most."""
+    runs = [*chain.from_iterable(one.runs for one in study.candidates)]
+    scores = [testing.read(run.folder) for run in runs]
+    return max((score.looks for score in scores if score is not None), default=0)

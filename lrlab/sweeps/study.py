@@ -1,0 +1,451 @@
+"""A study: every candidate is tuned, then judged on fresh seeds, and what can be claimed is claimed.
+
+Its folder holds two ordinary sweeps, `tuning` and `judging`, and `study.json`. The same command goes on with it after
+anything that stopped it.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy
+from omegaconf import OmegaConf
+
+from lrlab.comparison import design, results, sequential, verdict
+from lrlab.comparison.design import JUDGING, TUNING, Design, Protocol, Record, Run
+from lrlab.comparison.pairs import Test
+from lrlab.config import compose, names
+from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
+from lrlab.config.identity import MACHINE, NO_SETTING, TUNED
+from lrlab.config.prepare import Prepared, prepare_typed
+from lrlab.config.secrets import mask_overrides
+from lrlab.errors import Interrupted, wrong
+from lrlab.runs import summary, testing
+from lrlab.sweeps import launch, plan, processes
+from lrlab.sweeps.job import Job
+from lrlab.sweeps.launch import LauncherSettings
+from lrlab.sweeps.tuner import Tried, Tuning, grid_around
+from lrlab.system import disk, lock, spelling
+from lrlab.training.metrics import METRICS
+from lrlab.words import counted
+
+FOLDER = Path("outputs", "studies")
+_CORRELATED = 0.5  # of two candidates' tuning runs on the same seeds, from which on pairing is worth its seeds
+_FEWEST_COMMON = 5  # seeds that tell a correlation
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What `study.NAME=...` says of the protocol."""
+
+    metric: str = "accuracy"
+    margin: float | None = None
+    tuning: int = 12  # runs a candidate
+    seeds: int = 20  # a candidate, at most
+    looks: int = 4
+    test: str = "auto"
+    change: bool = False  # the protocol of a study that has been looked at
+
+
+@dataclass
+class Request:
+    """A study, as it was typed."""
+
+    name: str
+    typed: list[str]  # after the name
+    settings: StudySettings
+    candidates: dict[str, list[str]]  # the overrides of each, without base LR and seed
+    grids: dict[str, list[float]]
+    launcher: LauncherSettings
+    jobs: dict[tuple[str, float, int, str], Job] = field(default_factory=dict)  # that were checked
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.name
+
+    @property
+    def again(self) -> str:
+        return f"{spelling.command('study')} {shlex.join([self.name, *mask_overrides(self.typed)])}"
+
+    @property
+    def machine(self) -> list[str]:
+        """The overrides that only say where it is computed."""
+        return [one for one in self.typed if key_of(one) in MACHINE]
+
+    def job(self, candidate: str, lr: float, seed: int, sweep: str) -> Job:
+        """The run of a candidate, checked once."""
+        key = (candidate, lr, seed, sweep)
+        if key not in self.jobs:
+            run = [*self.candidates[candidate], as_override("optimizer.lr", lr), as_override("seed", seed)]
+            config = compose.compose(run)
+            name = names.run_name(run, leave_out=[*self._fixed(), *MACHINE])
+            self.jobs[key] = plan.make_job(config, run, self.folder / sweep, name)
+        return self.jobs[key]
+
+    def _fixed(self) -> list[str]:
+        """The keys that are the same for all candidates."""
+        keys = [{key_of(one): one for one in overrides} for overrides in self.candidates.values()]
+        return [key for key in keys[0] if len({one.get(key) for one in keys}) == 1]
+
+
+def read_request(name: str, typed: list[str], overrides: list[str], settings: StudySettings) -> Request:
+    """The study that was asked for: `overrides` are what was typed but for its own settings. Raises UserError."""
+    names.require_sweep_name(name)
+    overrides = compose.with_recipe(overrides)
+    for key in ("seed", "sweep", "hydra/launcher", "hydra.sweep.dir"):
+        if any(key_of(one) == key for one in overrides) and value_of(overrides, key) != "lrlab":
+            got = f"{value_of(overrides, key)}, for a study"
+            allowed = "nothing: a study chooses seeds and folders itself, and carries its runs out by lrlab's launcher"
+            raise wrong(key, got=got, allowed=allowed, do="leave it out")
+    runs = compose.expand(overrides)
+    config = compose.compose(compose.without_sweeps(overrides))
+    candidates, grids = _candidates(runs)
+    launcher = dict(OmegaConf.to_object(config.hydra.launcher))  # type: ignore[arg-type]
+    launcher.pop("_target_", None)
+    return Request(
+        name=name,
+        typed=typed,
+        settings=settings,
+        candidates=candidates,
+        grids=grids,
+        launcher=launch.read_settings({str(key): value for key, value in launcher.items()}),
+    )
+
+
+def _candidates(runs: Sequence[Sequence[str]]) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
+    """The candidates by name, each with its overrides and the base LRs that were typed for it."""
+    fixed = names.fixed_keys(runs)
+    found: dict[str, list[str]] = {}
+    typed: dict[str, list[str]] = {}
+    for run in runs:
+        own = [one for one in run if key_of(one) not in TUNED]
+        varying = [one for one in own if key_of(one) not in fixed]
+        name = ", ".join(_short(one) for one in varying) or "the only one"
+        found.setdefault(name, own)
+        typed.setdefault(name, [])
+        typed[name] += [one.partition("=")[2] for one in run if key_of(one) == "optimizer.lr"]
+    if len(found) < 2:
+        raise wrong(
+            "study",
+            got=f"one candidate ({', '.join(found)})",
+            allowed="at least two, separated by commas",
+            do=f"{spelling.command('study')} NAME scheduler=constant,cosine",
+        )
+    return found, {name: _grid(found[name], texts) for name, texts in typed.items()}
+
+
+def _short(override: str) -> str:
+    """How an override names a candidate.
+
+    >>> _short("scheduler=cosine"), _short("scheduler.gamma=0.5")
+    ('cosine', 'gamma=0.5')
+    """
+    key, _, value = override.lstrip("+").partition("=")
+    return value if key == "scheduler" else f"{key.rpartition('.')[2]}={value}"
+
+
+def _grid(overrides: Sequence[str], typed: Sequence[str]) -> list[float]:
+    """The LRs that tuning begins with: those that were typed, or some around the one that the optimizer has."""
+    if len(typed) > 1:
+        lrs = [float(text) for text in typed]
+    else:
+        lr = compose.compose([*overrides, *(f"optimizer.lr={text}" for text in typed)]).optimizer.get("lr")
+        if not results.is_number(lr) or lr <= 0:
+            do = "optimizer.lr=0.01,0.1"
+            raise wrong("optimizer.lr", got=lr, allowed="a number above 0 for every candidate", do=do)
+        lrs = list(grid_around(float(lr)))
+    return sorted(set(lrs))
+
+
+def carry_out(request: Request) -> verdict.Study:
+    """Carry the study out, or what is left of it, and return what it found.
+
+    Raises UserError for a protocol that can claim nothing, for one that was changed after a look, and where runs did
+    not end. Raises Interrupted where a signal stopped it, with everything saved.
+    """
+    record = _record(request)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    with lock.held(request.folder, what="studying"):
+        try:
+            record.write(request.folder)
+            record = _tune(request, record)
+            record = _designed(request, record)
+            return _judge(request, record)
+        except Interrupted:
+            print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
+            raise
+
+
+def _record(request: Request) -> Record:
+    """The study's record: a new one, or the one that is there with what may be changed of it."""
+    protocol = _protocol(request)
+    if not design.is_study(request.folder):
+        if request.folder.exists() and any(request.folder.iterdir()):
+            got = f"{request.folder}, which holds other files"
+            raise wrong("study", got=got, allowed="a new folder, or a study's", do="another name")
+        return Record(request.again, protocol)
+    before = design.read(request.folder)
+    changed = _changed(before.protocol, protocol)
+    if not changed:
+        return replace(before, command=request.again)
+    if not before.looks and before.design is None:  # nobody has seen a judging run
+        return replace(before, command=request.again, protocol=protocol)
+    if not request.settings.change:
+        raise wrong(
+            "study",
+            got=f"another protocol than that of {request.folder} ({changed}), after {counted(before.looks, 'look')}",
+            allowed="the command that began it",
+            do="another name for a new study, or study.change=true, which makes this one exploratory",
+        )
+    told = f"{changed}, after {counted(before.looks, 'look')}"
+    return replace(before, command=request.again, protocol=protocol, design=None, changes=(*before.changes, told))
+
+
+def _changed(before: Protocol, now: Protocol) -> str:
+    """What is another one in two protocols, in words; empty where nothing is."""
+    said = []
+    for name in vars(now):
+        old, new = getattr(before, name), getattr(now, name)
+        if old != new:
+            said.append(name if isinstance(new, dict) else f"{name} {new} and not {old}")
+    return ", ".join(said)
+
+
+def _protocol(request: Request) -> Protocol:
+    """What is decided before anything is trained, checked. Raises UserError where it could claim nothing."""
+    settings, candidates = request.settings, request.candidates
+    design.require_possible(settings.seeds, len(candidates))
+    prepared = [_prepared(request, name) for name in candidates]
+    _require_alike(dict(zip(candidates, prepared, strict=True)))
+    _require_metric(settings.metric, prepared[0])
+    largest = max(len(grid) for grid in request.grids.values())
+    if settings.tuning < largest:
+        allowed = f"at least {largest}, a run for each base LR"
+        raise wrong("study.tuning", got=settings.tuning, allowed=allowed, do=f"study.tuning={largest + 5}")
+    data = prepared[0].config["data"]
+    return Protocol(
+        candidates={name: mask_overrides(_telling(overrides)) for name, overrides in candidates.items()},
+        metric=settings.metric,
+        margin=settings.margin,
+        epochs=prepared[0].trainer.epochs,
+        split={**prepared[0].splits.sizes, "held_out": data.get("val"), "split_seed": data.get("split_seed")},
+        tuning=settings.tuning,
+        grids=request.grids,
+        maximum=settings.seeds,
+        looks=list(sequential.looks(settings.seeds, settings.looks)),
+        test=settings.test,
+    )
+
+
+def _telling(overrides: Sequence[str]) -> list[str]:
+    """The overrides that make a candidate that candidate, without those that say where and how it is computed."""
+    return [one for one in of_the_run(overrides) if key_of(one) not in NO_SETTING]
+
+
+def _prepared(request: Request, candidate: str) -> Prepared:
+    overrides = [*request.candidates[candidate], as_override("optimizer.lr", request.grids[candidate][0])]
+    return prepare_typed(compose.compose(overrides), overrides)
+
+
+def _require_alike(prepared: Mapping[str, Prepared]) -> None:
+    """Raise UserError where candidates differ in their data or budget, so that nothing could be compared."""
+    for one, other in combinations(prepared, 2):
+        for key in ("data", "epochs"):
+            ours, theirs = (_what_is_shared(prepared[name])[key] for name in (one, other))
+            if ours != theirs:
+                raise wrong(
+                    "study",
+                    got=f"candidates with different {'data' if key == 'data' else 'trainer.epochs'} ({one}; {other})",
+                    allowed="the same data and the same budget for all",
+                    do="a study for each",
+                )
+
+
+def _what_is_shared(prepared: Prepared) -> dict[str, Any]:
+    return {"data": prepared.config["data"], "epochs": prepared.trainer.epochs}
+
+
+def _require_metric(metric: str, prepared: Prepared) -> None:
+    measured = [one.name for one in prepared.task.metrics if one.name in METRICS]
+    if metric not in measured:
+        raise wrong("study.metric", got=metric, allowed=", ".join(measured), do=f"study.metric={measured[0]}")
+
+
+def _tune(request: Request, record: Record) -> Record:
+    """Spend the tuning runs of every candidate; the record with all of them."""
+    while True:
+        jobs = {}
+        for name in request.candidates:
+            runs = _tuning(request, name).next_runs(_tried(request, record, name))
+            jobs[name] = [(lr, seed, request.job(name, lr, seed, TUNING)) for lr, seed in runs]
+        if not any(jobs.values()):
+            return record
+        record = replace(record, tuning=_with(record.tuning, jobs, request.folder / TUNING))
+        record.write(request.folder)
+        done = sum(len(runs) for runs in record.tuning.values()) - sum(map(len, jobs.values()))
+        print(f"tuning     {done} of {record.protocol.tuning * len(jobs)} runs are done")
+        _train(request, [job for runs in jobs.values() for _, _, job in runs], TUNING, {})
+
+
+def _tuning(request: Request, name: str) -> Tuning:
+    metric = METRICS[request.settings.metric]
+    return Tuning(
+        grid=tuple(request.grids[name]),
+        runs=request.settings.tuning,
+        lower_is_better=metric.lower_is_better,
+        are_shares=metric.is_share,
+    )
+
+
+def _tried(request: Request, record: Record, name: str) -> list[Tried]:
+    ended = verdict.tried(request.folder, record, name)
+    return [Tried(run.lr, run.seed, value) for run, value in ended]
+
+
+def _with(runs: design.Runs, jobs: Mapping[str, Sequence[tuple[float, int, Job]]], folder: Path) -> design.Runs:
+    """The runs of a sweep, with those that are about to be carried out."""
+    found = {name: list(own) for name, own in runs.items()}
+    for name, planned in jobs.items():
+        own = found.setdefault(name, [])
+        for lr, seed, job in planned:
+            run = Run(lr, seed, str(job.folder.relative_to(folder)))
+            if run not in own:
+                own.append(run)
+    return found
+
+
+def _train(request: Request, jobs: Sequence[Job], sweep: str, facts: Mapping[str, Any]) -> None:
+    """Carry out runs of one of the two sweeps. Raises UserError where one of them did not end."""
+    folder = request.folder / sweep
+    folder.mkdir(exist_ok=True)
+    if not jobs:
+        return
+    if not request.launcher.in_this_process and request.launcher.executor == "processes":
+        processes.processes(request.launcher.threads_per_run)
+    with ExitStack() as stack:
+        stack.enter_context(lock.held(folder, what="sweeping"))
+        planned = plan.plan(jobs, folder, whole=False)
+        before = summary.read(folder, results.SWEEP).get("runs")
+        known = [*before] if isinstance(before, list) else []
+        runs = list(dict.fromkeys([*known, *(job.name for job in planned.jobs)]))
+        said = {"command": request.again, "runs": runs, **facts}
+        disk.write_whole(folder / results.SWEEP, json.dumps(said, indent=2) + "\n")
+        print(*launch.start_lines(planned, request.launcher), sep="\n", flush=True)
+        outcomes = launch.carry_out(planned, request.launcher)
+    counts = ("finished", "diverged", "failed") if sweep == TUNING else ("finished", "diverged")
+    lost = [f"{name} {outcome.status}" for name, outcome in outcomes.items() if outcome.status not in counts]
+    if lost:
+        raise wrong(
+            str(request.folder),
+            got=f"{counted(len(lost), 'run')} that did not end ({plan.some(lost)})",
+            allowed="runs that finish, or diverge",
+            do=f"mend the cause, and go on: {request.again}",
+        )
+
+
+def _designed(request: Request, record: Record) -> Record:
+    """The record with its design, which the tuning runs decide; it is written before the first judging run."""
+    if record.design is not None:
+        return record
+    protocol = record.protocol
+    tuned = {name: verdict.read_tuning(request.folder, record, name) for name in protocol.candidates}
+    lrs = {name: cost.lr for name, cost in tuned.items() if cost.lr is not None}
+    if len(lrs) < 2:
+        lost = ", ".join(name for name in tuned if name not in lrs)
+        raise wrong(
+            "study",
+            got=f"candidates of which no tuning run finished ({lost})",
+            allowed="at least two that can be trained",
+            do="lower optimizer.lr, or look into their train.log",
+        )
+    test, why = _test(request, record, lrs)
+    thresholds = {name: _threshold(request, record, name) for name in lrs}
+    decided = Design(
+        lrs=lrs,
+        seeds=design.seeds_of([*lrs], protocol.maximum, test),
+        test=test,
+        why=why,
+        levels=list(sequential.levels(tuple(protocol.looks), len(lrs) * (len(lrs) - 1) // 2, test)),
+        collapsed={name: value for name, value in thresholds.items() if value is not None},
+    )
+    record = replace(record, design=decided)
+    record.write(request.folder)
+    chosen = ", ".join(f"{name} {lr:g}" for name, lr in lrs.items())
+    print(f"design     base LRs: {chosen}; judged by {protocol.judged_by.replace('_', ' ')}, {test} ({why})")
+    return record
+
+
+def _test(request: Request, record: Record, lrs: Mapping[str, float]) -> tuple[Test, str]:
+    """The test, decided by the tuning runs alone: paired only where common seeds are worth it."""
+    if record.protocol.test != "auto":
+        return record.protocol.test, "as declared"  # type: ignore[return-value]
+    values = {}
+    for name, lr in lrs.items():
+        tried = _tried(request, record, name)
+        values[name] = {one.seed: one.value for one in tried if one.lr == lr and one.value is not None}
+    common = sorted(set.intersection(*(set(by_seed) for by_seed in values.values())))
+    if len(common) < _FEWEST_COMMON:
+        return "welch", f"{counted(len(common), 'common tuning seed')} tell no correlation"
+    table = numpy.array([[by_seed[seed] for seed in common] for by_seed in values.values()])
+    if not (table.std(axis=1) > 0).all():
+        return "welch", "tuning runs that do not vary tell no correlation"
+    least = float(numpy.corrcoef(table).min())
+    return ("paired" if least >= _CORRELATED else "welch"), f"tuning runs correlate by {least:.2f} or more"
+
+
+def _threshold(request: Request, record: Record, name: str) -> float | None:
+    """Beyond which value a judging run of a candidate counts as collapsed."""
+    cost = verdict.read_tuning(request.folder, record, name)
+    assert cost.lr is not None
+    run = next(run for run in record.tuning[name] if run.lr == cost.lr)
+    classes = summary.read(request.folder / TUNING / run.folder).get("data", {}).get("classes")
+    return design.collapse_threshold(record.protocol.metric, cost.means[cost.lr], classes)
+
+
+def _judge(request: Request, record: Record) -> verdict.Study:
+    """Judge look by look, until every pair is decided or the last look is done."""
+    while True:
+        found = verdict.read(request.folder)
+        made = max(one.look for one in found.candidates)
+        if made > record.looks:
+            record = replace(record, looks=made)
+            record.write(request.folder)
+            found = replace(found, record=record)
+        if found.is_finished:
+            return found
+        assert record.design is not None
+        look = min(one.look for one in found.candidates if one.name in found.wanting)
+        seeds = record.protocol.looks[look]
+        jobs = {}
+        for name in found.wanting:
+            lr = record.design.lrs[name]
+            jobs[name] = [
+                (lr, seed, request.job(name, lr, seed, JUDGING)) for seed in record.design.seeds[name][:seeds]
+            ]
+        record = replace(record, judging=_with(record.judging, jobs, request.folder / JUDGING))
+        record.write(request.folder)
+        undecided = counted(len(found.undecided), "pair")
+        print(f"judging    look {look + 1} of {len(record.protocol.looks)}: {seeds} seeds, {undecided} to decide")
+        wanted = [job for runs in jobs.values() for _, _, job in runs]
+        _train(request, [job for job in wanted if not _has_ended(job)], JUDGING, {"design": record.fingerprint})
+        _measure(request, record, wanted)
+
+
+def _has_ended(job: Job) -> bool:
+    """Whether a judging run is over: whoever diverged once does so again."""
+    return summary.read(job.folder).get("status") in ("finished", "diverged")
+
+
+def _measure(request: Request, record: Record, jobs: Sequence[Job]) -> None:
+    """Look at the test images of the runs that have finished, once."""
+    if not record.protocol.has_test:
+        return
+    for job in jobs:
+        is_finished = summary.read(job.folder).get("status") == "finished"
+        if is_finished and testing.read(job.folder) is None:
+            testing.score(job.folder, request.machine)
