@@ -4,21 +4,36 @@ Reads any mix of runs, and writes report.html, results.csv and figures. Nothing 
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from lrlab.commands.command import Command
-from lrlab.comparison import contests, report, results, text
+from lrlab.comparison import (
+    confirm,
+    contests,
+    design,
+    machine,
+    papers,
+    report,
+    results,
+    study_page,
+    study_text,
+    text,
+    verdict,
+)
 from lrlab.config import options
-from lrlab.drawing.figures import SUFFIXES
+from lrlab.drawing.figures import SUFFIXES, draw_panels, save
 from lrlab.errors import wrong
 from lrlab.runs import folders, summary
 from lrlab.system import disk, spelling, streams
 from lrlab.training.metrics import JUDGE, find, possible_metrics
 
 OUTPUTS = Path("outputs/compare")
+UNDECIDED = 3  # the exit code
 
 
 def _share(text: str) -> Any:
@@ -64,20 +79,30 @@ class CompareSettings:
         shown="FOLDER",
     )
     figures: str = options.option("svg", options.choice(lambda: [one[1:] for one in SUFFIXES]), "or png, pdf")
+    json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
+    exit_code: bool = options.option(False, options.flag(), f"leave with {UNDECIDED} where a pair is undecided")
 
 
 def _run(settings: CompareSettings, typed: list[str]) -> None:
-    # The runs, and what they show.
     paths = _paths(typed)
+    if len(paths) == 1 and design.is_study(paths[0]):
+        undecided = _show_study(settings, paths[0])
+    else:
+        undecided = _show_runs(settings, paths)
+    if undecided and settings.exit_code:
+        sys.exit(UNDECIDED)
+
+
+def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
+    """Show what runs say, in the terminal, as a table, as figures and as a page; whether a pair is undecided."""
+    # The runs, and what they show.
     found = results.find(paths)
     compared = contests.compare(found, metric=settings.metric, reference=settings.reference, target=settings.target)
     compared.left_out += results.not_begun(paths, found)
+    compared.confirm = confirm.command(paths, compared.contests)
 
-    # In the terminal, as a table, as figures and as a page.
-    folder = settings.folder or _folder_for(paths)
-    folders.require_writable(folder)
-    folders.require_no_link(folder / "figures")
-    folder.mkdir(parents=True, exist_ok=True)
+    # Where it goes.
+    folder = _ready(settings.folder or _folder_for(paths))
     print("\n".join(text.lines(compared, streams.width())))
     results.write(folder, found)
     figures = report.write_figures(compared, folder / "figures", f".{settings.figures}")
@@ -93,6 +118,41 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
     print(f"report     {folder / 'report.html'}")
     print(f"results    {folder / results.TABLE}")
     print(f"figures    {', '.join(str(path) for path in figures)}")
+    if settings.json is not None:
+        machine.write(Path(settings.json), "comparison", machine.comparison(compared))
+    pairs = chain.from_iterable(contest.pairs for contest in compared.contests)
+    return any(pair.verdict == "undecided" for pair in pairs)
+
+
+def _show_study(settings: CompareSettings, path: Path) -> bool:
+    """Show what a study found; whether a pair is undecided."""
+    study = verdict.read(path)
+    folder = _ready(settings.folder or path)
+    print("\n".join(study_text.lines(study, streams.width())))
+    files = {"methods.txt": papers.methods(study) + "\n", "table.tex": papers.latex(study)}
+    for name, contents in files.items():
+        disk.write_whole(folder / name, contents)
+    drawn = study_page.panels(study)
+    if drawn:
+        (folder / "figures").mkdir(exist_ok=True)
+        figure = folder / "figures" / f"study.{settings.figures}"
+        save(draw_panels(drawn), figure)
+        files[f"figures/{figure.name}"] = ""
+    listed = [folder / name for name in files]
+    disk.write_whole(folder / "report.html", study_page.page(study, folder=folder, files=listed))
+    print(f"report     {folder / 'report.html'}")
+    print(f"for papers {', '.join(str(file) for file in listed)}")
+    if settings.json is not None:
+        machine.write(Path(settings.json), "study", machine.study(study))
+    return not study.is_finished or any(one.pair.verdict == "undecided" for one in study.findings)
+
+
+def _ready(folder: Path) -> Path:
+    """The folder, made, in which results can be written."""
+    folders.require_writable(folder)
+    folders.require_no_link(folder / "figures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _folder_for(paths: Sequence[Path]) -> Path:
@@ -138,6 +198,7 @@ COMMAND = Command(
     examples=[
         ("a sweep", "outputs/sweeps/NAME"),
         ("any runs", "outputs/sweeps/A outputs/runs"),
+        ("a study", "outputs/studies/NAME"),
     ],
     note=lambda: "Runs that cannot be compared are named, with the reason.",
     settings=CompareSettings,

@@ -68,6 +68,7 @@ class Comparison:
     left_out: list[tuple[str, str]] = field(default_factory=list)  # run, why
     differences: dict[str, list[Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)  # about all contests together
+    confirm: str | None = None  # the command of the study that would confirm it
 
 
 def compare(

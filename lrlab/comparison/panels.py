@@ -56,7 +56,8 @@ def sensitivity_panel(contest: Contest) -> Panel | None:
         middle = [scale * float(one.value) for one in means]
         low = [scale * float(one.low) for one in means]
         high = [scale * float(one.high) for one in means]
-        bands.append(Band(candidate.name, lrs, middle, low, high))
+        dots = [[scale * value for value in candidate.values(lr).values()] for lr in lrs]
+        bands.append(Band(candidate.name, lrs, middle, low, high, dots))
     unit = " (%)" if find(contest.metric).is_share else ""
     return Panel(bands, "base LR", contest.metric.replace("_", " ") + unit, logx=True, points=True)
 
@@ -97,8 +98,8 @@ def _lr_band(candidate: Candidate) -> Band:
         line = lr_line(candidate)
         return Band(candidate.name, line.edges, [*line.values, line.values[-1]])
     ends = _curve(candidate, "lr")
-    spread = [[*values[:1], *values] for values in (ends.middle, ends.low or [], ends.high or [])]
-    return Band(candidate.name, [0, *ends.x], *spread)
+    middle, low, high = ([*values[:1], *values] for values in (ends.middle, ends.low or [], ends.high or []))
+    return Band(candidate.name, [0, *ends.x], middle, low, high)
 
 
 def _curve(candidate: Candidate, name: str, scale: float = 1.0) -> Band:

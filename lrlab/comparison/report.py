@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lrlab.comparison import confirm
 from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import Comparison, Contest, columns
@@ -36,25 +37,33 @@ def page(
 
     It links to the `files` beside it and to the runs, as they are seen from its `folder`, where that is given.
     """
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(_TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     settings = {key: values for key, values in comparison.differences.items() if not key.endswith("._partial_")}
-    return environment.get_template("report.html").render(
+    return rendered(
+        "report.html",
         title=title,
         command=command,
         contests=[_section(contest, folder) for contest in comparison.contests],
+        exploratory=confirm.told(comparison)[:1],
+        confirm=comparison.confirm,
         warnings=comparison.warnings,
         left_out=comparison.left_out,
         differences={key: [_value(value) for value in values] for key, values in settings.items()},
         facts=facts,
         level=f"{LEVEL:.0%}",
-        files=[(_link(file, folder), file.name) for file in files],
+        files=[(link(file, folder), file.name) for file in files],
     )
 
 
-def _link(path: Path, folder: Path | None) -> str:
+def rendered(template: str, **shown: Any) -> str:
+    """A template of this package with what it shows."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(template).render(**shown)
+
+
+def link(path: Path, folder: Path | None) -> str:
     """The address of a file or a folder in a page that lies in `folder`."""
     seen_from = os.path.relpath(path, folder) if folder is not None else path
     return quote(os.fsencode(seen_from))  # a name need not be text
@@ -67,8 +76,8 @@ def _runs(contest: Contest, folder: Path | None) -> list[dict[str, str]]:
         for lr, runs in sorted(candidate.runs.items()):
             for seed, run in sorted(runs.items()):
                 value = shown(float(run.summary[contest.metric]), contest.metric)
-                link = _link(run.folder, folder)
-                rows.append({"name": run.name, "link": link, "lr": f"{lr:g}", "seed": str(seed), "value": value})
+                place = link(run.folder, folder)
+                rows.append({"name": run.name, "link": place, "lr": f"{lr:g}", "seed": str(seed), "value": value})
     return rows
 
 

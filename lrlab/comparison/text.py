@@ -1,6 +1,6 @@
 """A comparison as lines of text, for the terminal."""
 
-from lrlab.comparison import report
+from lrlab.comparison import confirm, report
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import Comparison, Contest, columns
 from lrlab.drawing.terminal import aligned
@@ -18,6 +18,7 @@ def lines(compared: Comparison, width: int | None = None) -> list[str]:
         text += [f"  {sentence(one, contest.metric, confirmed=False)}" for one in contest.against]
         text += [f"  warning: {warning}" for warning in contest.warnings]
         text += [""]
+    text += confirm.told(compared)
     text += [f"warning: {warning}" for warning in compared.warnings]
     text += [f"left out: {name} ({why})" for name, why in compared.left_out]
     if text and text[-1] == "":

@@ -155,6 +155,7 @@ class Band:
     middle: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    dots: Sequence[Sequence[float]] = ()  # single values at each x
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,8 @@ def _draw_band(axis: Any, panel: Panel, band: Band, index: int) -> Any:
     marker = "o" if panel.points or len(band.x) == 1 else None
     shape: Any = {"drawstyle": "steps-post"} if panel.stairs else {"marker": marker, "markersize": 4}
     (line,) = axis.plot(band.x, band.middle, style, color=colour, linewidth=1.7, **shape)
+    for x, values in zip(band.x, band.dots, strict=False):
+        axis.plot([x] * len(values), values, "o", color=colour, markersize=3, alpha=0.35, markeredgewidth=0)
     if band.low is None or band.high is None:
         return line
     if panel.points:

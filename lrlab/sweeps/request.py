@@ -209,7 +209,7 @@ def reserve(request: SweepRequest) -> SweepRequest:
 
 def show_result(request: SweepRequest) -> None:
     """Compare the runs that are finished, in the terminal and as results.csv, and say where to see more."""
-    from lrlab.comparison import contests, results, text
+    from lrlab.comparison import confirm, contests, results, text
     from lrlab.runs.display import tensorboard_hint
 
     shown = spelling.shortest(request.folder)
@@ -218,6 +218,7 @@ def show_result(request: SweepRequest) -> None:
         results.write(request.folder, found)
         compared = contests.compare(found)
         compared.left_out += results.not_begun([request.folder], found)
+        compared.confirm = confirm.command([request.folder], compared.contests)
         print("", *text.lines(compared, streams.width()), sep="\n")
         print(f"more: {spelling.command('compare')} {shlex.quote(str(shown))}")
     except UserError as error:  # no run is finished

@@ -1,0 +1,48 @@
+"""The study that would confirm what a sweep showed."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from lrlab.comparison import results
+from lrlab.comparison.contests import Comparison, Contest
+from lrlab.config.arguments import key_of
+from lrlab.runs import summary
+from lrlab.system import spelling
+
+EXPLORATORY = "exploratory: the base LRs were chosen by the runs that are compared, and nothing was declared beforehand"
+_NOT_ITS = ("seed", "sweep", "hydra.sweep", "hydra/launcher", "hydra/sweeper", "hydra.sweeper")
+
+
+def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
+    """The command of a study of the same candidates; None where there are not two of them to compare."""
+    if all(len(contest.candidates) < 2 for contest in contests):
+        return None
+    typed = _typed(paths[0]) if len(paths) == 1 else []
+    name = paths[0].resolve().name if len(paths) == 1 else "NAME"
+    overrides = [one for one in typed if not key_of(one).startswith(_NOT_ITS)]
+    if not overrides:
+        schedules = list(dict.fromkeys(_first_word(candidate.name) for candidate in contests[0].candidates))
+        overrides = [f"scheduler={','.join(schedules)}"]
+    return f"{spelling.command('study')} {shlex.join([name, *overrides])}"
+
+
+def _typed(folder: Path) -> list[str]:
+    """The overrides of the command that made a sweep, and its options; none where it is not known."""
+    try:
+        words = shlex.split(str(summary.read(folder, results.SWEEP).get("command") or ""))
+    except ValueError:  # quotes that nothing closes: no command of ours
+        return []
+    return [word for word in words if "=" in word and not word.startswith("-")]
+
+
+def _first_word(name: str) -> str:
+    return name.partition(", ")[0]
+
+
+def told(compared: Comparison) -> list[str]:
+    """What the words of a comparison are worth, and the command that would confirm them."""
+    if all(len(contest.candidates) < 2 for contest in compared.contests):
+        return []
+    confirming = [f"  to confirm it: {compared.confirm}"] if compared.confirm else []
+    return [EXPLORATORY, *confirming]

@@ -1,0 +1,152 @@
+"""Results for machines: `compare.json=FILE` and its like, in a form that stays.
+
+`schema` names the form. What is added later leaves what is there as it is; anything else is another schema. Shares are
+0..1. Numbers that are not known are null, and so are bounds that are infinite. docs/json.md describes every name.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from lrlab import __version__
+from lrlab.comparison import verdict
+from lrlab.comparison.candidates import Candidate, reached
+from lrlab.comparison.claims import sentence
+from lrlab.comparison.contests import Comparison, Contest, columns
+from lrlab.comparison.pairs import Pair
+from lrlab.comparison.statistics import Interval
+from lrlab.comparison.verdict import Finding, Judged, Study
+from lrlab.system import disk
+
+SCHEMA = 1
+
+
+def write(path: Path, kind: str, contents: dict[str, Any]) -> None:
+    """Write a result of the command `kind` as JSON."""
+    said = {"schema": SCHEMA, "lrlab": __version__, "kind": kind, **contents}
+    disk.write_whole(path, json.dumps(_finite(said), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """A value with null in the place of every number that JSON does not have."""
+    if isinstance(value, dict):
+        return {str(name): _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def interval(found: Interval | None) -> dict[str, float] | None:
+    if found is None:
+        return None
+    return {"value": float(found.value), "low": float(found.low), "high": float(found.high)}
+
+
+def comparison(compared: Comparison) -> dict[str, Any]:
+    """What `lrlab compare` shows of runs."""
+    return {
+        "exploratory": True,
+        "confirm": compared.confirm,
+        "contests": [_contest(contest) for contest in compared.contests],
+        "warnings": compared.warnings,
+        "left_out": [{"run": name, "why": why} for name, why in compared.left_out],
+    }
+
+
+def _contest(contest: Contest) -> dict[str, Any]:
+    return {
+        "title": contest.title,
+        "epochs": contest.epochs,
+        "metric": contest.metric,
+        "target": contest.target,
+        "reference": contest.reference,
+        "candidates": [_candidate(contest, candidate) for candidate in contest.candidates],
+        "pairs": [_pair(pair, contest.metric, confirmed=False) for pair in contest.pairs],
+        "warnings": contest.warnings,
+    }
+
+
+def _candidate(contest: Contest, candidate: Candidate) -> dict[str, Any]:
+    found = reached(candidate, contest.target)
+    return {
+        "name": candidate.name,
+        "lr": candidate.best_lr,
+        "seeds": [*candidate.best],
+        "means": {name: interval(contest.mean(candidate, name)) for name in columns(contest)},
+        "epochs_to_target": {**(interval(found.epochs) or {}), "reached": found.reached, "seeds": found.seeds},
+        "lrs": [
+            {
+                "lr": lr,
+                "values": {str(seed): value for seed, value in candidate.values(lr).items()}
+                if lr in candidate.runs
+                else {},
+                "failed": candidate.failed.get(lr, 0),
+                "not_finished": candidate.pending.get(lr, 0),
+            }
+            for lr in candidate.grid
+        ],
+    }
+
+
+def _pair(pair: Pair, metric: str, *, confirmed: bool) -> dict[str, Any]:
+    return {
+        "one": pair.name,
+        "other": pair.other,
+        "verdict": pair.verdict,
+        "seeds": list(pair.seeds),
+        "difference": interval(pair.difference),
+        "chance_one_is_better": interval(pair.superiority),
+        "seeds_that_would_tell": None if pair.more is None else list(pair.more),
+        "sentence": sentence(pair, metric, confirmed=confirmed),
+    }
+
+
+def study(found: Study) -> dict[str, Any]:
+    """What `lrlab study` found."""
+    record = found.record
+    return {
+        "exploratory": bool(found.exploratory),
+        "finished": found.is_finished,
+        "command": record.command,
+        "changes": list(record.changes),
+        "looks": record.looks,
+        "looks_at_test": verdict.looks_at_test(found),
+        "protocol": vars(record.protocol),
+        "design": None if record.design is None else vars(record.design),
+        "candidates": [_judged(found, judged) for judged in found.candidates],
+        "pairs": [_finding(found, finding) for finding in found.findings] if found.is_finished else [],
+    }
+
+
+def _judged(found: Study, judged: Judged) -> dict[str, Any]:
+    cost = judged.tuning
+    return {
+        "name": judged.name,
+        "mean": interval(judged.mean) if judged.values else None,
+        "runs": [
+            {"run": run.name, "seed": int(run.settings["seed"]), "value": value}
+            for run, value in zip(judged.runs, judged.values, strict=True)
+        ],
+        "collapsed": judged.collapsed,
+        "collapse_rate": interval(judged.rate) if judged.seeds else None,
+        "tuning": {
+            "lr": cost.lr,
+            "lrs": cost.lrs,
+            "runs": cost.runs,
+            "failed": cost.failed,
+            "updates": cost.updates,
+            "seconds": cost.seconds,
+            "means": {f"{lr:g}": value for lr, value in cost.means.items()},
+            "lrs_within_5_percent": cost.nearly_as_good,
+            "expected_best": cost.expected_best,
+        },
+        "metric": found.protocol.judged_by,
+    }
+
+
+def _finding(found: Study, finding: Finding) -> dict[str, Any]:
+    said = _pair(finding.pair, found.protocol.judged_by, confirmed=not found.exploratory)
+    return {**said, "look": finding.look, "difference_over_test_images": interval(finding.images)}

@@ -1,0 +1,150 @@
+"""A study for a paper: a paragraph about how it was done, and a LaTeX table. Both are made of what was done."""
+
+from collections.abc import Iterable
+from itertools import chain
+
+from lrlab.comparison.study_text import as_tuned
+from lrlab.comparison.verdict import Judged, Study, looks_at_test
+from lrlab.comparison.written import shown, shown_mean
+from lrlab.training.metrics import Metric
+from lrlab.words import counted
+
+_TESTS = {"welch": "Welch's t intervals on disjoint seeds", "paired": "paired t intervals on common seeds"}
+
+
+def methods(study: Study) -> str:
+    """The paragraph: data and splits, tuning, judging, test and corrections, versions and commit."""
+    sentences = [
+        _about_the_data(study),
+        *_about_the_tuning(study),
+        *_about_the_judging(study),
+        *_about_collapse(study),
+        *_about_the_computer(study),
+    ]
+    return " ".join(sentences)
+
+
+def _about_the_data(study: Study) -> str:
+    split = study.protocol.split
+    if not study.protocol.has_test:
+        return (
+            f"Models were trained on {split['train']:,} samples and validated on {split['val']:,}; there was no test "
+            "split, so the samples that chose the learning rates also judged."
+        )
+    return (
+        f"Models were trained on {split['train']:,} samples for {counted(study.protocol.epochs, 'epoch')}, tuned on "
+        f"{split['val']:,} validation samples (data.val={split.get('held_out')}, split seed {split.get('split_seed')}) "
+        f"and judged on {split['test']:,} test samples, which were looked at "
+        f"{counted(max(looks_at_test(study), 1), 'time')} after training."
+    )
+
+
+def _about_the_tuning(study: Study) -> Iterable[str]:
+    protocol = study.protocol
+    yield (
+        f"The base learning rate of each of the {len(protocol.candidates)} candidates was chosen by validation "
+        f"{protocol.metric} with {counted(protocol.tuning, 'run')}, failed ones included: a grid, extended where its "
+        "best lay at an edge, then finer learning rates and more seeds."
+    )
+    tuned = [f"{judged.name}, {as_tuned(study, judged)}" for judged in study.candidates]
+    yield f"Chosen were: {'; '.join(tuned)}."
+    spent = sum(judged.tuning.updates for judged in study.candidates)
+    runs = sum(judged.tuning.runs for judged in study.candidates)
+    yield f"Tuning took {counted(runs, 'run')} and {counted(spent, 'update')} in all."
+
+
+def _about_the_judging(study: Study) -> Iterable[str]:
+    protocol, decided = study.protocol, study.record.design
+    if decided is None:
+        return
+    looks = ", ".join(map(str, protocol.looks))
+    yield (
+        f"Candidates were then trained anew at these learning rates on seeds that had decided nothing, at most "
+        f"{protocol.maximum} each, and compared by {protocol.judged_by.replace('_', ' ')} after the last epoch."
+    )
+    stopping = (
+        f"looked at after {looks} seeds, with levels calibrated by simulation on the t scale such that all looks "
+        "together keep the error rate (error spending as the square of the share of seeds; Lan and DeMets, 1983)"
+    )
+    yield (
+        f"All {counted(protocol.pairs, 'pair')} were judged by {_TESTS[decided.test]} ({decided.why}), simultaneous at "
+        f"95% (Bonferroni), {stopping if len(protocol.looks) > 1 else f'on {looks} seeds'}."
+    )
+    yield "A difference is claimed where its interval excludes zero."
+    if protocol.margin is not None:
+        yield f"Candidates are called equivalent where the same interval lies within {_margin(study)}."
+    if study.exploratory:
+        yield f"The report is {study.exploratory}."
+
+
+def _margin(study: Study) -> str:
+    assert study.protocol.margin is not None
+    value = study.metric.scale * study.protocol.margin
+    return f"{value:g}{' points' if study.metric.is_share else ''}"
+
+
+def _about_collapse(study: Study) -> Iterable[str]:
+    decided = study.record.design
+    if decided is None or not decided.collapsed:
+        return
+    lost = sum(len(judged.collapsed) for judged in study.candidates)
+    yield (
+        "A run counts as collapsed if it diverged, or did not get half as far from guessing as its candidate's tuning "
+        f"runs; {counted(lost, 'judging run')} did. Means are over the runs that trained."
+    )
+
+
+def _about_the_computer(study: Study) -> Iterable[str]:
+    runs = list(chain.from_iterable(judged.runs for judged in study.candidates))
+    said: dict[str, dict[str, None]] = {}
+    for run in runs:
+        pairs = {**(run.summary.get("versions") or {}), "device": run.summary.get("device")}
+        pairs["commit"] = run.summary.get("commit")
+        for name, value in pairs.items():
+            if value is not None:
+                said.setdefault(name, {})[str(value)] = None
+    if said:
+        listed = ", ".join(f"{name} {' and '.join(values)}" for name, values in said.items())
+        yield f"Computed with {listed}."
+
+
+def latex(study: Study) -> str:
+    """The table: a row for each candidate, best first by nothing but the order of the design."""
+    metric = study.protocol.judged_by
+    lines = [
+        r"\begin{tabular}{lrrrr}",
+        r"\toprule",
+        rf"candidate & LR & seeds & {_plain(metric.replace('_', ' '))} (95\% interval) & collapsed \\",
+        r"\midrule",
+        *(rf"{_row(study, judged)} \\" for judged in study.candidates),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(study: Study, judged: Judged) -> str:
+    lr = judged.tuning.lr if study.record.design is None else study.record.design.lrs[judged.name]
+    value = shown_mean(judged.mean, study.protocol.judged_by) if judged.values else "--"
+    cells = [judged.name, "--" if lr is None else f"{lr:g}", str(judged.seeds), value]
+    return " & ".join(map(_plain, [*cells, f"{len(judged.collapsed)} of {judged.seeds}"]))
+
+
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_SPECIAL |= {one: rf"\{one}" for one in "&%$#_{}"}
+
+
+def _plain(text: str) -> str:
+    r"""A text as LaTeX shows it.
+
+    >>> print(_plain("step, gamma=0.5_x 90%"))
+    step, gamma=0.5\_x 90\%
+    """
+    return "".join(_SPECIAL.get(one, one) for one in text)
+
+
+def expected(study: Study, judged: Judged, most: int = 12) -> list[tuple[int, str]]:
+    """What the best of k tuning runs of a candidate is expected to reach, for some k."""
+    values = judged.tuning.expected_best[:most]
+    metric: Metric = study.metric
+    return [(count, shown(value, f"val_{metric.name}")) for count, value in enumerate(values, start=1)]
