@@ -23,6 +23,7 @@ NAMES = (
     "faults",
     "seal",
     "saving",
+    "honesty",
 )
 
 

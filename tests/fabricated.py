@@ -85,3 +85,81 @@ def write_sweep(folder: Path, table: Table, **said: Any) -> Path:
                 name = f"scheduler={scheduler},lr={lr:g},seed={seed}"
                 write_run(folder / name, scheduler=scheduler, lr=lr, seed=seed, accuracy=counted(value), **said)
     return folder
+
+
+def write_study(
+    folder: Path,
+    judged: Mapping[str, Sequence[float]],
+    *,
+    maximum: int = 20,
+    looks: int = 4,
+    tuned: Mapping[str, Mapping[float, Sequence[float]]] | None = None,
+    margin: float | None = None,
+    images: int = IMAGES,
+    collapsed_below: float | None = None,
+) -> Path:
+    """Write the folder of a study whose judging runs ended at these test accuracies; None for one that diverged.
+
+    `tuned` are accuracies of tuning runs on val, by candidate, LR and seed; by default one run each.
+    """
+    from lrlab.comparison import design, pairs, sequential
+    from lrlab.comparison.design import Design, Protocol, Record, Run
+
+    names = [*judged]
+    tuned = tuned or {name: {0.1: [0.9]} for name in names}
+    at = sequential.looks(maximum, looks)
+    seeds = design.seeds_of(names, maximum, "welch")
+    record = Record(
+        command="lrlab study fabricated",
+        protocol=Protocol(
+            candidates={name: [f"scheduler={name}"] for name in names},
+            metric="accuracy",
+            margin=margin,
+            epochs=2,
+            split={"train": 1293, "val": 144, "test": images, "held_out": "10%", "split_seed": 0},
+            tuning=sum(len(values) for values in tuned[names[0]].values()),
+            grids={name: [*by_lr] for name, by_lr in tuned.items()},
+            maximum=maximum,
+            looks=list(at),
+            test="auto",
+        ),
+        design=Design(
+            lrs={name: max(by_lr, key=lambda lr: sum(by_lr[lr]) / len(by_lr[lr])) for name, by_lr in tuned.items()},
+            seeds=seeds,
+            test="welch",
+            why="as fabricated",
+            levels=list(sequential.levels(at, pairs.count(len(names)), "welch")),
+            collapsed={} if collapsed_below is None else dict.fromkeys(names, collapsed_below),
+        ),
+    )
+    tuning: dict[str, list[Run]] = {name: [] for name in names}
+    judging: dict[str, list[Run]] = {name: [] for name in names}
+    for name, by_lr in tuned.items():
+        for lr, values in by_lr.items():
+            for seed, value in enumerate(values):
+                run = Run(lr, seed, f"{name},lr={lr:g},seed={seed}")
+                write_run(folder / "tuning" / run.folder, scheduler=name, lr=lr, seed=seed, accuracy=value)
+                tuning[name].append(run)
+    for name, values in judged.items():
+        for seed, value in zip(seeds[name], values, strict=False):
+            run = Run(record.design.lrs[name], seed, f"{name},seed={seed}")
+            write_judged(folder / "judging" / run.folder, scheduler=name, lr=run.lr, seed=seed, accuracy=value)
+            judging[name].append(run)
+    most = max((len(values) for values in judged.values()), default=0)
+    made = len([seeds for seeds in at if seeds <= most])
+    record = Record(record.command, record.protocol, record.design, made, (), tuning, judging)
+    record.write(folder)
+    (folder / "judging").mkdir(parents=True, exist_ok=True)
+    facts = {"command": record.command, "runs": [], "design": record.fingerprint}
+    (folder / "judging" / "sweep.json").write_text(json.dumps(facts))
+    return folder
+
+
+def write_judged(folder: Path, *, accuracy: float | None, **settings: Any) -> Path:
+    """Write a judging run that ended at this test accuracy, or diverged where it is None."""
+    if accuracy is None:
+        return write_run(folder, status="diverged", **settings)
+    write_run(folder, accuracy=accuracy, **settings)
+    score = {"weights": "last", "step": 20, "images": IMAGES, "looks": 1, "measured": {"test_accuracy": accuracy}}
+    (folder / "test.json").write_text(json.dumps(score))
+    return folder

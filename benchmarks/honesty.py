@@ -1,0 +1,471 @@
+"""What a study claims, against known truth: fabricated studies, tuned, judged and stopped by lrlab's own functions.
+
+Not a matter of time but of counts: how often an interval misses the truth, and how often a report claims what is not
+so. Noise has the standard deviation 1 unless a row says otherwise.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchmarks import timing
+from benchmarks.timing import Table
+from lrlab.comparison import pairs, sequential, statistics
+from lrlab.comparison.pairs import Test
+
+Array = NDArray[Any]
+Noise = Callable[[numpy.random.Generator, tuple[int, ...]], Array]
+TUNING = 12  # runs a candidate
+
+
+def normal(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Array:
+    return generator.standard_normal(shape)
+
+
+def heavy(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Student's t with three degrees of freedom, of standard deviation 1."""
+    return generator.standard_t(3, shape) / math.sqrt(3)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Candidates whose truth is known."""
+
+    name: str
+    profiles: Sequence[Sequence[float]]  # the mean of each candidate at each of its LRs
+    deviations: Sequence[float] = ()  # of each candidate's noise; 1 where nothing is said
+    noise: Noise = normal
+    collapse: float = 0.0  # the share of runs that do not train
+    images: int = 0  # of which values are counts, around 97 %, with a deviation of 0.3 %; 0: values as they are
+    maximum: int = 20
+    looks: int = 4
+    test: Test = "welch"
+    common: float = 0.0  # the correlation of runs on common seeds
+    margin: float | None = None
+
+    @property
+    def candidates(self) -> int:
+        return len(self.profiles)
+
+    @property
+    def step(self) -> float:
+        return 1 / self.images if self.images else 0.0
+
+
+LOW, SPREAD = 0.97, 0.003  # of an accuracy that is a count
+
+
+@dataclass
+class Outcome:
+    """What became of many studies of one scenario. Arrays are (studies, pairs) or (studies, candidates)."""
+
+    truth: Array  # of each pair's difference
+    low: Array
+    high: Array
+    verdicts: Array  # 1 better, -1 worse, 0 equivalent, nan undecided
+    mean_low: Array
+    mean_high: Array
+    mean_truth: Array
+    chance_low: Array
+    chance_high: Array
+    chance_truth: Array
+    rate_low: Array
+    rate_high: Array
+    seeds: Array  # used by each candidate
+    looks: Array  # made
+    oracle_width: Array
+
+
+def fabricate(scenario: Scenario, studies: int, generator: numpy.random.Generator) -> tuple[Array, Array, Array]:
+    """Judging values (studies, candidates, seeds), which of them collapsed, and the truth (studies, candidates).
+
+    The LR of each candidate is chosen by tuning runs of its own; its truth is its mean there.
+    """
+    shape = (studies, scenario.candidates, scenario.maximum)
+    deviations = numpy.array(scenario.deviations or [1.0] * scenario.candidates)
+    truth = numpy.empty((studies, scenario.candidates))
+    for index, profile in enumerate(scenario.profiles):
+        means = numpy.asarray(profile)
+        runs = max(TUNING // len(means), 1)
+        tuned = means + deviations[index] * scenario.noise(generator, (studies, runs, len(means))).mean(1)
+        truth[:, index] = means[tuned.argmax(1)]
+    own = scenario.noise(generator, shape)
+    if scenario.common:
+        shared = scenario.noise(generator, (studies, 1, scenario.maximum))
+        own = math.sqrt(scenario.common) * shared + math.sqrt(1 - scenario.common) * own
+    values = truth[:, :, None] + deviations[None, :, None] * own
+    collapsed = generator.random(shape) < scenario.collapse
+    if scenario.images:
+        exact = LOW + SPREAD * values
+        values = numpy.round(exact * scenario.images) / scenario.images
+        truth = LOW + SPREAD * truth
+    return values, collapsed, truth
+
+
+def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -> Outcome:
+    """Judge many studies look by look, as `lrlab study` does: a candidate whose pairs are decided gets no more seeds."""
+    studies, count, _ = values.shape
+    couples = list(combinations(range(count), 2))
+    at = sequential.looks(scenario.maximum, scenario.looks)
+    levels = sequential.levels(at, len(couples), scenario.test)
+    active = numpy.ones((studies, count), dtype=bool)
+    pair_shape = (studies, len(couples))
+    low, high = numpy.full(pair_shape, -math.inf), numpy.full(pair_shape, math.inf)
+    chances = [numpy.zeros(pair_shape), numpy.ones(pair_shape)]
+    verdicts, width = numpy.full(pair_shape, math.nan), numpy.full(pair_shape, math.nan)
+    seeds, looks = numpy.zeros((studies, count)), numpy.zeros(studies)
+    means = [numpy.full((studies, count), -math.inf), numpy.full((studies, count), math.inf)]
+    rates = [numpy.zeros((studies, count)), numpy.ones((studies, count))]
+    row_level = pairs.level_of_each(count)
+    deviations = numpy.array(scenario.deviations or [1.0] * count) * (SPREAD if scenario.images else 1.0)
+    for number, (n, level) in enumerate(zip(at, levels, strict=True)):
+        going_on = active.any(1)
+        if not going_on.any():
+            break
+        looks[going_on] = number + 1
+        for candidate in range(count):
+            chosen = active[:, candidate]
+            seeds[chosen, candidate] = n
+            lost = collapsed[chosen, candidate, :n]
+            found = mean_of(values[chosen, candidate, :n], lost, step=scenario.step, level=row_level)
+            means[0][chosen, candidate], means[1][chosen, candidate] = found.low, found.high
+            share = statistics.rate(lost.sum(-1), n)
+            rates[0][chosen, candidate], rates[1][chosen, candidate] = share.low, share.high
+        for index, (one, other) in enumerate(couples):
+            both = active[:, one] & active[:, other]
+            if not both.any():
+                continue
+            ours, theirs = values[both, one, :n], values[both, other, :n]
+            gone, theirs_gone = collapsed[both, one, :n], collapsed[both, other, :n]
+            found = difference_of(scenario, ours, gone, theirs, theirs_gone, level)
+            low[both, index], high[both, index] = found.low, found.high
+            with_lost = (numpy.where(gone, -math.inf, ours), numpy.where(theirs_gone, -math.inf, theirs))
+            chance = statistics.superiority(*with_lost)
+            chances[0][both, index], chances[1][both, index] = chance.low, chance.high
+            verdicts[both, index] = judged(found, scenario.margin)
+            z = stats.norm.ppf(0.5 + pairs.level_of_each(len(couples)) / 2)
+            width[both, index] = 2 * z * math.sqrt((deviations[one] ** 2 + deviations[other] ** 2) / n)
+        undecided = numpy.isnan(verdicts)
+        active = numpy.zeros_like(active)
+        for index, (one, other) in enumerate(couples):
+            more = undecided[:, index] & (numpy.minimum(seeds[:, one], seeds[:, other]) == n)
+            active[:, one] |= more
+            active[:, other] |= more
+    return Outcome(
+        truth=numpy.stack([truth[:, one] - truth[:, other] for one, other in couples], axis=1),
+        low=low,
+        high=high,
+        verdicts=verdicts,
+        mean_low=means[0],
+        mean_high=means[1],
+        mean_truth=truth,
+        chance_low=chances[0],
+        chance_high=chances[1],
+        chance_truth=chances_of(scenario, truth, couples),
+        rate_low=rates[0],
+        rate_high=rates[1],
+        seeds=seeds,
+        looks=looks,
+        oracle_width=width,
+    )
+
+
+def judged(found: statistics.Interval, margin: float | None) -> Array:
+    """The verdicts of intervals as numbers: 1 better, -1 worse, 0 equivalent, nan undecided."""
+    claimed = numpy.where(found.excludes(0.0), numpy.sign(found.value), math.nan)
+    if margin is None:
+        return claimed
+    return numpy.where(numpy.isnan(claimed) & found.inside(margin), 0.0, claimed)
+
+
+def groups(lost: Array) -> Iterator[tuple[int, Array]]:
+    """The studies (R,) by how many of their runs trained."""
+    trained = (~lost).sum(-1)
+    for count in numpy.unique(trained):
+        yield int(count), trained == count
+
+
+def kept(values: Array, lost: Array, count: int) -> Array:
+    """The values (R, count) of the runs that trained."""
+    order = numpy.argsort(lost, axis=-1, kind="stable")[..., :count]
+    return numpy.take_along_axis(values, order, axis=-1)
+
+
+def mean_of(values: Array, lost: Array, *, step: float, level: float) -> statistics.Interval:
+    """The mean over the runs that trained, of many studies."""
+    shape = values.shape[:1]
+    centre, low, high = numpy.zeros(shape), numpy.full(shape, -math.inf), numpy.full(shape, math.inf)
+    for count, own in groups(lost):
+        if count:
+            found = statistics.mean(kept(values[own], lost[own], count), step=step, level=level)
+            centre[own], low[own], high[own] = found.value, found.low, found.high
+    return statistics.Interval(centre, low, high)
+
+
+def difference_of(
+    scenario: Scenario, ours: Array, gone: Array, theirs: Array, theirs_gone: Array, level: float
+) -> statistics.Interval:
+    """The difference of the means over the runs that trained, of many studies."""
+    shape = ours.shape[:1]
+    centre, low, high = numpy.zeros(shape), numpy.full(shape, -math.inf), numpy.full(shape, math.inf)
+    for n, own in groups(gone):
+        for m, other in groups(theirs_gone):
+            both = own & other
+            if not both.any() or min(n, m) < pairs.FEWEST_SEEDS:
+                continue
+            first, second = kept(ours[both], gone[both], n), kept(theirs[both], theirs_gone[both], m)
+            test = statistics.paired if scenario.test == "paired" and n == m else statistics.welch
+            found = test(first, second, step=scenario.step, level=level)
+            centre[both], low[both], high[both] = found.value, found.low, found.high
+    return statistics.Interval(centre, low, high)
+
+
+def chances_of(scenario: Scenario, truth: Array, couples: Sequence[tuple[int, int]]) -> Array:
+    """How likely a run of the first of a pair is better, by the truth: from a million runs for each difference."""
+    generator = numpy.random.default_rng(1)
+    deviations = scenario.deviations or [1.0] * scenario.candidates
+    scale = SPREAD if scenario.images else 1.0
+    found = numpy.empty((len(truth), len(couples)))
+    for index, (one, other) in enumerate(couples):
+        noise = deviations[one] * scenario.noise(generator, (1_000_000,))
+        noise -= deviations[other] * scenario.noise(generator, (1_000_000,))
+        ordered = numpy.sort(noise)
+        differences = (truth[:, one] - truth[:, other]) / scale
+        better = 1 - numpy.searchsorted(ordered, -differences) / len(ordered)
+        trained = 1 - scenario.collapse
+        both, only_one, none = trained**2, trained * scenario.collapse, scenario.collapse**2
+        found[:, index] = both * better + only_one + none / 2
+    return found
+
+
+# ---- What is reported of a scenario.
+
+
+def upper_limit(count: int, of: int) -> float:
+    """The 99 % upper confidence limit of a rate (Clopper and Pearson)."""
+    return float(stats.beta.ppf(0.99, count + 1, of - count)) if count < of else 1.0
+
+
+def false_claims(outcome: Outcome, margin: float | None) -> Array:
+    """Whether each study (R,) claims anything that is not so."""
+    truth, said = outcome.truth, outcome.verdicts
+    wrong = ((said == 1) & (truth <= 0)) | ((said == -1) & (truth >= 0))
+    if margin is not None:
+        wrong |= (said == 0) & (numpy.abs(truth) >= margin)
+    return wrong.any(1)
+
+
+def row(scenario: Scenario, outcome: Outcome) -> dict[str, Any]:
+    studies = len(outcome.truth)
+    false = int(false_claims(outcome, scenario.margin).sum())
+    missed = (outcome.low > outcome.truth) | (outcome.high < outcome.truth)
+    mean_missed = (outcome.mean_low > outcome.mean_truth) | (outcome.mean_high < outcome.mean_truth)
+    chance_missed = (outcome.chance_low > outcome.chance_truth + 1e-9) | (
+        outcome.chance_high < outcome.chance_truth - 1e-9
+    )
+    rate_missed = (outcome.rate_low > scenario.collapse) | (outcome.rate_high < scenario.collapse)
+    known = numpy.isfinite(outcome.low) & numpy.isfinite(outcome.high)
+    width = (outcome.high - outcome.low)[known] / outcome.oracle_width[known]
+    return {
+        "name": scenario.name,
+        "studies": studies,
+        "false claims": f"{false / studies:.3f}",
+        "at most (99 %)": f"{upper_limit(false, studies):.3f}",
+        "all differences covered": f"{1 - missed.any(1).mean():.3f}",
+        "width to an oracle's": f"{numpy.median(width):.2f}",
+        "all means covered": f"{1 - mean_missed.any(1).mean():.3f}",
+        "a chance covered": f"{1 - chance_missed.mean():.3f}",
+        "a rate covered": f"{1 - rate_missed.mean():.3f}",
+        "seeds used": f"{outcome.seeds.mean():.1f}",
+    }
+
+
+FLAT3, FLAT7 = [[0.0] * 3] * 6, [[0.0] * 7] * 6
+SHARP = [-0.8 * (index - 3) ** 2 for index in range(7)]
+
+SCENARIOS = (
+    Scenario("6 equal, 3 LRs", FLAT3),
+    Scenario("6 equal, 7 LRs", FLAT7),
+    Scenario("6 equal, 7 LRs, 5 seeds, one look", FLAT7, maximum=5, looks=1),
+    Scenario("2 equal, 3 LRs", [[0.0] * 3] * 2),
+    Scenario("2 equal, 3 LRs, 5 seeds, one look", [[0.0] * 3] * 2, maximum=5, looks=1),
+    Scenario("2 equal, 3 LRs, 3 seeds, one look", [[0.0] * 3] * 2, maximum=3, looks=1),
+    Scenario("flat against sharp, 7 LRs", [[0.0] * 7, SHARP]),
+    Scenario("7 LRs against 1", [[0.0] * 7, [0.0]]),
+    Scenario("6, deviations 1 to 3", FLAT3, deviations=(1.0, 1.0, 1.5, 2.0, 2.5, 3.0)),
+    Scenario("2, deviations 1 and 3", [[0.0] * 3] * 2, deviations=(1.0, 3.0)),
+    Scenario("6 equal, noise of Student's t with 3 degrees", FLAT3, noise=heavy),
+    Scenario("6 equal, 10 % of seeds collapse", FLAT3, collapse=0.1),
+    Scenario("2, one better by 2, 10 % collapse", [[2.0] * 3, [0.0] * 3], collapse=0.1),
+    Scenario("6 equal, counts of 360 images", FLAT3, images=360),
+    Scenario("2 equal, counts of 360 images, 5 seeds, one look", [[0.0] * 3] * 2, images=360, maximum=5, looks=1),
+    Scenario("6 equal, paired, common seeds correlate by 0.8", FLAT3, test="paired", common=0.8),
+    Scenario("3: two equal, one worse by 1", [[0.0] * 3, [0.0] * 3, [-1.0] * 3]),
+    Scenario("2 that differ by the margin of 1", [[1.0] * 3, [0.0] * 3], margin=1.0),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = timing.parser("honesty", __doc__, repeats=1)
+    parser.add_argument("--studies", type=int, default=40_000, help="fabricated for each row (default: 40000)")
+    options = parser.parse_args(arguments)
+    studies = 300 if options.quick else options.studies
+    before = timing.machine()
+    tables = [errors(studies), budgets(studies), powers(max(studies // 4, 300)), folders(4 if options.quick else 200)]
+    timing.report("honesty", tables, options, before, seed=0)
+
+
+def errors(studies: int) -> Table:
+    """False claims and coverage, for every scenario."""
+    rows = []
+    for number, scenario in enumerate(SCENARIOS):
+        timing.note(f"honesty: {scenario.name}")
+        generator = numpy.random.default_rng(number)
+        rows.append(row(scenario, conduct(scenario, *fabricate(scenario, studies, generator))))
+    return Table("Reports of studies: claims that are false, and intervals that cover (stated: 0.95)", "", rows)
+
+
+def budgets(studies: int) -> Table:
+    """A report of three budgets, of which one was declared beforehand: only it claims."""
+    generator = numpy.random.default_rng(99)
+    scenario = Scenario("one of three budgets declared", FLAT3)
+    outcomes = [conduct(scenario, *fabricate(scenario, studies, generator)) for _ in range(3)]
+    first = false_claims(outcomes[0], None)
+    anyone = first | false_claims(outcomes[1], None) | false_claims(outcomes[2], None)
+    rows = []
+    for name, wrong in (
+        ("6 equal; one of three budgets is declared, and claims", first),
+        ("all three would claim", anyone),
+    ):
+        false = int(wrong.sum())
+        said = {
+            "studies": studies,
+            "false claims": f"{false / studies:.3f}",
+            "at most (99 %)": f"{upper_limit(false, studies):.3f}",
+        }
+        rows.append({"name": name, **said})
+    return Table("Several budgets in one report", "", rows)
+
+
+# ---- What the honesty costs: beside the rule of commit 25a6d11.
+
+
+def rule_before(values: Array, reference: int = 0) -> Array:
+    """Which candidates (R, k) commit 25a6d11 called different: paired t, Holm over the comparisons with the reference.
+
+    `values` (R, k, LRs, n): the LR with the best mean over seeds is judged by the same runs that chose it.
+    """
+    means = values.mean(-1)
+    best = means.argmax(-1)
+    chosen = numpy.take_along_axis(values, best[:, :, None, None], axis=2)[:, :, 0]
+    n = values.shape[-1]
+    others = [index for index in range(values.shape[1]) if index != reference]
+    differences = chosen[:, others] - chosen[:, [reference]]
+    t = differences.mean(-1) / (differences.std(-1, ddof=1) / math.sqrt(n))
+    p = 2 * stats.t.sf(numpy.abs(t), n - 1)
+    order = numpy.argsort(p, axis=1)
+    ranked = numpy.take_along_axis(p, order, axis=1) * numpy.arange(len(others), 0, -1)
+    adjusted = numpy.maximum.accumulate(ranked, axis=1)
+    found = numpy.empty_like(p)
+    numpy.put_along_axis(found, order, adjusted, axis=1)
+    said = numpy.zeros(values.shape[:2])
+    said[:, others] = numpy.where(found < 0.05, numpy.sign(differences.mean(-1)), 0)
+    return said
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One candidate better than all others, by so many standard deviations between seeds."""
+
+    candidates: int
+    effect: float
+    seeds: int  # of the rule before, at each of 3 LRs
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def powers(studies: int) -> Table:
+    """How often the better one of several is found, by studies and by the rule before with as many runs."""
+    rows = []
+    for candidates in (2, 3, 6):
+        for effect in (0.5, 1.0, 1.5, 2.0, 3.0):
+            timing.note(f"honesty: power, {candidates} candidates, {effect:g}")
+            rows.append(_power(candidates, effect, studies))
+    return Table(
+        "How often a difference of so many deviations between seeds is found: one candidate against the others",
+        "",
+        rows,
+    )
+
+
+def _power(candidates: int, effect: float, studies: int) -> dict[str, Any]:
+    generator = numpy.random.default_rng(int(100 * effect) + candidates)
+    profiles = [[effect if index == 0 else 0.0] * 3 for index in range(candidates)]
+    scenario = Scenario("", profiles)
+    outcome = conduct(scenario, *fabricate(scenario, studies, generator))
+    with_first = [index for index, pair in enumerate(combinations(range(candidates), 2)) if 0 in pair]
+    found = (outcome.verdicts[:, with_first] == 1).mean()
+    runs = TUNING + outcome.seeds.mean()
+    at_five = conduct(
+        Scenario("", profiles, maximum=5, looks=1),
+        *fabricate(Scenario("", profiles, maximum=5, looks=1), studies, generator),
+    )
+    few = (at_five.verdicts[:, with_first] == 1).mean()
+    before = {}
+    for seeds in (5, 10):
+        values = generator.standard_normal((studies, candidates, 3, seeds))
+        values[:, 0] += effect
+        before[seeds] = (rule_before(values)[:, 1:] == -1).mean()
+    return {
+        "name": f"{candidates} candidates, {effect:g}",
+        "study, 20 seeds at most": f"{found:.2f}",
+        "its runs a candidate": f"{runs:.0f}",
+        "study, 5 seeds (17 runs)": f"{few:.2f}",
+        "25a6d11, 3 LRs x 5 (15 runs)": f"{before[5]:.2f}",
+        "25a6d11, 3 LRs x 10 (30 runs)": f"{before[10]:.2f}",
+    }
+
+
+# ---- The same on folders, read by what users run.
+
+
+def folders(count: int) -> Table:
+    """Fabricated folders of studies, read and judged as `lrlab compare` does it, beside the arrays above."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    sys.path.insert(0, str(timing.ROOT / "tests"))
+    from fabricated import write_study
+
+    from lrlab.comparison import verdict
+
+    scenario = Scenario("3 equal", [[0.0] * 3] * 3, images=360)
+    generator = numpy.random.default_rng(2026)
+    values, collapsed, truth = fabricate(scenario, count, generator)
+    outcome = conduct(scenario, values, collapsed, truth)
+    differ = 0
+    for number in range(count):
+        with TemporaryDirectory() as place:
+            seeds = {f"candidate{index}": int(used) for index, used in enumerate(outcome.seeds[number])}
+            table = {name: values[number, index, :used].tolist() for index, (name, used) in enumerate(seeds.items())}
+            study = verdict.read(write_study(Path(place), table, maximum=scenario.maximum, looks=scenario.looks))
+        ours = [
+            {1.0: "better", -1.0: "worse", 0.0: "equivalent"}.get(one, "undecided") for one in outcome.verdicts[number]
+        ]
+        bounds = [(finding.pair.difference.low, finding.pair.difference.high) for finding in study.findings]
+        same = numpy.allclose(bounds, list(zip(outcome.low[number], outcome.high[number], strict=True)))
+        differ += not (same and [finding.pair.verdict for finding in study.findings] == ours and study.is_finished)
+    false = int(false_claims(outcome, None).sum())
+    said = {"folders": count, "judged otherwise than the arrays": differ, "false claims": f"{false / count:.3f}"}
+    left_out = {"folders": f"{differ} of them were judged otherwise"} if differ else {}
+    return Table("Folders of studies, read by lrlab", "", [{"name": "3 equal, counts of 360 images", **said}], left_out)
+
+
+if __name__ == "__main__":
+    main()
