@@ -7,7 +7,7 @@ so. Noise has the standard deviation 1 unless a row says otherwise.
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -110,7 +110,7 @@ def fabricate(scenario: Scenario, studies: int, generator: numpy.random.Generato
 
 
 def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -> Outcome:
-    """Judge many studies look by look, as `lrlab study` does: a candidate whose pairs are decided gets no more seeds."""
+    """Judge many studies look by look, as `lrlab study` does: a candidate that is decided gets no more seeds."""
     studies, count, _ = values.shape
     couples = list(combinations(range(count), 2))
     at = sequential.looks(scenario.maximum, scenario.looks)
@@ -144,14 +144,15 @@ def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -
                 continue
             ours, theirs = values[both, one, :n], values[both, other, :n]
             gone, theirs_gone = collapsed[both, one, :n], collapsed[both, other, :n]
-            found = difference_of(scenario, ours, gone, theirs, theirs_gone, level)
+            found = difference_of(scenario, (ours, gone), (theirs, theirs_gone), level)
             low[both, index], high[both, index] = found.low, found.high
             with_lost = (numpy.where(gone, -math.inf, ours), numpy.where(theirs_gone, -math.inf, theirs))
             chance = statistics.superiority(*with_lost)
             chances[0][both, index], chances[1][both, index] = chance.low, chance.high
             verdicts[both, index] = judged(found, scenario.margin)
             z = stats.norm.ppf(0.5 + pairs.level_of_each(len(couples)) / 2)
-            width[both, index] = 2 * z * math.sqrt((deviations[one] ** 2 + deviations[other] ** 2) / n)
+            variance = (deviations[one] ** 2 + deviations[other] ** 2) * (1 - scenario.common)
+            width[both, index] = 2 * z * math.sqrt(variance / n)
         undecided = numpy.isnan(verdicts)
         active = numpy.zeros_like(active)
         for index, (one, other) in enumerate(couples):
@@ -210,14 +211,15 @@ def mean_of(values: Array, lost: Array, *, step: float, level: float) -> statist
 
 
 def difference_of(
-    scenario: Scenario, ours: Array, gone: Array, theirs: Array, theirs_gone: Array, level: float
+    scenario: Scenario, one: tuple[Array, Array], other: tuple[Array, Array], level: float
 ) -> statistics.Interval:
-    """The difference of the means over the runs that trained, of many studies."""
+    """The difference of the means over the runs that trained, of many studies; each side with which runs did not."""
+    (ours, gone), (theirs, theirs_gone) = one, other
     shape = ours.shape[:1]
     centre, low, high = numpy.zeros(shape), numpy.full(shape, -math.inf), numpy.full(shape, math.inf)
-    for n, own in groups(gone):
-        for m, other in groups(theirs_gone):
-            both = own & other
+    for n, with_n in groups(gone):
+        for m, with_m in groups(theirs_gone):
+            both = with_n & with_m
             if not both.any() or min(n, m) < pairs.FEWEST_SEEDS:
                 continue
             first, second = kept(ours[both], gone[both], n), kept(theirs[both], theirs_gone[both], m)
@@ -243,9 +245,6 @@ def chances_of(scenario: Scenario, truth: Array, couples: Sequence[tuple[int, in
         both, only_one, none = trained**2, trained * scenario.collapse, scenario.collapse**2
         found[:, index] = both * better + only_one + none / 2
     return found
-
-
-# ---- What is reported of a scenario.
 
 
 def upper_limit(count: int, of: int) -> float:
@@ -340,21 +339,14 @@ def budgets(studies: int) -> Table:
     first = false_claims(outcomes[0], None)
     anyone = first | false_claims(outcomes[1], None) | false_claims(outcomes[2], None)
     rows = []
-    for name, wrong in (
-        ("6 equal; one of three budgets is declared, and claims", first),
-        ("all three would claim", anyone),
-    ):
+    claims = {"6 equal; one of three budgets is declared, and claims": first, "all three would claim": anyone}
+    for name, wrong in claims.items():
         false = int(wrong.sum())
-        said = {
-            "studies": studies,
-            "false claims": f"{false / studies:.3f}",
-            "at most (99 %)": f"{upper_limit(false, studies):.3f}",
-        }
-        rows.append({"name": name, **said})
+        most = f"{upper_limit(false, studies):.3f}"
+        rows.append(
+            {"name": name, "studies": studies, "false claims": f"{false / studies:.3f}", "at most (99 %)": most}
+        )
     return Table("Several budgets in one report", "", rows)
-
-
-# ---- What the honesty costs: beside the rule of commit 25a6d11.
 
 
 def rule_before(values: Array, reference: int = 0) -> Array:
@@ -380,16 +372,6 @@ def rule_before(values: Array, reference: int = 0) -> Array:
     return said
 
 
-@dataclass(frozen=True)
-class Contest:
-    """One candidate better than all others, by so many standard deviations between seeds."""
-
-    candidates: int
-    effect: float
-    seeds: int  # of the rule before, at each of 3 LRs
-    fields: dict[str, Any] = field(default_factory=dict)
-
-
 def powers(studies: int) -> Table:
     """How often the better one of several is found, by studies and by the rule before with as many runs."""
     rows = []
@@ -412,10 +394,8 @@ def _power(candidates: int, effect: float, studies: int) -> dict[str, Any]:
     with_first = [index for index, pair in enumerate(combinations(range(candidates), 2)) if 0 in pair]
     found = (outcome.verdicts[:, with_first] == 1).mean()
     runs = TUNING + outcome.seeds.mean()
-    at_five = conduct(
-        Scenario("", profiles, maximum=5, looks=1),
-        *fabricate(Scenario("", profiles, maximum=5, looks=1), studies, generator),
-    )
+    short = Scenario("", profiles, maximum=5, looks=1)
+    at_five = conduct(short, *fabricate(short, studies, generator))
     few = (at_five.verdicts[:, with_first] == 1).mean()
     before = {}
     for seeds in (5, 10):
@@ -430,9 +410,6 @@ def _power(candidates: int, effect: float, studies: int) -> dict[str, Any]:
         "25a6d11, 3 LRs x 5 (15 runs)": f"{before[5]:.2f}",
         "25a6d11, 3 LRs x 10 (30 runs)": f"{before[10]:.2f}",
     }
-
-
-# ---- The same on folders, read by what users run.
 
 
 def folders(count: int) -> Table:
@@ -455,9 +432,8 @@ def folders(count: int) -> Table:
             seeds = {f"candidate{index}": int(used) for index, used in enumerate(outcome.seeds[number])}
             table = {name: values[number, index, :used].tolist() for index, (name, used) in enumerate(seeds.items())}
             study = verdict.read(write_study(Path(place), table, maximum=scenario.maximum, looks=scenario.looks))
-        ours = [
-            {1.0: "better", -1.0: "worse", 0.0: "equivalent"}.get(one, "undecided") for one in outcome.verdicts[number]
-        ]
+        words = {1.0: "better", -1.0: "worse"}
+        ours = [words.get(one, "undecided") for one in outcome.verdicts[number]]
         bounds = [(finding.pair.difference.low, finding.pair.difference.high) for finding in study.findings]
         same = numpy.allclose(bounds, list(zip(outcome.low[number], outcome.high[number], strict=True)))
         differ += not (same and [finding.pair.verdict for finding in study.findings] == ours and study.is_finished)
