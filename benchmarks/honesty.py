@@ -123,7 +123,7 @@ def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -
     seeds, looks = numpy.zeros((studies, count)), numpy.zeros(studies)
     means = [numpy.full((studies, count), -math.inf), numpy.full((studies, count), math.inf)]
     rates = [numpy.zeros((studies, count)), numpy.ones((studies, count))]
-    row_level = pairs.level_of_each(count)
+    row_levels = sequential.levels(at, count, "paired", sequential.SPENDING_ON_MEANS)
     deviations = numpy.array(scenario.deviations or [1.0] * count) * (SPREAD if scenario.images else 1.0)
     for number, (n, level) in enumerate(zip(at, levels, strict=True)):
         going_on = active.any(1)
@@ -134,7 +134,7 @@ def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -
             chosen = active[:, candidate]
             seeds[chosen, candidate] = n
             lost = collapsed[chosen, candidate, :n]
-            found = mean_of(values[chosen, candidate, :n], lost, step=scenario.step, level=row_level)
+            found = mean_of(values[chosen, candidate, :n], lost, step=scenario.step, level=row_levels[number])
             means[0][chosen, candidate], means[1][chosen, candidate] = found.low, found.high
             share = statistics.rate(lost.sum(-1), n)
             rates[0][chosen, candidate], rates[1][chosen, candidate] = share.low, share.high

@@ -103,7 +103,7 @@ def write_study(
     `tuned` are accuracies of tuning runs on val, by candidate, LR and seed; by default one run each.
     """
     from lrlab.comparison import design, pairs, sequential
-    from lrlab.comparison.design import Design, Protocol, Record, Run
+    from lrlab.comparison.design import Design, Protocol, Record, SeededRun
 
     names = [*judged]
     tuned = tuned or {name: {0.1: [0.9]} for name in names}
@@ -129,20 +129,21 @@ def write_study(
             test="welch",
             why="as fabricated",
             levels=list(sequential.levels(at, pairs.count(len(names)), "welch")),
+            row_levels=list(sequential.levels(at, len(names), "paired", sequential.SPENDING_ON_MEANS)),
             collapsed={} if collapsed_below is None else dict.fromkeys(names, collapsed_below),
         ),
     )
-    tuning: dict[str, list[Run]] = {name: [] for name in names}
-    judging: dict[str, list[Run]] = {name: [] for name in names}
+    tuning: dict[str, list[SeededRun]] = {name: [] for name in names}
+    judging: dict[str, list[SeededRun]] = {name: [] for name in names}
     for name, by_lr in tuned.items():
         for lr, values in by_lr.items():
             for seed, value in enumerate(values):
-                run = Run(lr, seed, f"{name},lr={lr:g},seed={seed}")
+                run = SeededRun(lr, seed, f"{name},lr={lr:g},seed={seed}")
                 write_run(folder / "tuning" / run.folder, scheduler=name, lr=lr, seed=seed, accuracy=value)
                 tuning[name].append(run)
     for name, values in judged.items():
         for seed, value in zip(seeds[name], values, strict=False):
-            run = Run(record.design.lrs[name], seed, f"{name},seed={seed}")
+            run = SeededRun(record.design.lrs[name], seed, f"{name},seed={seed}")
             write_judged(folder / "judging" / run.folder, scheduler=name, lr=run.lr, seed=seed, accuracy=value)
             judging[name].append(run)
     most = max((len(values) for values in judged.values()), default=0)

@@ -61,7 +61,7 @@ def _run(settings: StudySettings, typed: list[str]) -> None:
     overrides = overrides_of_runs(others, several=True)
     own = {key: value for key, value in asdict(settings).items() if value != getattr(StudySettings(), key)}
     again = [*others, *(f"study.{key}={_written(value)}" for key, value in own.items())]
-    request = study.read_request(name, again, overrides, study.StudySettings(**asdict(settings)))
+    request = study.read_request(name, again, overrides, study.Declared(**asdict(settings)))
     found = study.carry_out(request)
     print("", *study_text.lines(found, streams.width()), sep="\n")
     print(f"more: {spelling.command('compare')} {request.folder}")

@@ -67,11 +67,12 @@ class Design:
     seeds: dict[str, list[int]]  # of its judging runs, in the order in which they are used
     test: Test
     why: str  # that test
-    levels: list[float]  # of each interval at each look
+    levels: list[float]  # of the interval of each pair, at each look
+    row_levels: list[float]  # of the interval of each candidate's mean, at each look
     collapsed: dict[str, float]  # beyond this value of the metric a run of the candidate counts as collapsed
 
 
-class Run(NamedTuple):
+class SeededRun(NamedTuple):
     """A run of one of the two sweeps."""
 
     lr: float
@@ -79,7 +80,7 @@ class Run(NamedTuple):
     folder: str  # its name in the sweep's
 
 
-Runs = dict[str, list[Run]]  # of each candidate
+Runs = dict[str, list[SeededRun]]  # of each candidate
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _runs(said: Mapping[str, Any]) -> Runs:
     """The runs of a sweep. Raises ValueError for a folder that lies elsewhere."""
     found = {}
     for name, runs in said.items():
-        found[str(name)] = [Run(float(lr), int(seed), str(folder)) for lr, seed, folder in runs]
+        found[str(name)] = [SeededRun(float(lr), int(seed), str(folder)) for lr, seed, folder in runs]
     for run in chain.from_iterable(found.values()):
         if Path(run.folder).is_absolute() or ".." in Path(run.folder).parts or "\0" in run.folder:
             raise ValueError(f"a run in {run.folder!r}")
@@ -172,8 +173,9 @@ def _require_sense(record: Record) -> None:
     names = set(protocol.candidates)
     if not set(design.lrs) == set(design.seeds) <= names or design.test not in get_args(Test):
         raise ValueError("a design of other candidates")
-    if len(design.levels) != len(protocol.looks) or not all(0 < level < 1 for level in design.levels):
-        raise ValueError("looks without their levels")
+    for levels in (design.levels, design.row_levels):
+        if len(levels) != len(protocol.looks) or not all(0 < level < 1 for level in levels):
+            raise ValueError("looks without their levels")
 
 
 def seeds_of(candidates: Sequence[str], maximum: int, test: Test) -> dict[str, list[int]]:
@@ -205,12 +207,18 @@ def require_possible(maximum: int, candidates: int) -> None:
 def collapse_threshold(metric: str, tuned: float, classes: int | None) -> float | None:
     """The value of a metric beyond which a run counts as collapsed: half way from guessing to what tuning reached.
 
-    None where it is not known what guessing gives.
+    None where it is not known what guessing gives, and where tuning itself got less than half way from there to
+    perfection: nobody could tell a run that collapsed from one that learned little.
 
     >>> collapse_threshold("accuracy", 0.9, 10), round(collapse_threshold("loss", 0.3, 10), 3)
     (0.5, 1.301)
+    >>> collapse_threshold("accuracy", 0.3, 10) is None
+    True
     """
     guess = METRICS[metric].guessing
     if classes is None or guess is None:
         return None
-    return guess(classes) + (tuned - guess(classes)) / 2
+    lowest, perfect = guess(classes), 0.0 if METRICS[metric].lower_is_better else 1.0
+    if abs(tuned - lowest) < abs(perfect - lowest) / 2:
+        return None
+    return lowest + (tuned - lowest) / 2

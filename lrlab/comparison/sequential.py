@@ -21,7 +21,8 @@ from lrlab.comparison.statistics import LEVEL, power
 
 _PATHS = 2_000_000  # that are simulated
 _FEWEST = 1_000  # of them that have to cross in all, or else no simulation says where
-_SPENDING = 2.0  # the exponent
+SPENDING = 2.0  # the exponent for differences, which early looks seldom decide
+SPENDING_ON_MEANS = 1.0  # for the means of a table, which are read whenever the study stops
 _UNEQUAL = 3.0  # of two standard deviations: about where Welch's approximation is at its worst
 
 
@@ -36,14 +37,17 @@ def looks(maximum: int, count: int) -> tuple[int, ...]:
 
 
 @lru_cache
-def levels(at: tuple[int, ...], pairs: int, test: Test = "welch") -> tuple[float, ...]:
-    """The level of each interval at each of the looks `at`, for so many pairs that are judged together.
+def levels(at: tuple[int, ...], together: int, test: Test = "welch", spending: float = SPENDING) -> tuple[float, ...]:
+    """The level of each interval at each of the looks `at`, for so many that hold together, over all looks.
+
+    With `test="paired"` they are intervals of a mean, or of a mean difference. Errors are spent as
+    (n / maximum) ** `spending`.
 
     >>> [round(level, 4) for level in levels((5,), 1)]
     [0.95]
     """
-    errors = (1 - LEVEL) / max(pairs, 1)
-    spent = [errors * (seeds / at[-1]) ** _SPENDING for seeds in at]
+    errors = (1 - LEVEL) / max(together, 1)
+    spent = [errors * (seeds / at[-1]) ** spending for seeds in at]
     if len(at) == 1:
         return (1 - errors,)
     if errors * _PATHS < _FEWEST:

@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from lrlab.comparison import choice, design, pairs, results, statistics
-from lrlab.comparison.design import Design, Protocol, Record, Run
+from lrlab.comparison.design import Design, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import Interval
@@ -45,7 +45,7 @@ class Judged:
     runs: list[Result]  # that trained, in the order of their seeds
     values: list[float]  # of what is judged by, of the same runs
     collapsed: list[str]  # the runs that did not, by name
-    mean: Interval  # over the runs that trained; one of as many intervals as there are candidates
+    mean: Interval  # over the runs that trained; all candidates' hold together, at whatever look they stopped
     rate: Interval  # of collapse, alone
     tuning: TuningCost
 
@@ -154,9 +154,9 @@ def read_tuning(folder: Path, record: Record, name: str) -> TuningCost:
     )
 
 
-def tried(folder: Path, record: Record, name: str) -> list[tuple[Run, float | None]]:
+def tried(folder: Path, record: Record, name: str) -> list[tuple[SeededRun, float | None]]:
     """The tuning runs of a candidate that have ended, each with its value on val; None where it failed."""
-    found: list[tuple[Run, float | None]] = []
+    found: list[tuple[SeededRun, float | None]] = []
     for run in record.tuning.get(name, []):
         said = _read(folder, design.TUNING, run)
         value = said.summary.get(record.protocol.tuned_by)
@@ -167,7 +167,7 @@ def tried(folder: Path, record: Record, name: str) -> list[tuple[Run, float | No
     return found
 
 
-def _read(folder: Path, sweep: str, run: Run) -> Result:
+def _read(folder: Path, sweep: str, run: SeededRun) -> Result:
     """The run of one of the study's two sweeps."""
     return _read_run(folder / sweep / run.folder, run.folder)
 
@@ -217,9 +217,9 @@ def _judged(folder: Path, record: Record, name: str, cost: TuningCost, step: flo
     values = {run.name: judged_value(protocol, run) for run in ended if run.status == "finished"}
     trained = {run: value for run, value in values.items() if value is not None and not _collapsed(record, name, value)}
     collapsed = [run.name for run in ended if run.name not in trained]
-    level = pairs.level_of_each(len(decided.lrs))
     mean = _not_judged(name, cost).mean
     if trained:
+        level = decided.row_levels[len(complete) - 1]
         mean = statistics.mean([*trained.values()], step=step, level=level)
     return Judged(
         name=name,

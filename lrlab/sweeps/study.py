@@ -9,15 +9,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 import numpy
 from omegaconf import OmegaConf
 
-from lrlab.comparison import design, results, sequential, verdict
-from lrlab.comparison.design import JUDGING, TUNING, Design, Protocol, Record, Run
+from lrlab.comparison import design, pairs, results, sequential, verdict
+from lrlab.comparison.design import JUDGING, TUNING, Design, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Test
 from lrlab.config import compose, names
 from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
@@ -40,7 +40,7 @@ _FEWEST_COMMON = 5  # seeds that tell a correlation
 
 
 @dataclass(frozen=True)
-class StudySettings:
+class Declared:
     """What `study.NAME=...` says of the protocol."""
 
     metric: str = "accuracy"
@@ -53,12 +53,12 @@ class StudySettings:
 
 
 @dataclass
-class Request:
+class StudyRequest:
     """A study, as it was typed."""
 
     name: str
     typed: list[str]  # after the name
-    settings: StudySettings
+    settings: Declared
     candidates: dict[str, list[str]]  # the overrides of each, without base LR and seed
     grids: dict[str, list[float]]
     launcher: LauncherSettings
@@ -93,7 +93,7 @@ class Request:
         return [key for key in keys[0] if len({one.get(key) for one in keys}) == 1]
 
 
-def read_request(name: str, typed: list[str], overrides: list[str], settings: StudySettings) -> Request:
+def read_request(name: str, typed: list[str], overrides: list[str], settings: Declared) -> StudyRequest:
     """The study that was asked for: `overrides` are what was typed but for its own settings. Raises UserError."""
     names.require_sweep_name(name)
     overrides = compose.with_recipe(overrides)
@@ -107,7 +107,7 @@ def read_request(name: str, typed: list[str], overrides: list[str], settings: St
     candidates, grids = _candidates(runs)
     launcher = dict(OmegaConf.to_object(config.hydra.launcher))  # type: ignore[arg-type]
     launcher.pop("_target_", None)
-    return Request(
+    return StudyRequest(
         name=name,
         typed=typed,
         settings=settings,
@@ -162,7 +162,7 @@ def _grid(overrides: Sequence[str], typed: Sequence[str]) -> list[float]:
     return sorted(set(lrs))
 
 
-def carry_out(request: Request) -> verdict.Study:
+def carry_out(request: StudyRequest) -> verdict.Study:
     """Carry the study out, or what is left of it, and return what it found.
 
     Raises UserError for a protocol that can claim nothing, for one that was changed after a look, and where runs did
@@ -181,7 +181,7 @@ def carry_out(request: Request) -> verdict.Study:
             raise
 
 
-def _record(request: Request) -> Record:
+def _record(request: StudyRequest) -> Record:
     """The study's record: a new one, or the one that is there with what may be changed of it."""
     protocol = _protocol(request)
     if not design.is_study(request.folder):
@@ -216,7 +216,7 @@ def _changed(before: Protocol, now: Protocol) -> str:
     return ", ".join(said)
 
 
-def _protocol(request: Request) -> Protocol:
+def _protocol(request: StudyRequest) -> Protocol:
     """What is decided before anything is trained, checked. Raises UserError where it could claim nothing."""
     settings, candidates = request.settings, request.candidates
     design.require_possible(settings.seeds, len(candidates))
@@ -247,7 +247,7 @@ def _telling(overrides: Sequence[str]) -> list[str]:
     return [one for one in of_the_run(overrides) if key_of(one) not in NO_SETTING]
 
 
-def _prepared(request: Request, candidate: str) -> Prepared:
+def _prepared(request: StudyRequest, candidate: str) -> Prepared:
     overrides = [*request.candidates[candidate], as_override("optimizer.lr", request.grids[candidate][0])]
     return prepare_typed(compose.compose(overrides), overrides)
 
@@ -276,7 +276,7 @@ def _require_metric(metric: str, prepared: Prepared) -> None:
         raise wrong("study.metric", got=metric, allowed=", ".join(measured), do=f"study.metric={measured[0]}")
 
 
-def _tune(request: Request, record: Record) -> Record:
+def _tune(request: StudyRequest, record: Record) -> Record:
     """Spend the tuning runs of every candidate; the record with all of them."""
     while True:
         jobs = {}
@@ -289,10 +289,10 @@ def _tune(request: Request, record: Record) -> Record:
         record.write(request.folder)
         done = sum(len(runs) for runs in record.tuning.values()) - sum(map(len, jobs.values()))
         print(f"tuning     {done} of {record.protocol.tuning * len(jobs)} runs are done")
-        _train(request, [job for runs in jobs.values() for _, _, job in runs], TUNING, {})
+        _train(request, _jobs(jobs), TUNING, {})
 
 
-def _tuning(request: Request, name: str) -> Tuning:
+def _tuning(request: StudyRequest, name: str) -> Tuning:
     metric = METRICS[request.settings.metric]
     return Tuning(
         grid=tuple(request.grids[name]),
@@ -302,7 +302,7 @@ def _tuning(request: Request, name: str) -> Tuning:
     )
 
 
-def _tried(request: Request, record: Record, name: str) -> list[Tried]:
+def _tried(request: StudyRequest, record: Record, name: str) -> list[Tried]:
     ended = verdict.tried(request.folder, record, name)
     return [Tried(run.lr, run.seed, value) for run, value in ended]
 
@@ -313,13 +313,18 @@ def _with(runs: design.Runs, jobs: Mapping[str, Sequence[tuple[float, int, Job]]
     for name, planned in jobs.items():
         own = found.setdefault(name, [])
         for lr, seed, job in planned:
-            run = Run(lr, seed, str(job.folder.relative_to(folder)))
+            run = SeededRun(lr, seed, str(job.folder.relative_to(folder)))
             if run not in own:
                 own.append(run)
     return found
 
 
-def _train(request: Request, jobs: Sequence[Job], sweep: str, facts: Mapping[str, Any]) -> None:
+def _jobs(jobs: Mapping[str, Sequence[tuple[float, int, Job]]]) -> list[Job]:
+    """The jobs of all candidates."""
+    return [job for _, _, job in chain.from_iterable(jobs.values())]
+
+
+def _train(request: StudyRequest, jobs: Sequence[Job], sweep: str, facts: Mapping[str, Any]) -> None:
     """Carry out runs of one of the two sweeps. Raises UserError where one of them did not end."""
     folder = request.folder / sweep
     folder.mkdir(exist_ok=True)
@@ -348,7 +353,7 @@ def _train(request: Request, jobs: Sequence[Job], sweep: str, facts: Mapping[str
         )
 
 
-def _designed(request: Request, record: Record) -> Record:
+def _designed(request: StudyRequest, record: Record) -> Record:
     """The record with its design, which the tuning runs decide; it is written before the first judging run."""
     if record.design is not None:
         return record
@@ -365,12 +370,14 @@ def _designed(request: Request, record: Record) -> Record:
         )
     test, why = _test(request, record, lrs)
     thresholds = {name: _threshold(request, record, name) for name in lrs}
+    at = tuple(protocol.looks)
     decided = Design(
         lrs=lrs,
         seeds=design.seeds_of([*lrs], protocol.maximum, test),
         test=test,
         why=why,
-        levels=list(sequential.levels(tuple(protocol.looks), len(lrs) * (len(lrs) - 1) // 2, test)),
+        levels=list(sequential.levels(at, pairs.count(len(lrs)), test)),
+        row_levels=list(sequential.levels(at, len(lrs), "paired", sequential.SPENDING_ON_MEANS)),
         collapsed={name: value for name, value in thresholds.items() if value is not None},
     )
     record = replace(record, design=decided)
@@ -380,7 +387,7 @@ def _designed(request: Request, record: Record) -> Record:
     return record
 
 
-def _test(request: Request, record: Record, lrs: Mapping[str, float]) -> tuple[Test, str]:
+def _test(request: StudyRequest, record: Record, lrs: Mapping[str, float]) -> tuple[Test, str]:
     """The test, decided by the tuning runs alone: paired only where common seeds are worth it."""
     if record.protocol.test != "auto":
         return record.protocol.test, "as declared"  # type: ignore[return-value]
@@ -398,7 +405,7 @@ def _test(request: Request, record: Record, lrs: Mapping[str, float]) -> tuple[T
     return ("paired" if least >= _CORRELATED else "welch"), f"tuning runs correlate by {least:.2f} or more"
 
 
-def _threshold(request: Request, record: Record, name: str) -> float | None:
+def _threshold(request: StudyRequest, record: Record, name: str) -> float | None:
     """Beyond which value a judging run of a candidate counts as collapsed."""
     cost = verdict.read_tuning(request.folder, record, name)
     assert cost.lr is not None
@@ -407,7 +414,7 @@ def _threshold(request: Request, record: Record, name: str) -> float | None:
     return design.collapse_threshold(record.protocol.metric, cost.means[cost.lr], classes)
 
 
-def _judge(request: Request, record: Record) -> verdict.Study:
+def _judge(request: StudyRequest, record: Record) -> verdict.Study:
     """Judge look by look, until every pair is decided or the last look is done."""
     while True:
         found = verdict.read(request.folder)
@@ -431,7 +438,7 @@ def _judge(request: Request, record: Record) -> verdict.Study:
         record.write(request.folder)
         undecided = counted(len(found.undecided), "pair")
         print(f"judging    look {look + 1} of {len(record.protocol.looks)}: {seeds} seeds, {undecided} to decide")
-        wanted = [job for runs in jobs.values() for _, _, job in runs]
+        wanted = _jobs(jobs)
         _train(request, [job for job in wanted if not _has_ended(job)], JUDGING, {"design": record.fingerprint})
         _measure(request, record, wanted)
 
@@ -441,7 +448,7 @@ def _has_ended(job: Job) -> bool:
     return summary.read(job.folder).get("status") in ("finished", "diverged")
 
 
-def _measure(request: Request, record: Record, jobs: Sequence[Job]) -> None:
+def _measure(request: StudyRequest, record: Record, jobs: Sequence[Job]) -> None:
     """Look at the test images of the runs that have finished, once."""
     if not record.protocol.has_test:
         return

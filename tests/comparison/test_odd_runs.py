@@ -80,7 +80,7 @@ ODD = {
     "LR of 400 digits": in_config("lr: 0.02", f"lr: {'9' * 400}"),
     "LR that is none": in_config("lr: 0.02", "lr: .nan"),
     "epochs of 400 digits": in_config("epochs: 1", f"epochs: {'9' * 400}"),
-    "a seed that is a word": in_config("seed: 0", "seed: zero"),
+    "a seed that is a word": in_config("seed: 0\nresume", "seed: zero\nresume"),
     "a sweep of 5": in_the_sweep('{"runs": 5, "command": 7}'),
     "a sweep elsewhere": in_the_sweep('{"runs": ["../../etc", "a\\u0000b", 5, null]}'),
 }
@@ -96,7 +96,7 @@ def theirs(tmp_path, trained) -> Path:
     for seed in (0, 1, 2):
         run = tmp_path / "theirs" / f"run{seed}"
         shutil.copytree(trained, run)
-        in_config("seed: 0", f"seed: {seed}")(run)
+        in_config("seed: 0\nresume", f"seed: {seed}\nresume")(run)
     return tmp_path / "theirs"
 
 

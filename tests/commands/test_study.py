@@ -1,0 +1,276 @@
+"""`lrlab study`: tuned by as many runs, judged on fresh seeds and on test images, gone on with, and never changed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from fabricated import write_study
+from support import ROOT
+
+from lrlab.commands import compare, study
+from lrlab.comparison import design, verdict
+
+SMALL = ("model=linear", "trainer.epochs=1", "data.batch_size=256", "hydra.launcher.in_process=true")
+QUICK = ("scheduler=constant,cosine", "optimizer.lr=0.01,0.1", "study.tuning=4", "study.seeds=4", "study.looks=1")
+
+
+@pytest.fixture
+def carry_out(enter):
+    """Run `lrlab study ARGUMENTS` in this process."""
+    return partial(enter, study.main)
+
+
+@pytest.fixture
+def look(enter):
+    return partial(enter, compare.main)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A study that was carried out once."""
+    folder, before, argv = tmp_path_factory.mktemp("done"), os.getcwd(), sys.argv
+    os.chdir(folder)
+    try:
+        sys.argv = ["lrlab", "first", *QUICK, *SMALL]
+        study.main()
+    finally:
+        os.chdir(before)
+        sys.argv = argv
+    return folder / "outputs"
+
+
+@pytest.fixture
+def outputs(done, tmp_path) -> Path:
+    shutil.copytree(done, tmp_path / "outputs")
+    return tmp_path / "outputs"
+
+
+def said(outputs: Path, name: str = "first") -> dict:
+    return json.loads((outputs / "studies" / name / "study.json").read_text())
+
+
+def test_every_candidate_has_as_many_tuning_runs_and_seeds_that_decided_nothing(outputs):
+    record = said(outputs)
+    tuned = {name: {(lr, seed) for lr, seed, _ in runs} for name, runs in record["tuning"].items()}
+    assert {name: len(runs) for name, runs in tuned.items()} == {"constant": 4, "cosine": 4}
+    assert {(0.01, 0), (0.1, 0)} <= tuned["constant"] & tuned["cosine"]
+    judged = {name: {seed for _, seed, _ in runs} for name, runs in record["judging"].items()}
+    assert {len(seeds) for seeds in judged.values()} == {4}
+    assert not judged["constant"] & judged["cosine"]
+    tuning_seeds = {seed for runs in tuned.values() for _, seed in runs}
+    assert not tuning_seeds & set.union(*judged.values())
+
+
+def test_the_lr_is_chosen_on_val_and_the_verdict_is_on_test(outputs):
+    record = said(outputs)
+    folder = outputs / "studies" / "first"
+    for name, runs in record["tuning"].items():
+        values = {}
+        for lr, _, run in runs:
+            summary = json.loads((folder / "tuning" / run / "summary.json").read_text())
+            values.setdefault(lr, []).append(summary["val_accuracy"])
+            assert not (folder / "tuning" / run / "test.json").exists()  # tuning never looked at test images
+        assert record["design"]["lrs"][name] in values
+    found = verdict.read(folder)
+    for judged in found.candidates:
+        scores = [json.loads((run.folder / "test.json").read_text()) for run in judged.runs]
+        assert judged.values == [score["measured"]["test_accuracy"] for score in scores]
+        assert [score["looks"] for score in scores] == [1] * 4
+
+
+def test_the_same_command_goes_on_with_nothing_and_says_the_same(carry_out, outputs):
+    before = {path: path.stat().st_mtime_ns for path in (outputs / "studies").rglob("history.csv")}
+    again = carry_out("first", *QUICK, *SMALL)
+    assert again.code == 0, again.err
+    assert {path: path.stat().st_mtime_ns for path in (outputs / "studies").rglob("history.csv")} == before
+    assert again.out.count("seeds each") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (["study.seeds=5"], "maximum 5 and not 4"),
+        (["study.margin=1%"], "margin 0.01 and not None"),
+        (["study.metric=loss"], "metric loss and not accuracy"),
+        (["trainer.epochs=2"], "candidates, epochs 2 and not 1"),
+        (["data.split_seed=1"], "candidates, split"),
+    ],
+)
+def test_a_protocol_is_not_changed_after_a_look_without_a_word(carry_out, outputs, changed, what):
+    before = (outputs / "studies" / "first" / "study.json").read_bytes()
+    refused = carry_out("first", *QUICK, *SMALL, *changed)
+    assert refused.code == 1
+    assert f"got another protocol than that of outputs/studies/first ({what}" in refused.err
+    assert "after 1 look; " in refused.err
+    assert "do: another name for a new study, or study.change=true" in refused.err
+    assert (outputs / "studies" / "first" / "study.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("outputs")
+def test_a_change_that_is_asked_for_makes_the_report_exploratory(carry_out, look):
+    changed = carry_out("first", *QUICK, *SMALL, "study.seeds=5", "study.change=true")
+    assert changed.code == 0, changed.err
+    assert "exploratory: the design changed after " in changed.out
+    assert "changed: maximum 5 and not 4" in changed.out
+    assert " is better than " not in changed.out
+    shown = look("outputs/studies/first")
+    assert "exploratory: the design changed after " in shown.out
+
+
+def test_a_design_that_is_changed_by_hand_makes_it_exploratory_too(look, outputs):
+    file = outputs / "studies" / "first" / "study.json"
+    assert "exploratory" not in look("outputs/studies/first").out
+    record = json.loads(file.read_text())
+    record["protocol"]["margin"] = 0.5
+    file.write_text(json.dumps(record))
+    shown = look("outputs/studies/first")
+    assert shown.code == 0
+    assert "exploratory: the design changed after 1 look" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        (
+            ["study.seeds=2"],
+            "study.seeds: got 2, with which no claim is possible for 1 pair of candidates; allowed: 3 to",
+        ),
+        (["study.tuning=1"], "study.tuning: got 1; allowed: at least 2, a run for each base LR; do: study.tuning=7"),
+        (["study.margin=0"], "study.margin: got 0.0; allowed: a number above 0, such as 0.005 or 0.5%"),
+        (["study.margin=a"], "study.margin: got a; allowed: a number above 0"),
+        (["seed=0,1"], "seed: got 0,1, for a study; allowed: nothing: "),
+        (["sweep=x"], "sweep: got x, for a study; allowed: nothing: "),
+        (["trainer.epochs=1,2"], "study: got candidates with different trainer.epochs ("),
+        (["data.val=10%,20%"], "study: got candidates with different data ("),
+        (["study.metric=speed"], "study.metric: got 'speed'; allowed: loss, accuracy; "),
+        (["study.test=t"], "study.test: got 't'; allowed: auto, welch, paired; "),
+        (["scheduler=constant"], "study: got one candidate ("),
+        (["another"], "study: got 2 names; allowed: one name for the study; "),
+        (["scheduler=cosin,constant"], "scheduler: got "),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(carry_out, tmp_path, typed, error):
+    keys = [one.partition("=")[0] for one in typed]
+    others = [one for one in (*QUICK, *SMALL) if one.partition("=")[0] not in keys]
+    refused = carry_out("name", *others, *typed)
+    assert refused.code == 1
+    assert len(refused.err.splitlines()) == 1
+    assert error in refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_candidates_need_more_seeds(carry_out):
+    refused = carry_out("name", "scheduler=constant,cosine,linear,step,rex,wsd", "study.seeds=4", *SMALL)
+    assert (
+        "study.seeds: got 4, with which no claim is possible for 15 pairs of candidates; allowed: 5 to " in refused.err
+    )
+    assert refused.err.endswith("do: study.seeds=5\n")
+
+
+def test_a_killed_study_goes_on_to_what_it_would_have_been(outputs, tmp_path):
+    """Killed at several moments, and started again each time."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "lrlab.study", "killed", *QUICK, *SMALL[:-1], "hydra.launcher.threads=1"]
+    (tmp_path / "there").mkdir()
+    for seconds in (3.0, 5.0, 7.0):
+        process = subprocess.Popen(
+            command, cwd=tmp_path / "there", env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        time.sleep(1)
+    ended = subprocess.run(
+        command, cwd=tmp_path / "there", env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    whole, killed = said(outputs), said(tmp_path / "there" / "outputs", "killed")
+    for part in ("protocol", "design", "tuning", "judging", "looks"):
+        assert killed[part] == whole[part]
+    assert killed["sha256"] == whole["sha256"]
+    values = [
+        [judged.values for judged in verdict.read(folder).candidates]
+        for folder in (outputs / "studies" / "first", tmp_path / "there" / "outputs" / "studies" / "killed")
+    ]
+    assert values[0] == values[1]
+
+
+def test_without_a_test_split_it_says_so_and_judges_by_val(carry_out, tmp_path):
+    ended = carry_out("name", *QUICK, *SMALL, "data.val=official")
+    assert ended.code == 0, ended.err
+    assert "judged by val accuracy" in ended.out
+    assert "no test split: fresh seeds were judged by the images that chose the base LRs" in ended.out
+    assert not list(tmp_path.rglob("test.json"))
+
+
+def test_runs_that_diverge_count_in_tuning_and_as_collapsed_in_judging(carry_out, tmp_path):
+    typed = ("scheduler=constant,cosine", "optimizer.lr=0.05,1e20", "study.tuning=4", "study.seeds=3", "study.looks=1")
+    ended = carry_out("name", *typed, *SMALL)
+    assert ended.code == 0, ended.err
+    found = verdict.read(tmp_path / "outputs" / "studies" / "name")
+    assert [judged.tuning.failed for judged in found.candidates] == [1, 1]
+    assert [judged.tuning.runs for judged in found.candidates] == [4, 4]
+    assert all(judged.tuning.lr < 1 for judged in found.candidates)
+    assert ", 1 failed" in ended.out
+
+
+def test_an_unfinished_study_claims_nothing_and_says_how_to_go_on(look, tmp_path):
+    table = {"a": [0.90, 0.91, 0.90, 0.92, 0.91], "b": [0.91, 0.90, 0.91, 0.92, 0.90]}
+    write_study(tmp_path / "half", table, maximum=20, looks=4)
+    shown = look(str(tmp_path / "half"))
+    assert shown.code == 0, shown.err
+    assert "unfinished: 1 of 4 looks done, and nothing is claimed before the study ends; to go on:" in shown.out
+    assert "lrlab study fabricated" in shown.out
+    assert "cannot be told apart" not in shown.out
+    assert " is better than " not in shown.out
+
+
+def test_a_finished_study_is_shown_with_its_page_its_paragraph_and_its_table(look, outputs):
+    shown = look("outputs/studies/first", "compare.json=found.json", "compare.exit_code=true")
+    assert shown.code in (0, 3)
+    folder = outputs / "studies" / "first"
+    found = json.loads((outputs.parent / "found.json").read_text())
+    assert (found["schema"], found["kind"], found["finished"]) == (1, "study", True)
+    [pair] = found["pairs"]
+    assert (shown.code == 3) == (pair["verdict"] == "undecided")
+    page = (folder / "report.html").read_text()
+    methods = (folder / "methods.txt").read_text().strip()
+    for fact in ("1,293 samples", "144 validation", "360 test samples", "4 runs", "Welch's t", "data.val=10%", "torch"):
+        assert fact in methods
+    assert "looked at 1 time" in methods
+    for judged in verdict.read(folder).candidates:
+        assert all(f"judging/{run.name.replace('=', '%3D').replace(',', '%2C')}" in page for run in judged.runs)
+        assert judged.name in (folder / "table.tex").read_text()
+
+
+def test_a_damaged_study_is_one_line(look, outputs):
+    file = outputs / "studies" / "first" / "study.json"
+    record = json.loads(file.read_text())
+    record["judging"]["cosine"][0][2] = "../../elsewhere"
+    for text in ("{", "[]", json.dumps({**record, "study": 99}), json.dumps(record)):
+        file.write_text(text)
+        refused = look("outputs/studies/first")
+        assert refused.code == 1
+        assert len(refused.err.splitlines()) == 1
+        assert "study.json, which is damaged (" in refused.err
+
+
+@pytest.mark.usefixtures("outputs")
+def test_where_it_is_computed_is_no_other_protocol(carry_out):
+    again = carry_out("first", *QUICK, *SMALL[:-1], "hydra.launcher.n_jobs=2", "trainer.device=cpu")
+    assert again.code == 0, again.err
+
+
+def test_the_record_is_read_back_as_it_was_written(outputs):
+    folder = outputs / "studies" / "first"
+    record = design.read(folder)
+    before = (folder / "study.json").read_text()
+    record.write(folder)
+    assert (folder / "study.json").read_text() == before
