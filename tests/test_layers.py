@@ -28,7 +28,8 @@ FLOORS = [
     {"sweeps"},
     {"commands"},
     # Doors: what Python, Hydra or a user's old import enters by. Each leads to one room, and nobody imports a door.
-    {"__main__", "plugins", "preview", "find_lr", "compare", "evaluate", "study", "datasets", "greedy", "chains"},
+    {"__main__", "plugins", "preview", "find_lr", "compare", "evaluate", "study", "noise"}
+    | {"datasets", "greedy", "chains"},
 ]
 # Who may import what a text names: commands by what was typed, and old names, which lead to their new places.
 BY_TEXT = {"commands.main", "commands.completion", "moved"}

@@ -19,6 +19,7 @@ COMMANDS = {
     "study": "tune, then judge on fresh seeds: a verdict that can be quoted",
     "evaluate": "what runs are worth on test images, which decided nothing",
     "compare": "what runs showed, in the terminal and as a page",
+    "noise": "what difference so many seeds can show",
     "completion": "what makes the Tab key complete commands and settings",
 }
 

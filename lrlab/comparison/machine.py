@@ -6,6 +6,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lrlab.comparison import verdict
 from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import Comparison, Contest, columns
+from lrlab.comparison.noise import Noise
 from lrlab.comparison.pairs import Pair
 from lrlab.comparison.statistics import Interval
 from lrlab.comparison.verdict import Finding, Judged, Study
@@ -150,3 +152,23 @@ def _judged(found: Study, judged: Judged) -> dict[str, Any]:
 def _finding(found: Study, finding: Finding) -> dict[str, Any]:
     said = _pair(finding.pair, found.protocol.judged_by, confirmed=not found.exploratory)
     return {**said, "look": finding.look, "difference_over_test_images": interval(finding.images)}
+
+
+def noise(found: Sequence[Noise], metric: str, comparisons: int) -> dict[str, Any]:
+    """What `lrlab noise` found."""
+    return {
+        "metric": metric,
+        "comparisons": comparisons,
+        "candidates": [_noise(one) for one in found],
+    }
+
+
+def _noise(one: Noise) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "lr": one.lr,
+        "values": one.values,
+        "mean": interval(one.mean),
+        "deviation": interval(one.deviation),
+        "detectable": [{"seeds": each.seeds, "difference": interval(each.difference)} for each in one.detectable],
+    }

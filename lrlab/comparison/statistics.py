@@ -127,6 +127,21 @@ def _variance(sample: NDArray[Any], step: float) -> NDArray[Any]:
     return numpy.where(spread > noise**2, spread, 0.0) + step**2 / 12
 
 
+def deviation(values: Sequence[float], *, step: float = 0.0, level: float = LEVEL) -> Interval:
+    """The standard deviation of one value a seed, with its interval, which rests on normal noise (chi-squared).
+
+    >>> found = deviation([1.0, 2.0, 3.0])
+    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
+    (1.0, 0.521, 6.285)
+    """
+    freedom = len(values) - 1
+    variance = float(_variance(numpy.asarray(values, dtype=float), step))
+    if freedom < 1 or variance == 0:
+        return Interval(math.sqrt(variance), 0.0, math.inf)
+    low, high = _scipys().chi2.ppf([0.5 - level / 2, 0.5 + level / 2], freedom)
+    return Interval(*(math.sqrt(variance * factor) for factor in (1.0, freedom / high, freedom / low)))
+
+
 def rate(count: ArrayLike, of: int, *, level: float = LEVEL) -> Interval:
     """A share of `count` among `of`, with the interval of Clopper and Pearson (Biometrika 26, 1934).
 
