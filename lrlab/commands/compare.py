@@ -29,6 +29,7 @@ from lrlab.config import options
 from lrlab.drawing.figures import SUFFIXES, draw_panels, save
 from lrlab.errors import wrong
 from lrlab.runs import folders, summary
+from lrlab.runs.machine import write
 from lrlab.system import disk, spelling, streams
 from lrlab.training.metrics import JUDGE, find, possible_metrics
 
@@ -119,7 +120,7 @@ def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
     print(f"results    {folder / results.TABLE}")
     print(f"figures    {', '.join(str(path) for path in figures)}")
     if settings.json is not None:
-        machine.write(Path(settings.json), "comparison", machine.comparison(compared))
+        write(settings.json, "comparison", machine.comparison(compared))
     pairs = chain.from_iterable(contest.pairs for contest in compared.contests)
     return any(pair.verdict == "undecided" for pair in pairs)
 
@@ -143,7 +144,7 @@ def _show_study(settings: CompareSettings, path: Path) -> bool:
     print(f"report     {folder / 'report.html'}")
     print(f"for papers {', '.join(str(file) for file in listed)}")
     if settings.json is not None:
-        machine.write(Path(settings.json), "study", machine.study(study))
+        write(settings.json, "study", machine.study(study))
     return not study.is_finished or any(one.pair.verdict == "undecided" for one in study.findings)
 
 

@@ -1,7 +1,7 @@
 """What trained runs are worth on images that decided nothing: `lrlab evaluate outputs/runs/NAME ...`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from lrlab.config.arguments import key_of
 from lrlab.config.identity import MACHINE
 from lrlab.drawing.terminal import aligned
 from lrlab.errors import UserError, wrong
+from lrlab.runs import machine
 from lrlab.system import disk, spelling, streams
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class EvaluateSettings:
     weights: str = options.option(
         "last", options.choice(lambda: WEIGHTS), "of the last epoch, or of the best by what the run monitors"
     )
+    json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
 
 
 def _run(settings: EvaluateSettings, typed: list[str]) -> None:
@@ -45,6 +47,10 @@ def _run(settings: EvaluateSettings, typed: list[str]) -> None:
             if len(found) == 1:
                 raise
             left_out[result.name] = error.complaint.removeprefix("evaluate: got ")
+    if settings.json is not None:
+        runs = [{"run": name, **asdict(score)} for name, score in scores.items()]
+        lost = [{"run": name, "why": why} for name, why in left_out.items()]
+        machine.write(settings.json, "evaluate", {"runs": runs, "left_out": lost})
     _show(scores, left_out)
 
 

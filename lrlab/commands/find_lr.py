@@ -21,7 +21,7 @@ from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.config import checks, compose, names, options
 from lrlab.config.arguments import key_of
 from lrlab.errors import wrong
-from lrlab.runs import folders
+from lrlab.runs import folders, machine
 from lrlab.system import spelling
 from lrlab.words import counted
 
@@ -49,6 +49,7 @@ class FindLrSettings:
     seeds: int = options.option(
         5, options.whole(low=1, example=5), "range tests, of seed, seed+1, ...; their median is the suggestion"
     )
+    json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
 
 
 def _run(settings: FindLrSettings, typed: list[str]) -> None:
@@ -74,6 +75,9 @@ def _run(settings: FindLrSettings, typed: list[str]) -> None:
     for line in conclusion(lr, found, len(tests), settings, typed):
         print(line)
     print(f"figure: {folder / 'figure.png'}")
+    if settings.json is not None:
+        seeds = [{"seed": seed, "suggestion": found and asdict(found)} for seed, _, found in tests]
+        machine.write(settings.json, "find_lr", {"lr": lr, "seeds": seeds, "folder": str(folder)})
 
 
 def _check(settings: FindLrSettings) -> None:

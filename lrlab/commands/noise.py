@@ -11,6 +11,7 @@ from lrlab.config import options
 from lrlab.config.arguments import key_of
 from lrlab.drawing.terminal import aligned
 from lrlab.errors import wrong
+from lrlab.runs.machine import write
 from lrlab.system import disk, spelling, streams
 from lrlab.training.metrics import JUDGE, find, possible_metrics
 from lrlab.words import counted
@@ -45,7 +46,7 @@ def _run(settings: NoiseSettings, typed: list[str]) -> None:
     for one in found:
         print("\n".join(_lines(one, settings)))
     if settings.json is not None:
-        machine.write(Path(settings.json), "noise", machine.noise(found, settings.metric, settings.comparisons))
+        write(settings.json, "noise", machine.noise(found, settings.metric, settings.comparisons))
 
 
 def _trained(settings: NoiseSettings, typed: list[str]) -> Path:

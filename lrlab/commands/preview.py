@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.commands.curve_table import table
@@ -22,6 +22,7 @@ from lrlab.comparison.results import cell
 from lrlab.config import compose, names, options
 from lrlab.drawing.terminal import Line, plot
 from lrlab.errors import UserError, wrong
+from lrlab.runs import machine
 from lrlab.system import spelling, streams
 from lrlab.system.disk import write_whole
 from lrlab.words import counted
@@ -49,6 +50,7 @@ class PreviewSettings:
     csv: str | None = options.option(
         None, options.file(".csv"), "every update: step, epoch, then a column a curve", shown="curves.csv"
     )
+    json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
     x: str = options.option("epoch", options.choice(lambda: tuple(AXES)), "epoch, step or percent")
     log: bool = options.option(False, options.flag(), "true: a logarithmic LR axis")
     show: str = options.option("lr", options.text(), "lr, lr/GROUP, momentum or weight_decay")
@@ -82,9 +84,27 @@ def _run(settings: PreviewSettings, typed: list[str]) -> None:
     if settings.csv:
         write_whole(Path(settings.csv), rows)
         print(f"wrote {settings.csv}")
+    if settings.json:
+        machine.write(
+            settings.json, "preview", {"shows": settings.show, "curves": _for_machines(curves, settings.show)}
+        )
+        print(f"wrote {settings.json}")
     if settings.file:
         _draw(curves, settings)
         print(f"wrote {settings.file}")
+
+
+def _for_machines(curves: Sequence[PlannedCurve], name: str) -> list[dict[str, Any]]:
+    """Every curve with its value at each update; without values where it has none of this name."""
+    return [
+        {
+            "name": curve.name,
+            "updates_per_epoch": curve.plan.horizon.steps_per_epoch if curve.plan is not None else None,
+            "values": curve.plan.per_update(name) if curve.plan is not None and curve.shows(name) else None,
+            "notes": curve.notes,
+        }
+        for curve in curves
+    ]
 
 
 def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[PlannedCurve]:

@@ -50,20 +50,26 @@ class StudySettings:
         options.choice(lambda: ("auto", *TESTS)),
         "welch: no seed in common; paired: the same seeds for all; auto: decided by the tuning runs",
     )
+    json: str | None = options.option(None, options.file(".json"), "what it found, for machines", shown="FILE.json")
     change: bool = options.option(False, options.flag(), "go on with another protocol, and be exploratory")
 
 
 def _run(settings: StudySettings, typed: list[str]) -> None:
+    from lrlab.comparison import machine as as_values
     from lrlab.comparison import study_text
+    from lrlab.runs import machine
     from lrlab.sweeps import study
 
     name, others = _named(typed)
     overrides = overrides_of_runs(others, several=True)
-    own = {key: value for key, value in asdict(settings).items() if value != getattr(StudySettings(), key)}
+    declared = {key: value for key, value in asdict(settings).items() if key != "json"}
+    own = {key: value for key, value in declared.items() if value != getattr(StudySettings(), key)}
     again = [*others, *(f"study.{key}={_written(value)}" for key, value in own.items())]
-    request = study.read_request(name, again, overrides, study.Declared(**asdict(settings)))
+    request = study.read_request(name, again, overrides, study.Declared(**declared))
     found = study.carry_out(request)
     print("", *study_text.lines(found, streams.width()), sep="\n")
+    if settings.json is not None:
+        machine.write(settings.json, "study", as_values.study(found))
     print(f"more: {spelling.command('compare')} {request.folder}")
 
 
