@@ -24,6 +24,7 @@ NAMES = (
     "seal",
     "saving",
     "honesty",
+    "bank",
 )
 
 

@@ -81,6 +81,7 @@ class Outcome:
     seeds: Array  # used by each candidate
     looks: Array  # made
     oracle_width: Array
+    mean_oracle_width: Array
 
 
 def fabricate(scenario: Scenario, studies: int, generator: numpy.random.Generator) -> tuple[Array, Array, Array]:
@@ -122,6 +123,7 @@ def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -
     verdicts, width = numpy.full(pair_shape, math.nan), numpy.full(pair_shape, math.nan)
     seeds, looks = numpy.zeros((studies, count)), numpy.zeros(studies)
     means = [numpy.full((studies, count), -math.inf), numpy.full((studies, count), math.inf)]
+    mean_width = numpy.full((studies, count), math.nan)
     rates = [numpy.zeros((studies, count)), numpy.ones((studies, count))]
     row_levels = sequential.levels(at, count, "paired", sequential.SPENDING_ON_MEANS)
     deviations = numpy.array(scenario.deviations or [1.0] * count) * (SPREAD if scenario.images else 1.0)
@@ -136,6 +138,8 @@ def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -
             lost = collapsed[chosen, candidate, :n]
             found = mean_of(values[chosen, candidate, :n], lost, step=scenario.step, level=row_levels[number])
             means[0][chosen, candidate], means[1][chosen, candidate] = found.low, found.high
+            row_z = stats.norm.ppf(0.5 + pairs.level_of_each(count) / 2)
+            mean_width[chosen, candidate] = 2 * row_z * deviations[candidate] / math.sqrt(n)
             share = statistics.rate(lost.sum(-1), n)
             rates[0][chosen, candidate], rates[1][chosen, candidate] = share.low, share.high
         for index, (one, other) in enumerate(couples):
@@ -175,6 +179,7 @@ def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -
         seeds=seeds,
         looks=looks,
         oracle_width=width,
+        mean_oracle_width=mean_width,
     )
 
 
@@ -272,6 +277,7 @@ def row(scenario: Scenario, outcome: Outcome) -> dict[str, Any]:
     rate_missed = (outcome.rate_low > scenario.collapse) | (outcome.rate_high < scenario.collapse)
     known = numpy.isfinite(outcome.low) & numpy.isfinite(outcome.high)
     width = (outcome.high - outcome.low)[known] / outcome.oracle_width[known]
+    mean_width = (outcome.mean_high - outcome.mean_low) / outcome.mean_oracle_width
     return {
         "name": scenario.name,
         "studies": studies,
@@ -280,6 +286,7 @@ def row(scenario: Scenario, outcome: Outcome) -> dict[str, Any]:
         "all differences covered": f"{1 - missed.any(1).mean():.3f}",
         "width to an oracle's": f"{numpy.median(width):.2f}",
         "all means covered": f"{1 - mean_missed.any(1).mean():.3f}",
+        "their width to an oracle's": f"{numpy.nanmedian(mean_width):.2f}",
         "a chance covered": f"{1 - chance_missed.mean():.3f}",
         "a rate covered": f"{1 - rate_missed.mean():.3f}",
         "seeds used": f"{outcome.seeds.mean():.1f}",
