@@ -106,10 +106,10 @@ def redraw(bank: Bank, generator: numpy.random.Generator) -> dict[str, Any]:
                 tried.append(Tried(lr, seed, value))
         runs += len(tried)
         lrs[name] = tuning.best_lr(tried) or BEGIN[1]
-    judged = {
-        name: [bank[name, lrs[name]][seed][1] for seed in itertools.islice(order[name, lrs[name]], MAXIMUM)]
-        for name in SCHEDULES
-    }
+    judged = {}
+    for name, lr in lrs.items():
+        fresh = itertools.islice(order[name, lr], MAXIMUM)
+        judged[name] = [bank[name, lr][seed][1] for seed in fresh]
     verdicts, seeds = judge_in_turn(judged)
     return {"verdicts": verdicts, "runs": runs + sum(seeds.values()), "lrs": lrs}
 
@@ -134,31 +134,48 @@ def judge_in_turn(values: Mapping[str, Sequence[float]]) -> tuple[dict[tuple[str
 
 
 def redrawn(bank: Bank, studies: int) -> Table:
-    """How often redrawn studies find the true order of the candidates as they were tuned."""
+    """How often redrawn studies find which of two candidates, as they were tuned, is better."""
     generator = numpy.random.default_rng(0)
-    whole, false, runs, chosen = 0, 0, [], []
-    for _ in range(studies):
-        found = redraw(bank, generator)
-        accuracy = {name: mean(bank, name, lr, 1) for name, lr in found["lrs"].items()}
-        right = {pair: "better" if accuracy[pair[0]] > accuracy[pair[1]] else "worse" for pair in found["verdicts"]}
-        claims = {pair: verdict for pair, verdict in found["verdicts"].items() if verdict != "undecided"}
-        whole += claims == right
-        false += any(verdict != right[pair] for pair, verdict in claims.items())
-        runs.append(found["runs"])
-        chosen.append(tuple(found["lrs"].values()))
+    found = [redraw(bank, generator) for _ in range(studies)]
+    rights = [_truth(bank, one["lrs"]) for one in found]
+    rows = []
+    for pair in itertools.combinations(SCHEDULES, 2):
+        claims = [one["verdicts"][pair] for one in found]
+        right = [claim == better for claim, (better, _) in zip(claims, (one[pair] for one in rights), strict=True)]
+        false = [claim != "undecided" and not good for claim, good in zip(claims, right, strict=True)]
+        apart = numpy.median([one[pair][1] for one in rights])
+        rows.append(_row(f"{pair[0]} and {pair[1]}", right, false, apart))
+    whole, wrong = [], []
+    for one, right in zip(found, rights, strict=True):
+        claims = one["verdicts"]
+        whole.append(all(claims[pair] == right[pair][0] for pair in claims))
+        wrong.append(any(claims[pair] not in ("undecided", right[pair][0]) for pair in claims))
+    runs = [one["runs"] for one in found]
+    said = {"runs, mean": f"{numpy.mean(runs):.0f}", "runs, most": max(runs)}
+    rows.append({**_row("all three in order", whole, wrong, None), **said})
     grid = len(SCHEDULES) * len(LRS)
-    most = max(set(chosen), key=chosen.count)
-    row = {
-        "name": f"{', '.join(SCHEDULES)}: default budget",
-        "studies": studies,
-        "true order found": f"{whole / studies:.1%}",
-        "a false claim": f"{false / studies:.1%}",
-        "runs, mean": f"{numpy.mean(runs):.0f}",
-        "runs, most": max(runs),
-        f"a grid of {len(LRS)} LRs x 5 seeds": 5 * grid,
-        "LRs chosen most often": ", ".join(f"{lr:g}" for lr in most),
+    title = f"{studies} studies redrawn from the bank (a grid of {len(LRS)} LRs x 5 seeds takes {5 * grid} runs)"
+    return Table(title, "", rows)
+
+
+def _row(name: str, right: Sequence[bool], false: Sequence[bool], apart: float | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "deviations apart": "" if apart is None else f"{apart:.1f}",
+        "found": f"{numpy.mean(right):.1%}",
+        "claimed falsely": f"{numpy.mean(false):.1%}",
     }
-    return Table("Studies redrawn from the bank", "", [row])
+
+
+def _truth(bank: Bank, lrs: Mapping[str, float]) -> dict[tuple[str, str], tuple[str, float]]:
+    """The verdict that is true of each pair at these LRs, and by how many deviations between seeds they differ."""
+    found = {}
+    for one, other in itertools.combinations(lrs, 2):
+        values = [[tested for _, tested in bank[name, lrs[name]].values()] for name in (one, other)]
+        difference = float(numpy.mean(values[0]) - numpy.mean(values[1]))
+        deviation = float(numpy.sqrt(numpy.mean([numpy.var(several, ddof=1) for several in values])))
+        found[one, other] = ("better" if difference > 0 else "worse", abs(difference) / deviation)
+    return found
 
 
 if __name__ == "__main__":

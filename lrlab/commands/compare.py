@@ -13,6 +13,8 @@ from typing import Any
 
 from lrlab.commands.command import Command
 from lrlab.comparison import (
+    across,
+    across_text,
     confirm,
     contests,
     design,
@@ -88,6 +90,8 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
     paths = _paths(typed)
     if len(paths) == 1 and design.is_study(paths[0]):
         undecided = _show_study(settings, paths[0])
+    elif all(design.is_study(path) for path in paths):
+        undecided = _show_studies(settings, paths)
     else:
         undecided = _show_runs(settings, paths)
     if undecided and settings.exit_code:
@@ -148,6 +152,20 @@ def _show_study(settings: CompareSettings, path: Path) -> bool:
     return not study.is_finished or any(one.pair.verdict == "undecided" for one in study.findings)
 
 
+def _show_studies(settings: CompareSettings, paths: Sequence[Path]) -> bool:
+    """Show what several studies found, a data set each; whether a pair is undecided on one of them."""
+    found = across.across({path.resolve().name: verdict.read(path) for path in paths})
+    folder = _ready(settings.folder or _folder_for(paths))
+    print("\n".join(across_text.lines(found, streams.width())))
+    (folder / "figures").mkdir(exist_ok=True)
+    figure = folder / "figures" / f"profiles.{settings.figures}"
+    save(draw_panels([across_text.profile_panel(found)]), figure)
+    print(f"figures    {figure}")
+    if settings.json is not None:
+        write(settings.json, "studies", machine.studies(found))
+    return any(wins.undecided for wins in found.wins)
+
+
 def _ready(folder: Path) -> Path:
     """The folder, made, in which results can be written."""
     folders.require_writable(folder)
@@ -200,6 +218,7 @@ COMMAND = Command(
         ("a sweep", "outputs/sweeps/NAME"),
         ("any runs", "outputs/sweeps/A outputs/runs"),
         ("a study", "outputs/studies/NAME"),
+        ("the same candidates on several data sets", "outputs/studies/A outputs/studies/B"),
     ],
     note=lambda: "Runs that cannot be compared are named, with the reason.",
     settings=CompareSettings,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrlab.comparison import verdict
+from lrlab.comparison.across import Across
 from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import Comparison, Contest, columns
@@ -143,4 +144,23 @@ def _noise(one: Noise) -> dict[str, Any]:
         "mean": interval(one.mean),
         "deviation": interval(one.deviation),
         "detectable": [{"seeds": each.seeds, "difference": interval(each.difference)} for each in one.detectable],
+    }
+
+
+def studies(found: Across) -> dict[str, Any]:
+    """What several studies show together."""
+    return {
+        "exploratory": found.exploratory,
+        "data_sets": found.data_sets,
+        "candidates": [
+            {
+                "name": name,
+                "ratios": dict(zip(found.data_sets, found.ratios[name], strict=True)),
+                "interquartile_mean": interval(found.iqm[name]),
+                "profile": dict(zip(("ratio", "share"), found.profiles[name], strict=True)),
+            }
+            for name in found.candidates
+        ],
+        "wins": [vars(wins) for wins in found.wins],
+        "left_out": found.left_out,
     }
