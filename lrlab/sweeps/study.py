@@ -96,12 +96,12 @@ class StudyRequest:
 def read_request(name: str, typed: list[str], overrides: list[str], settings: Declared) -> StudyRequest:
     """The study that was asked for: `overrides` are what was typed but for its own settings. Raises UserError."""
     names.require_sweep_name(name)
-    overrides = compose.with_recipe(overrides)
     for key in ("seed", "sweep", "hydra/launcher", "hydra.sweep.dir"):
         if any(key_of(one) == key for one in overrides) and value_of(overrides, key) != "lrlab":
             got = f"{value_of(overrides, key)}, for a study"
             allowed = "nothing: a study chooses seeds and folders itself, and carries its runs out by lrlab's launcher"
             raise wrong(key, got=got, allowed=allowed, do="leave it out")
+    overrides = [one for one in compose.with_recipe(overrides) if key_of(one) != "seed"]  # a recipe may have seeds
     runs = compose.expand(overrides)
     config = compose.compose(compose.without_sweeps(overrides))
     candidates, grids = _candidates(runs)

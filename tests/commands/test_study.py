@@ -166,6 +166,20 @@ def test_a_mistake_is_one_line_and_leaves_nothing(carry_out, tmp_path, typed, er
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_recipe_names_candidates_and_lrs_and_its_seeds_are_the_studys(carry_out, tmp_path):
+    typed = (
+        "experiment=schedules_digits",
+        "scheduler=constant,cosine",
+        "study.tuning=3",
+        "study.seeds=3",
+        "study.looks=1",
+    )
+    ended = carry_out("name", *typed, *SMALL)
+    assert ended.code == 0, ended.err
+    record = said(tmp_path / "outputs", "name")
+    assert record["protocol"]["grids"] == {"constant": [0.02, 0.06, 0.2], "cosine": [0.02, 0.06, 0.2]}
+
+
 def test_more_candidates_need_more_seeds(carry_out):
     refused = carry_out("name", "scheduler=constant,cosine,linear,step,rex,wsd", "study.seeds=4", *SMALL)
     assert (
