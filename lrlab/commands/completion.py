@@ -17,7 +17,8 @@ from lrlab.system import spelling
 
 SHELLS = {"bash": "~/.bashrc", "zsh": "~/.zshrc", "fish": "~/.config/fish/config.fish"}
 _SCRIPTS = Path(__file__).parent / "completions"
-_OWN_SETTINGS = ("preview", "find-lr", "compare")
+_OWN_SETTINGS = ("preview", "find-lr", "compare", "evaluate", "study", "noise")
+_OF_RUNS = ("train", "sweep", "preview", "find-lr", "study", "noise", "python -m lrlab")  # take what a run takes
 
 
 def start() -> None:
@@ -63,7 +64,7 @@ def answers(words: Sequence[str]) -> list[str]:
         found = [f"{shell} " for shell in SHELLS]
     if command in _OWN_SETTINGS:
         found += _own_answers(command, word)
-    if command in ("train", "sweep", "preview", "find-lr", "python -m lrlab"):
+    if command in _OF_RUNS:
         found += _answers_of_a_run(before, word)
     return sorted({answer for answer in found if answer.startswith(word)})
 

@@ -15,7 +15,15 @@ from support import ROOT
 from lrlab.commands import completion, main
 
 ANSWERS = {
-    "lrlab ": ["--help ", "--version ", "compare ", "completion ", "find-lr ", "preview ", "sweep ", "train "],
+    "lrlab ": [
+        *("--help ", "--version ", "compare ", "completion ", "evaluate ", "find-lr ", "noise ", "preview ", "study "),
+        *("sweep ", "train "),
+    ],
+    "lrlab study NAME study.te": ["study.test="],
+    "lrlab study NAME study.test=p": ["study.test=paired "],
+    "lrlab study NAME scheduler=wsd_": ["scheduler=wsd_s "],
+    "lrlab noise noise.seed": ["noise.seeds="],
+    "lrlab evaluate evaluate.weights=b": ["evaluate.weights=best "],
     "lrlab tr": ["train "],
     "lrlab train sch": ["scheduler.", "scheduler="],
     "lrlab train +sch": ["+scheduler.", "+scheduler="],
