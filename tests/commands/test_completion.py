@@ -40,7 +40,9 @@ ANSWERS = {
     "lrlab sweep hydra.launcher.n": ["hydra.launcher.n_jobs="],
     "lrlab sweep scheduler=nothing model.wid": ["model.width="],
     "lrlab preview preview.x=": ["preview.x=epoch ", "preview.x=percent ", "preview.x=step "],
-    "lrlab preview pre": [f"preview.{name}=" for name in ("csv", "file", "log", "show", "steps_per_epoch", "x")],
+    "lrlab preview pre": [
+        f"preview.{name}=" for name in ("csv", "file", "json", "log", "show", "steps_per_epoch", "x")
+    ],
     "lrlab find-lr find_lr.s": ["find_lr.seeds=", "find_lr.start="],
     "lrlab compare compare.metric=train_l": ["compare.metric=train_loss "],
     "lrlab compare outputs/sw": [],
