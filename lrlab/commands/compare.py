@@ -98,6 +98,15 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
         sys.exit(UNDECIDED)
 
 
+def _refuse_what_is_declared(settings: CompareSettings) -> None:
+    """Raise UserError for a setting that would change what a study declared."""
+    for name in ("metric", "reference", "target"):
+        value = getattr(settings, name)
+        if value != getattr(CompareSettings(), name):
+            got = f"{value}, for a study, which declared what it is judged by"
+            raise wrong(f"compare.{name}", got=got, allowed="nothing", do="leave it out")
+
+
 def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
     """Show what runs say, in the terminal, as a table, as figures and as a page; whether a pair is undecided."""
     # The runs, and what they show.
@@ -131,6 +140,7 @@ def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
 
 def _show_study(settings: CompareSettings, path: Path) -> bool:
     """Show what a study found; whether a pair is undecided."""
+    _refuse_what_is_declared(settings)
     study = verdict.read(path)
     folder = _ready(settings.folder or path)
     print("\n".join(study_text.lines(study, streams.width())))
@@ -154,7 +164,8 @@ def _show_study(settings: CompareSettings, path: Path) -> bool:
 
 def _show_studies(settings: CompareSettings, paths: Sequence[Path]) -> bool:
     """Show what several studies found, a data set each; whether a pair is undecided on one of them."""
-    found = across.across({path.resolve().name: verdict.read(path) for path in paths})
+    _refuse_what_is_declared(settings)
+    found = across.across([verdict.read(path) for path in dict.fromkeys(path.resolve() for path in paths)])
     folder = _ready(settings.folder or _folder_for(paths))
     print("\n".join(across_text.lines(found, streams.width())))
     (folder / "figures").mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ def _run(settings: EvaluateSettings, typed: list[str]) -> None:
     from lrlab.runs.testing import TestScore
 
     folders, overrides = _taken_apart(typed)
-    found = results.find(folders)
+    found = results.find(folders, "evaluate")
     scores: dict[str, TestScore] = {}
     left_out: dict[str, str] = {}
     for result in found:

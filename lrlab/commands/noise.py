@@ -41,7 +41,7 @@ def _run(settings: NoiseSettings, typed: list[str]) -> None:
         got = f"{others[0]}, beside a folder of runs"
         raise wrong("noise", got=got, allowed="folders of runs, or settings of new ones", do="one of them")
     paths = [disk.expanded(one, "noise") for one in folders] or [_trained(settings, others)]
-    compared = contests.compare(results.find(paths), metric=settings.metric)
+    compared = contests.compare(results.find(paths, "noise"), metric=settings.metric)
     found = noise.of(compared, comparisons=settings.comparisons)
     for one in found:
         print("\n".join(_lines(one, settings)))

@@ -8,6 +8,7 @@ from typing import Any
 
 from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.comparison.pairs import TESTS
+from lrlab.comparison.sequential import MOST_LOOKS
 from lrlab.config import options
 from lrlab.errors import wrong
 from lrlab.system import spelling, streams
@@ -44,7 +45,7 @@ class StudySettings:
     )
     tuning: int = options.option(12, options.whole(low=1, example=12), "tuning runs a candidate, failed ones included")
     seeds: int = options.option(20, options.whole(low=1, example=20), "judging seeds a candidate, at most")
-    looks: int = options.option(4, options.whole(low=1, example=4), "how often it may stop before that")
+    looks: int = options.option(4, options.whole(low=1, high=MOST_LOOKS, example=4), "at so many sizes it may stop")
     test: str = options.option(
         "auto",
         options.choice(lambda: ("auto", *TESTS)),
@@ -55,9 +56,8 @@ class StudySettings:
 
 
 def _run(settings: StudySettings, typed: list[str]) -> None:
-    from lrlab.comparison import machine as as_values
-    from lrlab.comparison import study_text
-    from lrlab.runs import machine
+    from lrlab.comparison import machine, study_text
+    from lrlab.runs.machine import write
     from lrlab.sweeps import study
 
     name, others = _named(typed)
@@ -69,7 +69,7 @@ def _run(settings: StudySettings, typed: list[str]) -> None:
     found = study.carry_out(request)
     print("", *study_text.lines(found, streams.width()), sep="\n")
     if settings.json is not None:
-        machine.write(settings.json, "study", as_values.study(found))
+        write(settings.json, "study", machine.study(found))
     print(f"more: {spelling.command('compare')} {request.folder}")
 
 

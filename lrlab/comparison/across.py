@@ -47,10 +47,12 @@ class Across:
     wins: list[Wins]
     left_out: list[str]  # candidates that are not in all of them
     exploratory: bool
+    same_data: list[str]  # names of studies that are of one data set
 
 
-def across(studies: Mapping[str, Study]) -> Across:
-    """The studies, by the names of their data sets, as one. Raises UserError where they cannot be compared."""
+def across(found: Sequence[Study]) -> Across:
+    """The studies as one. Raises UserError where they cannot be compared."""
+    studies = _named(found)
     _require_alike(studies)
     shared = [name for name in next(iter(studies.values())).protocol.candidates if _is_in_all(name, studies)]
     everywhere = set().union(*(study.protocol.candidates for study in studies.values()))
@@ -69,7 +71,19 @@ def across(studies: Mapping[str, Study]) -> Across:
         wins=[_wins(one, other, studies) for one, other in combinations(shared, 2)],
         left_out=sorted(everywhere - set(shared)),
         exploratory=any(study.exploratory for study in studies.values()),
+        same_data=_same_data(studies),
     )
+
+
+def _named(studies: Sequence[Study]) -> dict[str, Study]:
+    """The studies by their names; of equal names, the later ones have a number."""
+    named: dict[str, Study] = {}
+    for study in studies:
+        name, number = study.folder.resolve().name, 1
+        while (unique := name if number == 1 else f"{name}-{number}") in named:
+            number += 1
+        named[unique] = study
+    return named
 
 
 def _over(errors: Sequence[Sequence[float]], best: Sequence[float]) -> list[list[float]]:
@@ -80,16 +94,22 @@ def _over(errors: Sequence[Sequence[float]], best: Sequence[float]) -> list[list
     return found
 
 
+def _same_data(studies: Mapping[str, Study]) -> list[str]:
+    """The studies whose data is that of another one, as far as their splits tell."""
+    splits = {name: repr(study.protocol.split) for name, study in studies.items()}
+    return [name for name, split in splits.items() if [*splits.values()].count(split) > 1]
+
+
 def _require_alike(studies: Mapping[str, Study]) -> None:
     """Raise UserError where studies are not finished, or say the same candidates are different things."""
     unfinished = [name for name, study in studies.items() if not study.is_finished]
     if unfinished:
         got = f"studies that are not finished ({', '.join(unfinished)})"
         raise wrong("compare", got=got, allowed="finished ones", do="finish them first, each by its own command")
-    metrics = {study.protocol.metric for study in studies.values()}
+    metrics = {study.protocol.judged_by for study in studies.values()}
     if len(metrics) > 1:
         got = f"studies judged by different metrics ({', '.join(sorted(metrics))})"
-        raise wrong("compare", got=got, allowed="one metric", do="compare those of one metric")
+        raise wrong("compare", got=got, allowed="one metric on one split", do="compare those of one metric")
     shared = [name for name in next(iter(studies.values())).protocol.candidates if _is_in_all(name, studies)]
     if len(shared) < 2:
         got = "studies with fewer than two candidates in common"

@@ -18,6 +18,8 @@ def lines(found: Across, width: int | None = None) -> list[str]:
     text += ["", "each study keeps its own 5 %; the intervals of the means are single ones"]
     if found.exploratory:
         text.append("exploratory: the design of a study was changed after a look")
+    if found.same_data:
+        text.append(f"warning: these are of one data set, which counts as often: {', '.join(found.same_data)}")
     text += [f"left out: {name} (not the same in every study)" for name in found.left_out]
     return text
 

@@ -19,10 +19,11 @@ def best_lr(
 ) -> float:
     """The best of the LRs in `values`, whose finished runs have a value a seed; of equal ones the smallest.
 
-    An LR at which runs `failed` must not win by the mean of those that survived. Only where there is no other, the one
-    with the largest share of survivors is taken. An LR with a single run is set against no other that has several.
+    An LR at which runs `failed` must not win by the mean of those that survived. Only where runs failed at all of them,
+    those at which the fewest did are compared.
     """
-    eligible = _eligible(values, failed)
+    fewest = min(failed.get(lr, 0) for lr in values)
+    eligible = sorted(lr for lr in values if failed.get(lr, 0) == fewest)
     if len(eligible) == 1:
         return eligible[0]
     sign = -1 if lower_is_better else 1
@@ -32,15 +33,6 @@ def best_lr(
         return min(sign * _advantage(values[lr], values[other], are_shares=are_shares) for other in others)
 
     return max(eligible, key=worst_comparison)  # the first of equal ones
-
-
-def _eligible(values: Mapping[float, BySeed], failed: Mapping[float, int]) -> list[float]:
-    """The LRs that can be the best, in order."""
-    several = [lr for lr in values if len(values[lr]) > 1]
-    compared = sorted(several or values)
-    survived = {lr: Fraction(len(values[lr]), len(values[lr]) + failed.get(lr, 0)) for lr in compared}
-    most = max(survived.values())
-    return [lr for lr in compared if survived[lr] == most]
 
 
 def _advantage(one: BySeed, other: BySeed, *, are_shares: bool) -> Fraction:

@@ -54,10 +54,18 @@ class Contest:
 
     @functools.cached_property
     def steps(self) -> dict[str, float]:
-        """The distance between values that are counts of images, of each metric whose values are."""
-        runs = list(chain.from_iterable(candidate.all_runs for candidate in self.candidates))
-        shares = [name for name in possible_metrics(runs[0].metrics) if find(name).is_share]
-        return {name: counting_step(run.summary[name] for run in runs) for name in shares}
+        """The distance between values that are counts of images, of each metric whose values are.
+
+        Runs say how many images there are; where earlier ones do not, the values of the judged runs tell.
+        """
+        runs = list(chain.from_iterable(candidate.best.values() for candidate in self.candidates))
+        found = {}
+        for name in possible_metrics(runs[0].metrics):
+            if find(name).is_share:
+                images = {run.images(name.removeprefix("best_").partition("_")[0]) for run in runs}
+                known = images.pop() if len(images) == 1 else None
+                found[name] = 1 / known if known else counting_step(run.summary[name] for run in runs)
+        return found
 
 
 @dataclass

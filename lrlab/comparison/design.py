@@ -7,7 +7,7 @@ A change later makes the report exploratory, and is told.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -18,12 +18,14 @@ from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.system import disk
 from lrlab.training.metrics import METRICS
+from lrlab.words import counted, printable
 
 FILE = "study.json"
 FORMAT = 1  # of the file
 TUNING, JUDGING = "tuning", "judging"  # the folders of its two sweeps
 FIRST_SEED = 1000  # of judging; tuning counts from 0
 _MOST_SEEDS = 1000  # of a candidate, so that two candidates have none in common
+_LARGEST, _MOST = 2**53, 1e150  # of counts, and of numbers whose squares are reckoned with
 
 
 @dataclass(frozen=True)
@@ -122,20 +124,18 @@ def read(folder: Path) -> Record:
     try:
         if said["study"] != FORMAT:
             raise ValueError("of another version")
-        protocol = Protocol(**_of(Protocol, said["protocol"]))
-        design = None if said["design"] is None else Design(**_of(Design, said["design"]))
         record = Record(
-            command=str(said["command"]),
-            protocol=protocol,
-            design=design,
-            looks=int(said["looks"]),
-            changes=tuple(map(str, said["changes"])),
+            command=_text(said["command"]),
+            protocol=_protocol(said["protocol"]),
+            design=None if said["design"] is None else _design(said["design"]),
+            looks=_count(said["looks"]),
+            changes=tuple(map(_text, said["changes"])),
             tuning=_runs(said["tuning"]),
             judging=_runs(said["judging"]),
         )
         _require_sense(record)
         return record
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise wrong(
             "study",
             got=f"{folder / FILE}, which is damaged ({error})",
@@ -144,15 +144,64 @@ def read(folder: Path) -> Record:
         ) from error
 
 
-def _of(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: said[field.name] for field in fields(kind)}
+def _protocol(said: Mapping[str, Any]) -> Protocol:
+    margin = said["margin"]
+    return Protocol(
+        candidates={_text(name): [*map(_text, overrides)] for name, overrides in said["candidates"].items()},
+        metric=_text(said["metric"]),
+        margin=None if margin is None else _number(margin),
+        epochs=_count(said["epochs"]),
+        split=_split(said["split"]),
+        tuning=_count(said["tuning"]),
+        grids={_text(name): [*map(_number, lrs)] for name, lrs in said["grids"].items()},
+        maximum=_count(said["maximum"]),
+        looks=[*map(_count, said["looks"])],
+        test=_text(said["test"]),
+    )
+
+
+def _split(said: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: _count(said[name]) for name in ("train", "val", "test") if name in said}
+    if not found.keys() >= {"train", "val"} or 0 in found.values():
+        raise ValueError("a split without images")
+    return {**found, **{name: said.get(name) for name in ("data", "held_out", "split_seed")}}
+
+
+def _design(said: Mapping[str, Any]) -> Design:
+    return Design(
+        lrs={_text(name): _number(lr) for name, lr in said["lrs"].items()},
+        seeds={_text(name): [*map(_count, seeds)] for name, seeds in said["seeds"].items()},
+        test=said["test"],
+        why=_text(said["why"]),
+        levels=[*map(_number, said["levels"])],
+        row_levels=[*map(_number, said["row_levels"])],
+        collapsed={_text(name): _number(value) for name, value in said["collapsed"].items()},
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r}, which is no text")
+    return printable(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST:
+        raise TypeError(f"{value!r}, which is no number")
+    return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LARGEST:
+        raise TypeError(f"{value!r}, which is no count")
+    return value
 
 
 def _runs(said: Mapping[str, Any]) -> Runs:
     """The runs of a sweep. Raises ValueError for a folder that lies elsewhere."""
     found = {}
     for name, runs in said.items():
-        found[str(name)] = [SeededRun(float(lr), int(seed), str(folder)) for lr, seed, folder in runs]
+        found[_text(name)] = [SeededRun(_number(lr), _count(seed), _text(folder)) for lr, seed, folder in runs]
     for run in chain.from_iterable(found.values()):
         if Path(run.folder).is_absolute() or ".." in Path(run.folder).parts or "\0" in run.folder:
             raise ValueError(f"a run in {run.folder!r}")
@@ -164,8 +213,10 @@ def _require_sense(record: Record) -> None:
     protocol, design = record.protocol, record.design
     if protocol.metric not in METRICS:
         raise ValueError(f"no metric {protocol.metric}")
-    if not all(isinstance(seeds, int) and seeds > 0 for seeds in protocol.looks) or not protocol.looks:
-        raise ValueError("looks that are no numbers of seeds")
+    if not protocol.looks or sorted(set(protocol.looks)) != protocol.looks or 0 in protocol.looks:
+        raise ValueError("looks that do not rise")
+    if len(protocol.candidates) < 2:
+        raise ValueError("fewer than two candidates")
     if protocol.margin is not None and not protocol.margin > 0:
         raise ValueError("a margin that is not above 0")
     if design is None:
@@ -173,6 +224,8 @@ def _require_sense(record: Record) -> None:
     names = set(protocol.candidates)
     if not set(design.lrs) == set(design.seeds) <= names or design.test not in get_args(Test):
         raise ValueError("a design of other candidates")
+    if any(len(seeds) < protocol.looks[-1] for seeds in design.seeds.values()) or len(names) < 2:
+        raise ValueError("fewer seeds than the last look takes")
     for levels in (design.levels, design.row_levels):
         if len(levels) != len(protocol.looks) or not all(0 < level < 1 for level in levels):
             raise ValueError("looks without their levels")
@@ -190,18 +243,20 @@ def seeds_of(candidates: Sequence[str], maximum: int, test: Test) -> dict[str, l
     return {name: list(range(start, start + maximum)) for name, start in first.items()}
 
 
-def require_possible(maximum: int, candidates: int) -> None:
+def require_possible(maximum: int, count: int, test: str, candidates: int) -> None:
     """Raise UserError where so few seeds can show nothing, or where two candidates would share seeds."""
     compared = pairs.count(candidates)
-    fewest = sequential.fewest_that_can_claim(compared)
-    if not fewest <= maximum <= _MOST_SEEDS:
-        counted = f"{compared} pair{'s' if compared != 1 else ''} of candidates"
+    strictest: Test = "welch" if test == "welch" else "paired"
+    fewest = sequential.fewest_that_can_claim(compared, count, strictest)
+    if maximum < fewest:
         raise wrong(
             "study.seeds",
-            got=f"{maximum}, with which no claim is possible for {counted}" if maximum < fewest else maximum,
-            allowed=f"{fewest} to {_MOST_SEEDS:,}, so that a difference of three standard deviations is found",
-            do=f"study.seeds={fewest if maximum < fewest else 20}",
+            got=f"{maximum}, with which no claim is possible for {counted(compared, 'pair')} of candidates",
+            allowed=f"{fewest} to {_MOST_SEEDS:,}, with which differences of three standard deviations are found",
+            do=f"study.seeds={fewest}",
         )
+    if maximum > _MOST_SEEDS:
+        raise wrong("study.seeds", got=maximum, allowed=f"{fewest} to {_MOST_SEEDS:,}", do="study.seeds=20")
 
 
 def collapse_threshold(metric: str, tuned: float, classes: int | None) -> float | None:

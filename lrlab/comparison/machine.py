@@ -163,4 +163,5 @@ def studies(found: Across) -> dict[str, Any]:
         ],
         "wins": [vars(wins) for wins in found.wins],
         "left_out": found.left_out,
+        "same_data": found.same_data,
     }

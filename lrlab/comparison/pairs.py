@@ -27,6 +27,7 @@ class Sample:
 
     values: Sequence[float]  # one a seed, in the order of the seeds
     collapsed: int = 0
+    seeds: Sequence[int] = ()  # of the values; where they are paired and none are given, they are counted from 0
 
     @property
     def runs(self) -> int:
@@ -86,8 +87,8 @@ def judge(
     """Every pair of `samples`, judged together.
 
     `step` is the distance between values that are counts. Pairs whose interval lies inside `margin` are equivalent.
-    With `test="paired"` the values of two candidates are those of the same seeds. `level` is that of each interval; by
-    default it follows from the number of pairs.
+    With `test="paired"` the values of common seeds are compared, those of which both runs trained. `level` is that of
+    each interval; by default it follows from the number of pairs.
     """
     if level is None:
         level = level_of_each(count(len(samples)))
@@ -111,15 +112,18 @@ def _judge_two(
     level: float,
 ) -> Pair:
     ours, theirs = samples[name], samples[other]
-    difference = _difference(ours, theirs, step=step, test=test, level=level)
+    compared = (list(ours.values), list(theirs.values))
+    if test == "paired":
+        compared = _common(ours, theirs)
+    difference = _difference(*compared, step=step, test=test, level=level)
     verdict = verdict_of(difference, lower_is_better=lower_is_better, margin=margin)
     more = None
-    if verdict == "undecided" and min(len(ours.values), len(theirs.values)) >= FEWEST_SEEDS:
-        more = statistics.seeds_that_would_tell(ours.values, theirs.values, step=step, level=level)
+    if verdict == "undecided" and test == "welch" and min(map(len, compared)) >= FEWEST_SEEDS:
+        more = statistics.seeds_that_would_tell(*compared, step=step, level=level)
     return Pair(
         name=name,
         other=other,
-        seeds=(len(ours.values), len(theirs.values)),
+        seeds=(len(compared[0]), len(compared[1])),
         difference=difference,
         superiority=_superiority(ours, theirs, lower_is_better=lower_is_better),
         verdict=verdict,
@@ -127,16 +131,23 @@ def _judge_two(
     )
 
 
-def _difference(ours: Sample, theirs: Sample, *, step: float, test: Test, level: float) -> Interval:
+def _common(ours: Sample, theirs: Sample) -> tuple[list[float], list[float]]:
+    """The values of the seeds that both have, in the same order."""
+    one, other = (
+        dict(zip(sample.seeds or range(len(sample.values)), sample.values, strict=True)) for sample in (ours, theirs)
+    )
+    seeds = sorted(one.keys() & other.keys())
+    return [one[seed] for seed in seeds], [other[seed] for seed in seeds]
+
+
+def _difference(ours: Sequence[float], theirs: Sequence[float], *, step: float, test: Test, level: float) -> Interval:
     """The difference of the means, without bounds where there are too few seeds to judge the noise."""
-    if not ours.values or not theirs.values:
+    if not ours or not theirs:
         return Interval(math.nan, -math.inf, math.inf)
-    if test == "paired" and len(ours.values) == len(theirs.values):
-        found = statistics.paired(ours.values, theirs.values, step=step, level=level)
-    else:
-        found = statistics.welch(ours.values, theirs.values, step=step, level=level)
+    compare = statistics.paired if test == "paired" else statistics.welch
+    found = compare(ours, theirs, step=step, level=level)
     value, low, high = float(found.value), float(found.low), float(found.high)
-    if min(len(ours.values), len(theirs.values)) < FEWEST_SEEDS:
+    if min(len(ours), len(theirs)) < FEWEST_SEEDS:
         low, high = -math.inf, math.inf
     return Interval(value, low, high)
 

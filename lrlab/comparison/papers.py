@@ -14,28 +14,28 @@ _TESTS = {"welch": "Welch's t intervals on disjoint seeds", "paired": "paired t 
 
 def methods(study: Study) -> str:
     """The paragraph: data and splits, tuning, judging, test and corrections, versions and commit."""
-    sentences = [
-        _about_the_data(study),
-        *_about_the_tuning(study),
-        *_about_the_judging(study),
-        *_about_collapse(study),
-        *_about_the_computer(study),
-    ]
+    sentences = [_about_the_data(study), *_about_the_tuning(study)]
+    if study.is_finished:
+        sentences += [*_about_the_judging(study), *_about_collapse(study), *_about_the_computer(study)]
+    else:
+        sentences = ["This study is not finished.", *sentences]
     return " ".join(sentences)
 
 
 def _about_the_data(study: Study) -> str:
-    split = study.protocol.split
+    split, epochs = study.protocol.split, counted(study.protocol.epochs, "epoch")
     if not study.protocol.has_test:
         return (
-            f"Models were trained on {split['train']:,} samples and validated on {split['val']:,}; there was no test "
-            "split, so the samples that chose the learning rates also judged."
+            f"Models were trained on {split['train']:,} samples for {epochs} and validated on {split['val']:,} "
+            "(data.val=official); there was no test split, so the samples that chose the learning rates also judged."
         )
+    looked = ""
+    if study.record.looks:
+        looked = f", which were looked at {counted(max(looks_at_test(study), 1), 'time')} after training"
     return (
-        f"Models were trained on {split['train']:,} samples for {counted(study.protocol.epochs, 'epoch')}, tuned on "
-        f"{split['val']:,} validation samples (data.val={split.get('held_out')}, split seed {split.get('split_seed')}) "
-        f"and judged on {split['test']:,} test samples, which were looked at "
-        f"{counted(max(looks_at_test(study), 1), 'time')} after training."
+        f"Models were trained on {split['train']:,} samples for {epochs}, tuned on {split['val']:,} validation samples "
+        f"(data.val={split.get('held_out')}, split seed {split.get('split_seed')}) and judged on {split['test']:,} "
+        f"test samples{looked}."
     )
 
 
@@ -67,7 +67,7 @@ def _about_the_judging(study: Study) -> Iterable[str]:
         "together keep the error rate (error spending as the square of the share of seeds; Lan and DeMets, 1983)"
     )
     yield (
-        f"All {counted(protocol.pairs, 'pair')} were judged by {_TESTS[decided.test]} ({decided.why}), simultaneous at "
+        f"{_all_pairs(protocol.pairs)} judged by {_TESTS[decided.test]} ({decided.why}), simultaneous at "
         f"95% (Bonferroni), {stopping if len(protocol.looks) > 1 else f'on {looks} seeds'}."
     )
     yield "A difference is claimed where its interval excludes zero."
@@ -75,6 +75,10 @@ def _about_the_judging(study: Study) -> Iterable[str]:
         yield f"Candidates are called equivalent where the same interval lies within {_margin(study)}."
     if study.exploratory:
         yield f"The report is {study.exploratory}."
+
+
+def _all_pairs(count: int) -> str:
+    return "The pair was" if count == 1 else f"All {count} pairs were"
 
 
 def _margin(study: Study) -> str:
@@ -85,12 +89,13 @@ def _margin(study: Study) -> str:
 
 def _about_collapse(study: Study) -> Iterable[str]:
     decided = study.record.design
-    if decided is None or not decided.collapsed:
+    if decided is None:
         return
     lost = sum(len(judged.collapsed) for judged in study.candidates)
+    or_else = ", or did not get half as far from guessing as its candidate's tuning runs" if decided.collapsed else ""
     yield (
-        "A run counts as collapsed if it diverged, or did not get half as far from guessing as its candidate's tuning "
-        f"runs; {counted(lost, 'judging run')} did. Means are over the runs that trained."
+        f"A run counts as collapsed if it diverged{or_else}; of the judging runs, {lost} did. Means are over the runs "
+        "that trained."
     )
 
 

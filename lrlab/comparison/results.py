@@ -65,6 +65,10 @@ class Result:
         columns = self.history[0].measured.keys()
         return [metric for metric in known() if columns >= {*measured_names([metric], "train", "val")}]
 
+    def images(self, split: str) -> int | None:
+        """How many images a split has; None where an earlier version did not write that down."""
+        return (self.summary.get("data") or {}).get(split)
+
     def choice(self, group: str) -> str:
         """The name that was chosen in a group; where the summary has none, the class in the settings."""
         chosen = (self.summary.get("choices") or {}).get(group)
@@ -113,6 +117,9 @@ def _sound(said: dict[str, Any]) -> dict[str, Any]:
         if isinstance(said.get(name), dict):
             texts = {key: value for key, value in said[name].items() if isinstance(value, str)}
             kept[name] = all_printable(texts)
+    if isinstance(said.get("data"), dict):
+        sizes = said["data"].items()
+        kept["data"] = {name: size for name, size in sizes if type(size) is int and 0 < size < _MOST_COUNTED}
     audit = said.get("audit")
     if isinstance(audit, dict) and isinstance(audit.get("equal"), bool):
         kept["audit"] = {"equal": audit["equal"]}
@@ -163,8 +170,8 @@ def cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def find(folders: Sequence[Path]) -> list[Result]:
-    """All runs in and below `folders`, sorted by name. Raises UserError for a folder without any.
+def find(folders: Sequence[Path], command: str = "compare") -> list[Result]:
+    """All runs in and below `folders`, sorted by name. Raises UserError, for a `command`, where one has none.
 
     The name of a run is its path from the folder that all of `folders` lie in.
     """
@@ -172,11 +179,13 @@ def find(folders: Sequence[Path]) -> list[Result]:
     common = Path(os.path.commonpath([folder.absolute() for folder in folders]))
     for folder in folders:
         if not folder.is_dir():
-            raise wrong("compare", got=f"{folder}, which is no folder", allowed="folders of runs", do=_what_to_type())
+            got = f"{folder}, which is no folder"
+            raise wrong(command, got=got, allowed="folders of runs", do=_what_to_type(command))
         files = [*folder.rglob("config.yaml"), *folder.rglob("summary.json")]
         runs = sorted({file.parent for file in files})
         if not runs:
-            raise wrong("compare", got=f"{folder}, which holds no run", allowed="folders of runs", do=_what_to_type())
+            got = f"{folder}, which holds no run"
+            raise wrong(command, got=got, allowed="folders of runs", do=_what_to_type(command))
         for run in runs:
             name = run.absolute().relative_to(common)
             shown = str(name) if name.parts else run.absolute().name
@@ -184,8 +193,8 @@ def find(folders: Sequence[Path]) -> list[Result]:
     return sorted(results.values(), key=lambda result: result.name)
 
 
-def _what_to_type() -> str:
-    return f"{spelling.command('compare')} outputs/sweeps/NAME"
+def _what_to_type(command: str) -> str:
+    return f"{spelling.command(command)} outputs/sweeps/NAME"
 
 
 def differing(results: Iterable[Result]) -> dict[str, list[Any]]:

@@ -98,23 +98,27 @@ def _chances(at: Sequence[int], test: Test) -> NDArray[numpy.float64]:
     return chances
 
 
+MOST_LOOKS = 10  # more take memory and a minute to calibrate, and save no runs
 NOTICED = 3.0  # standard deviations between seeds; a design that misses even such a difference claims nothing
 _OFTEN = 0.5
 
 
-def can_claim(maximum: int, pairs: int) -> bool:
-    """Whether so many seeds each find a difference of three standard deviations more often than not.
+def can_claim(at: Sequence[int], pairs: int, test: Test = "welch") -> bool:
+    """Whether the last of the looks `at` finds a difference of three standard deviations more often than not.
 
-    >>> can_claim(2, 1), can_claim(3, 1), can_claim(4, 15), can_claim(5, 15)
+    It has at least the errors that the looks before it leave.
+
+    >>> can_claim((2,), 1), can_claim((3,), 1), can_claim((4,), 15), can_claim((5,), 15)
     (False, True, False, True)
     """
-    level = 1 - (1 - LEVEL) / max(pairs, 1)
-    return maximum >= FEWEST_SEEDS and power(NOTICED, maximum, level) >= _OFTEN
+    before = (at[-2] / at[-1]) ** SPENDING if len(at) > 1 else 0.0
+    level = 1 - (1 - before) * (1 - LEVEL) / max(pairs, 1)
+    return at[-1] >= FEWEST_SEEDS and power(NOTICED, at[-1], level, paired=test == "paired") >= _OFTEN
 
 
-def fewest_that_can_claim(pairs: int) -> int:
-    """The smallest maximum with which a study of so many pairs can claim anything."""
+def fewest_that_can_claim(pairs: int, count: int = 1, test: Test = "welch") -> int:
+    """The smallest maximum with which a study of so many pairs, with so many looks, can claim anything."""
     seeds = FEWEST_SEEDS
-    while not can_claim(seeds, pairs):
+    while not can_claim(looks(seeds, count), pairs, test):
         seeds += 1
     return seeds

@@ -236,14 +236,15 @@ def counting_step(values: Iterable[float]) -> float:
     return 1 / images
 
 
-def power(effect: float, seeds: int, level: float) -> float:
+def power(effect: float, seeds: int, level: float, *, paired: bool = False) -> float:
     """How often Welch's interval at `level` excludes zero, where the true difference is `effect` standard deviations.
 
-    Both sides have so many `seeds` each and the same noise. Source: the noncentral t distribution.
+    Both sides have so many `seeds` each and the same noise. `paired` ones have nothing in common but their seeds, which
+    is the least that pairing can gain. Source: the noncentral t distribution.
     """
     if seeds < 2:
         return 0.0
-    freedom, shift = 2 * seeds - 2, effect * math.sqrt(seeds / 2)
+    freedom, shift = (1 if paired else 2) * (seeds - 1), effect * math.sqrt(seeds / 2)
     threshold = _scipys().t.ppf(0.5 + level / 2, freedom)
     return float(_scipys().nct.sf(threshold, freedom, shift))
 

@@ -10,11 +10,13 @@ from lrlab.comparison.written import shown, shown_amount, shown_chance, shown_me
 from lrlab.drawing.terminal import aligned
 from lrlab.words import counted
 
+_SPARE = ("tuned by", "collapsed", "seeds", "LR")  # columns that a narrow terminal does without, the first first
+
 
 def lines(study: Study, width: int | None = None) -> list[str]:
     """The study as text, for the terminal."""
     text = [title(study), *standing(study)]
-    text += ["", *aligned([headings(study), *rows(study)], width, spare(study))]
+    text += ["", *aligned([headings(study), *rows(study)], width, _SPARE)]
     if study.is_finished:
         text.append("")
         for finding in study.findings:
@@ -55,12 +57,6 @@ def standing(study: Study) -> list[str]:
 
 def headings(study: Study) -> list[str]:
     return ["candidate", "LR", "tuned by", "seeds", study.protocol.judged_by.replace("_", " "), "collapsed"]
-
-
-def spare(study: Study) -> list[str]:
-    """The columns that a narrow terminal does without, the first first."""
-    del study
-    return ["tuned by", "collapsed", "seeds", "LR"]
 
 
 def rows(study: Study) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """What a study found: its judging runs read back, its pairs judged by its design, and what its tuning cost."""
 
+import functools
 import math
 import statistics as plain
 from collections.abc import Sequence
@@ -91,17 +92,19 @@ class Study:
         """Whether every pair is decided, or was looked at for the last time."""
         return self.record.design is not None and not self.undecided
 
-    @property
+    @functools.cached_property
     def exploratory(self) -> str:
         """Why nothing that it shows is a claim; empty where it is one."""
-        if self.record.design is None:
+        decided = self.record.design
+        if decided is None and not self.record.changes:
             return ""
         written = summary.read(self.folder / design.JUDGING, results.SWEEP).get("design")
-        changed = bool(self.record.changes) or (written is not None and written != self.record.fingerprint)
-        if not changed:
-            return ""
-        looks = self.record.looks
-        return f"exploratory: the design changed after {looks} look{'s' if looks != 1 else ''}"
+        if self.record.changes or (written is not None and written != self.record.fingerprint):
+            looks = self.record.looks
+            return f"exploratory: the design changed after {looks} look{'s' if looks != 1 else ''}"
+        if decided is not None and any(one.tuning.lr != decided.lrs[one.name] for one in self.candidates):
+            return "exploratory: the tuning runs are not those by which the design was made"
+        return ""
 
     @property
     def wanting(self) -> list[str]:
@@ -169,11 +172,7 @@ def tried(folder: Path, record: Record, name: str) -> list[tuple[SeededRun, floa
 
 def _read(folder: Path, sweep: str, run: SeededRun) -> Result:
     """The run of one of the study's two sweeps."""
-    return _read_run(folder / sweep / run.folder, run.folder)
-
-
-def _read_run(path: Path, name: str) -> Result:
-    return results.read_result(path, name)
+    return results.read_result(folder / sweep / run.folder, run.folder)
 
 
 def _not_judged(name: str, cost: TuningCost) -> Judged:
@@ -182,20 +181,29 @@ def _not_judged(name: str, cost: TuningCost) -> Judged:
 
 
 def judged_value(protocol: Protocol, run: Result) -> float | None:
-    """What a judging run is judged by; None where it is not known yet."""
-    if not protocol.has_test:
+    """What a judging run is judged by; None where it is not known yet, or is no value of the metric."""
+    if protocol.has_test:
+        score = testing.read(run.folder)
+        value = None if score is None else score.measured.get(protocol.judged_by)
+    else:
         value = run.summary.get(protocol.judged_by)
-        return float(value) if results.is_number(value) else None  # type: ignore[arg-type]
-    score = testing.read(run.folder)
-    value = None if score is None else score.measured.get(protocol.judged_by)
-    return value if results.is_number(value) else None
+    if not results.is_number(value):
+        return None
+    is_possible = not METRICS[protocol.metric].is_share or 0 <= value <= 1  # type: ignore[operator]  # it is a number
+    return float(value) if is_possible else None  # type: ignore[arg-type]
 
 
 def has_ended(protocol: Protocol, run: Result) -> bool:
-    """Whether a judging run counts: it was measured, or it diverged."""
+    """Whether a judging run counts: it was measured, or it diverged, in training or on the test images."""
     if run.status == "diverged":
         return True
-    return run.status == "finished" and judged_value(protocol, run) is not None
+    return run.status == "finished" and (judged_value(protocol, run) is not None or _diverged_on_test(protocol, run))
+
+
+def _diverged_on_test(protocol: Protocol, run: Result) -> bool:
+    """Whether the loss on the test images is not finite."""
+    score = testing.read(run.folder) if protocol.has_test else None
+    return score is not None and not score.measured
 
 
 def _judged(folder: Path, record: Record, name: str, cost: TuningCost, step: float) -> Judged:
@@ -203,7 +211,7 @@ def _judged(folder: Path, record: Record, name: str, cost: TuningCost, step: flo
     assert decided is not None
 
     # The runs of the looks that are complete.
-    by_seed = {run.seed: run for run in record.judging.get(name, [])}
+    by_seed = {run.seed: run for run in record.judging.get(name, []) if run.lr == decided.lrs[name]}
     ended: list[Result] = []
     for seed in decided.seeds[name]:
         run = _read(folder, design.JUDGING, by_seed[seed]) if seed in by_seed else None
@@ -263,7 +271,7 @@ def _findings(protocol: Protocol, decided: Design, candidates: Sequence[Judged],
         seeds = protocol.looks[look - 1]
         first, second = (_up_to(judged, decided, seeds) for judged in (one, other))
         [pair] = pairs.judge(
-            {judged.name: Sample(judged.values, len(judged.collapsed)) for judged in (first, second)},
+            {judged.name: _sample(judged) for judged in (first, second)},
             lower_is_better=METRICS[protocol.metric].lower_is_better,
             step=step,
             margin=protocol.margin,
@@ -272,6 +280,11 @@ def _findings(protocol: Protocol, decided: Design, candidates: Sequence[Judged],
         )
         found.append(Finding(pair, look, _over_images(protocol, first, second)))
     return found
+
+
+def _sample(judged: Judged) -> Sample:
+    seeds = [int(run.settings["seed"]) for run in judged.runs]
+    return Sample(judged.values, len(judged.collapsed), seeds)
 
 
 def _up_to(judged: Judged, decided: Design, seeds: int) -> Judged:

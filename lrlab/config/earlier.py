@@ -36,10 +36,30 @@ def moved_targets(config: Any, prefix: str = "") -> list[str]:
 
 
 def _with_holding(data: dict[str, Any]) -> dict[str, Any]:
-    """A `data` group from before validation images were held out: those of the official test split were used."""
+    """A `data` group from before validation images were held out: those of the official test split were used.
+
+    A share has one form, for the same images are the same data.
+    """
     if not str(data.get("_target_")).startswith("lrlab.data.datasets."):
         return data
-    return {**data, "val": data.get("val") or OFFICIAL, "split_seed": data.get("split_seed", 0)}
+    val = data.get("val")
+    return {**data, "val": OFFICIAL if val is None else _as_percent(val), "split_seed": data.get("split_seed", 0)}
+
+
+def _as_percent(val: Any) -> Any:
+    """A share as a text in percent, and anything else as it is.
+
+    >>> _as_percent(0.1), _as_percent("10.0%"), _as_percent("official"), _as_percent(0)
+    ('10%', '10%', 'official', 0)
+    """
+    text = f"{100 * val}%" if isinstance(val, float) else val
+    if not isinstance(text, str) or not text.endswith("%"):
+        return val
+    try:
+        share = float(text[:-1])
+    except ValueError:
+        return val
+    return f"{share:.10g}%"
 
 
 def _with_task(config: dict[str, Any]) -> dict[str, Any]:

@@ -60,12 +60,11 @@ def sweep_name(name: object, otherwise: str) -> str:
     return otherwise if name is None else str(name)
 
 
-def require_sweep_name(name: str) -> None:
+def require_sweep_name(name: str, key: str = "sweep") -> None:
     """Raise UserError where `name` is no name of a folder, in every file system and without a path."""
     if not re.fullmatch(r"\w[\w=,.+-]{0,119}", str(name), re.ASCII):
-        raise wrong(
-            "sweep", got=f"'{name}'", allowed="up to 120 letters, digits and any of _ - = , . +", do="sweep=lr_study"
-        )
+        do = "sweep=lr_study" if key == "sweep" else "a name such as lr_study"
+        raise wrong(key, got=f"'{name}'", allowed="up to 120 letters, digits and any of _ - = , . +", do=do)
 
 
 def fixed_keys(runs: Sequence[Sequence[str]]) -> list[str]:

@@ -84,13 +84,15 @@ def flag() -> OptionKind:
     return OptionKind(parse, checks.flag, lambda: ("true", "false"))
 
 
-def whole(*, low: float, example: int) -> OptionKind:
-    """An integer from `low` on."""
+def whole(*, low: float, example: int, high: float | None = None) -> OptionKind:
+    """An integer from `low` on, up to `high` where that is given."""
 
     def parse(text: str) -> Any:
         return int(text) if text.isdecimal() else text
 
-    return OptionKind(parse, lambda key, value: checks.number(key, value, whole=True, low=low, example=example))
+    return OptionKind(
+        parse, lambda key, value: checks.number(key, value, whole=True, low=low, high=high, example=example)
+    )
 
 
 def number(*, low: float | None = None, above: float | None = None, example: float) -> OptionKind:

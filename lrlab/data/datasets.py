@@ -158,6 +158,7 @@ class _Listings(NamedTuple):
 def _listings(folder: Path, val: float | str | None, seed: int) -> _Listings:
     """The files of a folder's splits, as `image_folder` says."""
     train, own, test = (_find(folder, names) for names in (_TRAIN, _VAL, _TEST))
+    _require_apart(train, own, test)
     if val in (None, OFFICIAL):
         held_out = own or test
         if train is None or held_out is None:
@@ -181,6 +182,16 @@ def _listings(folder: Path, val: float | str | None, seed: int) -> _Listings:
     whole = image_files.listing(train or folder)
     left = whole.keep(validation=False, share=held, seed=seed)
     return _Listings(left, whole.keep(validation=True, share=held, seed=seed), tested)
+
+
+def _require_apart(*folders: Path | None) -> None:
+    """Raise UserError where links make one folder of two: what is trained on would also judge."""
+    there = [folder for folder in folders if folder is not None]
+    real = [folder.resolve() for folder in there]
+    for folder, place in zip(there, real, strict=True):
+        if real.count(place) > 1:
+            got = f"{folder}, which leads to the same place as another split"
+            raise wrong("data.root", got=got, allowed="a folder of its own for each split", do="remove the link")
 
 
 def _find(folder: Path, names: Sequence[str]) -> Path | None:
@@ -244,8 +255,8 @@ def _require_classes(train: image_files.Listing, val: image_files.Listing, folde
     if unknown or not any(val.images.values()):
         raise wrong(
             "data.root",
-            got=f"classes that only {name} has: {', '.join(unknown[:5]) or 'none, and no images either'}",
-            allowed=f"classes for {name} that training has too",
+            got=f"classes that only {name} has: {', '.join(unknown[:5])}" if unknown else f"no images for {name}",
+            allowed=f"images for {name}, of classes that training has too",
             do="add what is missing",
         )
 

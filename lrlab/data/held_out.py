@@ -85,8 +85,11 @@ def chosen(labels: NDArray[Any], count: int, places: NDArray[Any]) -> NDArray[nu
     classes, sizes = numpy.unique(labels, return_counts=True)
     exact = sizes * (count / len(labels))
     quotas = numpy.floor(exact).astype(int)
-    largest = numpy.argsort(quotas - exact, kind="stable")[: count - quotas.sum()]  # remainders
-    quotas[largest] += 1
+    most = numpy.maximum(sizes - 1, 0)  # a class keeps an image to learn from, as long as that is possible
+    while (missing := count - quotas.sum()) > 0:
+        room = quotas < (most if (quotas < most).any() else sizes)
+        by_remainder = numpy.argsort(numpy.where(room, quotas - exact, numpy.inf), kind="stable")
+        quotas[by_remainder[: min(missing, room.sum())]] += 1
     held = numpy.zeros(len(labels), dtype=bool)
     for label, quota in zip(classes, quotas, strict=True):
         own = numpy.flatnonzero(labels == label)

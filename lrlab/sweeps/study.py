@@ -24,7 +24,7 @@ from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
 from lrlab.config.identity import MACHINE, NO_SETTING, TUNED
 from lrlab.config.prepare import Prepared, prepare_typed
 from lrlab.config.secrets import mask_overrides
-from lrlab.errors import Interrupted, wrong
+from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import summary, testing
 from lrlab.sweeps import launch, plan, processes
 from lrlab.sweeps.job import Job
@@ -73,7 +73,7 @@ class StudyRequest:
         return f"{spelling.command('study')} {shlex.join([self.name, *mask_overrides(self.typed)])}"
 
     @property
-    def machine(self) -> list[str]:
+    def where(self) -> list[str]:
         """The overrides that only say where it is computed."""
         return [one for one in self.typed if key_of(one) in MACHINE]
 
@@ -95,7 +95,7 @@ class StudyRequest:
 
 def read_request(name: str, typed: list[str], overrides: list[str], settings: Declared) -> StudyRequest:
     """The study that was asked for: `overrides` are what was typed but for its own settings. Raises UserError."""
-    names.require_sweep_name(name)
+    names.require_sweep_name(name, key="study")
     for key in ("seed", "sweep", "hydra/launcher", "hydra.sweep.dir"):
         if any(key_of(one) == key for one in overrides) and value_of(overrides, key) != "lrlab":
             got = f"{value_of(overrides, key)}, for a study"
@@ -151,15 +151,17 @@ def _short(override: str) -> str:
 
 def _grid(overrides: Sequence[str], typed: Sequence[str]) -> list[float]:
     """The LRs that tuning begins with: those that were typed, or some around the one that the optimizer has."""
-    if len(typed) > 1:
-        lrs = [float(text) for text in typed]
-    else:
-        lr = compose.compose([*overrides, *(f"optimizer.lr={text}" for text in typed)]).optimizer.get("lr")
-        if not results.is_number(lr) or lr <= 0:
-            do = "optimizer.lr=0.01,0.1"
-            raise wrong("optimizer.lr", got=lr, allowed="a number above 0 for every candidate", do=do)
-        lrs = list(grid_around(float(lr)))
-    return sorted(set(lrs))
+    lrs = [_lr_of([*overrides, f"optimizer.lr={text}"]) for text in typed] or [_lr_of(overrides)]
+    return sorted(set(lrs)) if len(lrs) > 1 else list(grid_around(lrs[0]))
+
+
+def _lr_of(overrides: Sequence[str]) -> float:
+    """The base LR of a run. Raises UserError where it has none that can be tuned."""
+    lr = compose.resolve(compose.compose(overrides))["optimizer"].get("lr")
+    if not results.is_number(lr) or lr <= 0:
+        allowed = "a number above 0 for every candidate"
+        raise wrong("optimizer.lr", got=lr, allowed=allowed, do="optimizer.lr=0.01,0.1")
+    return float(lr)
 
 
 def carry_out(request: StudyRequest) -> verdict.Study:
@@ -189,10 +191,18 @@ def _record(request: StudyRequest) -> Record:
             got = f"{request.folder}, which holds other files"
             raise wrong("study", got=got, allowed="a new folder, or a study's", do="another name")
         return Record(request.again, protocol)
-    before = design.read(request.folder)
+    before = _as_it_was_written(request.folder, design.read(request.folder))
     changed = _changed(before.protocol, protocol)
     if not changed:
         return replace(before, command=request.again)
+    began = before.tuning or before.judging
+    if began and (others := _other_runs(before.protocol, protocol)):
+        raise wrong(
+            "study",
+            got=f"runs with another {others} than those of {request.folder}",
+            allowed="the command that began it",
+            do="another name for a new study",
+        )
     if not before.looks and before.design is None:  # nobody has seen a judging run
         return replace(before, command=request.again, protocol=protocol)
     if not request.settings.change:
@@ -204,6 +214,23 @@ def _record(request: StudyRequest) -> Record:
         )
     told = f"{changed}, after {counted(before.looks, 'look')}"
     return replace(before, command=request.again, protocol=protocol, design=None, changes=(*before.changes, told))
+
+
+def _as_it_was_written(folder: Path, record: Record) -> Record:
+    """The record, with a word where its file was changed by hand after judging began."""
+    written = summary.read(folder / JUDGING, results.SWEEP).get("design")
+    if written is None or written == record.fingerprint or record.changes:
+        return record
+    return replace(record, changes=(f"study.json by hand, after {counted(record.looks, 'look')}",))
+
+
+def _other_runs(before: Protocol, now: Protocol) -> str:
+    """What of two protocols makes their runs other ones, in words; empty where nothing does."""
+    said = ["number of epochs"] if before.epochs != now.epochs else []
+    said += ["split"] if before.split != now.split else []
+    common = before.candidates.keys() & now.candidates.keys()
+    said += ["setting"] if any(before.candidates[name] != now.candidates[name] for name in common) else []
+    return " and ".join(said)
 
 
 def _changed(before: Protocol, now: Protocol) -> str:
@@ -219,21 +246,29 @@ def _changed(before: Protocol, now: Protocol) -> str:
 def _protocol(request: StudyRequest) -> Protocol:
     """What is decided before anything is trained, checked. Raises UserError where it could claim nothing."""
     settings, candidates = request.settings, request.candidates
-    design.require_possible(settings.seeds, len(candidates))
     prepared = [_prepared(request, name) for name in candidates]
     _require_alike(dict(zip(candidates, prepared, strict=True)))
+    design.require_possible(settings.seeds, settings.looks, settings.test, len(candidates))
     _require_metric(settings.metric, prepared[0])
     largest = max(len(grid) for grid in request.grids.values())
     if settings.tuning < largest:
         allowed = f"at least {largest}, a run for each base LR"
         raise wrong("study.tuning", got=settings.tuning, allowed=allowed, do=f"study.tuning={largest + 5}")
+    if settings.margin is not None and METRICS[settings.metric].is_share and settings.margin >= 1:
+        got, do = f"{settings.margin:g}, for {settings.metric}", f"study.margin={settings.margin:g}%"
+        raise wrong("study.margin", got=got, allowed="below 1, or below 100%", do=do)
     data = prepared[0].config["data"]
     return Protocol(
         candidates={name: mask_overrides(_telling(overrides)) for name, overrides in candidates.items()},
         metric=settings.metric,
         margin=settings.margin,
         epochs=prepared[0].trainer.epochs,
-        split={**prepared[0].splits.sizes, "held_out": data.get("val"), "split_seed": data.get("split_seed")},
+        split={
+            **prepared[0].splits.sizes,
+            "data": prepared[0].checked.choices.get("data"),
+            "held_out": data.get("val"),
+            "split_seed": data.get("split_seed"),
+        },
         tuning=settings.tuning,
         grids=request.grids,
         maximum=settings.seeds,
@@ -279,17 +314,37 @@ def _require_metric(metric: str, prepared: Prepared) -> None:
 def _tune(request: StudyRequest, record: Record) -> Record:
     """Spend the tuning runs of every candidate; the record with all of them."""
     while True:
-        jobs = {}
-        for name in request.candidates:
-            runs = _tuning(request, name).next_runs(_tried(request, record, name))
-            jobs[name] = [(lr, seed, request.job(name, lr, seed, TUNING)) for lr, seed in runs]
+        jobs = {name: _begun(request, record, name) for name in request.candidates}
+        if not any(jobs.values()):  # every run that was planned has ended, so the next ones can be planned
+            for name in request.candidates:
+                runs = _tuning(request, name).next_runs(_tried(request, record, name))
+                jobs[name] = [(lr, seed, request.job(name, lr, seed, TUNING)) for lr, seed in runs]
         if not any(jobs.values()):
             return record
         record = replace(record, tuning=_with(record.tuning, jobs, request.folder / TUNING))
         record.write(request.folder)
-        done = sum(len(runs) for runs in record.tuning.values()) - sum(map(len, jobs.values()))
+        done = sum(len(_tried(request, record, name)) for name in request.candidates)
         print(f"tuning     {done} of {record.protocol.tuning * len(jobs)} runs are done")
         _train(request, _jobs(jobs), TUNING, {})
+        if done == sum(len(_tried(request, record, name)) for name in request.candidates):
+            raise _no_progress(request, TUNING)
+
+
+def _begun(request: StudyRequest, record: Record, name: str) -> list[tuple[float, int, Job]]:
+    """The tuning runs of a candidate that were planned and have not ended, because the study was stopped."""
+    ended = {(run.lr, run.seed) for run, _ in verdict.tried(request.folder, record, name)}
+    left = [run for run in record.tuning.get(name, []) if (run.lr, run.seed) not in ended]
+    return [(run.lr, run.seed, request.job(name, run.lr, run.seed, TUNING)) for run in left]
+
+
+def _no_progress(request: StudyRequest, sweep: str) -> UserError:
+    """The error where runs are over and still tell nothing: their files were changed, or cannot be read."""
+    return wrong(
+        str(request.folder / sweep),
+        got="runs that have ended and do not say how",
+        allowed="the files as the runs left them",
+        do=f"remove the folders of those runs, and go on: {request.again}",
+    )
 
 
 def _tuning(request: StudyRequest, name: str) -> Tuning:
@@ -369,7 +424,7 @@ def _designed(request: StudyRequest, record: Record) -> Record:
             do="lower optimizer.lr, or look into their train.log",
         )
     test, why = _test(request, record, lrs)
-    thresholds = {name: _threshold(request, record, name) for name in lrs}
+    thresholds = {name: _threshold(request, record, name, tuned[name]) for name in lrs}
     at = tuple(protocol.looks)
     decided = Design(
         lrs=lrs,
@@ -397,17 +452,16 @@ def _test(request: StudyRequest, record: Record, lrs: Mapping[str, float]) -> tu
         values[name] = {one.seed: one.value for one in tried if one.lr == lr and one.value is not None}
     common = sorted(set.intersection(*(set(by_seed) for by_seed in values.values())))
     if len(common) < _FEWEST_COMMON:
-        return "welch", f"{counted(len(common), 'common tuning seed')} tell no correlation"
+        return "welch", f"fewer than {_FEWEST_COMMON} common tuning seeds"
     table = numpy.array([[by_seed[seed] for seed in common] for by_seed in values.values()])
     if not (table.std(axis=1) > 0).all():
-        return "welch", "tuning runs that do not vary tell no correlation"
+        return "welch", "tuning runs do not vary"
     least = float(numpy.corrcoef(table).min())
     return ("paired" if least >= _CORRELATED else "welch"), f"tuning runs correlate by {least:.2f} or more"
 
 
-def _threshold(request: StudyRequest, record: Record, name: str) -> float | None:
+def _threshold(request: StudyRequest, record: Record, name: str, cost: verdict.TuningCost) -> float | None:
     """Beyond which value a judging run of a candidate counts as collapsed."""
-    cost = verdict.read_tuning(request.folder, record, name)
     assert cost.lr is not None
     run = next(run for run in record.tuning[name] if run.lr == cost.lr)
     classes = summary.read(request.folder / TUNING / run.folder).get("data", {}).get("classes")
@@ -416,6 +470,7 @@ def _threshold(request: StudyRequest, record: Record, name: str) -> float | None
 
 def _judge(request: StudyRequest, record: Record) -> verdict.Study:
     """Judge look by look, until every pair is decided or the last look is done."""
+    before: list[verdict.Judged] | None = None
     while True:
         found = verdict.read(request.folder)
         made = max(one.look for one in found.candidates)
@@ -425,6 +480,9 @@ def _judge(request: StudyRequest, record: Record) -> verdict.Study:
             found = replace(found, record=record)
         if found.is_finished:
             return found
+        if found.candidates == before:
+            raise _no_progress(request, JUDGING)
+        before = found.candidates
         assert record.design is not None
         look = min(one.look for one in found.candidates if one.name in found.wanting)
         seeds = record.protocol.looks[look]
@@ -453,6 +511,6 @@ def _measure(request: StudyRequest, record: Record, jobs: Sequence[Job]) -> None
     if not record.protocol.has_test:
         return
     for job in jobs:
-        is_finished = summary.read(job.folder).get("status") == "finished"
-        if is_finished and testing.read(job.folder) is None:
-            testing.score(job.folder, request.machine)
+        run = results.read_result(job.folder, job.name)
+        if run.status == "finished" and not verdict.has_ended(record.protocol, run):
+            testing.score(job.folder, request.where)

@@ -14,7 +14,7 @@ from lrlab.comparison import choice
 
 _WIDE = 2.0  # between neighbours; a gap that is narrower is not halved
 _STEP = 3.0  # of a grid of one LR
-_LONGEST_STEP = 10.0
+_SHORTEST_STEP, _LONGEST_STEP = 1.5, 10.0  # beyond an edge
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,14 @@ class Tuning:
     are_shares: bool  # the values
 
     def next_runs(self, tried: Sequence[Tried]) -> list[tuple[float, int]]:
-        """The LRs and seeds of the runs that come next; none where all were spent."""
+        """The LRs and seeds of the runs that come next, none of which was tried; none where all were spent."""
         left = self.runs - len(tried)
         there = {(one.lr, one.seed) for one in tried}
         grid = [(lr, 0) for lr in self.grid if (lr, 0) not in there]
-        return (grid or self._refined(tried))[: max(left, 0)]
+        if left <= 0 or grid:
+            return grid[: max(left, 0)]
+        refined = [run for run in self._refined(tried) if run not in there]
+        return (refined or [self._one_more(tried)])[:left]
 
     def _refined(self, tried: Sequence[Tried]) -> list[tuple[float, int]]:
         """What comes after the grid."""
@@ -61,9 +64,14 @@ class Tuning:
         finer = [(_rounded(math.sqrt(low * high)), 0) for low, high in gaps if high / low >= _WIDE]
         return finer or self._more_seeds(tried, [best, below[-1], above[0]])
 
+    def _one_more(self, tried: Sequence[Tried]) -> tuple[float, int]:
+        """One seed more at the best LR, where nothing else is left to try."""
+        lr = self.best_lr(tried) or min(self.grid)
+        return lr, 1 + max(one.seed for one in tried if one.lr == lr)
+
     def _step(self, ends: Sequence[float]) -> float:
         """The factor to the LR beyond these, which are at an edge of those that were tried."""
-        return min(ends[1] / ends[0], _LONGEST_STEP) if len(ends) > 1 else _STEP
+        return min(max(ends[1] / ends[0], _SHORTEST_STEP), _LONGEST_STEP) if len(ends) > 1 else _STEP
 
     def _more_seeds(self, tried: Sequence[Tried], contenders: Sequence[float]) -> list[tuple[float, int]]:
         """One seed more for each of the LRs that have the fewest, the best LR first."""

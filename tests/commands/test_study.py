@@ -99,8 +99,8 @@ def test_the_same_command_goes_on_with_nothing_and_says_the_same(carry_out, outp
         (["study.seeds=5"], "maximum 5 and not 4"),
         (["study.margin=1%"], "margin 0.01 and not None"),
         (["study.metric=loss"], "metric loss and not accuracy"),
-        (["trainer.epochs=2"], "candidates, epochs 2 and not 1"),
-        (["data.split_seed=1"], "candidates, split"),
+        (["study.tuning=5"], "tuning 5 and not 4"),
+        (["study.test=welch"], "test welch and not auto"),
     ],
 )
 def test_a_protocol_is_not_changed_after_a_look_without_a_word(carry_out, outputs, changed, what):
@@ -111,6 +111,90 @@ def test_a_protocol_is_not_changed_after_a_look_without_a_word(carry_out, output
     assert "after 1 look; " in refused.err
     assert "do: another name for a new study, or study.change=true" in refused.err
     assert (outputs / "studies" / "first" / "study.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (["trainer.epochs=2"], "number of epochs and setting"),
+        (["data.split_seed=1"], "split and setting"),
+        (["optimizer.momentum=0"], "setting"),
+    ],
+)
+@pytest.mark.parametrize("asked", [[], ["study.change=true"]])
+def test_other_runs_are_another_study_even_while_it_is_tuned(carry_out, outputs, changed, what, asked):
+    """They once were counted as runs of the new protocol: folders are named by what varies."""
+    file = outputs / "studies" / "first" / "study.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "design": None, "judging": {}, "looks": 0}))
+    (outputs / "studies" / "first" / "judging" / "sweep.json").unlink()
+    refused = carry_out("first", *QUICK, *SMALL, *changed, *asked)
+    assert refused.code == 1
+    assert f"study: got runs with another {what} than those of outputs/studies/first; " in refused.err
+
+
+@pytest.mark.usefixtures("outputs")
+def test_looking_again_by_other_weights_changes_no_verdict(enter, look):
+    from lrlab.commands import evaluate
+
+    before = look("outputs/studies/first").out
+    assert enter(evaluate.main, "outputs/studies/first/judging", "evaluate.weights=best").code == 0
+    assert look("outputs/studies/first").out == before
+
+
+def test_a_hand_on_the_design_stays_visible_when_the_study_goes_on(carry_out, outputs):
+    file = outputs / "studies" / "first" / "study.json"
+    record = json.loads(file.read_text())
+    record["design"]["levels"] = [0.5]
+    file.write_text(json.dumps(record))
+    again = carry_out("first", *QUICK, *SMALL)
+    assert again.code == 0, again.err
+    assert "exploratory: the design changed after 1 look" in again.out
+    assert "changed: study.json by hand, after 1 look" in again.out
+
+
+def test_without_its_tuning_runs_a_study_claims_nothing(look, outputs):
+    shutil.rmtree(outputs / "studies" / "first" / "tuning")
+    shown = look("outputs/studies/first")
+    assert shown.code == 0, shown.err
+    assert "exploratory: the tuning runs are not those by which the design was made" in shown.out
+
+
+@pytest.mark.parametrize("said", [{"test_accuracy": 1.7}, {"test_loss": 0.5}])
+def test_a_score_that_is_none_is_measured_again_and_never_claimed(carry_out, look, outputs, said):
+    run = next((outputs / "studies" / "first" / "judging").glob("*cosine*"))
+    score = json.loads((run / "test.json").read_text())
+    (run / "test.json").write_text(json.dumps({**score, "measured": said}))
+    assert "unfinished: " in look("outputs/studies/first").out
+    assert carry_out("first", *QUICK, *SMALL).code == 0
+    assert json.loads((run / "test.json").read_text())["measured"] == score["measured"]
+
+
+def test_runs_that_do_not_say_how_they_ended_are_told_and_not_waited_for(carry_out, tmp_path):
+    typed = (*QUICK, *SMALL, "data.val=official")
+    assert carry_out("name", *typed).code == 0
+    for file in (tmp_path / "outputs" / "studies" / "name" / "judging").glob("*/summary.json"):
+        summary = json.loads(file.read_text())
+        del summary["val_accuracy"]
+        file.write_text(json.dumps(summary))
+    refused = carry_out("name", *typed)
+    assert refused.code == 1
+    assert "got runs that have ended and do not say how; " in refused.err
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", ""])
+def test_a_name_that_is_none_is_told_as_the_studys(carry_out, name):
+    refused = carry_out(name, *QUICK, *SMALL)
+    assert "lrlab: error: study: got " in refused.err
+    assert "sweep" not in refused.err
+
+
+@pytest.mark.parametrize("option", ["compare.metric=val_loss", "compare.reference=cosine", "compare.target=0.5"])
+@pytest.mark.usefixtures("outputs")
+def test_what_a_study_declared_is_not_asked_for_again(look, option):
+    refused = look("outputs/studies/first", option)
+    assert refused.code == 1
+    assert ", for a study, which declared what it is judged by; " in refused.err
 
 
 @pytest.mark.usefixtures("outputs")
@@ -145,6 +229,11 @@ def test_a_design_that_is_changed_by_hand_makes_it_exploratory_too(look, outputs
         (["study.tuning=1"], "study.tuning: got 1; allowed: at least 2, a run for each base LR; do: study.tuning=7"),
         (["study.margin=0"], "study.margin: got 0.0; allowed: a number above 0, such as 0.005 or 0.5%"),
         (["study.margin=a"], "study.margin: got a; allowed: a number above 0"),
+        (["study.margin=5"], "study.margin: got 5, for accuracy; allowed: below 1, or below 100%; do: study.margin=5%"),
+        (["study.looks=11"], "study.looks: got 11; allowed: an integer >= 1 and <= 10"),
+        (["optimizer.lr=0.1,abc"], "optimizer.lr: got abc; allowed: a number above 0 for every candidate"),
+        (["optimizer.lr=0.1,nan"], "optimizer.lr: got nan; allowed: a number above 0"),
+        (["optimizer.lr=0.1,null"], "optimizer.lr: got None; allowed: a number above 0"),
         (["seed=0,1"], "seed: got 0,1, for a study; allowed: nothing: "),
         (["sweep=x"], "sweep: got x, for a study; allowed: nothing: "),
         (["trainer.epochs=1,2"], "study: got candidates with different trainer.epochs ("),
@@ -181,10 +270,10 @@ def test_a_recipe_names_candidates_and_lrs_and_its_seeds_are_the_studys(carry_ou
 
 
 def test_more_candidates_need_more_seeds(carry_out):
-    refused = carry_out("name", "scheduler=constant,cosine,linear,step,rex,wsd", "study.seeds=4", *SMALL)
-    assert (
-        "study.seeds: got 4, with which no claim is possible for 15 pairs of candidates; allowed: 5 to " in refused.err
-    )
+    typed = ("scheduler=constant,cosine,linear,exponential,rex,polynomial", "study.test=welch", "study.looks=1")
+    refused = carry_out("name", *typed, "study.seeds=4", *SMALL)
+    said = "study.seeds: got 4, with which no claim is possible for 15 pairs of candidates; allowed: 5 to "
+    assert said in refused.err
     assert refused.err.endswith("do: study.seeds=5\n")
 
 
@@ -268,12 +357,21 @@ def test_a_damaged_study_is_one_line(look, outputs):
     file = outputs / "studies" / "first" / "study.json"
     record = json.loads(file.read_text())
     record["judging"]["cosine"][0][2] = "../../elsewhere"
-    for text in ("{", "[]", json.dumps({**record, "study": 99}), json.dumps(record)):
+    odd = {**record, "judging": said(outputs)["judging"]}
+    texts = [json.dumps({**odd, part: value}) for part in ("protocol", "design", "looks") for value in ([], "x", -1)]
+    for part in ("protocol", "design"):
+        for name in odd[part]:
+            texts += [json.dumps({**odd, part: {**odd[part], name: value}}) for value in ({}, [], -1, [None], "x")]
+    told = [text for text in texts if json.loads(text) != odd]
+    for text in ("{", "[]", json.dumps({**record, "study": 99}), json.dumps(record), *told):
         file.write_text(text)
-        refused = look("outputs/studies/first")
-        assert refused.code == 1
-        assert len(refused.err.splitlines()) == 1
-        assert "study.json, which is damaged (" in refused.err
+        shown = look("outputs/studies/first")
+        if shown.code == 0:  # it may still make sense: another margin, say
+            assert "exploratory" in shown.out or "unfinished" in shown.out, text
+            continue
+        assert shown.code == 1
+        assert len(shown.err.splitlines()) == 1
+        assert "study.json, which is damaged (" in shown.err
 
 
 @pytest.mark.usefixtures("outputs")

@@ -21,7 +21,7 @@ def studies(tmp_path):
 
 
 def read(folders):
-    return across.across({folder.name: verdict.read(folder) for folder in folders})
+    return across.across([verdict.read(folder) for folder in folders])
 
 
 def test_wins_are_counted_by_the_claims_of_the_studies(studies):

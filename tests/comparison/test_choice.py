@@ -64,12 +64,24 @@ def test_an_lr_at_which_runs_failed_cannot_win_by_its_survivors():
     values = {0.1: {0: 0.8, 1: 0.8, 2: 0.8}, 0.5: {0: 0.95, 1: 0.95}}
     assert best(values, {0.5: 1}) == 0.1
     assert best(values) == 0.5
-    assert best(values, {0.1: 2, 0.5: 1}) == 0.5  # two thirds survived there, three fifths at the other
+    assert best(values, {0.1: 2, 0.5: 1}) == 0.5  # fewer failed there
 
 
-def test_one_run_does_not_win_against_several():
-    assert best({0.1: dict.fromkeys(range(4), 0.95), 1.0: {0: 0.99}}) == 0.1
-    assert best({0.1: {0: 0.95}, 1.0: {0: 0.99}}) == 1.0
+@given(grids(3, 3), st.data())
+def test_where_runs_failed_at_every_lr_a_run_more_at_one_that_loses_changes_nothing(values, data):
+    failed = dict.fromkeys(values, 1)
+    before = best(values, failed)
+    loser = data.draw(st.sampled_from([lr for lr in values if lr != before]))
+    assert best({**values, loser: {**values[loser], 99: data.draw(COUNTS) / 360}}, failed) == before
+    assert best(values, {**failed, loser: 2}) == before
+
+
+@given(grids(3, 1), st.data())
+def test_neither_do_more_seeds_than_others_have(values, data):
+    before = best(values)
+    loser = data.draw(st.sampled_from([lr for lr in values if lr != before]))
+    more = {seed: data.draw(COUNTS) / 360 for seed in (1, 2, 3)}
+    assert best({**values, loser: {**values[loser], **more}}) == before
 
 
 @given(st.dictionaries(st.sampled_from([0.1, 0.2, 0.4, 0.8]), st.floats(0.1, 1), min_size=2))
