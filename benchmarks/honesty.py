@@ -220,6 +220,9 @@ def difference_of(
 ) -> statistics.Interval:
     """The difference of the means over the runs that trained, of many studies; each side with which runs did not."""
     (ours, gone), (theirs, theirs_gone) = one, other
+    compare = statistics.welch
+    if scenario.test == "paired":  # only seeds of which both runs trained
+        compare, gone, theirs_gone = statistics.paired, gone | theirs_gone, gone | theirs_gone
     shape = ours.shape[:1]
     centre, low, high = numpy.zeros(shape), numpy.full(shape, -math.inf), numpy.full(shape, math.inf)
     for n, with_n in groups(gone):
@@ -228,8 +231,7 @@ def difference_of(
             if not both.any() or min(n, m) < pairs.FEWEST_SEEDS:
                 continue
             first, second = kept(ours[both], gone[both], n), kept(theirs[both], theirs_gone[both], m)
-            test = statistics.paired if scenario.test == "paired" and n == m else statistics.welch
-            found = test(first, second, step=scenario.step, level=level)
+            found = compare(first, second, step=scenario.step, level=level)
             centre[both], low[both], high[both] = found.value, found.low, found.high
     return statistics.Interval(centre, low, high)
 
@@ -313,6 +315,7 @@ SCENARIOS = (
     Scenario("6 equal, counts of 360 images", FLAT3, images=360),
     Scenario("2 equal, counts of 360 images, 5 seeds, one look", [[0.0] * 3] * 2, images=360, maximum=5, looks=1),
     Scenario("6 equal, paired, common seeds correlate by 0.8", FLAT3, test="paired", common=0.8),
+    Scenario("6 equal, paired by 0.8, 10 % collapse", FLAT3, test="paired", common=0.8, collapse=0.1),
     Scenario("3: two equal, one worse by 1", [[0.0] * 3, [0.0] * 3, [-1.0] * 3]),
     Scenario("2 that differ by the margin of 1", [[1.0] * 3, [0.0] * 3], margin=1.0),
 )
