@@ -24,6 +24,9 @@ def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
     if not overrides:
         schedules = list(dict.fromkeys(_first_word(candidate.name) for candidate in contests[0].candidates))
         overrides = [f"scheduler={','.join(schedules)}"]
+    if len(contests) > 1:  # a study has one budget
+        longest = max(contest.epochs for contest in contests if len(contest.candidates) > 1)
+        overrides = [one for one in overrides if key_of(one) != "trainer.epochs"] + [f"trainer.epochs={longest}"]
     return f"{spelling.command('study')} {shlex.join([name, *overrides])}"
 
 

@@ -1,5 +1,6 @@
 """What a report says, on folders of runs whose truth is known: each wrong word that was found once, and its kind."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from fabricated import VERSIONS, counted, write_run, write_sweep
 
-from lrlab.comparison import contests, pairs, report, results, text
+from lrlab.comparison import confirm, contests, pairs, report, results, text
 from lrlab.comparison.candidates import reached
 from lrlab.comparison.pairs import Sample, judge
 from lrlab.comparison.written import shown_mean
@@ -178,3 +179,15 @@ def test_the_levels_of_all_pairs_add_up_to_five_percent():
     for candidates in (2, 3, 6):
         each = pairs.level_of_each(pairs.count(candidates))
         assert pairs.count(candidates) * (1 - each) == pytest.approx(0.05)
+
+
+def test_what_would_confirm_a_comparison_is_a_study_of_one_budget(tmp_path):
+    for epochs in (2, 3):
+        for scheduler in ("step", "cosine"):
+            write_run(tmp_path / f"{scheduler}{epochs}", scheduler=scheduler, epochs=epochs)
+    command = "lrlab sweep scheduler=step,cosine trainer.epochs=2,3 seed=0 hydra.launcher.n_jobs=2 sweep=both"
+    (tmp_path / "sweep.json").write_text(json.dumps({"command": command, "runs": []}))
+    compared = contests.compare(results.find([tmp_path]))
+    said = confirm.command([tmp_path], compared.contests)
+    assert said.endswith(f"study {tmp_path.name} scheduler=step,cosine hydra.launcher.n_jobs=2 trainer.epochs=3")
+    assert confirm.command([tmp_path], []) is None
