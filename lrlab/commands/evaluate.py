@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.comparison.written import shown
 from lrlab.config import options
-from lrlab.config.arguments import key_of
-from lrlab.config.identity import MACHINE
 from lrlab.drawing.terminal import aligned
 from lrlab.errors import UserError, wrong
 from lrlab.runs import machine
@@ -27,7 +25,9 @@ class EvaluateSettings:
     """What `evaluate.NAME=...` on the command line says."""
 
     weights: str = options.option(
-        "last", options.choice(lambda: WEIGHTS), "of the last epoch, or of the best by what the run monitors"
+        "last",
+        options.choice(lambda: WEIGHTS),
+        "last: of the last epoch; best: of the best one by trainer.monitor",
     )
     json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
 
@@ -70,10 +70,10 @@ def _score(folder: Path, overrides: Sequence[str], weights: str) -> "TestScore":
 def _show(scores: Mapping[str, "TestScore"], left_out: Mapping[str, str]) -> None:
     """Print a row for each run that was measured, and why each other was not. Raises UserError where none was."""
     metrics = list(dict.fromkeys(chain.from_iterable(score.measured for score in scores.values())))
-    rows = [["run", *(metric.replace("_", " ") for metric in metrics), "images", "looks"]]
+    rows = [["run", *(metric.replace("_", " ") for metric in metrics), "weights", "images", "looks"]]
     for name, score in scores.items():
         values = [shown(score.measured[metric], metric) if metric in score.measured else "-" for metric in metrics]
-        rows.append([name, *values, f"{score.images:,}", str(score.looks)])
+        rows.append([name, *values, score.weights, f"{score.images:,}", str(score.looks)])
     if scores:
         print("\n".join(aligned(rows, streams.width())))
     for name, why in left_out.items():
@@ -84,19 +84,14 @@ def _show(scores: Mapping[str, "TestScore"], left_out: Mapping[str, str]) -> Non
         raise wrong("evaluate", got=f"none ({reasons})", allowed=allowed, do="train with data.val=10%")
 
 
-def _taken_apart(typed: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """The folders that were typed, and the overrides that say where data lies and what computes."""
-    paths = [one for one in typed if Path(one).is_dir() or not ("=" in one or one.startswith("-"))]
-    overrides = overrides_of_runs([one for one in typed if one not in paths], several=False)
-    for override in overrides:
-        key = key_of(override)
-        if key not in MACHINE:
-            got = "a setting that would make it another run"
-            raise wrong(key, got=got, allowed=", ".join(MACHINE), do="leave it out")
+def _taken_apart(typed: list[str]) -> tuple[list[Path], list[str]]:
+    """The folders that were typed, and the settings: where data lies, what computes, what a file may not decide."""
+    arguments = overrides_of_runs(typed, several=False)
+    paths = [one for one in arguments if Path(one).is_dir() or "=" not in one]
     if not paths:
         do = f"{spelling.command('evaluate')} outputs/runs/NAME"
         raise wrong("evaluate", got="no folder", allowed="folders of runs", do=do)
-    return [disk.expanded(one, "evaluate") for one in paths], overrides
+    return [disk.expanded(one, "evaluate") for one in paths], [one for one in arguments if one not in paths]
 
 
 COMMAND = Command(

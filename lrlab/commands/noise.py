@@ -35,8 +35,9 @@ class NoiseSettings:
 
 
 def _run(settings: NoiseSettings, typed: list[str]) -> None:
-    folders = [one for one in typed if Path(one).is_dir() or not ("=" in one or one.startswith("-"))]
-    others = [one for one in typed if one not in folders]
+    arguments = overrides_of_runs(typed, several=False)
+    folders = [one for one in arguments if Path(one).is_dir() or "=" not in one]
+    others = [one for one in arguments if one not in folders]
     if folders and others:
         got = f"{others[0]}, beside a folder of runs"
         raise wrong("noise", got=got, allowed="folders of runs, or settings of new ones", do="one of them")
@@ -49,12 +50,11 @@ def _run(settings: NoiseSettings, typed: list[str]) -> None:
         write(settings.json, "noise", machine.noise(found, settings.metric, settings.comparisons))
 
 
-def _trained(settings: NoiseSettings, typed: list[str]) -> Path:
+def _trained(settings: NoiseSettings, overrides: list[str]) -> Path:
     """The folder of a sweep over seeds that is trained now, or gone on with."""
     from lrlab.config import names
     from lrlab.sweeps import request as requests
 
-    overrides = overrides_of_runs(typed, several=False)
     for override in overrides:
         if key_of(override) in ("seed", "sweep"):
             do = f"noise.seeds={settings.seeds}"

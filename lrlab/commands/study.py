@@ -60,31 +60,31 @@ def _run(settings: StudySettings, typed: list[str]) -> None:
     from lrlab.runs.machine import write
     from lrlab.sweeps import study
 
-    name, others = _named(typed)
-    overrides = overrides_of_runs(others, several=True)
+    arguments = overrides_of_runs(typed, several=True)
+    name = _name([one for one in arguments if "=" not in one])
+    overrides = [one for one in arguments if one != name]
     declared = {key: value for key, value in asdict(settings).items() if key != "json"}
     own = {key: value for key, value in declared.items() if value != getattr(StudySettings(), key)}
-    again = [*others, *(f"study.{key}={_written(value)}" for key, value in own.items())]
+    again = [*(one for one in typed if one != name), *(f"study.{key}={_written(value)}" for key, value in own.items())]
     request = study.read_request(name, again, overrides, study.Declared(**declared))
     found = study.carry_out(request)
     print("", *study_text.lines(found, streams.width()), sep="\n")
     if settings.json is not None:
         write(settings.json, "study", machine.study(found))
-    print(f"more: {spelling.command('compare')} {request.folder}")
+    print(f"its page, a methods paragraph and a LaTeX table: {spelling.command('compare')} {request.folder}")
 
 
 def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _named(typed: list[str]) -> tuple[str, list[str]]:
-    """The study's name, which is what was typed without `=`, and all else."""
-    names = [one for one in typed if "=" not in one and not one.startswith("-")]
-    if len(names) != 1:
-        got = f"{len(names)} names" if names else "no name"
+def _name(words: list[str]) -> str:
+    """The study's name, which is the one word that was typed without `=`."""
+    if len(words) != 1:
+        got = f"{len(words)} names ({', '.join(words)})" if words else "no name"
         do = f"{spelling.command('study')} NAME scheduler=constant,cosine"
         raise wrong("study", got=got, allowed="one name for the study", do=do)
-    return names[0], [one for one in typed if one != names[0]]
+    return words[0]
 
 
 COMMAND = Command(

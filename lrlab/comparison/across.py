@@ -95,8 +95,11 @@ def _over(errors: Sequence[Sequence[float]], best: Sequence[float]) -> list[list
 
 
 def _same_data(studies: Mapping[str, Study]) -> list[str]:
-    """The studies whose data is that of another one, as far as their splits tell."""
-    splits = {name: repr(study.protocol.split) for name, study in studies.items()}
+    """The studies whose test images are those of another one, as far as their names and numbers tell."""
+    splits = {}
+    for name, study in studies.items():
+        split = study.protocol.split
+        splits[name] = (split["data"], split.get("test", split["val"]))
     return [name for name, split in splits.items() if [*splits.values()].count(split) > 1]
 
 

@@ -251,8 +251,8 @@ def require_possible(maximum: int, count: int, test: str, candidates: int) -> No
     if maximum < fewest:
         raise wrong(
             "study.seeds",
-            got=f"{maximum}, with which no claim is possible for {counted(compared, 'pair')} of candidates",
-            allowed=f"{fewest} to {_MOST_SEEDS:,}, with which differences of three standard deviations are found",
+            got=f"{maximum}, which find no difference of three standard deviations among {counted(compared, 'pair')}",
+            allowed=f"{fewest} to {_MOST_SEEDS:,}, which find it more often than not",
             do=f"study.seeds={fewest}",
         )
     if maximum > _MOST_SEEDS:

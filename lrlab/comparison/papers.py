@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from itertools import chain
 
-from lrlab.comparison.study_text import as_tuned
-from lrlab.comparison.verdict import Judged, Study, looks_at_test
-from lrlab.comparison.written import shown, shown_mean
+from lrlab.comparison.study_text import as_tuned, better_first
+from lrlab.comparison.verdict import Finding, Judged, Study, looks_at_test
+from lrlab.comparison.written import shown, shown_difference, shown_mean
 from lrlab.training.metrics import Metric
 from lrlab.words import counted
 
@@ -14,12 +14,26 @@ _TESTS = {"welch": "Welch's t intervals on disjoint seeds", "paired": "paired t 
 
 def methods(study: Study) -> str:
     """The paragraph: data and splits, tuning, judging, test and corrections, versions and commit."""
-    sentences = [_about_the_data(study), *_about_the_tuning(study)]
+    sentences = [*_about_the_model(study), _about_the_data(study), *_about_the_tuning(study)]
     if study.is_finished:
         sentences += [*_about_the_judging(study), *_about_collapse(study), *_about_the_computer(study)]
     else:
         sentences = ["This study is not finished.", *sentences]
     return " ".join(sentences)
+
+
+def _about_the_model(study: Study) -> Iterable[str]:
+    """What was trained on what, as the judging runs say it."""
+    runs = list(chain.from_iterable(judged.runs for judged in study.candidates))
+    if not runs:
+        return
+    said = {}
+    for group in ("model", "data", "optimizer"):
+        said[group] = " or ".join(dict.fromkeys(run.choice(group) for run in runs))
+    size = " or ".join(dict.fromkeys(str(run.settings.get("data.batch_size")) for run in runs))
+    made = "; ".join(f"{name}: {' '.join(own)}" for name, own in study.protocol.candidates.items())
+    yield f"The model {said['model']} was trained on {said['data']} by {said['optimizer']} in batches of {size}."
+    yield f"Candidates were made by these settings ({made})."
 
 
 def _about_the_data(study: Study) -> str:
@@ -31,7 +45,7 @@ def _about_the_data(study: Study) -> str:
         )
     looked = ""
     if study.record.looks:
-        looked = f", which were looked at {counted(max(looks_at_test(study), 1), 'time')} after training"
+        looked = f", on which each model was evaluated {counted(max(looks_at_test(study), 1), 'time')}, after training"
     return (
         f"Models were trained on {split['train']:,} samples for {epochs}, tuned on {split['val']:,} validation samples "
         f"(data.val={split.get('held_out')}, split seed {split.get('split_seed')}) and judged on {split['test']:,} "
@@ -43,7 +57,7 @@ def _about_the_tuning(study: Study) -> Iterable[str]:
     protocol = study.protocol
     yield (
         f"The base learning rate of each of the {len(protocol.candidates)} candidates was chosen by validation "
-        f"{protocol.metric} with {counted(protocol.tuning, 'run')}, failed ones included: a grid, extended where its "
+        f"{protocol.metric} with {_spent(study)}, failed ones included: a grid, extended where its "
         "best lay at an edge, then finer learning rates and more seeds."
     )
     tuned = [f"{judged.name}, {as_tuned(study, judged)}" for judged in study.candidates]
@@ -51,6 +65,12 @@ def _about_the_tuning(study: Study) -> Iterable[str]:
     spent = sum(judged.tuning.updates for judged in study.candidates)
     runs = sum(judged.tuning.runs for judged in study.candidates)
     yield f"Tuning took {counted(runs, 'run')} and {counted(spent, 'update')} in all."
+
+
+def _spent(study: Study) -> str:
+    """How many tuning runs the candidates had."""
+    counts = sorted({judged.tuning.runs for judged in study.candidates})
+    return counted(counts[0], "run") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
 
 
 def _about_the_judging(study: Study) -> Iterable[str]:
@@ -63,7 +83,7 @@ def _about_the_judging(study: Study) -> Iterable[str]:
         f"{protocol.maximum} each, and compared by {protocol.judged_by.replace('_', ' ')} after the last epoch."
     )
     stopping = (
-        f"looked at after {looks} seeds, with levels calibrated by simulation on the t scale such that all looks "
+        f"analysed after {looks} seeds, with levels calibrated by simulation on the t scale such that all analyses "
         "together keep the error rate (error spending as the square of the share of seeds; Lan and DeMets, 1983)"
     )
     yield (
@@ -114,18 +134,40 @@ def _about_the_computer(study: Study) -> Iterable[str]:
 
 
 def latex(study: Study) -> str:
-    """The table: a row for each candidate, best first by nothing but the order of the design."""
-    metric = study.protocol.judged_by
-    lines = [
-        r"\begin{tabular}{lrrrr}",
-        r"\toprule",
-        rf"candidate & LR & seeds & {_plain(metric.replace('_', ' '))} (95\% interval) & collapsed \\",
-        r"\midrule",
-        *(rf"{_row(study, judged)} \\" for judged in study.candidates),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    """Two tables: a row for each candidate, in the order of the design, and one for each pair."""
+    metric = _plain(study.protocol.judged_by.replace("_", " "))
+    unfinished = [] if study.is_finished else ["% This study is not finished, and claims nothing."]
+    exploratory = [f"% {study.exploratory}"] if study.exploratory else []
+    return "\n".join(
+        [
+            *unfinished,
+            *exploratory,
+            r"\begin{tabular}{lrrrr}",
+            r"\toprule",
+            rf"candidate & LR & seeds & {metric} (95\% interval) & collapsed \\",
+            r"\midrule",
+            *(rf"{_row(study, judged)} \\" for judged in study.candidates),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+            "% Claims are about differences. Their intervals may exclude zero where those of the means overlap.",
+            r"\begin{tabular}{lrrl}",
+            r"\toprule",
+            rf"pair & seeds & difference of {metric} (simultaneous 95\% interval) & verdict \\",
+            r"\midrule",
+            *(rf"{_pair_row(study, finding)} \\" for finding in study.findings if study.is_finished),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _pair_row(study: Study, finding: Finding) -> str:
+    pair = better_first(study, finding.pair)
+    seeds = " and ".join(map(str, dict.fromkeys(pair.seeds)))
+    difference = shown_difference(pair.difference, study.protocol.judged_by)
+    return " & ".join(map(_plain, [f"{pair.name} -- {pair.other}", seeds, difference, pair.verdict]))
 
 
 def _row(study: Study, judged: Judged) -> str:

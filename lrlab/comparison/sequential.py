@@ -23,17 +23,20 @@ _PATHS = 2_000_000  # that are simulated
 _FEWEST = 1_000  # of them that have to cross in all, or else no simulation says where
 SPENDING = 2.0  # the exponent for differences, which early looks seldom decide
 SPENDING_ON_MEANS = 1.0  # for the means of a table, which are read whenever the study stops
+_FIRST_LOOK = 5  # seeds
 _UNEQUAL = 3.0  # of two standard deviations: about where Welch's approximation is at its worst
 
 
 def looks(maximum: int, count: int) -> tuple[int, ...]:
     """The seeds of each candidate at every look: `count` of them evenly up to `maximum`, fewer where that is small.
 
-    >>> looks(20, 4), looks(5, 4), looks(7, 1)
-    ((5, 10, 15, 20), (3, 4, 5), (7,))
+    The first look is at five seeds or more, for fewer decide next to nothing.
+
+    >>> looks(20, 4), looks(12, 4), looks(4, 4), looks(7, 1)
+    ((5, 10, 15, 20), (6, 9, 12), (4,), (7,))
     """
-    even = [math.ceil(maximum * number / count) for number in range(1, count + 1)]
-    return tuple(sorted({min(max(FEWEST_SEEDS, seeds), maximum) for seeds in even}))
+    even = {math.ceil(maximum * number / count) for number in range(1, count + 1)}
+    return tuple(sorted(seeds for seeds in even if seeds >= _FIRST_LOOK or seeds == maximum))
 
 
 @lru_cache
@@ -104,16 +107,22 @@ _OFTEN = 0.5
 
 
 def can_claim(at: Sequence[int], pairs: int, test: Test = "welch") -> bool:
-    """Whether the last of the looks `at` finds a difference of three standard deviations more often than not.
+    """Whether some of the looks `at` finds a difference of three standard deviations more often than not.
 
-    It has at least the errors that the looks before it leave.
+    A look has at least the errors that are newly spent on it.
 
     >>> can_claim((2,), 1), can_claim((3,), 1), can_claim((4,), 15), can_claim((5,), 15)
     (False, True, False, True)
     """
-    before = (at[-2] / at[-1]) ** SPENDING if len(at) > 1 else 0.0
-    level = 1 - (1 - before) * (1 - LEVEL) / max(pairs, 1)
-    return at[-1] >= FEWEST_SEEDS and power(NOTICED, at[-1], level, paired=test == "paired") >= _OFTEN
+    errors = (1 - LEVEL) / max(pairs, 1)
+    before = 0.0
+    for seeds in at:
+        spent = errors * (seeds / at[-1]) ** SPENDING
+        found = power(NOTICED, seeds, 1 - (spent - before), paired=test == "paired")
+        if seeds >= FEWEST_SEEDS and found >= _OFTEN:
+            return True
+        before = spent
+    return False
 
 
 def fewest_that_can_claim(pairs: int, count: int = 1, test: Test = "welch") -> int:

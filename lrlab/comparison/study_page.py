@@ -46,8 +46,11 @@ def _claim(study: Study, finding: Finding) -> tuple[str, str]:
 
 def _pair(study: Study, finding: Finding) -> list[str]:
     """A row of the table of pairs."""
-    pair, metric = finding.pair, study.protocol.judged_by
-    images = "-" if finding.images is None else shown_difference(finding.images, metric)
+    pair, metric = study_text.better_first(study, finding.pair), study.protocol.judged_by
+    images = "-"
+    if finding.images is not None:
+        turned = finding.images if pair.name == finding.pair.name else finding.images.reversed()
+        images = shown_difference(turned, metric)
     verdict = pair.verdict if study.is_finished else "not yet"
     difference = shown_difference(pair.difference, metric) if finding.look else "-"
     seeds = " and ".join(map(str, dict.fromkeys(pair.seeds)))

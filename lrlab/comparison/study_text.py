@@ -84,7 +84,7 @@ def tuned_by(judged: Judged) -> str:
 
 def claim(study: Study, finding: Finding) -> str:
     """What the study claims of a pair, named by the better one first, each as it was tuned."""
-    pair = _better_first(study, finding.pair)
+    pair = better_first(study, finding.pair)
     tuned = {judged.name: f"{judged.name} ({as_tuned(study, judged)})" for judged in study.candidates}
     named = replace(pair, name=tuned[pair.name], other=tuned[pair.other])
     return sentence(named, study.protocol.judged_by, confirmed=not study.exploratory)
@@ -98,7 +98,7 @@ def as_tuned(study: Study, judged: Judged) -> str:
 
 def beside(study: Study, finding: Finding) -> str:
     """What else is known of a pair: the chance that one run is better, and what other test images would change."""
-    pair = _better_first(study, finding.pair)
+    pair = better_first(study, finding.pair)
     text = f"a run of {pair.name} is the better one in {shown_chance(pair.superiority)}"
     if finding.images is not None:
         images = finding.images if pair.name == finding.pair.name else finding.images.reversed()
@@ -106,7 +106,8 @@ def beside(study: Study, finding: Finding) -> str:
     return text
 
 
-def _better_first(study: Study, pair: Pair) -> Pair:
+def better_first(study: Study, pair: Pair) -> Pair:
+    """The pair, named such that the better of the two, or the one that is ahead, comes first."""
     if pair.verdict in ("better", "worse"):
         return pair if pair.verdict == "better" else pair.reversed()
     return pair.reversed() if _is_behind(study, pair.difference.value) else pair

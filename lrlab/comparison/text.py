@@ -16,6 +16,8 @@ def lines(compared: Comparison, width: int | None = None) -> list[str]:
     for contest in compared.contests:
         text += [contest.title, *_table(contest, width), ""]
         text += [f"  {sentence(one, contest.metric, confirmed=False)}" for one in contest.against]
+        if len(contest.pairs) > len(contest.against):
+            text.append(f"  (all against {contest.reference}; compare.reference=NAME sets them against another)")
         text += [f"  warning: {warning}" for warning in contest.warnings]
         text += [""]
     text += confirm.told(compared)

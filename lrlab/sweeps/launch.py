@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -127,6 +127,8 @@ def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome
     ):
 
         def ended(job: Job, outcome: Outcome) -> None:
+            if request.number and outcome.status == "failed":  # the signal also reached a process that it needed
+                outcome = replace(outcome, status="interrupted")
             outcomes[job.name] = outcome
             if outcome.status not in ("finished", "interrupted"):
                 failed.set()

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from lrlab.comparison import design, pairs, results, sequential, verdict
 from lrlab.comparison.design import JUDGING, TUNING, Design, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Test
-from lrlab.config import compose, names
+from lrlab.config import compose, names, trust
 from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
 from lrlab.config.identity import MACHINE, NO_SETTING, TUNED
 from lrlab.config.prepare import Prepared, prepare_typed
@@ -204,6 +204,7 @@ def _record(request: StudyRequest) -> Record:
             do="another name for a new study",
         )
     if not before.looks and before.design is None:  # nobody has seen a judging run
+        print(f"changed    {changed}")
         return replace(before, command=request.again, protocol=protocol)
     if not request.settings.change:
         raise wrong(
@@ -513,4 +514,4 @@ def _measure(request: StudyRequest, record: Record, jobs: Sequence[Job]) -> None
     for job in jobs:
         run = results.read_result(job.folder, job.name)
         if run.status == "finished" and not verdict.has_ended(record.protocol, run):
-            testing.score(job.folder, request.where)
+            testing.score(job.folder, [*trust.to_type(job.config), *request.where])

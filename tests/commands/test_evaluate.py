@@ -70,6 +70,28 @@ def test_every_look_is_counted_and_shown(look, run):
         assert row.split()[-1] == str(number)
 
 
+MINE = """
+import torch
+from lrlab.data import Splits
+class Part:
+    def __init__(self, count): self.count = count
+    def __len__(self): return self.count
+    def __getitem__(self, index):
+        return torch.full((1, 4, 4), index % 2 * 200, dtype=torch.uint8), index % 2
+def data(): return Splits(train=Part(40), val=Part(10), num_classes=2)
+"""
+
+
+def test_what_a_run_names_of_the_users_own_is_typed_again_as_the_line_says(look, command, tmp_path):
+    (tmp_path / "my_own_splits.py").write_text(MINE)
+    typed = ("data._target_=my_own_splits.data", "data.val=25%", "model=linear", "trainer.epochs=1")
+    assert command(*typed, "hydra.run.dir=mine").code == 0
+    refused = look("mine")
+    assert refused.code == 1
+    do = refused.err.strip().partition("do: ")[2].partition(",")[0]
+    assert look("mine", *do.split()).code == 0
+
+
 def test_looks_by_other_weights_are_kept_apart_and_counted_together(look, run):
     assert look(str(run)).code == 0
     before = testing.read(run)
@@ -116,8 +138,8 @@ def test_runs_without_a_test_split_and_unfinished_ones_are_told(look, run, tmp_p
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["data.val=20%"], "data.val: got a setting that would make it another run; allowed: data.root, "),
-        (["seed=1"], "seed: got a setting that would make it another run; "),
+        (["data.val=20%"], "data.val: got 20%, but the checkpoint was saved with 10%; "),
+        (["seed=1"], "seed: got 1, but the checkpoint was saved with 0; "),
         (["evaluate.weights=first"], "evaluate.weights: got 'first'; allowed: last, best; "),
         (["nowhere"], "which is no folder"),
         (["-m"], "command line: got -m; "),

@@ -224,7 +224,7 @@ def test_a_design_that_is_changed_by_hand_makes_it_exploratory_too(look, outputs
     [
         (
             ["study.seeds=2"],
-            "study.seeds: got 2, with which no claim is possible for 1 pair of candidates; allowed: 3 to",
+            "study.seeds: got 2, which find no difference of three standard deviations among 1 pair; allowed: 3 to",
         ),
         (["study.tuning=1"], "study.tuning: got 1; allowed: at least 2, a run for each base LR; do: study.tuning=7"),
         (["study.margin=0"], "study.margin: got 0.0; allowed: a number above 0, such as 0.005 or 0.5%"),
@@ -241,7 +241,7 @@ def test_a_design_that_is_changed_by_hand_makes_it_exploratory_too(look, outputs
         (["study.metric=speed"], "study.metric: got 'speed'; allowed: loss, accuracy; "),
         (["study.test=t"], "study.test: got 't'; allowed: auto, welch, paired; "),
         (["scheduler=constant"], "study: got one candidate ("),
-        (["another"], "study: got 2 names; allowed: one name for the study; "),
+        (["another"], "study: got 2 names (name, another); allowed: one name for the study; "),
         (["scheduler=cosin,constant"], "scheduler: got "),
     ],
 )
@@ -253,6 +253,30 @@ def test_a_mistake_is_one_line_and_leaves_nothing(carry_out, tmp_path, typed, er
     assert len(refused.err.splitlines()) == 1
     assert error in refused.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_of_ones_own_data_is_judged_by_its_test_images(carry_out, tmp_path):
+    (tmp_path / "my_study_splits.py").write_text(
+        "import torch\n"
+        "from lrlab.data import Splits\n"
+        "class Part:\n"
+        "    def __init__(self, count): self.count = count\n"
+        "    def __len__(self): return self.count\n"
+        "    def __getitem__(self, index):\n"
+        "        return torch.full((1, 4, 4), index % 2 * 200, dtype=torch.uint8), index % 2\n"
+        "def data(): return Splits(train=Part(40), val=Part(10), num_classes=2)\n"
+    )
+    typed = ("data._target_=my_study_splits.data", "data.val=25%", "data.batch_size=8")
+    ended = carry_out("name", *QUICK, *SMALL[:2], *SMALL[3:], *typed)
+    assert ended.code == 0, ended.err
+    assert "judged by test accuracy" in ended.out
+
+
+def test_the_name_stands_anywhere_beside_a_folder_of_ones_own(carry_out, tmp_path):
+    (tmp_path / "conf" / "scheduler").mkdir(parents=True)
+    typed = ("--config-dir", str(tmp_path / "conf"), *QUICK, *SMALL)
+    assert carry_out(*typed, "name").code == 0
+    assert carry_out("name", *typed).code == 0
 
 
 def test_a_recipe_names_candidates_and_lrs_and_its_seeds_are_the_studys(carry_out, tmp_path):
@@ -272,7 +296,7 @@ def test_a_recipe_names_candidates_and_lrs_and_its_seeds_are_the_studys(carry_ou
 def test_more_candidates_need_more_seeds(carry_out):
     typed = ("scheduler=constant,cosine,linear,exponential,rex,polynomial", "study.test=welch", "study.looks=1")
     refused = carry_out("name", *typed, "study.seeds=4", *SMALL)
-    said = "study.seeds: got 4, with which no claim is possible for 15 pairs of candidates; allowed: 5 to "
+    said = "study.seeds: got 4, which find no difference of three standard deviations among 15 pairs; allowed: 5 to "
     assert said in refused.err
     assert refused.err.endswith("do: study.seeds=5\n")
 
@@ -347,7 +371,7 @@ def test_a_finished_study_is_shown_with_its_page_its_paragraph_and_its_table(loo
     methods = (folder / "methods.txt").read_text().strip()
     for fact in ("1,293 samples", "144 validation", "360 test samples", "4 runs", "Welch's t", "data.val=10%", "torch"):
         assert fact in methods
-    assert "looked at 1 time" in methods
+    assert "each model was evaluated 1 time, after training" in methods
     for judged in verdict.read(folder).candidates:
         assert all(f"judging/{run.name.replace('=', '%3D').replace(',', '%2C')}" in page for run in judged.runs)
         assert judged.name in (folder / "table.tex").read_text()

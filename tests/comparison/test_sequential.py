@@ -15,7 +15,7 @@ def test_looks_rise_to_the_maximum_and_each_has_seeds_enough_to_judge(maximum, c
     at = sequential.looks(maximum, count)
     assert at[-1] == maximum
     assert list(at) == sorted(set(at))
-    assert at[0] >= min(3, maximum)
+    assert at[0] >= min(5, maximum)
     assert len(at) <= count
 
 
