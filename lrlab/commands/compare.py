@@ -229,7 +229,7 @@ COMMAND = Command(
         ("a sweep", "outputs/sweeps/NAME"),
         ("any runs", "outputs/sweeps/A outputs/runs"),
         ("a study", "outputs/studies/NAME"),
-        ("the same candidates on several data sets", "outputs/studies/A outputs/studies/B"),
+        ("several of them", "outputs/studies/A outputs/studies/B"),
     ],
     note=lambda: "Runs that cannot be compared are named, with the reason.",
     settings=CompareSettings,

@@ -15,7 +15,7 @@ from lrlab.runs import machine
 from lrlab.system import disk, spelling, streams
 
 if TYPE_CHECKING:
-    from lrlab.runs.testing import TestScore
+    from lrlab.runs.scores import TestScore
 
 WEIGHTS = ("last", "best")
 
@@ -34,7 +34,7 @@ class EvaluateSettings:
 
 def _run(settings: EvaluateSettings, typed: list[str]) -> None:
     from lrlab.comparison import results
-    from lrlab.runs.testing import TestScore
+    from lrlab.runs.scores import TestScore
 
     folders, overrides = _taken_apart(typed)
     found = results.find(folders, "evaluate")

@@ -16,7 +16,7 @@ from lrlab.comparison.design import Design, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import Interval
-from lrlab.runs import summary, testing
+from lrlab.runs import scores, summary
 from lrlab.training.metrics import METRICS, Metric
 
 WITHIN = 0.05  # of the best: the LRs that are nearly as good
@@ -183,7 +183,7 @@ def _not_judged(name: str, cost: TuningCost) -> Judged:
 def judged_value(protocol: Protocol, run: Result) -> float | None:
     """What a judging run is judged by; None where it is not known yet, or is no value of the metric."""
     if protocol.has_test:
-        score = testing.read(run.folder)
+        score = scores.read(run.folder)
         value = None if score is None else score.measured.get(protocol.judged_by)
     else:
         value = run.summary.get(protocol.judged_by)
@@ -202,7 +202,7 @@ def has_ended(protocol: Protocol, run: Result) -> bool:
 
 def _diverged_on_test(protocol: Protocol, run: Result) -> bool:
     """Whether the loss on the test images is not finite."""
-    score = testing.read(run.folder) if protocol.has_test else None
+    score = scores.read(run.folder) if protocol.has_test else None
     return score is not None and not score.measured
 
 
@@ -318,7 +318,7 @@ def _mean_of_each_image(protocol: Protocol, judged: Judged) -> NDArray[numpy.flo
     """The metric (N,) of every test image, mean over the seeds that trained."""
     if not protocol.has_test or not judged.runs:
         return None
-    images = [testing.each_image(run.folder, protocol.metric) for run in judged.runs]
+    images = [scores.each_image(run.folder, protocol.metric) for run in judged.runs]
     known = [values for values in images if values is not None]
     if len(known) < len(images) or len({len(values) for values in known}) > 1:
         return None
@@ -328,5 +328,5 @@ def _mean_of_each_image(protocol: Protocol, judged: Judged) -> NDArray[numpy.flo
 def looks_at_test(study: Study) -> int:
     """How often the test images of one of its runs were looked at, at most."""
     runs = [*chain.from_iterable(one.runs for one in study.candidates)]
-    scores = [testing.read(run.folder) for run in runs]
-    return max((score.looks for score in scores if score is not None), default=0)
+    found = [scores.read(run.folder) for run in runs]
+    return max((score.looks for score in found if score is not None), default=0)

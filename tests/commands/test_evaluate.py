@@ -14,7 +14,7 @@ from support import DATASETS, composed, folder_of_images, needs_datasets, train
 from lrlab.commands import evaluate
 from lrlab.config import build, compose
 from lrlab.data import datasets
-from lrlab.runs import checkpoint, testing
+from lrlab.runs import checkpoint, scores, testing
 
 SMALL = ("model=linear", "trainer.epochs=2")
 
@@ -52,13 +52,13 @@ def by_hand(folder: Path, weights: Path) -> torch.Tensor:
 def test_the_score_is_that_of_the_official_test_images_by_hand(look, run, weights):
     assert look(str(run), f"evaluate.weights={weights}").code == 0
     logits, labels = by_hand(run, testing.WEIGHTS[weights]), datasets.digits().val.tensors[1]
-    score = testing.read(run, weights)
+    score = scores.read(run, weights)
     assert (score.weights, score.images, score.looks) == (weights, 360, 1)
     assert score.measured["test_loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
     assert score.measured["test_accuracy"] == (logits.argmax(1) == labels).double().mean().item()
     if weights == "last":
-        assert testing.each_image(run, "accuracy").tolist() == (logits.argmax(1) == labels).int().tolist()
-        assert testing.each_image(run, "loss").mean() == pytest.approx(score.measured["test_loss"], rel=1e-5)
+        assert scores.each_image(run, "accuracy").tolist() == (logits.argmax(1) == labels).int().tolist()
+        assert scores.each_image(run, "loss").mean() == pytest.approx(score.measured["test_loss"], rel=1e-5)
 
 
 def test_every_look_is_counted_and_shown(look, run):
@@ -94,10 +94,10 @@ def test_what_a_run_names_of_the_users_own_is_typed_again_as_the_line_says(look,
 
 def test_looks_by_other_weights_are_kept_apart_and_counted_together(look, run):
     assert look(str(run)).code == 0
-    before = testing.read(run)
+    before = scores.read(run)
     assert look(str(run), "evaluate.weights=best").code == 0
-    assert testing.read(run) == before
-    assert testing.read(run, "best").looks == 2
+    assert scores.read(run) == before
+    assert scores.read(run, "best").looks == 2
     assert look(str(run)).out.splitlines()[-1].split()[-1] == "3"
 
 
@@ -105,9 +105,9 @@ def test_values_of_another_look_are_no_values_of_the_score(look, run):
     assert look(str(run)).code == 0
     before = (run / "test.npz").read_bytes()
     assert look(str(run)).code == 0
-    assert testing.each_image(run, "loss") is not None
+    assert scores.each_image(run, "loss") is not None
     (run / "test.npz").write_bytes(before)
-    assert testing.each_image(run, "loss") is None
+    assert scores.each_image(run, "loss") is None
 
 
 def test_looking_changes_nothing_of_the_run(look, run):
@@ -178,13 +178,13 @@ def test_scores_from_anybody_are_read_as_far_as_they_make_sense(run):
         '{"weights": "last", "step": "x", "images": 1, "looks": 1, "measured": 3}',
     ):
         (run / "test.json").write_text(text)
-        assert testing.read(run) is None
+        assert scores.read(run) is None
     (run / "test.npz").write_bytes(b"PK nothing")
-    assert testing.each_image(run, "accuracy") is None
+    assert scores.each_image(run, "accuracy") is None
     np.savez(run / "test.npz", accuracy=np.array([object()], dtype=object))
-    assert testing.each_image(run, "accuracy") is None
+    assert scores.each_image(run, "accuracy") is None
     np.savez(run / "test.npz", accuracy=np.array([np.nan]), looks=np.array(1))
-    assert testing.each_image(run, "accuracy") is None
+    assert scores.each_image(run, "accuracy") is None
 
 
 @pytest.mark.slow

@@ -46,7 +46,10 @@ def test_version_is_lrlabs_own(enter, typed):
         (("find_lr",), r"got 'find_lr' \(did you mean find-lr\?\); allowed: train, .*; do: lrlab find-lr"),
         (("scheduler=a b",), r"got 'scheduler=a b' \(did you mean train\?\); .*; do: lrlab train 'scheduler=a b'"),
         (("-m", "seed=0,1"), r"got '-m' \(did you mean sweep\?\); allowed: train, .*; do: lrlab sweep seed=0,1"),
-        (("quux",), r"got 'quux'; allowed: train, sweep, preview, find-lr, compare, completion; do: lrlab --help"),
+        (
+            ("quux",),
+            r"got 'quux'; allowed: train, sweep, preview, find-lr, study, .*, completion; do: lrlab --help",
+        ),
     ],
 )
 def test_what_is_no_command_is_one_line_with_a_guess(enter, typed, line):
