@@ -82,6 +82,7 @@ def data(): return Splits(train=Part(40), val=Part(10), num_classes=2)
 """
 
 
+@pytest.mark.slow
 def test_what_a_run_names_of_the_users_own_is_typed_again_as_the_line_says(look, command, tmp_path):
     (tmp_path / "my_own_splits.py").write_text(MINE)
     typed = ("data._target_=my_own_splits.data", "data.val=25%", "model=linear", "trainer.epochs=1")
@@ -153,6 +154,7 @@ def test_a_mistake_is_one_line_and_looks_at_nothing(look, run, typed, said):
     assert not (run / "test.json").exists()
 
 
+@pytest.mark.slow
 def test_other_data_than_it_was_trained_on_is_refused(look, tmp_path):
     folder_of_images(tmp_path / "images", ("train", "val", "test"))
     typed = ("data=imagefolder", f"data.root={tmp_path / 'images'}", "data.batch_size=6", *SMALL)

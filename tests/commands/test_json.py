@@ -68,6 +68,7 @@ def test_a_study(written, tmp_path):
     assert [one["collapse_rate"]["value"] for one in said["candidates"]] == [0, 0.25]
 
 
+@pytest.mark.slow
 def test_an_unfinished_study_has_no_pairs(written, tmp_path):
     judged = {"a": [0.80, 0.82, 0.81, 0.80, 0.83], "b": [0.82, 0.80, 0.83, 0.80, 0.81]}
     said = written(compare, "compare", str(write_study(tmp_path / "study", judged)))
@@ -107,6 +108,7 @@ def test_evaluations_and_previews_and_range_tests(written, tmp_path):
     assert len(said["seeds"]) == 2
 
 
+@pytest.mark.slow
 def test_a_study_that_is_carried_out_writes_it_too(written):
     typed = ("scheduler=constant,cosine", "study.tuning=3", "study.seeds=3", "hydra.launcher.in_process=true")
     said = written(study, "study", "name", *QUICK, *typed)

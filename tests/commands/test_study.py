@@ -98,9 +98,9 @@ def test_the_same_command_goes_on_with_nothing_and_says_the_same(carry_out, outp
     [
         (["study.seeds=5"], "maximum 5 and not 4"),
         (["study.margin=1%"], "margin 0.01 and not None"),
-        (["study.metric=loss"], "metric loss and not accuracy"),
-        (["study.tuning=5"], "tuning 5 and not 4"),
-        (["study.test=welch"], "test welch and not auto"),
+        pytest.param(["study.metric=loss"], "metric loss and not accuracy", marks=pytest.mark.slow),
+        pytest.param(["study.tuning=5"], "tuning 5 and not 4", marks=pytest.mark.slow),
+        pytest.param(["study.test=welch"], "test welch and not auto", marks=pytest.mark.slow),
     ],
 )
 def test_a_protocol_is_not_changed_after_a_look_without_a_word(carry_out, outputs, changed, what):
@@ -117,8 +117,8 @@ def test_a_protocol_is_not_changed_after_a_look_without_a_word(carry_out, output
     ("changed", "what"),
     [
         (["trainer.epochs=2"], "number of epochs and setting"),
-        (["data.split_seed=1"], "split and setting"),
-        (["optimizer.momentum=0"], "setting"),
+        pytest.param(["data.split_seed=1"], "split and setting", marks=pytest.mark.slow),
+        pytest.param(["optimizer.momentum=0"], "setting", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("asked", [[], ["study.change=true"]])
@@ -170,6 +170,7 @@ def test_a_score_that_is_none_is_measured_again_and_never_claimed(carry_out, loo
     assert json.loads((run / "test.json").read_text())["measured"] == score["measured"]
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_say_how_they_ended_are_told_and_not_waited_for(carry_out, tmp_path):
     typed = (*QUICK, *SMALL, "data.val=official")
     assert carry_out("name", *typed).code == 0
@@ -272,6 +273,7 @@ def test_a_study_of_ones_own_data_is_judged_by_its_test_images(carry_out, tmp_pa
     assert "judged by test accuracy" in ended.out
 
 
+@pytest.mark.slow
 def test_the_name_stands_anywhere_beside_a_folder_of_ones_own(carry_out, tmp_path):
     (tmp_path / "conf" / "scheduler").mkdir(parents=True)
     typed = ("--config-dir", str(tmp_path / "conf"), *QUICK, *SMALL)
@@ -279,6 +281,7 @@ def test_the_name_stands_anywhere_beside_a_folder_of_ones_own(carry_out, tmp_pat
     assert carry_out("name", *typed).code == 0
 
 
+@pytest.mark.slow
 def test_a_recipe_names_candidates_and_lrs_and_its_seeds_are_the_studys(carry_out, tmp_path):
     typed = (
         "experiment=schedules_digits",
@@ -301,6 +304,7 @@ def test_more_candidates_need_more_seeds(carry_out):
     assert refused.err.endswith("do: study.seeds=5\n")
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_to_what_it_would_have_been(outputs, tmp_path):
     """Killed at several moments, and started again each time."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -329,6 +333,7 @@ def test_a_killed_study_goes_on_to_what_it_would_have_been(outputs, tmp_path):
     assert values[0] == values[1]
 
 
+@pytest.mark.slow
 def test_without_a_test_split_it_says_so_and_judges_by_val(carry_out, tmp_path):
     ended = carry_out("name", *QUICK, *SMALL, "data.val=official")
     assert ended.code == 0, ended.err
@@ -337,6 +342,7 @@ def test_without_a_test_split_it_says_so_and_judges_by_val(carry_out, tmp_path):
     assert not list(tmp_path.rglob("test.json"))
 
 
+@pytest.mark.slow
 def test_runs_that_diverge_count_in_tuning_and_as_collapsed_in_judging(carry_out, tmp_path):
     typed = ("scheduler=constant,cosine", "optimizer.lr=0.05,1e20", "study.tuning=4", "study.seeds=3", "study.looks=1")
     ended = carry_out("name", *typed, *SMALL)
@@ -348,6 +354,7 @@ def test_runs_that_diverge_count_in_tuning_and_as_collapsed_in_judging(carry_out
     assert ", 1 failed" in ended.out
 
 
+@pytest.mark.slow
 def test_an_unfinished_study_claims_nothing_and_says_how_to_go_on(look, tmp_path):
     table = {"a": [0.90, 0.91, 0.90, 0.92, 0.91], "b": [0.91, 0.90, 0.91, 0.92, 0.90]}
     write_study(tmp_path / "half", table, maximum=20, looks=4)
@@ -377,6 +384,7 @@ def test_a_finished_study_is_shown_with_its_page_its_paragraph_and_its_table(loo
         assert judged.name in (folder / "table.tex").read_text()
 
 
+@pytest.mark.slow
 def test_a_damaged_study_is_one_line(look, outputs):
     file = outputs / "studies" / "first" / "study.json"
     record = json.loads(file.read_text())
@@ -398,6 +406,7 @@ def test_a_damaged_study_is_one_line(look, outputs):
         assert "study.json, which is damaged (" in shown.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("outputs")
 def test_where_it_is_computed_is_no_other_protocol(carry_out):
     again = carry_out("first", *QUICK, *SMALL[:-1], "hydra.launcher.n_jobs=2", "trainer.device=cpu")

@@ -71,6 +71,7 @@ def test_candidates_of_one_name_that_are_not_the_same_are_left_out(studies, tmp_
         read([studies[0], other])
 
 
+@pytest.mark.slow
 def test_unfinished_studies_are_refused(studies, tmp_path):
     half = write_study(tmp_path / "half", {"a": [0.9, 0.91, 0.92, 0.9, 0.91], "b": [0.91, 0.9, 0.92, 0.9, 0.91]})
     with pytest.raises(UserError, match=r"studies that are not finished \(half\)"):

@@ -23,8 +23,8 @@ def test_one_look_has_the_whole_error():
     assert sequential.levels((7,), 3) == (pytest.approx(1 - 0.05 / 3),)
 
 
-@pytest.mark.parametrize("together", [1, 3])
-@pytest.mark.parametrize("test", ["welch", "paired"])
+@pytest.mark.parametrize("together", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("test", ["welch", pytest.param("paired", marks=pytest.mark.slow)])
 def test_all_looks_together_keep_the_error(together, test):
     """On normal noise that no simulation of the levels has seen, with deviations that are equal and not."""
     at = (4, 8, 12)
@@ -47,6 +47,7 @@ def test_many_pairs_for_a_simulation_spend_the_errors_look_by_look():
     assert sum(1 - level for level in levels) == pytest.approx(0.05 / 1000)
 
 
+@pytest.mark.slow
 def test_later_looks_are_less_strict_and_more_pairs_are_stricter():
     levels = sequential.levels((5, 10, 15, 20), 3)
     assert list(levels) == sorted(levels, reverse=True)
