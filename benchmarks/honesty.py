@@ -18,6 +18,7 @@ from scipy import stats
 from benchmarks import timing
 from benchmarks.timing import Table
 from lrlab.comparison import pairs, sequential, statistics
+from lrlab.comparison.across import interquartile_mean
 from lrlab.comparison.pairs import Test
 
 Array = NDArray[Any]
@@ -327,7 +328,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     studies = 300 if options.quick else options.studies
     before = timing.machine()
-    tables = [errors(studies), budgets(studies), powers(max(studies // 4, 300)), folders(4 if options.quick else 200)]
+    fewer = max(studies // 4, 300)
+    tables = [errors(studies), budgets(studies), others(fewer), powers(fewer), folders(4 if options.quick else 200)]
     timing.report("honesty", tables, options, before, seed=0)
 
 
@@ -357,6 +359,57 @@ def budgets(studies: int) -> Table:
             {"name": name, "studies": studies, "false claims": f"{false / studies:.3f}", "at most (99 %)": most}
         )
     return Table("Several budgets in one report", "", rows)
+
+
+def others(repetitions: int) -> Table:
+    """The intervals that stand alone: over test images, of deviations, of medians, over several data sets."""
+    generator = numpy.random.default_rng(11)
+    rows = []
+    for images in (360, 10_000):
+        timing.note(f"honesty: over {images} test images")
+        rows.append(_alone(f"difference over {images:,} test images", _over_images(images, repetitions, generator)))
+    for seeds in (5, 20):
+        deviations = [statistics.deviation(generator.normal(0, 1, seeds).tolist()) for _ in range(repetitions)]
+        covered = [found.low <= 1 <= found.high for found in deviations]
+        rows.append(_alone(f"deviation between {seeds} seeds", covered))
+    for seeds in (6, 10, 20):
+        medians = [statistics.median(heavy(generator, (seeds,)).tolist()) for _ in range(repetitions)]
+        rows.append(_alone(f"median of {seeds} seeds, heavy tails", [one.low <= 0 <= one.high for one in medians]))
+    for name, noise in (("normal", normal), ("heavy tails", heavy)):
+        for seeds in (5, 10, 20):
+            timing.note(f"honesty: three data sets, {seeds} seeds, {name}")
+            covered = _interquartile(seeds, noise, repetitions, generator)
+            rows.append(_alone(f"interquartile mean over 3 data sets, {seeds} seeds, {name}", covered))
+    return Table("Intervals that stand alone (stated: 0.95)", "", rows)
+
+
+def _alone(name: str, covered: Sequence[bool]) -> dict[str, Any]:
+    return {"name": name, "repetitions": len(covered), "covered": f"{numpy.mean(covered):.3f}"}
+
+
+def _over_images(images: int, repetitions: int, generator: numpy.random.Generator) -> list[bool]:
+    """Two candidates of five seeds each, right with chances that depend on the image; each time others are drawn."""
+    covered = []
+    for _ in range(repetitions):
+        hard = generator.random(images) < 0.1  # images; the others are right in 99 % of cases
+        ours = generator.binomial(5, numpy.where(hard, 0.7, 0.99)) / 5
+        theirs = generator.binomial(5, numpy.where(hard, 0.5, 0.99)) / 5
+        found = statistics.mean(ours - theirs)
+        covered.append(bool(found.low <= 0.1 * 0.2 <= found.high))
+    return covered
+
+
+def _interquartile(seeds: int, noise: Noise, repetitions: int, generator: numpy.random.Generator) -> list[bool]:
+    """Ratios around 1.0, 1.2 and 1.4 on three data sets."""
+    centres = numpy.array([1.0, 1.2, 1.4])[:, None]
+    many = (centres + 0.1 * noise(generator, (3, 1_000_000))).ravel()
+    ordered = numpy.sort(many)
+    truth = ordered[len(ordered) // 4 : -(len(ordered) // 4)].mean()
+    covered = []
+    for _ in range(repetitions):
+        found = interquartile_mean(list(centres + 0.1 * noise(generator, (3, seeds))))
+        covered.append(bool(found.low <= truth <= found.high))
+    return covered
 
 
 def rule_before(values: Array, reference: int = 0) -> Array:
