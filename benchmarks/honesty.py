@@ -6,253 +6,20 @@ so. Noise has the standard deviation 1 unless a row says otherwise.
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks import timing
+from benchmarks.fabricated_studies import TUNING, Array, Noise, Outcome, Scenario, conduct, fabricate, heavy, normal
 from benchmarks.timing import Table
-from lrlab.comparison import pairs, sequential, statistics
+from lrlab.comparison import statistics
 from lrlab.comparison.across import interquartile_mean
-from lrlab.comparison.pairs import Test
-
-Array = NDArray[Any]
-Noise = Callable[[numpy.random.Generator, tuple[int, ...]], Array]
-TUNING = 12  # runs a candidate
-
-
-def normal(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Array:
-    return generator.standard_normal(shape)
-
-
-def heavy(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Student's t with three degrees of freedom, of standard deviation 1."""
-    return generator.standard_t(3, shape) / math.sqrt(3)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Candidates whose truth is known."""
-
-    name: str
-    profiles: Sequence[Sequence[float]]  # the mean of each candidate at each of its LRs
-    deviations: Sequence[float] = ()  # of each candidate's noise; 1 where nothing is said
-    noise: Noise = normal
-    collapse: float = 0.0  # the share of runs that do not train
-    images: int = 0  # of which values are counts, around 97 %, with a deviation of 0.3 %; 0: values as they are
-    maximum: int = 20
-    looks: int = 4
-    test: Test = "welch"
-    common: float = 0.0  # the correlation of runs on common seeds
-    margin: float | None = None
-
-    @property
-    def candidates(self) -> int:
-        return len(self.profiles)
-
-    @property
-    def step(self) -> float:
-        return 1 / self.images if self.images else 0.0
-
-
-LOW, SPREAD = 0.97, 0.003  # of an accuracy that is a count
-
-
-@dataclass
-class Outcome:
-    """What became of many studies of one scenario. Arrays are (studies, pairs) or (studies, candidates)."""
-
-    truth: Array  # of each pair's difference
-    low: Array
-    high: Array
-    verdicts: Array  # 1 better, -1 worse, 0 equivalent, nan undecided
-    mean_low: Array
-    mean_high: Array
-    mean_truth: Array
-    chance_low: Array
-    chance_high: Array
-    chance_truth: Array
-    rate_low: Array
-    rate_high: Array
-    seeds: Array  # used by each candidate
-    looks: Array  # made
-    oracle_width: Array
-    mean_oracle_width: Array
-
-
-def fabricate(scenario: Scenario, studies: int, generator: numpy.random.Generator) -> tuple[Array, Array, Array]:
-    """Judging values (studies, candidates, seeds), which of them collapsed, and the truth (studies, candidates).
-
-    The LR of each candidate is chosen by tuning runs of its own; its truth is its mean there.
-    """
-    shape = (studies, scenario.candidates, scenario.maximum)
-    deviations = numpy.array(scenario.deviations or [1.0] * scenario.candidates)
-    truth = numpy.empty((studies, scenario.candidates))
-    for index, profile in enumerate(scenario.profiles):
-        means = numpy.asarray(profile)
-        runs = max(TUNING // len(means), 1)
-        tuned = means + deviations[index] * scenario.noise(generator, (studies, runs, len(means))).mean(1)
-        truth[:, index] = means[tuned.argmax(1)]
-    own = scenario.noise(generator, shape)
-    if scenario.common:
-        shared = scenario.noise(generator, (studies, 1, scenario.maximum))
-        own = math.sqrt(scenario.common) * shared + math.sqrt(1 - scenario.common) * own
-    values = truth[:, :, None] + deviations[None, :, None] * own
-    collapsed = generator.random(shape) < scenario.collapse
-    if scenario.images:
-        exact = LOW + SPREAD * values
-        values = numpy.round(exact * scenario.images) / scenario.images
-        truth = LOW + SPREAD * truth
-    return values, collapsed, truth
-
-
-def conduct(scenario: Scenario, values: Array, collapsed: Array, truth: Array) -> Outcome:
-    """Judge many studies look by look, as `lrlab study` does: a candidate that is decided gets no more seeds."""
-    studies, count, _ = values.shape
-    couples = list(combinations(range(count), 2))
-    at = sequential.looks(scenario.maximum, scenario.looks)
-    levels = sequential.levels(at, len(couples), scenario.test)
-    active = numpy.ones((studies, count), dtype=bool)
-    pair_shape = (studies, len(couples))
-    low, high = numpy.full(pair_shape, -math.inf), numpy.full(pair_shape, math.inf)
-    chances = [numpy.zeros(pair_shape), numpy.ones(pair_shape)]
-    verdicts, width = numpy.full(pair_shape, math.nan), numpy.full(pair_shape, math.nan)
-    seeds, looks = numpy.zeros((studies, count)), numpy.zeros(studies)
-    means = [numpy.full((studies, count), -math.inf), numpy.full((studies, count), math.inf)]
-    mean_width = numpy.full((studies, count), math.nan)
-    rates = [numpy.zeros((studies, count)), numpy.ones((studies, count))]
-    row_levels = sequential.levels(at, count, "paired", sequential.SPENDING_ON_MEANS)
-    deviations = numpy.array(scenario.deviations or [1.0] * count) * (SPREAD if scenario.images else 1.0)
-    for number, (n, level) in enumerate(zip(at, levels, strict=True)):
-        going_on = active.any(1)
-        if not going_on.any():
-            break
-        looks[going_on] = number + 1
-        for candidate in range(count):
-            chosen = active[:, candidate]
-            seeds[chosen, candidate] = n
-            lost = collapsed[chosen, candidate, :n]
-            found = mean_of(values[chosen, candidate, :n], lost, step=scenario.step, level=row_levels[number])
-            means[0][chosen, candidate], means[1][chosen, candidate] = found.low, found.high
-            row_z = stats.norm.ppf(0.5 + pairs.level_of_each(count) / 2)
-            mean_width[chosen, candidate] = 2 * row_z * deviations[candidate] / math.sqrt(n)
-            share = statistics.rate(lost.sum(-1), n)
-            rates[0][chosen, candidate], rates[1][chosen, candidate] = share.low, share.high
-        for index, (one, other) in enumerate(couples):
-            both = active[:, one] & active[:, other]
-            if not both.any():
-                continue
-            ours, theirs = values[both, one, :n], values[both, other, :n]
-            gone, theirs_gone = collapsed[both, one, :n], collapsed[both, other, :n]
-            found = difference_of(scenario, (ours, gone), (theirs, theirs_gone), level)
-            low[both, index], high[both, index] = found.low, found.high
-            with_lost = (numpy.where(gone, -math.inf, ours), numpy.where(theirs_gone, -math.inf, theirs))
-            chance = statistics.superiority(*with_lost)
-            chances[0][both, index], chances[1][both, index] = chance.low, chance.high
-            verdicts[both, index] = judged(found, scenario.margin)
-            z = stats.norm.ppf(0.5 + pairs.level_of_each(len(couples)) / 2)
-            variance = (deviations[one] ** 2 + deviations[other] ** 2) * (1 - scenario.common)
-            width[both, index] = 2 * z * math.sqrt(variance / n)
-        undecided = numpy.isnan(verdicts)
-        active = numpy.zeros_like(active)
-        for index, (one, other) in enumerate(couples):
-            more = undecided[:, index] & (numpy.minimum(seeds[:, one], seeds[:, other]) == n)
-            active[:, one] |= more
-            active[:, other] |= more
-    return Outcome(
-        truth=numpy.stack([truth[:, one] - truth[:, other] for one, other in couples], axis=1),
-        low=low,
-        high=high,
-        verdicts=verdicts,
-        mean_low=means[0],
-        mean_high=means[1],
-        mean_truth=truth,
-        chance_low=chances[0],
-        chance_high=chances[1],
-        chance_truth=chances_of(scenario, truth, couples),
-        rate_low=rates[0],
-        rate_high=rates[1],
-        seeds=seeds,
-        looks=looks,
-        oracle_width=width,
-        mean_oracle_width=mean_width,
-    )
-
-
-def judged(found: statistics.Interval, margin: float | None) -> Array:
-    """The verdicts of intervals as numbers: 1 better, -1 worse, 0 equivalent, nan undecided."""
-    claimed = numpy.where(found.excludes(0.0), numpy.sign(found.value), math.nan)
-    if margin is None:
-        return claimed
-    return numpy.where(numpy.isnan(claimed) & found.inside(margin), 0.0, claimed)
-
-
-def groups(lost: Array) -> Iterator[tuple[int, Array]]:
-    """The studies (R,) by how many of their runs trained."""
-    trained = (~lost).sum(-1)
-    for count in numpy.unique(trained):
-        yield int(count), trained == count
-
-
-def kept(values: Array, lost: Array, count: int) -> Array:
-    """The values (R, count) of the runs that trained."""
-    order = numpy.argsort(lost, axis=-1, kind="stable")[..., :count]
-    return numpy.take_along_axis(values, order, axis=-1)
-
-
-def mean_of(values: Array, lost: Array, *, step: float, level: float) -> statistics.Interval:
-    """The mean over the runs that trained, of many studies."""
-    shape = values.shape[:1]
-    centre, low, high = numpy.zeros(shape), numpy.full(shape, -math.inf), numpy.full(shape, math.inf)
-    for count, own in groups(lost):
-        if count:
-            found = statistics.mean(kept(values[own], lost[own], count), step=step, level=level)
-            centre[own], low[own], high[own] = found.value, found.low, found.high
-    return statistics.Interval(centre, low, high)
-
-
-def difference_of(
-    scenario: Scenario, one: tuple[Array, Array], other: tuple[Array, Array], level: float
-) -> statistics.Interval:
-    """The difference of the means over the runs that trained, of many studies; each side with which runs did not."""
-    (ours, gone), (theirs, theirs_gone) = one, other
-    compare = statistics.welch
-    if scenario.test == "paired":  # only seeds of which both runs trained
-        compare, gone, theirs_gone = statistics.paired, gone | theirs_gone, gone | theirs_gone
-    shape = ours.shape[:1]
-    centre, low, high = numpy.zeros(shape), numpy.full(shape, -math.inf), numpy.full(shape, math.inf)
-    for n, with_n in groups(gone):
-        for m, with_m in groups(theirs_gone):
-            both = with_n & with_m
-            if not both.any() or min(n, m) < pairs.FEWEST_SEEDS:
-                continue
-            first, second = kept(ours[both], gone[both], n), kept(theirs[both], theirs_gone[both], m)
-            found = compare(first, second, step=scenario.step, level=level)
-            centre[both], low[both], high[both] = found.value, found.low, found.high
-    return statistics.Interval(centre, low, high)
-
-
-def chances_of(scenario: Scenario, truth: Array, couples: Sequence[tuple[int, int]]) -> Array:
-    """How likely a run of the first of a pair is better, by the truth: from a million runs for each difference."""
-    generator = numpy.random.default_rng(1)
-    deviations = scenario.deviations or [1.0] * scenario.candidates
-    scale = SPREAD if scenario.images else 1.0
-    found = numpy.empty((len(truth), len(couples)))
-    for index, (one, other) in enumerate(couples):
-        noise = deviations[one] * scenario.noise(generator, (1_000_000,))
-        noise -= deviations[other] * scenario.noise(generator, (1_000_000,))
-        ordered = numpy.sort(noise)
-        differences = (truth[:, one] - truth[:, other]) / scale
-        better = 1 - numpy.searchsorted(ordered, -differences) / len(ordered)
-        trained = 1 - scenario.collapse
-        both, only_one, none = trained**2, trained * scenario.collapse, scenario.collapse**2
-        found[:, index] = both * better + only_one + none / 2
-    return found
 
 
 def upper_limit(count: int, of: int) -> float:
@@ -477,9 +244,6 @@ def _power(candidates: int, effect: float, studies: int) -> dict[str, Any]:
 
 def folders(count: int) -> Table:
     """Fabricated folders of studies, read and judged as `lrlab compare` does it, beside the arrays above."""
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
     sys.path.insert(0, str(timing.ROOT / "tests"))
     from fabricated import write_study
 

@@ -59,6 +59,7 @@ def _run(settings: StudySettings, typed: list[str]) -> None:
     from lrlab.comparison import machine, study_text
     from lrlab.runs.machine import write
     from lrlab.sweeps import study
+    from lrlab.sweeps.study_request import Declared, read_request
 
     arguments = overrides_of_runs(typed, several=True)
     name = _name([one for one in arguments if "=" not in one])
@@ -66,7 +67,7 @@ def _run(settings: StudySettings, typed: list[str]) -> None:
     declared = {key: value for key, value in asdict(settings).items() if key != "json"}
     own = {key: value for key, value in declared.items() if value != getattr(StudySettings(), key)}
     again = [*(one for one in typed if one != name), *(f"study.{key}={_written(value)}" for key, value in own.items())]
-    request = study.read_request(name, again, overrides, study.Declared(**declared))
+    request = read_request(name, again, overrides, Declared(**declared))
     found = study.carry_out(request)
     print("", *study_text.lines(found, streams.width()), sep="\n")
     if settings.json is not None:

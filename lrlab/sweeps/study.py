@@ -5,163 +5,31 @@ anything that stopped it.
 """
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from itertools import chain, combinations
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy
-from omegaconf import OmegaConf
 
 from lrlab.comparison import design, pairs, results, sequential, verdict
 from lrlab.comparison.design import JUDGING, TUNING, Design, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Test
-from lrlab.config import compose, names, trust
-from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
-from lrlab.config.identity import MACHINE, NO_SETTING, TUNED
-from lrlab.config.prepare import Prepared, prepare_typed
-from lrlab.config.secrets import mask_overrides
+from lrlab.config import trust
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import summary, testing
 from lrlab.sweeps import launch, plan, processes
 from lrlab.sweeps.job import Job
-from lrlab.sweeps.launch import LauncherSettings
-from lrlab.sweeps.tuner import Tried, Tuning, grid_around
-from lrlab.system import disk, lock, spelling
+from lrlab.sweeps.study_request import StudyRequest, protocol_of
+from lrlab.sweeps.tuner import Tried, Tuning
+from lrlab.system import disk, lock
 from lrlab.training.metrics import METRICS
 from lrlab.words import counted
 
-FOLDER = Path("outputs", "studies")
 _CORRELATED = 0.5  # of two candidates' tuning runs on the same seeds, from which on pairing is worth its seeds
 _FEWEST_COMMON = 5  # seeds that tell a correlation
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What `study.NAME=...` says of the protocol."""
-
-    metric: str = "accuracy"
-    margin: float | None = None
-    tuning: int = 12  # runs a candidate
-    seeds: int = 20  # a candidate, at most
-    looks: int = 4
-    test: str = "auto"
-    change: bool = False  # the protocol of a study that has been looked at
-
-
-@dataclass
-class StudyRequest:
-    """A study, as it was typed."""
-
-    name: str
-    typed: list[str]  # after the name
-    settings: Declared
-    candidates: dict[str, list[str]]  # the overrides of each, without base LR and seed
-    grids: dict[str, list[float]]
-    launcher: LauncherSettings
-    jobs: dict[tuple[str, float, int, str], Job] = field(default_factory=dict)  # that were checked
-
-    @property
-    def folder(self) -> Path:
-        return FOLDER / self.name
-
-    @property
-    def again(self) -> str:
-        return f"{spelling.command('study')} {shlex.join([self.name, *mask_overrides(self.typed)])}"
-
-    @property
-    def where(self) -> list[str]:
-        """The overrides that only say where it is computed."""
-        return [one for one in self.typed if key_of(one) in MACHINE]
-
-    def job(self, candidate: str, lr: float, seed: int, sweep: str) -> Job:
-        """The run of a candidate, checked once."""
-        key = (candidate, lr, seed, sweep)
-        if key not in self.jobs:
-            run = [*self.candidates[candidate], as_override("optimizer.lr", lr), as_override("seed", seed)]
-            config = compose.compose(run)
-            name = names.run_name(run, leave_out=[*self._fixed(), *MACHINE])
-            self.jobs[key] = plan.make_job(config, run, self.folder / sweep, name)
-        return self.jobs[key]
-
-    def _fixed(self) -> list[str]:
-        """The keys that are the same for all candidates."""
-        keys = [{key_of(one): one for one in overrides} for overrides in self.candidates.values()]
-        return [key for key in keys[0] if len({one.get(key) for one in keys}) == 1]
-
-
-def read_request(name: str, typed: list[str], overrides: list[str], settings: Declared) -> StudyRequest:
-    """The study that was asked for: `overrides` are what was typed but for its own settings. Raises UserError."""
-    names.require_sweep_name(name, key="study")
-    for key in ("seed", "sweep", "hydra/launcher", "hydra.sweep.dir"):
-        if any(key_of(one) == key for one in overrides) and value_of(overrides, key) != "lrlab":
-            got = f"{value_of(overrides, key)}, for a study"
-            allowed = "nothing: a study chooses seeds and folders itself, and carries its runs out by lrlab's launcher"
-            raise wrong(key, got=got, allowed=allowed, do="leave it out")
-    overrides = [one for one in compose.with_recipe(overrides) if key_of(one) != "seed"]  # a recipe may have seeds
-    runs = compose.expand(overrides)
-    config = compose.compose(compose.without_sweeps(overrides))
-    candidates, grids = _candidates(runs)
-    launcher = dict(OmegaConf.to_object(config.hydra.launcher))  # type: ignore[arg-type]
-    launcher.pop("_target_", None)
-    return StudyRequest(
-        name=name,
-        typed=typed,
-        settings=settings,
-        candidates=candidates,
-        grids=grids,
-        launcher=launch.read_settings({str(key): value for key, value in launcher.items()}),
-    )
-
-
-def _candidates(runs: Sequence[Sequence[str]]) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
-    """The candidates by name, each with its overrides and the base LRs that were typed for it."""
-    fixed = names.fixed_keys(runs)
-    found: dict[str, list[str]] = {}
-    typed: dict[str, list[str]] = {}
-    for run in runs:
-        own = [one for one in run if key_of(one) not in TUNED]
-        varying = [one for one in own if key_of(one) not in fixed]
-        name = ", ".join(_short(one) for one in varying) or "the only one"
-        found.setdefault(name, own)
-        typed.setdefault(name, [])
-        typed[name] += [one.partition("=")[2] for one in run if key_of(one) == "optimizer.lr"]
-    if len(found) < 2:
-        raise wrong(
-            "study",
-            got=f"one candidate ({', '.join(found)})",
-            allowed="at least two, separated by commas",
-            do=f"{spelling.command('study')} NAME scheduler=constant,cosine",
-        )
-    return found, {name: _grid(found[name], texts) for name, texts in typed.items()}
-
-
-def _short(override: str) -> str:
-    """How an override names a candidate.
-
-    >>> _short("scheduler=cosine"), _short("scheduler.gamma=0.5")
-    ('cosine', 'gamma=0.5')
-    """
-    key, _, value = override.lstrip("+").partition("=")
-    return value if key == "scheduler" else f"{key.rpartition('.')[2]}={value}"
-
-
-def _grid(overrides: Sequence[str], typed: Sequence[str]) -> list[float]:
-    """The LRs that tuning begins with: those that were typed, or some around the one that the optimizer has."""
-    lrs = [_lr_of([*overrides, f"optimizer.lr={text}"]) for text in typed] or [_lr_of(overrides)]
-    return sorted(set(lrs)) if len(lrs) > 1 else list(grid_around(lrs[0]))
-
-
-def _lr_of(overrides: Sequence[str]) -> float:
-    """The base LR of a run. Raises UserError where it has none that can be tuned."""
-    lr = compose.resolve(compose.compose(overrides))["optimizer"].get("lr")
-    if not results.is_number(lr) or lr <= 0:
-        allowed = "a number above 0 for every candidate"
-        raise wrong("optimizer.lr", got=lr, allowed=allowed, do="optimizer.lr=0.01,0.1")
-    return float(lr)
 
 
 def carry_out(request: StudyRequest) -> verdict.Study:
@@ -185,7 +53,7 @@ def carry_out(request: StudyRequest) -> verdict.Study:
 
 def _record(request: StudyRequest) -> Record:
     """The study's record: a new one, or the one that is there with what may be changed of it."""
-    protocol = _protocol(request)
+    protocol = protocol_of(request)
     if not design.is_study(request.folder):
         if request.folder.exists() and any(request.folder.iterdir()):
             got = f"{request.folder}, which holds other files"
@@ -242,74 +110,6 @@ def _changed(before: Protocol, now: Protocol) -> str:
         if old != new:
             said.append(name if isinstance(new, dict) else f"{name} {new} and not {old}")
     return ", ".join(said)
-
-
-def _protocol(request: StudyRequest) -> Protocol:
-    """What is decided before anything is trained, checked. Raises UserError where it could claim nothing."""
-    settings, candidates = request.settings, request.candidates
-    prepared = [_prepared(request, name) for name in candidates]
-    _require_alike(dict(zip(candidates, prepared, strict=True)))
-    design.require_possible(settings.seeds, settings.looks, settings.test, len(candidates))
-    _require_metric(settings.metric, prepared[0])
-    largest = max(len(grid) for grid in request.grids.values())
-    if settings.tuning < largest:
-        allowed = f"at least {largest}, a run for each base LR"
-        raise wrong("study.tuning", got=settings.tuning, allowed=allowed, do=f"study.tuning={largest + 5}")
-    if settings.margin is not None and METRICS[settings.metric].is_share and settings.margin >= 1:
-        got, do = f"{settings.margin:g}, for {settings.metric}", f"study.margin={settings.margin:g}%"
-        raise wrong("study.margin", got=got, allowed="below 1, or below 100%", do=do)
-    data = prepared[0].config["data"]
-    return Protocol(
-        candidates={name: mask_overrides(_telling(overrides)) for name, overrides in candidates.items()},
-        metric=settings.metric,
-        margin=settings.margin,
-        epochs=prepared[0].trainer.epochs,
-        split={
-            **prepared[0].splits.sizes,
-            "data": prepared[0].checked.choices.get("data"),
-            "held_out": data.get("val"),
-            "split_seed": data.get("split_seed"),
-        },
-        tuning=settings.tuning,
-        grids=request.grids,
-        maximum=settings.seeds,
-        looks=list(sequential.looks(settings.seeds, settings.looks)),
-        test=settings.test,
-    )
-
-
-def _telling(overrides: Sequence[str]) -> list[str]:
-    """The overrides that make a candidate that candidate, without those that say where and how it is computed."""
-    return [one for one in of_the_run(overrides) if key_of(one) not in NO_SETTING]
-
-
-def _prepared(request: StudyRequest, candidate: str) -> Prepared:
-    overrides = [*request.candidates[candidate], as_override("optimizer.lr", request.grids[candidate][0])]
-    return prepare_typed(compose.compose(overrides), overrides)
-
-
-def _require_alike(prepared: Mapping[str, Prepared]) -> None:
-    """Raise UserError where candidates differ in their data or budget, so that nothing could be compared."""
-    for one, other in combinations(prepared, 2):
-        for key in ("data", "epochs"):
-            ours, theirs = (_what_is_shared(prepared[name])[key] for name in (one, other))
-            if ours != theirs:
-                raise wrong(
-                    "study",
-                    got=f"candidates with different {'data' if key == 'data' else 'trainer.epochs'} ({one}; {other})",
-                    allowed="the same data and the same budget for all",
-                    do="a study for each",
-                )
-
-
-def _what_is_shared(prepared: Prepared) -> dict[str, Any]:
-    return {"data": prepared.config["data"], "epochs": prepared.trainer.epochs}
-
-
-def _require_metric(metric: str, prepared: Prepared) -> None:
-    measured = [one.name for one in prepared.task.metrics if one.name in METRICS]
-    if metric not in measured:
-        raise wrong("study.metric", got=metric, allowed=", ".join(measured), do=f"study.metric={measured[0]}")
 
 
 def _tune(request: StudyRequest, record: Record) -> Record:

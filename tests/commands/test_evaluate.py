@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support import DATASETS, composed, folder_of_images, needs_datasets, train
+from support import DATASETS, OWN_SPLITS, composed, folder_of_images, needs_datasets, train
 
 from lrlab.commands import evaluate
 from lrlab.config import build, compose
@@ -70,21 +70,9 @@ def test_every_look_is_counted_and_shown(look, run):
         assert row.split()[-1] == str(number)
 
 
-MINE = """
-import torch
-from lrlab.data import Splits
-class Part:
-    def __init__(self, count): self.count = count
-    def __len__(self): return self.count
-    def __getitem__(self, index):
-        return torch.full((1, 4, 4), index % 2 * 200, dtype=torch.uint8), index % 2
-def data(): return Splits(train=Part(40), val=Part(10), num_classes=2)
-"""
-
-
 @pytest.mark.slow
 def test_what_a_run_names_of_the_users_own_is_typed_again_as_the_line_says(look, command, tmp_path):
-    (tmp_path / "my_own_splits.py").write_text(MINE)
+    (tmp_path / "my_own_splits.py").write_text(OWN_SPLITS)
     typed = ("data._target_=my_own_splits.data", "data.val=25%", "model=linear", "trainer.epochs=1")
     assert command(*typed, "hydra.run.dir=mine").code == 0
     refused = look("mine")

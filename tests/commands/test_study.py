@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fabricated import write_study
-from support import ROOT
+from support import OWN_SPLITS, ROOT
 
 from lrlab.commands import compare, study
 from lrlab.comparison import design, verdict
@@ -257,16 +257,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(carry_out, tmp_path, typed, er
 
 
 def test_a_study_of_ones_own_data_is_judged_by_its_test_images(carry_out, tmp_path):
-    (tmp_path / "my_study_splits.py").write_text(
-        "import torch\n"
-        "from lrlab.data import Splits\n"
-        "class Part:\n"
-        "    def __init__(self, count): self.count = count\n"
-        "    def __len__(self): return self.count\n"
-        "    def __getitem__(self, index):\n"
-        "        return torch.full((1, 4, 4), index % 2 * 200, dtype=torch.uint8), index % 2\n"
-        "def data(): return Splits(train=Part(40), val=Part(10), num_classes=2)\n"
-    )
+    (tmp_path / "my_study_splits.py").write_text(OWN_SPLITS)
     typed = ("data._target_=my_study_splits.data", "data.val=25%", "data.batch_size=8")
     ended = carry_out("name", *QUICK, *SMALL[:2], *SMALL[3:], *typed)
     assert ended.code == 0, ended.err

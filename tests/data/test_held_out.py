@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import DATASETS, folder_of_images, needs_datasets, summary, train
+from support import DATASETS, OWN_SPLITS, folder_of_images, needs_datasets, summary, train
 from torch.utils.data import Dataset
 
 from lrlab.data import datasets
@@ -162,16 +162,7 @@ def test_mnist_has_three_splits_with_every_class_in_proportion():
 
 
 def test_a_data_set_of_ones_own_is_split_as_it_comes_unless_it_is_typed(command, tmp_path):
-    (tmp_path / "my_splits.py").write_text(
-        "import torch\n"
-        "from lrlab.data import Splits\n"
-        "class Part:\n"
-        "    def __init__(self, count): self.count = count\n"
-        "    def __len__(self): return self.count\n"
-        "    def __getitem__(self, index):\n"
-        "        return torch.full((1, 4, 4), index % 2 * 200, dtype=torch.uint8), index % 2\n"
-        "def data(): return Splits(train=Part(40), val=Part(10), num_classes=2)\n"
-    )
+    (tmp_path / "my_splits.py").write_text(OWN_SPLITS)
     typed = ("data._target_=my_splits.data", "model=linear", "trainer.epochs=1")
     for extra, sizes in (((), {"train": 40, "val": 10}), (("data.val=25%",), {"train": 30, "val": 10, "test": 10})):
         ended = command(*typed, *extra, f"hydra.run.dir=run{len(extra)}")
