@@ -17,7 +17,7 @@ import lrlab
 
 PACKAGE = Path(lrlab.__file__).parent
 FLOORS = [
-    {"errors", "moved", "words"},
+    {"doors", "errors", "moved", "words"},
     {"schedules"},
     {"lr", "system", "models"},
     {"data", "drawing"},
@@ -26,23 +26,24 @@ FLOORS = [
     {"runs"},
     {"comparison"},
     {"sweeps"},
-    {"commands"},
+    {"api"},
+    {"commands", "integrations"},
     # Doors: what Python, Hydra or a user's old import enters by. Each leads to one room, and nobody imports a door.
     {"__main__", "plugins", "preview", "find_lr", "compare", "evaluate", "study", "noise"}
     | {"datasets", "greedy", "chains"},
 ]
 # Who may import what a text names: commands by what was typed, and old names, which lead to their new places.
-BY_TEXT = {"commands.main", "commands.completion", "moved"}
-HYDRA = {"config", "runs", "sweeps", "commands", "plugins"}  # who may know Hydra and omegaconf
+BY_TEXT = {"commands.main", "commands.completion", "doors", "moved"}
+HYDRA = {"config", "runs", "sweeps", "api", "commands", "integrations", "plugins"}  # who may know Hydra and omegaconf
 PRINTS = {"runs", "sweeps", "commands"}
 ONE_ROOM = {
     "matplotlib": {"drawing.figures"},
-    "tensorboard": {"runs.tracking"},
-    "rich": {"runs.display", "sweeps.table", "commands.preview", "system.streams"},
+    "tensorboard": {"runs.tracking", "comparison.event_files"},
+    "rich": {"api.progress", "runs.display", "sweeps.table", "commands.preview", "system.streams"},
     "scipy": {"comparison.statistics", "comparison.sequential"},
     "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},
-    "yaml": {"comparison.results"},
+    "yaml": {"comparison.results", "config.catalogue"},
     "ray": {"sweeps.ray"},
 }
 

@@ -15,8 +15,6 @@ from lrlab.commands.command import Command
 from lrlab.comparison import (
     across,
     across_text,
-    confirm,
-    contests,
     design,
     machine,
     papers,
@@ -27,6 +25,7 @@ from lrlab.comparison import (
     text,
     verdict,
 )
+from lrlab.comparison.foreign import Columns
 from lrlab.config import options
 from lrlab.drawing.figures import SUFFIXES, draw_panels, save
 from lrlab.errors import wrong
@@ -60,8 +59,9 @@ class CompareSettings:
 
     metric: str = options.option(
         JUDGE,
-        options.choice(possible_metrics),
-        f"what schedules are judged by, and their best LR chosen by: {', '.join(possible_metrics())}",
+        options.OptionKind(str, lambda key, value: None, possible_metrics),  # noqa: ARG005
+        f"what schedules are judged by, and their best LR chosen by: {', '.join(possible_metrics())}; of a table of "
+        "other programs, a column",
     )
     reference: str | None = options.option(
         None,
@@ -83,6 +83,20 @@ class CompareSettings:
     )
     figures: str = options.option("svg", options.choice(lambda: [one[1:] for one in SUFFIXES]), "or png, pdf")
     json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
+    schedule: str | None = options.option(
+        None, options.text(), "the column that says the schedule, in a CSV file or TensorBoard's files", shown="COLUMN"
+    )
+    lr: str | None = options.option(None, options.text(), "the column of the LR", shown="COLUMN")
+    seed: str | None = options.option(None, options.text(), "the column of the seed", shown="COLUMN")
+    step: str | None = options.option(
+        None, options.text(), "the column of the step, where a run has several rows", shown="COLUMN"
+    )
+    better: str | None = options.option(
+        None,
+        options.choice(lambda: ("higher", "lower")),
+        "which way compare.metric is better, where its name does not tell",
+        shown="lower",
+    )
     exit_code: bool = options.option(False, options.flag(), f"leave with {UNDECIDED} where a pair is undecided")
 
 
@@ -109,16 +123,17 @@ def _refuse_what_is_declared(settings: CompareSettings) -> None:
 
 def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
     """Show what runs say, in the terminal, as a table, as figures and as a page; whether a pair is undecided."""
+    from lrlab.api.comparing import comparison_of, gathered
+
     # The runs, and what they show.
-    found = results.find(paths)
-    compared = contests.compare(found, metric=settings.metric, reference=settings.reference, target=settings.target)
-    compared.left_out += results.not_begun(paths, found)
-    compared.confirm = confirm.command(paths, compared.contests)
+    columns = Columns(settings.schedule, settings.lr, settings.seed, None, settings.step, settings.better)
+    found = gathered(paths, settings.metric, columns)
+    compared = comparison_of(found, reference=settings.reference, target=settings.target, paths=paths)
 
     # Where it goes.
     folder = _ready(settings.folder or _folder_for(paths))
     print("\n".join(text.lines(compared, streams.width())))
-    results.write(folder, found)
+    results.write(folder, found.runs)
     figures = report.write_figures(compared, folder / "figures", f".{settings.figures}")
     page = report.page(
         compared,
@@ -187,6 +202,8 @@ def _ready(folder: Path) -> Path:
 
 def _folder_for(paths: Sequence[Path]) -> Path:
     """Where the results of these runs go unless the user says otherwise."""
+    if len(paths) == 1 and paths[0].is_file():
+        return OUTPUTS / paths[0].stem
     return paths[0] if len(paths) == 1 else OUTPUTS / "-".join(path.name for path in paths)
 
 
@@ -199,7 +216,8 @@ def _command_of(paths: Sequence[Path]) -> str | None:
 
 def _check(settings: CompareSettings) -> None:
     target = settings.target
-    if target is not None and find(settings.metric).is_share and not 0 <= target <= 1:
+    is_ours = settings.metric in possible_metrics()
+    if target is not None and is_ours and find(settings.metric).is_share and not 0 <= target <= 1:
         raise wrong(
             "compare.target",
             got=f"{target:g}",
@@ -228,6 +246,7 @@ COMMAND = Command(
     examples=[
         ("a sweep", "outputs/sweeps/NAME"),
         ("any runs", "outputs/sweeps/A outputs/runs"),
+        ("a table of another program's runs", "runs.csv compare.schedule=lr_schedule compare.metric=eval_loss"),
         ("a study", "outputs/studies/NAME"),
         ("several of them", "outputs/studies/A outputs/studies/B"),
     ],

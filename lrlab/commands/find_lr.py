@@ -9,16 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import shlex
-import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from lrlab.commands.command import Command, overrides_of_runs
-from lrlab.config import checks, compose, names, options
+from lrlab.config import checks, names, options
 from lrlab.config.arguments import key_of
 from lrlab.errors import wrong
 from lrlab.runs import folders, machine
@@ -27,11 +25,8 @@ from lrlab.words import counted
 
 if TYPE_CHECKING:
     # These need torch, and --help does not.
-    from lrlab.config.prepare import Prepared
-    from lrlab.data.batches import Batches
+    from lrlab.api.finding import RangeTest
     from lrlab.training.range_test import Suggestion
-
-    Test = tuple[int, list[tuple[float, float]], Suggestion | None]  # seed, LR and loss of each update, what it says
 
 OUTPUTS = Path("outputs/find_lr")
 _DISAGREE = 3.0  # times the lowest suggestion
@@ -53,12 +48,21 @@ class FindLrSettings:
 
 
 def _run(settings: FindLrSettings, typed: list[str]) -> None:
+    from lrlab.api.finding import range_tests, suggested
+
     # What was typed.
     overrides = overrides_of_runs(typed, several=False)
 
     # The range tests, and the LR that most of them are for.
     folders.require_writable(OUTPUTS)
-    tests = _test_each_seed(overrides, settings)
+    tests = range_tests(
+        overrides,
+        start=settings.start,
+        end=settings.end,
+        updates=settings.updates,
+        seeds=settings.seeds,
+        told=lambda test: print(_line(*test), flush=True),
+    )
     found = [suggestion for _, _, suggestion in tests if suggestion is not None]
     if not found:
         raise wrong(
@@ -67,7 +71,7 @@ def _run(settings: FindLrSettings, typed: list[str]) -> None:
             allowed="a model and data from which something can be learned",
             do="find_lr.updates=2000, or other ends",
         )
-    lr = _rounded(statistics.median_low([suggestion.lr for suggestion in found]))
+    lr = suggested(found)
 
     # What is left of them.
     folder = folders.reserve(OUTPUTS / f"{_now()}_{names.run_name(overrides)}")
@@ -82,65 +86,6 @@ def _run(settings: FindLrSettings, typed: list[str]) -> None:
 
 def _check(settings: FindLrSettings) -> None:
     checks.number("find_lr.end", settings.end, above=settings.start, example=10 * settings.start)
-
-
-def _test_each_seed(overrides: Sequence[str], settings: FindLrSettings) -> list[Test]:
-    """A range test for each seed, each on a model, an optimizer and an order of the data of its own."""
-    from lrlab.config.prepare import prepare
-    from lrlab.data.batches import Batches
-    from lrlab.runs.explain import explain
-    from lrlab.training.range_test import suggest
-
-    prepared = prepare(compose.compose(overrides))
-    splits = prepared.splits
-    train = Batches(
-        splits.train,
-        prepared.batching,
-        num_classes=splits.num_classes,
-        seed=prepared.seed,
-        device=prepared.device,
-        train=True,
-    )
-    tests: list[Test] = []
-    try:
-        for seed in range(prepared.seed, prepared.seed + settings.seeds):
-            train.seed = seed
-            points = _test(prepared, train, seed, settings)
-            suggestion = suggest(points)
-            tests.append((seed, points, suggestion))
-            print(_line(seed, points, suggestion), flush=True)
-    except RuntimeError as error:
-        told = explain(error)
-        if told is None:
-            raise
-        raise told from error
-    finally:
-        train.close()
-    return tests
-
-
-def _test(prepared: Prepared, train: Batches, seed: int, settings: FindLrSettings) -> list[tuple[float, float]]:
-    """The LR and the loss of every update of one range test, on a new model made from `seed`."""
-    from torch.optim.lr_scheduler import LambdaLR
-
-    from lrlab.runs.assemble import build_state
-    from lrlab.training.range_test import range_test
-
-    # No scheduler of theirs: some cycle the momentum as well, and set it when they are built.
-    unscheduled = replace(prepared.scheduler, build=lambda optimizer: cast(Any, LambdaLR(optimizer, lambda _: 1.0)))
-    checked = replace(prepared.checked, config={**prepared.config, "seed": seed})
-    state = build_state(replace(prepared, scheduler=unscheduled, checked=checked))
-    points = range_test(
-        state,
-        train,
-        start=settings.start,
-        end=settings.end,
-        updates=settings.updates,
-        task=prepared.task.to(prepared.device),
-        clip_grad_norm=prepared.trainer.clip_grad_norm,
-        accumulate=prepared.trainer.accumulate,
-    )
-    return list(points)
 
 
 def _line(seed: int, points: Sequence[tuple[float, float]], suggestion: Suggestion | None) -> str:
@@ -171,16 +116,13 @@ def conclusion(
     return lines
 
 
-def _rounded(value: float) -> float:
-    """`value` with two significant digits."""
-    return float(f"{value:.2g}") if math.isfinite(value) else value
-
-
-def _write(folder: Path, tests: Sequence[Test], lr: float, settings: FindLrSettings, overrides: Sequence[str]) -> None:
+def _write(
+    folder: Path, tests: Sequence[RangeTest], lr: float, settings: FindLrSettings, overrides: Sequence[str]
+) -> None:
+    from lrlab.api.finding import curves_of
     from lrlab.drawing import figures
     from lrlab.runs import summary
     from lrlab.system import disk
-    from lrlab.training.range_test import smooth
 
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
@@ -197,12 +139,7 @@ def _write(folder: Path, tests: Sequence[Test], lr: float, settings: FindLrSetti
         "versions": summary.versions(),
     }
     disk.write_whole(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
-    drawn = []
-    for _, points, _ in tests:
-        if points:
-            lrs, losses = [at for at, _ in points], [loss for _, loss in points]
-            drawn.append((lrs, losses, smooth(points)))
-    figures.draw_range_tests(drawn, folder / "figure.png", suggestion=lr)
+    figures.draw_range_tests(curves_of(tests), folder / "figure.png", suggestion=lr)
 
 
 def _now() -> str:

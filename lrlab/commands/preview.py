@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrlab.api.axes import AXES, LABELS
 from lrlab.commands.command import Command, overrides_of_runs
-from lrlab.commands.curve_table import table
 from lrlab.comparison.results import cell
 from lrlab.config import compose, names, options
-from lrlab.drawing.terminal import Line, plot
+from lrlab.drawing.curve_table import table
+from lrlab.drawing.terminal import plot
 from lrlab.errors import UserError, wrong
 from lrlab.runs import machine
 from lrlab.system import spelling, streams
@@ -30,8 +31,6 @@ from lrlab.words import counted
 if TYPE_CHECKING:
     from lrlab.lr.plan import Plan  # which needs torch, and --help does not
 
-AXES = {"epoch": "epoch", "step": "update", "percent": "% of the run"}
-LABELS = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
 _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan")
 _SECONDS_WITHOUT_A_WORD = 2.0
 _MOST_DRAWN = len(_COLOURS)  # curves in one terminal drawing; more have a line of their own in the table
@@ -183,20 +182,6 @@ def _nothing_to_show(curves: Sequence[PlannedCurve], show: str) -> UserError:
     )
 
 
-def line_of(curve: PlannedCurve, show: str, axis: str) -> Line:
-    """The curve as a staircase over epochs, updates or percent of the run."""
-    plan = curve.plan
-    assert plan is not None
-    values = plan.curves[show]
-    per_epoch = plan.horizon.steps_per_epoch // plan.updates_per_count
-    unit = {
-        "epoch": 1 / per_epoch,
-        "step": plan.updates_per_count,
-        "percent": 100 / len(values),
-    }[axis]
-    return Line(curve.name, [count * unit for count in range(len(values) + 1)], values)
-
-
 def as_csv(curves: Sequence[PlannedCurve], show: str) -> str:
     """A row an update: `step`, `epoch`, then a column a curve; empty where a run is over."""
     plans = [curve.plan for curve in curves if curve.plan is not None]
@@ -219,13 +204,18 @@ def as_csv(curves: Sequence[PlannedCurve], show: str) -> str:
 
 
 def _draw(curves: Sequence[PlannedCurve], settings: PreviewSettings) -> None:
+    from lrlab.api.lines import line_of
     from lrlab.drawing import figures
 
     assert settings.file is not None
     planned = [curve for curve in curves if curve.shows(settings.show)]
     others = [curve for curve in curves if curve not in planned]
     figures.draw(
-        [line_of(curve, settings.show, settings.x) for curve in planned],
+        [
+            line_of(curve.name, curve.plan, show=settings.show, axis=settings.x)
+            for curve in planned
+            if curve.plan is not None
+        ],
         Path(settings.file),
         xlabel=AXES[settings.x],
         ylabel=LABELS.get(settings.show, settings.show),
@@ -242,9 +232,15 @@ def _print(curves: Sequence[PlannedCurve], settings: PreviewSettings) -> None:
     """The drawing, the table, which curves are the same, and what is probably a mistake."""
     from rich.text import Text
 
+    from lrlab.api.lines import line_of
+
     console = streams.console()
     planned = [curve for curve in curves if curve.shows(settings.show)]
-    lines = [line_of(curve, settings.show, settings.x) for curve in planned]
+    lines = [
+        line_of(curve.name, curve.plan, show=settings.show, axis=settings.x)
+        for curve in planned
+        if curve.plan is not None
+    ]
     together = len(lines) <= _MOST_DRAWN
 
     # One drawing of all, unless they are too many for one.

@@ -1,31 +1,15 @@
-"""`python train.py` and `lrlab train`: checks the run that was asked for, reserves its folder, carries it out.
-
-Nothing is written before the run is known to be sound, and every mistake is one line and exit code 1.
-"""
+"""`python train.py` and `lrlab train`: one run, the rest of one, or a sweep; a mistake is one line and exit code 1."""
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
 from lrlab.commands import sweep, with_hydra
 from lrlab.commands.entry import enter
-from lrlab.config import compose
-from lrlab.config.arguments import read, value_of
-from lrlab.config.heeded import require_heeded
+from lrlab.config.arguments import read
 from lrlab.errors import UserError, wrong
-from lrlab.runs import folders
 from lrlab.system import process, spelling, streams
-from lrlab.system.lock import held
 from lrlab.words import printable
-
-if TYPE_CHECKING:
-    from lrlab.config.prepare import Prepared
-    from lrlab.runs.run import Saved
 
 
 def main() -> None:
@@ -108,87 +92,21 @@ def _main(typed: list[str]) -> None:
 
 
 def _run(overrides: list[str]) -> None:
-    """Check one run, reserve its folder, carry it out."""
-    from lrlab.config.prepare import prepare_typed
+    """Check one run, carry it out, and say where to look."""
+    from lrlab.api.one_run import Attempt
 
-    # Everything is checked before anything is written.
-    config = compose.compose(overrides)
-    require_heeded(config, overrides)
-    prepared = prepare_typed(config, overrides)
-    if config.sweep is not None:
-        raise wrong(
-            "sweep",
-            got=f"{config.sweep}, for a single run",
-            allowed="no sweep, unless -m is given",
-            do=spelling.as_a_sweep(),
-        )
-
-    # The folder is this run's from here on, and goes again if nothing was put into it.
-    made = folders.missing(_folder_of(config))
-    folder = _reserve(config, overrides)
-    with held(folder):
-        try:
-            _carry_out(prepared, folder)
-        except UserError:
-            folders.discard_unused(folder, made)
-            raise
-
-
-def _carry_out(prepared: "Prepared", folder: Path, saved: "Saved | None" = None) -> None:
-    """Train in `folder`, which this process holds, and say where to look. What ends the run early is in its log."""
-    from lrlab.runs.display import log_to
-    from lrlab.runs.run import carry_out
-
-    log_to(folder)
-    with_hydra.guarded(lambda: carry_out(prepared, folder, saved))
-    _print_hint(folder)
+    _print_hint(Attempt().begin(overrides))
 
 
 def _resume(overrides: list[str], target: str) -> None:
-    """Continue a run in its own folder, with the config that its checkpoint holds and what is typed now on top."""
-    from lrlab.config.again import as_it_was
-    from lrlab.config.prepare import prepare
-    from lrlab.runs import checkpoint
-    from lrlab.runs.run import Saved
+    """Continue a run in its own folder, and say where to look."""
+    from lrlab.api.one_run import Attempt
 
-    # Where the run lies.
-    file = checkpoint.find(target).resolve()
-    if file.parent.name != "checkpoints":
-        raise wrong("resume", got=file, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
-    folder = spelling.shortest(file.parent.parent)
-    folders.require_plain(folder)
-
-    # Nobody else may write there from here on; a checkpoint that is damaged gives way to the one before.
-    with held(folder):
-        path, contents = checkpoint.latest(target, _warn)
-        checkpoint.require_form(path, contents)
-        with checkpoint.restoring(path, "config"):
-            config = as_it_was(contents["config"], path.resolve(), overrides)
-        prepared = prepare(config, contents["choices"], contents["overrides"])
-        _carry_out(prepared, folder, Saved(path, contents))
+    _print_hint(Attempt().resume(overrides, target, _warn))
 
 
 def _warn(reason: str) -> None:
     print(printable(f"warning: {reason}"), file=sys.stderr)
-
-
-def _folder_of(config: DictConfig) -> Path:
-    """Where a run goes by its config, under a name that may be taken."""
-    HydraConfig.instance().set_config(config)
-    return Path(config.hydra.run.dir)
-
-
-def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:
-    """The folder of a run: made now and ours alone, unless the user named it."""
-    folder = _folder_of(config)
-    if not folder.name:
-        raise wrong("hydra.run.dir", got=f"'{config.hydra.run.dir}'", allowed="a folder", do="hydra.run.dir=FOLDER")
-    if value_of(overrides, "hydra.run.dir") is None:
-        return folders.reserve(folder)
-    if (folder / "config.yaml").exists():
-        raise wrong("folder", got=f"{folder}, which holds a run", allowed="a folder without one", do=f"resume={folder}")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _print_hint(folder: Path) -> None:

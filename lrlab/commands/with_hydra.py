@@ -1,8 +1,7 @@
 """What Hydra's own `main` is for: --help and --cfg, and sweeps with launchers and sweepers other than lrlab's."""
 
-import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -18,8 +17,6 @@ from lrlab.config.targets import chosen
 from lrlab.errors import UserError
 from lrlab.system import spelling
 
-log = logging.getLogger(__name__)
-
 
 def start(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[str]) -> None:
     """Hand over to Hydra, as if `overrides` and `flags` had been typed."""
@@ -33,6 +30,7 @@ def start(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[str]) 
 
 def job(config: DictConfig) -> float | None:
     """One run of a sweep, which Hydra's launchers and other people's start in the folder that they made for it."""
+    from lrlab.api.one_run import guarded
     from lrlab.config.prepare import prepare
     from lrlab.sweeps.job import run_in_sweep
 
@@ -46,15 +44,3 @@ def job(config: DictConfig) -> float | None:
     except UserError as error:
         report(error)
         raise  # Hydra goes on with the sweep's other runs
-
-
-def guarded(run: Callable[[], float | None]) -> float | None:
-    """What `run()` returns. An error that ends it is written to the run's log."""
-    try:
-        return run()
-    except UserError as error:
-        log.error("error: %s", error)
-        raise
-    except Exception:
-        log.exception("this is a bug in lrlab or in code that it was given")
-        raise

@@ -124,7 +124,7 @@ def _base_lr(result: Result) -> float:
     lr = result.settings.get("optimizer.lr")
     if is_number(lr):
         return float(lr)  # type: ignore[arg-type]
-    if result.history:
+    if result.history and is_number(result.history[0].lr):
         return result.history[0].lr
     return 0.0
 

@@ -25,6 +25,17 @@ def cautions(candidates: Sequence[Candidate]) -> list[str]:
     return found
 
 
+def of_other_programs(runs: Sequence[Result]) -> list[str]:
+    """A warning where runs that other programs trained are compared with lrlab's by the names of data and model."""
+    programs = sorted({run.logged_by for run in runs if run.logged_by is not None})
+    if not programs or all(run.logged_by is not None and "plan" not in run.summary for run in runs):
+        return []
+    return [
+        f"{', '.join(programs)}: that data, model and metric are those of the other runs is what their names say, and "
+        "nobody can check it"
+    ]
+
+
 def _about_the_grids(candidates: Sequence[Candidate]) -> list[str]:
     """A warning where candidates could not show their best, or not on equal terms."""
     grids = {candidate.name: candidate.grid for candidate in candidates}
@@ -119,7 +130,7 @@ def _trained(candidate: Candidate) -> list[tuple[Any, ...]]:
     """What tells one training from another: by seed, the LR and the losses of every epoch."""
     trained: list[tuple[Any, ...]] = []
     for seed, run in sorted(candidate.best.items()):
-        epochs = [(row.lr, row.measured["train_loss"], row.measured["val_loss"]) for row in run.history]
+        epochs = [(row.lr, *sorted(row.measured.items())) for row in run.history]
         trained.append((seed, epochs or run.name))
     return trained
 

@@ -5,7 +5,7 @@ Runs are compared within a *contest*: the same data, model and number of epochs.
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -52,16 +52,21 @@ class Contest:
         level = pairs.level_of_each(len(self.candidates))
         return mean(list(values.values()), step=self.steps.get(metric, 0.0), level=level)
 
+    @property
+    def runs(self) -> list[Result]:
+        """The runs at the best LRs."""
+        return list(chain.from_iterable(candidate.best.values() for candidate in self.candidates))
+
     @functools.cached_property
     def steps(self) -> dict[str, float]:
         """The distance between values that are counts of images, of each metric whose values are.
 
         Runs say how many images there are; where earlier ones do not, the values of the judged runs tell.
         """
-        runs = list(chain.from_iterable(candidate.best.values() for candidate in self.candidates))
+        runs = self.runs
         found = {}
         for name in possible_metrics(runs[0].metrics):
-            if find(name).is_share:
+            if find(name).is_share and all(name in run.summary for run in runs):
                 images = {run.images(name.removeprefix("best_").partition("_")[0]) for run in runs}
                 known = images.pop() if len(images) == 1 else None
                 found[name] = 1 / known if known else counting_step(run.summary[name] for run in runs)
@@ -129,7 +134,7 @@ def _across_budgets(contests: Sequence[Contest]) -> list[str]:
 
 def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tuple[str, str]]) -> UserError:
     """The error where no run can be compared, with the most common reason."""
-    measured = [result for result in results if result.status == "finished" and result.metrics]
+    measured = [one for one in results if one.status == "finished" and one.metrics and one.logged_by is None]
     if measured and find(metric) not in measured[0].metrics:
         names = possible_metrics(measured[0].metrics)
         return wrong(
@@ -157,8 +162,9 @@ def _differences(usable: Sequence[Result]) -> dict[str, list[Any]]:
 def _unfinished(results: Sequence[Result], usable: Sequence[Result]) -> list[Result]:
     """The runs that did not finish and that would be comparable if they had."""
     finished_elsewhere = {fingerprint(result.settings) for result in usable}
-    shared = _shared(usable[0])
-    lost = [result for result in results if result.status != "finished" and _shared(result) == shared]
+    shared = _what_is_shared(results)
+    own = shared(usable[0])
+    lost = [result for result in results if result.status != "finished" and shared(result) == own]
     return [result for result in lost if fingerprint(result.settings) not in finished_elsewhere]
 
 
@@ -179,9 +185,14 @@ def _require_reference(reference: str, contests: Sequence[Contest]) -> None:
     )
 
 
-def _shared(result: Result) -> str:
-    """What two runs must share to be compared at all: data, model and what is learned."""
-    return fingerprint({key: value for key, value in result.settings.items() if key.startswith(SHARED)})
+def _what_is_shared(results: Sequence[Result]) -> Callable[[Result], str]:
+    """What two runs must share to be compared at all: data, model and what is learned.
+
+    Runs of other programs say no more of it than names, so where there are such, names decide.
+    """
+    if any(result.logged_by is not None for result in results):
+        return lambda result: f"{result.choice('data')} {result.choice('model')}"
+    return lambda result: fingerprint({key: one for key, one in result.settings.items() if key.startswith(SHARED)})
 
 
 def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, str]]) -> list[Result]:
@@ -198,14 +209,15 @@ def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, st
         return []
 
     # Of these, those that share data, model and task with most of the others.
-    shared = Counter(map(_shared, finished))
-    most = shared.most_common(1)[0][0]
-    model = next(result for result in finished if _shared(result) == most)
-    contents = _most_common_contents([result for result in finished if _shared(result) == most])
+    shared = _what_is_shared(finished)
+    most = Counter(map(shared, finished)).most_common(1)[0][0]
+    alike = [result for result in finished if shared(result) == most]
+    model = alike[0]
+    contents = _most_common_contents(alike)
     usable: dict[str, Result] = {}
     for result in finished:
-        own = fingerprint(result.settings) + extended(result)
-        if _shared(result) != most:
+        own = f"{fingerprint(result.settings)} {extended(result)} {result.logged_by}"
+        if shared(result) != most:
             left_out.append((result.name, _what_is_not_shared(result, model)))
         elif changed := printable(other_data.difference(contents, result.summary.get("contents"))):
             left_out.append((result.name, f"other data: {changed}"))
@@ -229,6 +241,8 @@ def _why_unusable(result: Result, metric: str) -> str | None:
 def _what_is_not_shared(result: Result, model: Result) -> str:
     """What a run has unlike `model`, which is one of those that are compared."""
     keys = [key for key in differing([result, model]) if key.startswith(SHARED)]
+    if not keys or result.logged_by is not None or model.logged_by is not None:
+        return f"other data or model: data={result.choice('data')}, model={result.choice('model')}"
     what = "another task" if keys[0].startswith("task.") else "other data or model"
     shown = ", ".join(f"{key}={result.settings.get(key)}" for key in keys[:3])
     return f"{what}: {shown}"
@@ -250,7 +264,10 @@ def _lacking(result: Result) -> str | None:
     numbers = {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
     if "optimizer.lr" in result.settings:
         numbers["optimizer.lr"] = _above_zero(result.settings["optimizer.lr"])
-    numbers |= {name: result.summary.get(name) for name in (*possible_metrics(result.metrics), "seconds")}
+    needed = possible_metrics(result.metrics)
+    if result.logged_by is not None:  # it need not have measured its training data
+        needed = [name for name in needed if not name.startswith("train_")]
+    numbers |= {name: result.summary.get(name) for name in (*needed, "seconds")}
     return next((name for name, value in numbers.items() if not is_number(value)), None)
 
 
@@ -291,7 +308,8 @@ def _contest(
     elif "constant" in names:
         against_whom = "constant"
 
-    title = f"{results[0].choice('data')}, {results[0].choice('model')}, {counted(epochs, 'epoch')}"
+    named = [results[0].choice(group) for group in ("data", "model")]
+    title = ", ".join([*(name for name in named if name != "?"), counted(epochs, "epoch")])
     contest = Contest(
         title=title,
         metric=metric,
@@ -323,9 +341,10 @@ def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
 
 def columns(contest: Contest) -> Mapping[str, str]:
     """The metrics that a table of the contest shows, with their headings. The one that it is judged by comes first."""
-    metrics = next(iter(contest.candidates[0].best.values())).metrics
-    shown = chain.from_iterable(measured_names([metric], "val", "best_val") for metric in reversed(metrics))
-    return {name: _heading(name) for name in dict.fromkeys([contest.metric, *shown, "train_loss"])}
+    runs = contest.runs
+    shown = chain.from_iterable(measured_names([metric], "val", "best_val") for metric in reversed(runs[0].metrics))
+    names = dict.fromkeys([contest.metric, *shown, "train_loss"])
+    return {name: _heading(name) for name in names if all(name in run.summary for run in runs)}
 
 
 def _heading(name: str) -> str:

@@ -82,7 +82,7 @@ class SeededRun(NamedTuple):
     folder: str  # its name in the sweep's
 
 
-Runs = dict[str, list[SeededRun]]  # of each candidate
+SeededRuns = dict[str, list[SeededRun]]  # of each candidate
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Record:
     design: Design | None = None  # None while it is tuned
     looks: int = 0  # that were made
     changes: tuple[str, ...] = ()  # of the protocol after the first look
-    tuning: Runs = field(default_factory=dict)
-    judging: Runs = field(default_factory=dict)
+    tuning: SeededRuns = field(default_factory=dict)
+    judging: SeededRuns = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write `study.json`."""
@@ -197,7 +197,7 @@ def _count(value: Any) -> int:
     return value
 
 
-def _runs(said: Mapping[str, Any]) -> Runs:
+def _runs(said: Mapping[str, Any]) -> SeededRuns:
     """The runs of a sweep. Raises ValueError for a folder that lies elsewhere."""
     found = {}
     for name, runs in said.items():

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterator
+from itertools import chain
 
 from lrlab.comparison.candidates import Candidate
 from lrlab.comparison.contests import Contest
@@ -26,9 +27,16 @@ def learning_panels(contest: Contest) -> list[Panel]:
         positive = all(min(band.low or band.middle, default=0.0) > 0 for band in bands)
         unit = " (%)" if kind.is_share else ""
         panels.append(Panel(bands, "epoch", label + unit, logy=positive and not kind.is_share, reach=reach))
-    lrs = [_lr_band(candidate) for candidate in contest.candidates]
-    panels.append(Panel(lrs, "epoch", "LR", stairs=True, reach=reach))
+    if knows_lrs(contest):
+        lrs = [_lr_band(candidate) for candidate in contest.candidates]
+        panels.append(Panel(lrs, "epoch", "LR", stairs=True, reach=reach))
     return panels
+
+
+def knows_lrs(contest: Contest) -> bool:
+    """Whether it is known which LR the runs used, as it is not of a table of another program's results."""
+    rows = chain.from_iterable(run.history for run in contest.runs)
+    return not any(math.isnan(row.lr) for row in rows)
 
 
 def _curves_of(contest: Contest) -> Iterator[tuple[str, str]]:
@@ -36,7 +44,8 @@ def _curves_of(contest: Contest) -> Iterator[tuple[str, str]]:
     judged = contest.metric.removeprefix("best_")
     labels = {"val_loss": "validation loss", "train_loss": "training loss"}
     for name in dict.fromkeys([judged, *labels]):
-        yield name, labels.get(name, name.replace("val_", "validation ").replace("_", " "))
+        if all(name in run.history[0].measured for run in contest.runs):
+            yield name, labels.get(name, name.replace("val_", "validation ").replace("_", " "))
 
 
 def _epochs(candidate: Candidate) -> int:

@@ -14,7 +14,7 @@ from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import Comparison, Contest, columns
 from lrlab.comparison.pairs import Pair
-from lrlab.comparison.panels import learning_panels, lr_line, sensitivity_panel
+from lrlab.comparison.panels import knows_lrs, learning_panels, lr_line, sensitivity_panel
 from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import LEVEL, mean
 from lrlab.comparison.written import shown, shown_chance, shown_difference, shown_mean
@@ -93,7 +93,7 @@ def _section(contest: Contest, folder: Path | None) -> dict[str, Any]:
         "runs": _runs(contest, folder),
         "sensitivity": _panel_svg(sensitivity) if sensitivity else None,
         "grid": _grid(contest),
-        "stairs": [(candidate.name, _stairs_svg(candidate)) for candidate in contest.candidates],
+        "stairs": [(one.name, _stairs_svg(one)) for one in contest.candidates if knows_lrs(contest)],
         "against": [_claim(one, contest.metric) for one in contest.against],
         "pairs": len(contest.pairs),
         "metric": contest.metric.replace("_", " "),
@@ -124,7 +124,13 @@ def _claim(pair: Pair, metric: str) -> dict[str, Any]:
 def table_headings(contest: Contest) -> list[str]:
     """The headings of `table`."""
     target = shown(contest.target, contest.metric)
-    return ["schedule", "best LR", "seeds", *columns(contest).values(), "seconds", f"epochs to {target}"]
+    took = ["seconds", f"epochs to {target}"] if _knows_time(contest) else []
+    return ["schedule", "best LR", "seeds", *columns(contest).values(), *took]
+
+
+def _knows_time(contest: Contest) -> bool:
+    """Whether the runs say how long they took and what they reached on the way."""
+    return all(run.summary["seconds"] > 0 for run in contest.runs)
 
 
 def table(contest: Contest) -> list[list[str]]:
@@ -138,7 +144,7 @@ def table(contest: Contest) -> list[list[str]]:
         reached_in = _shown_reached(candidate, contest.target)
         lr, seeds = f"{candidate.best_lr:g}", str(len(candidate.best))
         took = f"{seconds:.1f}" if len(devices) == 1 else "-"  # seconds of other devices are not compared
-        rows.append([candidate.name, lr, seeds, *means, took, reached_in])
+        rows.append([candidate.name, lr, seeds, *means, *([took, reached_in] if _knows_time(contest) else [])])
     return rows
 
 

@@ -18,10 +18,12 @@ from lrlab.moved import current
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
 from lrlab.training.metrics import Metric, known, measured_names
+from lrlab.training.metrics import find as metric_of
 from lrlab.words import printable
 
 TABLE = "results.csv"  # in a folder of runs: a row a run
 SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
+A_TABLE = "a table"  # trained those runs of which nothing but a table is known
 _NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from")
 _NOT_MEASURED = ("epoch", "step", "lr", "seconds")  # of the columns of history.csv
 _MOST = 1e150
@@ -58,11 +60,18 @@ class Result:
         return self.summary.get("status", "not run")
 
     @property
+    def logged_by(self) -> str | None:
+        """The program that trained it, where that is another one."""
+        return self.summary.get("logged_by")
+
+    @property
     def metrics(self) -> list[Metric]:
-        """The metrics of lrlab's table that the run measured."""
+        """The metrics of lrlab's table that the run measured; of another program's run, what it was said to measure."""
         if not self.history:
             return []
         columns = self.history[0].measured.keys()
+        if self.logged_by is not None and not columns >= {"train_loss", "val_loss"}:
+            return [metric_of(name) for name in columns if name.startswith("val_")]
         return [metric for metric in known() if columns >= {*measured_names([metric], "train", "val")}]
 
     def images(self, split: str) -> int | None:
@@ -72,6 +81,8 @@ class Result:
     def choice(self, group: str) -> str:
         """The name that was chosen in a group; where the summary has none, the class in the settings."""
         chosen = (self.summary.get("choices") or {}).get(group)
+        if chosen and group == "scheduler" and self.logged_by not in (None, A_TABLE):
+            return f"{chosen} ({self.logged_by})"
         if chosen:
             return current(chosen)
         return str(self.settings.get(f"{group}._target_", "?")).rpartition(".")[2]
@@ -110,7 +121,7 @@ def read_result(folder: Path, name: str) -> Result:
 def _sound(said: dict[str, Any]) -> dict[str, Any]:
     """What a summary says, without what no run could have written. The file may come from anybody."""
     kept = {name: said[name] for name in (*_NUMBERS, *measured_of_a_run()) if is_number(said.get(name))}
-    for name in ("status", "error", "complaint", "device", "commit"):
+    for name in ("status", "error", "complaint", "device", "commit", "logged_by"):
         if isinstance(said.get(name), str):
             kept[name] = printable(said[name])
     for name in ("choices", "versions"):

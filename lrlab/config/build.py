@@ -272,7 +272,7 @@ def known_settings(path: str, node: Node) -> set[str]:
     return {*checks.parameters_of(checks.locate(node["_target_"], path)), *ours.get(path, set())}
 
 
-def make(node: Node, key: str, **given: Any) -> Any:
+def make(node: Node, key: str, /, **given: Any) -> Any:
     """What the node's `_target_` returns, called with the node's other keys and with `given`."""
     return _plain_partials(checks.call(key, node["_target_"], instantiate, node, _convert_="all", **given))
 

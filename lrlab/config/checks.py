@@ -184,7 +184,7 @@ def locate(target: str, key: str) -> Any:
         ) from error
 
 
-def call(key: str, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def call(key: str, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """`function(...)`, with whatever it raises turned into the line of `key`."""
     try:
         return function(*args, **kwargs)

@@ -7,7 +7,8 @@ Imports no torch, so that `--help` answers at once.
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,9 +22,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lrlab.config.arguments import key_of
+from lrlab.config.catalogue import CONF
 from lrlab.config.checks import refuse_moved
 from lrlab.config.hydra_inside import split_arguments
-from lrlab.config.mistakes import CONF, several_values, unknown_key, unknown_option
+from lrlab.config.mistakes import several_values, unknown_key, unknown_option
 from lrlab.config.names import run_name, sweep_name
 from lrlab.config.targets import apply, is_for_hydra
 from lrlab.errors import UserError, first_line, wrong
@@ -34,7 +36,8 @@ VERSION_BASE = "1.3"
 
 _ABSENT = object()
 
-sys.path.append(str(Path(__file__).parents[1] / "plugins"))  # where Hydra looks for the package `hydra_plugins`
+PLUGINS = str(Path(__file__).parents[1] / "plugins")  # where Hydra looks for the package `hydra_plugins`
+sys.path.append(PLUGINS)
 
 OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
 OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
@@ -121,6 +124,8 @@ def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
         key = override.key_or_group
         if override.is_sweep_override():
             raise several_values(str(override.input_line))
+        if _is_about_tracking(override):
+            continue
         if key in config and isinstance(config[key], DictConfig) and isinstance(override.value(), str):
             OmegaConf.update(config, key, resolve(compose([str(override.input_line)]))[key], merge=False)
         elif override.is_delete() or OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
@@ -129,7 +134,16 @@ def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:
             raise wrong(key, got="a setting that the run does not have", allowed=", ".join(siblings), do="leave it out")
         else:
             OmegaConf.update(config, key, override.value(), merge=False)
+
+    # Who else is told of a run is not saved with it, and composed anew.
+    told = [str(override.input_line) for override in parse(overrides) if _is_about_tracking(override)]
+    if told:
+        config.tracking = resolve(compose(told)).get("tracking")
     return config
+
+
+def _is_about_tracking(override: Override) -> bool:
+    return override.key_or_group == "tracking" or override.key_or_group.startswith("tracking.")
 
 
 def in_one_line(error: Exception, overrides: Sequence[str]) -> UserError:
@@ -266,9 +280,16 @@ def _hydra_only(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if key_of(override).startswith("hydra")]
 
 
-def _hydra() -> initialize_config_dir:
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """In this block Hydra composes from lrlab's conf/; one that runs already, of a host's own, goes on after it."""
+    running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    return initialize_config_dir(str(CONF), version_base=VERSION_BASE, job_name="train")
+    try:
+        with initialize_config_dir(str(CONF), version_base=VERSION_BASE, job_name="train"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:

@@ -21,7 +21,9 @@ MACHINE = (
     "data.cache_dir",
     "trainer.device",
     "trainer.timeout",
+    "tracking",
 )
+_INSIDE_OF_NONE = "tracking."  # whose settings are none either: who else is told of a run
 NO_SETTING = ("resume", "extend", "sweep", "checkpoint.every", *MACHINE)  # they do not make a run another run
 _NOT_COMPARED = ("seed", "trainer.monitor", "trainer.deterministic")  # runs that differ in nothing else are averaged
 
@@ -105,7 +107,8 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     flat = flatten(mask(config))
     named = flat.get("data._target_") == "lrlab.data.datasets.torchvision_images"
     kept = set() if named else {"data.root"}
-    return {key: value for key, value in sorted(flat.items()) if key not in NO_SETTING or key in kept}
+    counted = {key: value for key, value in flat.items() if not key.startswith(_INSIDE_OF_NONE)}
+    return {key: value for key, value in sorted(counted.items()) if key not in NO_SETTING or key in kept}
 
 
 def of_the_machine(config: Mapping[str, Any]) -> list[str]:

@@ -2,18 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lrlab.config.catalogue import CONF
 from lrlab.config.checks import refuse_moved
 from lrlab.errors import UserError, closest, wrong
 from lrlab.system import spelling
 
-_PACKAGE = Path(__file__).parents[1]
-_INSIDE = _PACKAGE / "conf"  # in a wheel; a checkout has it beside the package
-CONF = _INSIDE if _INSIDE.is_dir() else _PACKAGE.parent / "conf"
 _HIDDEN = ("_target_", "_partial_", "hydra")
 
 

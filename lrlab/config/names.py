@@ -50,7 +50,8 @@ def _worth_naming(overrides: Sequence[str], skipped: Iterable[str]) -> list[tupl
     kept = []
     for override in without_deletions(of_the_run(overrides)):
         key, _, value = override.lstrip("+").partition("=")
-        if key not in skipped and not holds_secret(key, value):
+        is_told = key not in skipped and not key.startswith("tracking.")
+        if is_told and not holds_secret(key, value):
             kept.append((key.removesuffix("._target_"), value))
     return kept
 

@@ -46,8 +46,9 @@ class Checked:
 
     @property
     def saved_config(self) -> dict[str, Any]:
-        """The config of the run itself, without how this process came to carry it out."""
-        return {**self.config, "resume": None, "extend": None, "sweep": None}
+        """The config of the run itself, without how this process came to carry it out, and who else is told of it."""
+        own = {name: node for name, node in self.config.items() if name != "tracking"}
+        return {**own, "resume": None, "extend": None, "sweep": None}
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     """
     # The settings are read, each for itself and then together.
     typed = resolve(config)
+    if typed.get("tracking") is not None:
+        checks.check_target(typed["tracking"], "tracking", given=("folder", "name", "settings", "resumed"))
     plain = in_todays_words(typed)
     settings.check_top_level(plain)
     parts = _read(plain, together=True)

@@ -186,7 +186,7 @@ def check_top_level(config: Node) -> None:
             raise wrong(
                 group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
             )
-    own = ("seed", "resume", "extend", "sweep", "checkpoint")
+    own = ("seed", "resume", "extend", "sweep", "checkpoint", "tracking")
     checks.require_names(config, "", [*own, *_NODES], required=own[:3])
     if not isinstance(config.get("checkpoint", {}), dict):
         got = config["checkpoint"]

@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from lrlab.config import secrets
 from lrlab.config.allowed import REACHING, is_allowed
 from lrlab.config.arguments import as_override
+from lrlab.config.catalogue import CONF
 from lrlab.config.compose import parse
-from lrlab.config.mistakes import CONF
 from lrlab.errors import wrong
 
 _HOW_IT_IS_CALLED = ("_partial_", "_recursive_", "_convert_")  # Hydra's

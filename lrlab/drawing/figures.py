@@ -28,15 +28,20 @@ MOST_TOGETHER = 8  # more curves than this are drawn as small multiples
 def draw(
     lines: Sequence[Line], path: Path, *, xlabel: str, ylabel: str, log: bool, without: Sequence[tuple[str, str]] = ()
 ) -> None:
-    """Draw staircases to `path` (.png, .svg or .pdf): up to eight on one pair of axes, more as small multiples.
+    """Draw staircases to `path` (.png, .svg or .pdf), as `of_stairs` does."""
+    save(of_stairs(lines, xlabel=xlabel, ylabel=ylabel, log=log, without=without), path)
+
+
+def of_stairs(
+    lines: Sequence[Line], *, xlabel: str, ylabel: str, log: bool, without: Sequence[tuple[str, str]] = ()
+) -> Any:
+    """A figure of staircases: up to eight on one pair of axes, more as small multiples.
 
     `without` are names of curves without values, each with the reason; among small multiples they get an empty panel.
     """
     if len(lines) + len(without) > MOST_TOGETHER:
-        figure = _small_multiples(lines, without, (xlabel, ylabel), log)
-    else:
-        figure = _together(lines, xlabel, ylabel, log)
-    save(figure, path)
+        return _small_multiples(lines, without, (xlabel, ylabel), log)
+    return _together(lines, xlabel, ylabel, log)
 
 
 def _text(name: str) -> str:
@@ -45,10 +50,8 @@ def _text(name: str) -> str:
 
 
 def _figure(width: float, height: float) -> Any:
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    mpl.rcParams["svg.fonttype"] = "none"  # text stays text
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -115,22 +118,30 @@ def _common_key(names: Sequence[str]) -> str:
     return f"{keys.pop()}=" if len(keys) == 1 else ""
 
 
-def draw_range_tests(
-    tests: Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]], path: Path, *, suggestion: float
-) -> None:
-    """Draw range tests (LRs, losses, smoothed losses), one a seed, and the LR that they suggest."""
+RangeTests = Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]]  # LRs, losses, smoothed; one a seed
+
+
+def draw_range_tests(tests: RangeTests, path: Path, *, suggestion: float) -> None:
+    """Draw range tests to `path`, and the LR that they suggest."""
+    save(of_range_tests(tests, suggestion=suggestion), path)
+
+
+def of_range_tests(tests: RangeTests, *, suggestion: float | None) -> Any:
+    """A figure of range tests, and of the LR that they suggest if there is one."""
     figure = _figure(7.2, 4.2)
     axes = figure.add_subplot()
     for index, (lrs, losses, smoothed) in enumerate(tests):
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(lrs, losses, ".", color=colour, markersize=2, alpha=0.35)
         axes.plot(lrs, smoothed, color=colour, linewidth=1.5)
-    axes.axvline(suggestion, color="black", linewidth=1, linestyle="--", label=f"optimizer.lr={suggestion:g}")
-    highest = max(smoothed[0] for _, _, smoothed in tests)
+    if suggestion is not None:
+        axes.axvline(suggestion, color=_BLACK, linewidth=1, linestyle="--", label=f"optimizer.lr={suggestion:g}")
+    highest = max((smoothed[0] for _, _, smoothed in tests), default=1.0)
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss of a batch", ylim=(0, 1.6 * highest))
     _set_frame(axes, 0.6)
-    axes.legend(frameon=False, fontsize=9)
-    save(figure, path)
+    if suggestion is not None:
+        axes.legend(frameon=False, fontsize=9)
+    return figure
 
 
 def _set_limits(axes: Any, lines: Sequence[Line], log: bool) -> None:
@@ -327,7 +338,7 @@ def as_svg(draw_it: Callable[[], Any]) -> str:
 
 
 def _repeatable() -> Any:
-    """Names inside of an SVG that depend on nothing but what is drawn."""
+    """Names inside of an SVG that depend on nothing but what is drawn; and text stays text there."""
     import matplotlib as mpl
 
-    return mpl.rc_context({"svg.hashsalt": "lrlab"})
+    return mpl.rc_context({"svg.hashsalt": "lrlab", "svg.fonttype": "none"})

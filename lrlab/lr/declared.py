@@ -7,55 +7,62 @@ import inspect
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
-
-from torch.optim import lr_scheduler as torchs
-from torch.optim.swa_utils import SWALR
 
 from lrlab.schedules.lengths import Length, LengthOrZero, Level, Moment, Number, Spacing, Way, counts, parameters_of
 
-# What torch's schedulers need of their lengths. With less than the least count, some raise late (StepLR), some train
-# at a wrong LR (LinearLR stays at its first factor), some count from the wrong end (StepLR below 0).
-TORCH: Mapping[type, Mapping[str, Any]] = {
-    torchs.StepLR: {"step_size": Spacing, "gamma": Level},
-    torchs.MultiStepLR: {"milestones": Sequence[Moment], "gamma": Level},
-    torchs.ConstantLR: {"factor": Level, "total_iters": Way},
-    torchs.LinearLR: {"start_factor": Level, "end_factor": Level, "total_iters": Way},
-    torchs.ExponentialLR: {"gamma": Level},
-    torchs.PolynomialLR: {"total_iters": Way, "power": Number},
-    torchs.CosineAnnealingLR: {"T_max": Way, "eta_min": Level},
-    torchs.CosineAnnealingWarmRestarts: {"T_0": Way, "T_mult": Number, "eta_min": Level},
-    torchs.SequentialLR: {"milestones": Sequence[Moment]},
-    torchs.ReduceLROnPlateau: {
-        "factor": Level,
-        "patience": Moment,
-        "threshold": Level,
-        "cooldown": LengthOrZero,
-        "min_lr": Level | Sequence[Level],
-        "eps": Level,
-    },
-    torchs.CyclicLR: {
-        "base_lr": Level | Sequence[Level],
-        "max_lr": Level | Sequence[Level],
-        "step_size_up": Length,
-        "step_size_down": Length,
-        "gamma": Level,
-        "base_momentum": Level,
-        "max_momentum": Level,
-    },
-    torchs.OneCycleLR: {
-        "max_lr": Level | Sequence[Level],
-        "total_steps": Way,
-        "epochs": Number,  # not in counts of the interval, and no more than a factor of total_steps
-        "steps_per_epoch": Number,
-        "pct_start": Level,
-        "base_momentum": Level | Sequence[Level],
-        "max_momentum": Level | Sequence[Level],
-        "div_factor": Number,
-        "final_div_factor": Number,
-    },
-    SWALR: {"swa_lr": Level, "anneal_epochs": Way},
-}
+
+@cache
+def of_torch() -> Mapping[type, Mapping[str, Any]]:
+    """The annotations that torch's schedulers lack, by class and parameter. Imports torch, which a function needs not.
+
+    With less than the least count, some raise late (StepLR), some train at a wrong LR (LinearLR stays at its first
+    factor), some count from the wrong end (StepLR below 0).
+    """
+    from torch.optim import lr_scheduler as torchs
+    from torch.optim.swa_utils import SWALR
+
+    return {
+        torchs.StepLR: {"step_size": Spacing, "gamma": Level},
+        torchs.MultiStepLR: {"milestones": Sequence[Moment], "gamma": Level},
+        torchs.ConstantLR: {"factor": Level, "total_iters": Way},
+        torchs.LinearLR: {"start_factor": Level, "end_factor": Level, "total_iters": Way},
+        torchs.ExponentialLR: {"gamma": Level},
+        torchs.PolynomialLR: {"total_iters": Way, "power": Number},
+        torchs.CosineAnnealingLR: {"T_max": Way, "eta_min": Level},
+        torchs.CosineAnnealingWarmRestarts: {"T_0": Way, "T_mult": Number, "eta_min": Level},
+        torchs.SequentialLR: {"milestones": Sequence[Moment]},
+        torchs.ReduceLROnPlateau: {
+            "factor": Level,
+            "patience": Moment,
+            "threshold": Level,
+            "cooldown": LengthOrZero,
+            "min_lr": Level | Sequence[Level],
+            "eps": Level,
+        },
+        torchs.CyclicLR: {
+            "base_lr": Level | Sequence[Level],
+            "max_lr": Level | Sequence[Level],
+            "step_size_up": Length,
+            "step_size_down": Length,
+            "gamma": Level,
+            "base_momentum": Level,
+            "max_momentum": Level,
+        },
+        torchs.OneCycleLR: {
+            "max_lr": Level | Sequence[Level],
+            "total_steps": Way,
+            "epochs": Number,  # not in counts of the interval, and no more than a factor of total_steps
+            "steps_per_epoch": Number,
+            "pct_start": Level,
+            "base_momentum": Level | Sequence[Level],
+            "max_momentum": Level | Sequence[Level],
+            "div_factor": Number,
+            "final_div_factor": Number,
+        },
+        SWALR: {"swa_lr": Level, "anneal_epochs": Way},
+    }
 
 
 def declared(target: Any) -> Mapping[str, Any]:
@@ -65,8 +72,8 @@ def declared(target: Any) -> Mapping[str, Any]:
     """
     if isinstance(target, type):
         owner = next(base for base in target.__mro__ if "__init__" in vars(base))
-        if owner in TORCH:
-            return TORCH[owner]
+        if owner.__module__.startswith("torch.") and owner in of_torch():
+            return of_torch()[owner]
     return {name: parameter.annotation for name, parameter in parameters_of(target).items()}
 
 
@@ -122,10 +129,10 @@ def _kinds(annotation: Any) -> Iterator[type]:
 
 
 def _target_of(node: Mapping[str, Any]) -> Any:
-    """What a node's `_target_` names; None where it has none, or none that can be imported."""
+    """What a node's `_target_` names, or is; None where it has none, or none that can be imported."""
     target = node.get("_target_")
     if not isinstance(target, str):
-        return None
+        return target if callable(target) else None
     try:
         return pkgutil.resolve_name(target)
     except Exception:  # the check of the node says what is wrong with it

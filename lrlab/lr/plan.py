@@ -5,12 +5,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, groupby, repeat
+from itertools import chain, repeat
 from typing import Any
 
 import torch
 
 from lrlab.errors import UserError, wrong
+from lrlab.lr import hashes
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import follows_metric, read
 from lrlab.words import counted
@@ -57,14 +58,7 @@ class Plan:
     @cached_property
     def hashes(self) -> dict[str, str]:
         """A hash of each curve: equal for equal values at every update, whatever the interval."""
-        return {name: self._hash(values) for name, values in self.curves.items()}
-
-    def _hash(self, values: tuple[float, ...]) -> str:
-        runs = []
-        for value, same in groupby(values):  # equal neighbours are one run
-            updates = self.updates_per_count * len(list(same))
-            runs.append(f"{value + 0.0!r}x{updates}")  # + 0.0 makes a zero of either sign the same
-        return hashlib.sha256(" ".join(runs).encode()).hexdigest()
+        return {name: hashes.of_curve(values, self.updates_per_count) for name, values in self.curves.items()}
 
     def fingerprint(self) -> str:
         """One hash for all curves together."""

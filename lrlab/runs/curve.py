@@ -1,7 +1,7 @@
 """Which points of a curve are recorded: enough to draw it exactly, few enough for TensorBoard."""
 
 
-class Curve:
+class RecordedCurve:
     """Decides which points of one LR curve are kept: every `stride`-th, and those around every corner between them.
 
     A corner is where the LR starts or stops changing, turns, or jumps. So staircases and spikes stay exact however long

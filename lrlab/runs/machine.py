@@ -18,15 +18,15 @@ SCHEMA = 1
 def write(path: str, kind: str, contents: dict[str, Any]) -> None:
     """Write a result of the command `kind` as JSON."""
     said = {"schema": SCHEMA, "lrlab": __version__, "kind": kind, **contents}
-    disk.write_whole(Path(path), json.dumps(_finite(said), indent=2, allow_nan=False) + "\n")
+    disk.write_whole(Path(path), json.dumps(finite(said), indent=2, allow_nan=False) + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """A value with null in the place of every number that JSON does not have."""
     if isinstance(value, dict):
-        return {str(name): _finite(one) for name, one in value.items()}
+        return {str(name): finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -17,6 +17,7 @@ from lrlab.data.room import Choice
 from lrlab.errors import DataError, Interrupted, UserError, complaint_of, in_words
 from lrlab.lr.audit import Audit
 from lrlab.runs import assemble, checkpoint, files, summary
+from lrlab.runs.beside import Beside
 from lrlab.runs.describe import count_parameters, device_name, start_lines
 from lrlab.runs.display import Display, View, result_line
 from lrlab.runs.explain import explain
@@ -60,7 +61,7 @@ def carry_out(
         distributed.together(assignment, alike=(Diverged, Interrupted)),
         distributed.patience(assignment.timeout_seconds),
     ):
-        return Run(prepared, folder, saved, make_display, request).to_its_end()
+        return RunUnderWay(prepared, folder, saved, make_display, request).to_its_end()
 
 
 def _is_complete(saved: Saved, prepared: Prepared, folder: Path) -> bool:
@@ -73,8 +74,8 @@ def _all_epochs(epochs: int, folder: Path) -> str:
     return f"all {epochs} epochs of {folder} are" if epochs > 1 else f"the one epoch of {folder} is"
 
 
-class Run:
-    """A run under way: what it computes with, and what it writes."""
+class RunUnderWay:
+    """What a run under way computes with, and what it writes."""
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class Run:
             with checkpoint.restoring(saved.path, "logs") if saved is not None else nullcontext():
                 self.tracker = files.open_logs(folder, self.prepared, self.state, saved)
             opened.pop_all()  # they stay open, until the run ends
+        self.beside = Beside(self.prepared, folder, self.display.say, resumes=saved is not None)
 
     def _introduce(self, kept: Choice) -> None:
         """Say what is about to be trained."""
@@ -197,6 +199,7 @@ class Run:
     def _after_update(self, update: Update) -> None:
         """Record an update, compare its LR with the plan, and save where that is due."""
         self.tracker.update(update.step, update.applied, update.loss)
+        self.beside.update(update.step, update.applied)
         self._warn_of_refusal()
         if warning := self.audit.check(update.step, update.applied):
             self.display.say(warning)
@@ -206,6 +209,7 @@ class Run:
     def _after_epoch(self, epoch: Epoch) -> None:
         """Record the means of an epoch and save the run."""
         self.tracker.epoch(epoch.epoch, epoch.step, epoch.lr, epoch.measured, epoch.seconds)
+        self.beside.epoch(epoch.step, epoch.measured)
         self._warn_of_refusal()
         is_best = self.tally.add(epoch.epoch, epoch.seconds, epoch.measured, self.prepared.trainer.monitor)
         if is_best:
@@ -239,6 +243,7 @@ class Run:
     def _finished(self) -> None:
         """Close the files and tell the result."""
         self.tracker.close("success")
+        self.beside.close("finished")
         self._warn_of_refusal()
         self.write_summary("finished")
         self.display.say(result_line(self.tally, self.state.step, self.prepared.trainer.monitor))
@@ -246,6 +251,7 @@ class Run:
     def _stopped(self) -> None:
         """Close the files of a run that a signal ended after it was saved, and tell how to go on."""
         self.tracker.close()
+        self.beside.close("interrupted")
         self.write_summary("interrupted")
         self.display.say(
             f"stopped by {self.request.name} after update {self.state.step}, saved; to go on:", self._go_on()
@@ -271,6 +277,7 @@ class Run:
 
         # Leave that in its files.
         self.tracker.close(None if status == "interrupted" else "failure")
+        self.beside.close(status)
         with suppress(disk.Refused):  # the error itself says more
             self.write_summary(status, error=in_words(told or error), complaint=complaint_of(told or error))
         return told

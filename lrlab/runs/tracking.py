@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import custom_scalars
 
 from lrlab.errors import wrong
-from lrlab.runs.curve import Curve
+from lrlab.runs.curve import RecordedCurve
 from lrlab.system import disk
 from lrlab.system.disk import Log
 from lrlab.training.metrics import Metric, known, measured_names
@@ -63,7 +63,7 @@ class Tracker:
         self._measured = measured_names(metrics or known(), "train", "val")
         self.stride = max(1, math.ceil(updates / MOST_POINTS))
         self.last_update = updates - 1
-        self.curves = [Curve(name, self.stride) for name in driven]
+        self.curves = [RecordedCurve(name, self.stride) for name in driven]
         self._pending: list[tuple[int, Tensor | None, list[tuple[int, str, float]]]] = []
         self._flushed = time.monotonic()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from lrlab.schedules.cycles import cycle
-from lrlab.schedules.law import Schedule, evenly_spaced, half, settled, wrong_argument
+from lrlab.schedules.law import ScheduleFunction, evenly_spaced, half, settled, wrong_argument
 from lrlab.schedules.lengths import NUMBER, LengthOrZero, Level, Moment, Number, Way
 from lrlab.schedules.stable import fall
 
@@ -20,12 +20,19 @@ RAMPS = {
     "sqrt": math.sqrt,
     "exponential": lambda p: math.expm1(-5 * p) / math.expm1(-5),
 }
-UNTUNED = ("linear", "exponential")
-Several = Mapping[str, Schedule] | Sequence[Schedule]
+UNTUNED = ("linear", "exponential", "radam")
+SPREADS = ("uniform", "normal")
+Several = Mapping[str, ScheduleFunction] | Sequence[ScheduleFunction]
 
 
 def warmup(
-    t: float, *, steps: LengthOrZero, total: Way, then: Schedule, shape: str = "linear", start: Level | None = None
+    t: float,
+    *,
+    steps: LengthOrZero,
+    total: Way,
+    then: ScheduleFunction,
+    shape: str = "linear",
+    start: Level | None = None,
 ) -> float:
     """A ramp over the first `steps`, then the schedule `then` over what is left.
 
@@ -70,15 +77,17 @@ def warmup(
     return ramp * then(0, total=total - steps)
 
 
-def untuned_warmup(t: float, *, total: Way, beta2: Level, then: Schedule, shape: str = "exponential") -> float:
+def untuned_warmup(t: float, *, total: Way, beta2: Level, then: ScheduleFunction, shape: str = "exponential") -> float:
     """`then`, dampened at first by as much as Adam's `beta2` asks for: a warm-up with nothing to tune.
 
     f(t) = w(t) then(t),  w(t) = min(1, (1 - beta2) (t + 1) / 2) (linear) | 1 - e^(-(1 - beta2) (t + 1)) (exponential)
 
     The linear one takes 2 / (1 - beta2) updates, 2,000 for 0.999; so its interval is the step. `then` has its whole
-    horizon: the two are multiplied. pytorch_warmup truncates the length (0.99: 199, here 200).
+    horizon: the two are multiplied. pytorch_warmup truncates the length (0.99: 199, here 200). Shape `radam` is the
+    rectification of RAdam, from the first update at which it is defined.
 
-    Source: Ma and Yarats, On the adequacy of untuned warmup, 2019, arXiv:1910.04209.
+    Sources: Ma and Yarats, On the adequacy of untuned warmup, 2019, arXiv:1910.04209; for `radam` Liu et al., On the
+    variance of the adaptive learning rate and beyond, 2019, arXiv:1908.03265, algorithm 2.
 
     >>> from lrlab.schedules import constant
     >>> [round(untuned_warmup(t, total=99, beta2=0.9, then=constant), 4) for t in (0, 9, 49)]
@@ -91,8 +100,30 @@ def untuned_warmup(t: float, *, total: Way, beta2: Level, then: Schedule, shape:
     if shape not in UNTUNED:
         raise wrong_argument("shape", got=shape, allowed=", ".join(UNTUNED), do="shape=exponential")
     dampened = (1 - beta2) * (settled(t, total) + 1)
-    weight = min(1.0, dampened / 2) if shape == "linear" else -math.expm1(-dampened)
+    if shape == "radam":
+        weight = _rectification(settled(t, total), beta2)
+    elif shape == "linear":
+        weight = min(1.0, dampened / 2)
+    else:
+        weight = -math.expm1(-dampened)
     return weight * then(t, total=total)
+
+
+def _rectification(t: float, beta2: float) -> float:
+    """RAdam's factor r of its step, `t` updates after the first at which the variance of that step is finite."""
+    longest = 2 / (1 - beta2) - 1  # of the average of squared gradients
+    if longest <= 4:
+        raise wrong_argument("beta2", got=beta2, allowed="above 0.6 for shape radam", do="beta2=0.999")
+
+    def length(step: float) -> float:
+        power = beta2**step
+        return longest - 2 * step * power / (1 - power)
+
+    first = 1
+    while length(first) <= 4:
+        first += 1
+    now = length(t + first)
+    return math.sqrt((now - 4) * (now - 2) * longest / ((longest - 4) * (longest - 2) * now))
 
 
 def cooldown(
@@ -100,7 +131,7 @@ def cooldown(
     *,
     total: Way,
     steps: LengthOrZero,
-    of: Schedule,
+    of: ScheduleFunction,
     shape: str = "linear",
     floor: Level = 0.0,
     exponent: Number | None = None,
@@ -176,7 +207,7 @@ def product(t: float, *, total: Way, schedules: Several) -> float:
     return math.prod(part(t, total=total) for part in _parts(schedules))
 
 
-def scale(t: float, *, total: Way, of: Schedule, factor: Level = 1.0, offset: Level = 0.0) -> float:
+def scale(t: float, *, total: Way, of: ScheduleFunction, factor: Level = 1.0, offset: Level = 0.0) -> float:
     """A schedule stretched and moved.
 
     f(t) = offset + factor of(t)
@@ -191,7 +222,7 @@ def scale(t: float, *, total: Way, of: Schedule, factor: Level = 1.0, offset: Le
     return offset + factor * of(t, total=total)
 
 
-def floor(t: float, *, total: Way, of: Schedule, value: Level) -> float:
+def floor(t: float, *, total: Way, of: ScheduleFunction, value: Level) -> float:
     """A schedule that is never below `value`, a fraction of the base LR.
 
     >>> from lrlab.schedules import linear
@@ -201,7 +232,7 @@ def floor(t: float, *, total: Way, of: Schedule, value: Level) -> float:
     return max(_level(value), of(t, total=total))
 
 
-def ceiling(t: float, *, total: Way, of: Schedule, value: Level) -> float:
+def ceiling(t: float, *, total: Way, of: ScheduleFunction, value: Level) -> float:
     """A schedule that is never above `value`, a fraction of the base LR.
 
     >>> from lrlab.schedules import linear
@@ -221,7 +252,7 @@ def restart(
     t: float,
     *,
     total: Way,
-    of: Schedule,
+    of: ScheduleFunction,
     period: Way | None = None,
     cycles: Number | None = None,
     growth: Number = 1.0,
@@ -241,19 +272,46 @@ def restart(
     return peak_decay**index * of(since, total=length)
 
 
-def noise(t: float, *, total: Way, of: Schedule, amount: Level, seed: Annotated[int, NUMBER] = 0) -> float:
-    """A schedule times a random number of its own for each t, evenly spread over 1 - amount .. 1 + amount.
+def noise(
+    t: float,
+    *,
+    total: Way,
+    of: ScheduleFunction,
+    amount: Level,
+    seed: Annotated[int, NUMBER] = 0,
+    spread: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+) -> float:
+    """A schedule times a random number of its own for each t, spread over 1 - amount .. 1 + amount.
 
-    The number is a function of (seed, t), so that any t can be asked for, in any order. `amount` is in [0, 1].
+    The number is a function of (seed, t), so that any t can be asked for, in any order. `amount` is in [0, 1]. The
+    `spread` is "uniform", or "normal": a standard normal number that lies within -amount .. amount, as in timm. There
+    is noise from `start` on, to `end` (excluded), by default throughout.
 
     >>> from lrlab.schedules import constant
     >>> noisy = [noise(t, total=9, of=constant, amount=0.1) for t in range(3)]
     >>> noisy == [noise(t, total=9, of=constant, amount=0.1) for t in range(3)], len({*noisy})
     (True, 3)
+    >>> [noise(t, total=9, of=constant, amount=0.1, spread="normal", start=1, end=2) == 1 for t in range(3)]
+    [True, False, True]
     """
     if not 0 <= amount <= 1:
         raise wrong_argument("amount", got=amount, allowed="0 to 1", do="amount=0.1")
-    swing = 2 * _uniform(seed, settled(t, total)) - 1  # -1 to 1
+    if spread not in (None, *SPREADS):
+        raise wrong_argument("spread", got=spread, allowed=", ".join(SPREADS), do="spread=normal")
+    place = settled(t, total)
+    if place < (start or 0) or (end is not None and place >= end):
+        return of(t, total=total)
+    drawn = _uniform(seed, place)
+    if spread == "normal" and amount > 0:
+        from statistics import NormalDist  # which takes longer to import than all schedules together
+
+        normal = NormalDist()
+        below = normal.cdf(-amount)
+        swing = normal.inv_cdf(below + (1 - 2 * below) * drawn)  # within -amount to amount
+        return (1 + swing) * of(t, total=total)
+    swing = 2 * drawn - 1  # -1 to 1
     return (1 + amount * swing) * of(t, total=total)
 
 
@@ -270,7 +328,7 @@ def _mix(number: int) -> int:
     return bits ^ bits >> 31
 
 
-def _parts(schedules: Several) -> Sequence[Schedule]:
+def _parts(schedules: Several) -> Sequence[ScheduleFunction]:
     parts = list(schedules.values()) if isinstance(schedules, Mapping) else list(schedules)
     if not parts or not all(map(callable, parts)):
         raise wrong_argument(

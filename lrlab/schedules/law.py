@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from lrlab.errors import WrongArgument, wrong
 
-Schedule = Callable[..., float]
+ScheduleFunction = Callable[..., float]
 
 
 def wrong_argument(name: str, *, got: object, allowed: str, do: str) -> WrongArgument:

@@ -109,8 +109,12 @@ def _other_threads(earlier: Sequence[Job], settings: LauncherSettings) -> list[s
     ]
 
 
-def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome]:
+def carry_out(
+    planned: Planned, settings: LauncherSettings, make_board: Callable[..., Any] = Board
+) -> dict[str, Outcome]:
     """Carry out the runs that are not finished, and return how every run ended, by name.
+
+    `make_board` makes what shows them: a `Board`, or what has its methods.
 
     The caller holds the sweep's folder. Raises Interrupted where a signal stopped the sweep, with everything saved.
     """
@@ -123,7 +127,7 @@ def carry_out(planned: Planned, settings: LauncherSettings) -> dict[str, Outcome
     failed = threading.Event()
     with (
         stop_request() as request,
-        Board(planned.to_do, planned.finished, live=not settings.in_this_process) as board,
+        make_board(planned.to_do, planned.finished, live=not settings.in_this_process) as board,
     ):
 
         def ended(job: Job, outcome: Outcome) -> None:

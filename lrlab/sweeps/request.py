@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -18,6 +18,11 @@ from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import folders
 from lrlab.system import lock, spelling, streams
 from lrlab.words import counted
+
+if TYPE_CHECKING:
+    # These need torch, and --help does not.
+    from lrlab.sweeps.launch import LauncherSettings
+    from lrlab.sweeps.plan import Planned
 
 
 @dataclass(frozen=True)
@@ -115,32 +120,13 @@ def _times_named(overrides: Sequence[str]) -> int:
 
 def carry_out(request: SweepRequest) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
-    from lrlab.comparison import results
-    from lrlab.sweeps import launch, plan, processes
-    from lrlab.system.disk import write_whole
+    from lrlab.sweeps import launch, plan
 
-    settings = launch.read_settings(_plain(request.config.hydra.launcher))
-    if not settings.in_this_process and settings.executor == "processes":
-        processes.processes(settings.threads_per_run)  # imports torch while the runs are being checked
     try:
-        with ExitStack() as stack:
-            # Check every run, and hold the folder against other sweeps. A new folder is made only after the check.
-            if request.named and request.folder.is_dir():
-                stack.enter_context(lock.held(request.folder, what="sweeping"))
-                planned = check(request)
-            else:
-                planned, request = check(request), reserve(request)
-                stack.enter_context(lock.held(request.folder, what="sweeping"))
-                if request.named and any(request.folder.iterdir()):  # another sweep was a moment faster
-                    planned = check(request)
-                planned = plan.moved(planned, request.folder)
-
-            # Write down and say what is about to be done.
-            facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
-            write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
+        with checked(request) as (planned, reserved, settings):
+            request = reserved
+            # Say what is about to be done, and do it.
             print(f"sweep      {request.in_words}", *launch.start_lines(planned, settings), sep="\n", flush=True)
-
-            # Do it.
             outcomes = launch.carry_out(planned, settings)
     except BaseException as stop:
         _say_how_to_go_on(request, stop)
@@ -156,6 +142,35 @@ def carry_out(request: SweepRequest) -> None:
             allowed="runs that finish",
             do=f"mend the cause, and run just those: {request.again}",
         )
+
+
+@contextmanager
+def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, "LauncherSettings"]]:
+    """In this block every run of the sweep is checked, its folder is there and is held against other sweeps.
+
+    Gives what there is to do, the request with the folder, and the launcher's settings. A new folder is made only after
+    the check, and its `sweep.json` says what the sweep is.
+    """
+    from lrlab.comparison import results
+    from lrlab.sweeps import launch, plan, processes
+    from lrlab.system.disk import write_whole
+
+    settings = launch.read_settings(_plain(request.config.hydra.launcher))
+    if not settings.in_this_process and settings.executor == "processes":
+        processes.processes(settings.threads_per_run)  # imports torch while the runs are being checked
+    with ExitStack() as stack:
+        if request.named and request.folder.is_dir():
+            stack.enter_context(lock.held(request.folder, what="sweeping"))
+            planned = check(request)
+        else:
+            planned, request = check(request), reserve(request)
+            stack.enter_context(lock.held(request.folder, what="sweeping"))
+            if request.named and any(request.folder.iterdir()):  # another sweep was a moment faster
+                planned = check(request)
+            planned = plan.moved(planned, request.folder)
+        facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
+        write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
+        yield planned, request, settings
 
 
 def _say_how_to_go_on(request: SweepRequest, stop: BaseException) -> None:

@@ -163,7 +163,9 @@ def _tried(request: StudyRequest, record: Record, name: str) -> list[Tried]:
     return [Tried(run.lr, run.seed, value) for run, value in ended]
 
 
-def _with(runs: design.Runs, jobs: Mapping[str, Sequence[tuple[float, int, Job]]], folder: Path) -> design.Runs:
+def _with(
+    runs: design.SeededRuns, jobs: Mapping[str, Sequence[tuple[float, int, Job]]], folder: Path
+) -> design.SeededRuns:
     """The runs of a sweep, with those that are about to be carried out."""
     found = {name: list(own) for name, own in runs.items()}
     for name, planned in jobs.items():

@@ -68,6 +68,7 @@ METRICS = {
         Metric("accuracy", count_correct, is_share=True, short="acc", guessing=lambda classes: 1 / classes),
     )
 }
+_DECLARED: dict[str, Metric] = {}  # of tables of other programs, whose runs measure nothing that lrlab knows
 JUDGE = "val_accuracy"  # what runs are compared by unless the user says otherwise
 
 
@@ -76,9 +77,17 @@ def known() -> tuple[Metric, ...]:
     return tuple(METRICS.values())
 
 
+def declare(metric: Metric) -> Metric:
+    """Let `find` know a metric of another program; one of the table stays what it is there."""
+    _DECLARED[metric.name] = metric
+    return METRICS.get(metric.name, metric)
+
+
 def find(measured: str, metrics: Sequence[Metric] | None = None) -> Metric:
     """The metric, of these or else of the table, that `measured` is a value of: `val_loss` is one of `loss`."""
     name = measured.removeprefix("best_").partition("_")[2]
+    if metrics is None and name in _DECLARED and name not in METRICS:
+        return _DECLARED[name]
     return next(metric for metric in metrics or known() if metric.name == name)
 
 

@@ -2,9 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from lrlab.data.batches import Batches
 from lrlab.lr.hyperparameters import scale_of
@@ -48,27 +49,47 @@ def range_test(
     state.network.train()
     state.at_training_point(True)
     batches = itertools.chain.from_iterable(zip(itertools.count(), train.epoch(epoch)) for epoch in itertools.count())
-    mean, weight, lowest = 0.0, 0.0, math.inf
-    for update in range(updates):
-        lr = start * (end / start) ** (update / (updates - 1))
+    compute: Callable[[], Any] = dict
+
+    def measure(lr: float) -> float:
+        nonlocal compute
         for group in state.optimizer.param_groups:
             group["lr"] = lr * scale_of(group)
         batch, (images, labels) = next(batches)
         compute = partial(gradients, state, task, images, labels, size=train.size(batch), accumulate=accumulate)
-        value = compute()["loss"].item()
+        return compute()["loss"].item()
+
+    def update() -> bool:
+        while not state.precision.step(state.model, state.optimizer, clip_grad_norm):
+            state.optimizer.zero_grad()
+            if state.precision.scale < 1:
+                return False
+            compute()
+        state.optimizer.zero_grad()
+        return True
+
+    yield from rising(measure, update, start=start, end=end, updates=updates)
+
+
+def rising(
+    measure: Callable[[float], float], update: Callable[[], bool], *, start: float, end: float, updates: int
+) -> Iterator[tuple[float, float]]:
+    """Yield (LR, loss before its update), while the LR grows from `start` to `end`; what is trained is the caller's.
+
+    `measure(lr)` sets the LR and returns the loss of the next batch, whose gradients it leaves; `update()` makes the
+    update, and returns whether it could. Ends early as `range_test` says.
+    """
+    mean, weight, lowest = 0.0, 0.0, math.inf
+    for count in range(updates):
+        lr = start * (end / start) ** (count / (updates - 1))
+        value = measure(lr)
         if not math.isfinite(value):
             return
         yield lr, value
         mean, weight = 0.9 * mean + 0.1 * value, 0.9 * weight + 0.1
         lowest = min(lowest, mean / weight)
-        if mean / weight > _DIVERGED * lowest:
+        if mean / weight > _DIVERGED * lowest or not update():
             return
-        while not state.precision.step(state.model, state.optimizer, clip_grad_norm):
-            state.optimizer.zero_grad()
-            if state.precision.scale < 1:
-                return
-            compute()
-        state.optimizer.zero_grad()
 
 
 def smooth(points: Sequence[tuple[float, float]]) -> list[float]:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from support import UPDATES
 
+from lrlab.api.lines import line_of
 from lrlab.commands import preview
 from lrlab.config import compose
 
@@ -111,7 +112,7 @@ def test_curves_stand_over_epochs_updates_or_percent(axis, last):
     [by_step] = preview.plan_curves(["scheduler=warmup_cosine", "trainer.epochs=10"], 4)
     [by_epoch] = preview.plan_curves(["scheduler=step", "trainer.epochs=10"], 4)
     for curve in (by_step, by_epoch):
-        line = preview.line_of(curve, "lr", axis)
+        line = line_of(curve.name, curve.plan, axis=axis)
         assert len(line.edges) == len(line.values) + 1
         assert (line.edges[0], line.edges[-1]) == (0, pytest.approx(last))
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from lrlab import models, schedules
 from lrlab.config import allowed, compose, trust
-from lrlab.config.mistakes import CONF
+from lrlab.config.catalogue import CONF
 from lrlab.data import datasets
 from lrlab.errors import UserError
 from lrlab.training import task

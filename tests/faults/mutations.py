@@ -23,7 +23,7 @@ from unittest import mock
 import yaml
 
 from lrlab.commands import train
-from lrlab.config.compose import CONF
+from lrlab.config.catalogue import CONF
 from lrlab.runs.display import Display
 from lrlab.training.loop import Update
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from faults.mutations import mutations, try_all
 
-from lrlab.config.compose import CONF
+from lrlab.config.catalogue import CONF
 from lrlab.config.identity import flatten
 
 

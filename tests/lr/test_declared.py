@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import SWALR
 
 from lrlab import schedules
-from lrlab.config.compose import CONF
+from lrlab.config.catalogue import CONF
 from lrlab.lr import declared, torch_composites
 from lrlab.lr.greedy import GreedyLR
 from lrlab.lr.horizon import is_meant_as_duration
@@ -84,14 +84,14 @@ def test_a_schedule_with_an_undeclared_number_is_noticed():
 def test_every_number_of_every_scheduler_of_torchs_is_in_the_table(scheduler):
     parameters = inspect.signature(scheduler).parameters
     numbers = {name for name, one in parameters.items() if names_a_number(one)} - {"optimizer", "last_epoch"}
-    table = declared.TORCH.get(scheduler, {})
+    table = declared.of_torch().get(scheduler, {})
     assert numbers == set(table) & set(parameters) == set(table)
     assert not any(undeclared(annotation) for annotation in table.values())
 
 
 def test_torchs_schedulers_are_found():
     assert len(TORCHS) >= 15
-    assert set(declared.TORCH) <= {*TORCHS, SWALR}
+    assert set(declared.of_torch()) <= {*TORCHS, SWALR}
 
 
 def nodes(value, path):
@@ -131,7 +131,7 @@ def test_a_class_that_inherits_the_init_of_torchs_has_its_parameters_and_another
         def __init__(self, optimizer: torch.optim.Optimizer, wait: Length, step_size: int):
             super().__init__(optimizer, step_size + int(wait))
 
-    assert declared.declared(Same) is declared.TORCH[lr_scheduler.StepLR]
+    assert declared.declared(Same) is declared.of_torch()[lr_scheduler.StepLR]
     found = declared.declared(Other)
     assert found["wait"] == Length
     assert [*marked(5, found["step_size"])] == []
@@ -192,7 +192,7 @@ def test_only_whole_numbers_are_counts():
 
 
 def test_what_is_too_long_for_a_run_is_declared_in_one_of_two_ways():
-    marks = {mark for table in declared.TORCH.values() for one in table.values() for mark in marks_in(one)}
+    marks = {mark for table in declared.of_torch().values() for one in table.values() for mark in marks_in(one)}
     marks |= {
         mark for one in OURS for parameter in parameters_of(one).values() for mark in marks_in(parameter.annotation)
     }

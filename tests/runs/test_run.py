@@ -254,8 +254,8 @@ def test_the_command_that_is_printed_goes_on_with_classes_of_ones_own_too(comman
 
 def test_checkpoints_are_written_within_epochs_and_the_run_is_the_same(tmp_path, monkeypatch):
     steps: list[int] = []
-    save = run.Run.save
-    monkeypatch.setattr(run.Run, "save", lambda this, path: (steps.append(this.state.step), save(this, path)))
+    save = run.RunUnderWay.save
+    monkeypatch.setattr(run.RunUnderWay, "save", lambda this, path: (steps.append(this.state.step), save(this, path)))
     train(tmp_path / "often", *SHORT, "checkpoint.every=2st")
     within, steps[:] = set(steps), []
     train(tmp_path / "seldom", *SHORT, "checkpoint.every=null")
@@ -284,8 +284,10 @@ def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_whole(command,
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 
-    save = run.Run.save
-    monkeypatch.setattr(run.Run, "save", lambda this, path: (impatient if this.state.step else save)(this, path))
+    save = run.RunUnderWay.save
+    monkeypatch.setattr(
+        run.RunUnderWay, "save", lambda this, path: (impatient if this.state.step else save)(this, path)
+    )
     assert command(*SHORT).code == 130
     folder = next((tmp_path / "outputs" / "runs").iterdir())
     assert checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["step"] == 0

@@ -10,7 +10,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lrlab.errors import UserError
-from lrlab.runs.curve import Curve
+from lrlab.runs.curve import RecordedCurve
 from lrlab.runs.tracking import MOST_POINTS, Tracker
 
 METRICS = {"train_loss": 1.5, "train_accuracy": 0.25, "val_loss": 1.25, "val_accuracy": 0.5}
@@ -86,7 +86,7 @@ def test_further_parameter_groups_have_their_own_curve(tmp_path):
 
 
 def kept(lrs: list[float], stride: int) -> dict[int, float]:
-    curve = Curve("lr", stride)
+    curve = RecordedCurve("lr", stride)
     found = [
         point
         for step, lr in enumerate(lrs)
@@ -142,7 +142,7 @@ def test_a_long_run_is_thinned_evenly(tmp_path):
 
 def test_thinning_goes_on_where_it_stopped():
     lrs = CURVES["triangles"]
-    whole, first, second = Curve("lr", 40), Curve("lr", 40), Curve("lr", 40)
+    whole, first, second = RecordedCurve("lr", 40), RecordedCurve("lr", 40), RecordedCurve("lr", 40)
     expected = [point for step, lr in enumerate(lrs) for point in whole.add(step, lr, step % 40 == 0)]
     found = [point for step, lr in enumerate(lrs[:1250]) for point in first.add(step, lr, step % 40 == 0)]
     second.recent, second.corners = first.recent, first.corners

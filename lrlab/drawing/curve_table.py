@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lrlab.drawing.terminal import Line, aligned, sparkline
 
-_HEADER = ["curve", "updates", "start", "peak", "at", "end", "mean", "at zero"]
+HEADER = ["curve", "updates", "start", "peak", "at", "end", "mean", "at zero"]
 _SPARE = ["at zero", "updates", "at", "mean", "peak", "start"]  # where there is no room for all, the first first
 
 
@@ -16,9 +16,9 @@ def table(
 
     With `drawn` a small drawing stands at the end of each row. In less `width` than that takes, columns are left out.
     """
-    rows = [_HEADER]
+    rows = [HEADER]
     for name, line, updates in zip(names, lines, repeats, strict=True):
-        rows.append([name, *_numbers(line.values, updates)])
+        rows.append([name, *numbers(line.values, updates)])
     drawings = ["", *(f"  {sparkline(line)}" if drawn else "" for line in lines)]
     if width is not None:
         width -= max(map(len, drawings))
@@ -27,7 +27,8 @@ def table(
     return [f"{text:<{longest}}{drawing}".rstrip() for text, drawing in zip(texts, drawings, strict=True)]
 
 
-def _numbers(values: Sequence[float], repeats: int) -> list[str]:
+def numbers(values: Sequence[float], repeats: int) -> list[str]:
+    """What a row says of `values` after the curve's name; each is that of so many updates."""
     peak = max(values)
     return [
         f"0..{len(values) * repeats - 1}",

@@ -1,0 +1,224 @@
+"""Why the LR of a training loop is not the planned one: the mistakes that people make, each held against what was seen.
+
+Every explanation says what the LR of update t would be if it were true. Those that fit every update seen are named.
+Nothing here knows of optimizers: planned and applied LRs are arrays of float64, one value an update.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+
+Array = NDArray[numpy.float64]
+
+_MOST_POINTS = 4000  # at which an explanation is tried
+_MOST_FITS = 3  # that are named together
+_FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one parameter group was to have, and had.
+
+    `planned` is the LR of update 0, 1, ... of the whole run, `applied` that of update `start` and those after it.
+    `longer` gives the LR of each update in a run that is so many times as long, or None.
+    """
+
+    planned: Array
+    applied: Array
+    start: int
+    tolerance: float
+    updates_per_count: int = 1  # of the schedule's interval
+    steps_per_epoch: int | None = None
+    longer: Callable[[float], Callable[[int], float] | None] = lambda _: None
+    processes: int = 1
+    others: tuple[tuple[str, Array], ...] = ()  # the plans of other groups, with their names
+
+    def at(self, updates: NDArray[numpy.int64], plan: Array | None = None) -> Array:
+        """The planned LR of `updates`; before the first it is the first, after the last the last."""
+        plan = self.planned if plan is None else plan
+        return plan[numpy.clip(updates, 0, len(plan) - 1)]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A mistake that fits what was seen: what happened, and what to do."""
+
+    name: str
+    said: str
+    do: str
+
+
+def explain(seen: Observed) -> list[Explanation]:
+    """The explanations that fit every LR seen, the simplest first; empty where none does."""
+    points = _points(seen)
+    updates = seen.start + points
+    applied = seen.applied[points]
+    fitting: dict[str, Explanation] = {}
+    for explanation, expected in _candidates(seen, points, updates):
+        if numpy.all(numpy.abs(expected - applied) <= seen.tolerance):
+            fitting.setdefault(explanation.said, explanation)
+    found = list(fitting.values())
+    could_be_resumed = {"never stepped", "one ahead"} if seen.updates_per_count > 1 else {"never stepped"}
+    if {one.name for one in found} <= could_be_resumed:
+        found += _elsewhere(seen)  # an LR that stays may be that of a stretch where the plan stays
+    return found or _of_another_base(seen, points, updates)
+
+
+def in_words(fitting: Sequence[Explanation]) -> str:
+    """What the explanations say together, for a sentence after the difference itself."""
+    if not fitting:
+        return "none of the usual mistakes fits the LRs seen"
+    if len(fitting) == 1:
+        return f"it is {fitting[0].said}; {fitting[0].do}"
+    named = [one.said for one in fitting[:_MOST_FITS]]
+    return f"the LRs seen cannot tell which it is: {', or '.join(named)}"
+
+
+def shifts(seen: Observed) -> list[int]:
+    """The updates of the plan at which what was seen could have begun, where the LRs seen tell it."""
+    points = _points(seen)
+    applied = seen.applied[points]
+    starts = numpy.arange(len(seen.planned), dtype=numpy.int64)
+    for point, lr in zip(points, applied, strict=True):
+        if len(starts) == 0:
+            break
+        starts = starts[numpy.abs(seen.at(starts + point) - lr) <= seen.tolerance]
+    return [int(one) for one in starts]
+
+
+def _points(seen: Observed) -> NDArray[numpy.int64]:
+    """Which of the updates seen are looked at: all, or the first, the last, and those around changes of the LR."""
+    count = len(seen.applied)
+    if count <= _MOST_POINTS:
+        return numpy.arange(count, dtype=numpy.int64)
+    changed = numpy.flatnonzero(numpy.diff(seen.applied)) + 1
+    around = numpy.concatenate([changed - 1, changed])
+    if len(around) > _MOST_POINTS // 2:
+        around = around[:: len(around) // (_MOST_POINTS // 2) + 1]
+    spread = numpy.linspace(0, count - 1, _MOST_POINTS // 4).astype(numpy.int64)
+    first = numpy.arange(_MOST_POINTS // 4, dtype=numpy.int64)
+    return numpy.unique(numpy.concatenate([first, spread, around, [count - 1]])).astype(numpy.int64)
+
+
+def _candidates(
+    seen: Observed, points: NDArray[numpy.int64], updates: NDArray[numpy.int64]
+) -> Iterator[tuple[Explanation, Array]]:
+    """Every mistake that is known, with the LRs that it would give at `updates`."""
+    first = seen.applied[0]
+    per_epoch = seen.steps_per_epoch
+    each = seen.updates_per_count
+    unit = "update" if each == 1 else "epoch"
+    is_flat = float(numpy.ptp(seen.applied[points])) == 0
+
+    # The right clock, a step off.
+    ahead = "call scheduler.step() after optimizer.step()"
+    yield Explanation("one ahead", f"a scheduler that is one {unit} ahead", ahead), seen.at(updates + each)
+    behind = f"call scheduler.step() after every {'optimizer.step()' if each == 1 else 'epoch'}"
+    yield Explanation("one behind", f"a scheduler that is one {unit} behind", behind), seen.at(updates - each)
+
+    # Another clock.
+    for factor in dict.fromkeys([seen.processes, *_FACTORS]):
+        if factor > 1:
+            yield _faster(seen, factor, unit), seen.at(each * factor * (updates // each))
+    if each > 1:
+        said = "a scheduler that is stepped after every update instead of after every epoch"
+        yield Explanation("by updates", said, "call scheduler.step() once an epoch"), seen.at(each * updates)
+    elif per_epoch:
+        said = "a scheduler that is stepped after every epoch instead of after every update"
+        do = "call scheduler.step() after every optimizer.step()"
+        yield Explanation("by epochs", said, do), seen.at(updates // per_epoch)
+    every = _rhythm(seen) // each
+    if every > 1 and (each > 1 or every != per_epoch):
+        said = f"a scheduler that is stepped once in {every} {unit}s"
+        slower = Explanation(f"once in {every}", said, f"call scheduler.step() once {_a(unit)}")
+        yield slower, seen.at(each * (updates // each // every))
+
+    # No clock at all, or one that began anew.
+    if len(points) > 1 and numpy.ptp(seen.at(updates)) > seen.tolerance:
+        do = "call scheduler.step() after every optimizer.step()"
+        never = Explanation("never stepped", "an LR that no scheduler has changed so far", do)
+        yield never, numpy.full(len(points), first)
+    if seen.start > 0:
+        again = "load its state_dict() when the loop goes on"
+        lost = Explanation("from zero again", "a scheduler that began anew at update 0", again)
+        yield lost, seen.at(points)
+        kept = seen.at(points)
+        kept[points == 0] = seen.at(numpy.array([seen.start]))[0]  # the optimizer's state still had the right LR
+        yield lost, kept
+        if seen.planned[0] > 0:
+            top = seen.at(numpy.array([seen.start]))[0]
+            yield lost, top * seen.at(points) / seen.planned[0]  # torch's recursions go on from the LR that they find
+
+    # Another plan.
+    for name, plan in seen.others:
+        said = f"the plan of group {name}"
+        yield Explanation(said, said, "give each group its own schedule"), seen.at(updates, plan)
+    for factor in dict.fromkeys([seen.processes, *_FACTORS, *([per_epoch] if per_epoch else [])]):
+        for times in (float(factor),) if is_flat else (float(factor), 1 / factor):
+            lr_of = seen.longer(times) if factor > 1 else None
+            if lr_of is not None and _begins_so(seen, points, updates, lr_of):
+                yield _wrong_total(times), numpy.array([lr_of(int(update)) for update in updates])
+
+
+def _begins_so(
+    seen: Observed, points: NDArray[numpy.int64], updates: NDArray[numpy.int64], lr_of: Callable[[int], float]
+) -> bool:
+    """Whether a few of the LRs seen are those of `lr_of`, which takes longer to ask for than a table."""
+    some = numpy.unique(numpy.linspace(0, len(points) - 1, 8).astype(numpy.int64))
+    return all(abs(lr_of(int(updates[one])) - seen.applied[points[one]]) <= seen.tolerance for one in some)
+
+
+def _of_another_base(seen: Observed, points: NDArray[numpy.int64], updates: NDArray[numpy.int64]) -> list[Explanation]:
+    """That the LRs seen are the planned ones times one number."""
+    planned, applied = seen.at(updates), seen.applied[points]
+    place = int(numpy.argmax(planned))
+    if planned[place] <= 0:
+        return []
+    ratio = applied[place] / planned[place]
+    is_constant = numpy.ptp(seen.planned) <= seen.tolerance
+    if not is_constant and numpy.ptp(planned) <= seen.tolerance:
+        return []  # one number is some number times another
+    if not numpy.all(numpy.abs(ratio * planned - applied) <= seen.tolerance):
+        return []
+    said = f"{ratio:.4g} times the planned LR at every update"
+    return [Explanation("another base LR", said, "build the optimizer with the lr of the schedule")]
+
+
+def _faster(seen: Observed, factor: int, unit: str) -> Explanation:
+    if factor == seen.processes:
+        said = f"a scheduler that is stepped {factor} times {_a(unit)}, once for each of the {factor} processes"
+        do = f"give the scheduler {factor} times the updates, as Accelerate expects, or step it once {_a(unit)}"
+        return Explanation(f"{factor} times as fast", said, do)
+    name = "twice" if factor == 2 else f"{factor} times"
+    said = f"a scheduler that goes {name} as fast as planned"
+    return Explanation(f"{name} as fast", said, f"call scheduler.step() once {_a(unit)}")
+
+
+def _a(unit: str) -> str:
+    return "an update" if unit == "update" else "an epoch"
+
+
+def _wrong_total(times: float) -> Explanation:
+    how = f"{times:g} times as long" if times > 1 else f"1/{1 / times:g} as long"
+    said = f"the plan of a run that is {how}"
+    return Explanation("another total", said, "give the scheduler the number of updates that the loop makes")
+
+
+def _rhythm(seen: Observed) -> int:
+    """After how many updates the LR first changed; 0 where it did not."""
+    changed = numpy.flatnonzero(numpy.abs(numpy.diff(seen.applied)) > 0)
+    return int(changed[0]) + 1 + seen.start if len(changed) else 0
+
+
+def _elsewhere(seen: Observed) -> list[Explanation]:
+    """That the LRs seen are those of another place in the plan."""
+    starts = [start for start in shifts(seen) if start != seen.start]
+    if not starts:
+        return []
+    where = f"update {starts[0]}" if len(starts) == 1 else f"an update between {starts[0]} and {starts[-1]}"
+    said = f"the plan from {where} on (did the loop begin there? then say start=...)"
+    if len(starts) == 1:
+        said = said.replace("...", str(starts[0]))
+    return [Explanation("elsewhere", said, "if it did not, look at what the scheduler was built with")]

@@ -1,0 +1,27 @@
+"""Planned curves as staircases, and as a picture."""
+
+from collections.abc import Sequence
+
+from lrlab.api.axes import AXES, LABELS
+from lrlab.api.pictures import Picture
+from lrlab.drawing import figures
+from lrlab.drawing.terminal import Line
+from lrlab.lr.plan import Plan
+
+
+def line_of(name: str, plan: Plan, *, show: str = "lr", axis: str = "epoch") -> Line:
+    """A planned curve as a staircase over epochs, updates or percent of the run."""
+    values = plan.curves[show]
+    per_epoch = plan.horizon.steps_per_epoch // plan.updates_per_count
+    unit = {
+        "epoch": 1 / per_epoch,
+        "step": plan.updates_per_count,
+        "percent": 100 / len(values),
+    }[axis]
+    return Line(name, [count * unit for count in range(len(values) + 1)], values)
+
+
+def picture(lines: Sequence[Line], *, x: str, show: str = "lr", log: bool = False) -> Picture:
+    """The staircases on one pair of axes, or as small multiples where they are many."""
+    ylabel = LABELS.get(show, show)
+    return Picture(lambda: figures.of_stairs(lines, xlabel=AXES[x], ylabel=ylabel, log=log))

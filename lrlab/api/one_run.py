@@ -1,0 +1,123 @@
+"""One run from what was asked for to its end: checked, its folder reserved, carried out.
+
+Nothing is written before the run is known to be sound.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lrlab.config import compose
+from lrlab.config.again import as_it_was
+from lrlab.config.arguments import value_of
+from lrlab.config.heeded import require_heeded
+from lrlab.config.prepare import Prepared, prepare, prepare_typed
+from lrlab.errors import UserError, wrong
+from lrlab.runs import checkpoint, folders
+from lrlab.runs.display import Display, View, log_to
+from lrlab.runs.run import Saved, carry_out
+from lrlab.system import spelling
+from lrlab.system.lock import held
+
+log = logging.getLogger(__name__)
+MakeDisplay = Callable[[int, int], View]
+LoggingTo = Callable[[Path], AbstractContextManager[None]]
+
+
+@contextmanager
+def only_to(folder: Path) -> Iterator[None]:
+    """Send all logs to the `train.log` of the run in `folder`, from here on: the process is the run's."""
+    log_to(folder)
+    yield
+
+
+def guarded(run: Callable[[], float | None]) -> float | None:
+    """What `run()` returns. An error that ends it is written to the run's log."""
+    try:
+        return run()
+    except UserError as error:
+        log.error("error: %s", error)
+        raise
+    except Exception:
+        log.exception("this is a bug in lrlab or in code that it was given")
+        raise
+
+
+class Attempt:
+    """How a run is shown and logged, and where it went: `folder` is None until there is one."""
+
+    def __init__(self, make_display: MakeDisplay = Display, logging_to: LoggingTo = only_to):
+        self.folder: Path | None = None
+        self._make_display, self._logging_to = make_display, logging_to
+
+    def begin(self, overrides: list[str]) -> Path:
+        """Check one run, reserve its folder, carry it out; returns the folder."""
+        # Everything is checked before anything is written.
+        config = compose.compose(overrides)
+        require_heeded(config, overrides)
+        prepared = prepare_typed(config, overrides)
+        if config.sweep is not None:
+            raise wrong(
+                "sweep",
+                got=f"{config.sweep}, for a single run",
+                allowed="no sweep, unless -m is given",
+                do=spelling.as_a_sweep(),
+            )
+
+        # The folder is this run's from here on, and goes again if nothing was put into it.
+        made = folders.missing(_folder_of(config))
+        folder = _reserve(config, overrides)
+        with held(folder):
+            try:
+                return self._carry_out(prepared, folder)
+            except UserError:
+                folders.discard_unused(folder, made)
+                raise
+
+    def resume(self, overrides: list[str], target: str, warn: Callable[[str], None]) -> Path:
+        """Continue a run in its own folder, with the config that its checkpoint holds and `overrides` on top."""
+        # Where the run lies.
+        file = checkpoint.find(target).resolve()
+        if file.parent.name != "checkpoints":
+            raise wrong("resume", got=file, allowed="a file in a run's checkpoints/", do="resume=outputs/runs/NAME")
+        folder = spelling.shortest(file.parent.parent)
+        folders.require_plain(folder)
+
+        # Nobody else may write there from here on; a checkpoint that is damaged gives way to the one before.
+        with held(folder):
+            path, contents = checkpoint.latest(target, warn)
+            checkpoint.require_form(path, contents)
+            with checkpoint.restoring(path, "config"):
+                config = as_it_was(contents["config"], path.resolve(), overrides)
+            prepared = prepare(config, contents["choices"], contents["overrides"])
+            return self._carry_out(prepared, folder, Saved(path, contents))
+
+    def _carry_out(self, prepared: Prepared, folder: Path, saved: Saved | None = None) -> Path:
+        """Train in `folder`, which this process holds. What ends the run early is in its log."""
+        self.folder = folder
+        with self._logging_to(folder):
+            guarded(lambda: carry_out(prepared, folder, saved, make_display=self._make_display))
+        return folder
+
+
+def _folder_of(config: DictConfig) -> Path:
+    """Where a run goes by its config, under a name that may be taken."""
+    HydraConfig.instance().set_config(config)
+    return Path(config.hydra.run.dir)
+
+
+def _reserve(config: DictConfig, overrides: Sequence[str]) -> Path:
+    """The folder of a run: made now and ours alone, unless the user named it."""
+    folder = _folder_of(config)
+    if not folder.name:
+        raise wrong("hydra.run.dir", got=f"'{config.hydra.run.dir}'", allowed="a folder", do="hydra.run.dir=FOLDER")
+    if value_of(overrides, "hydra.run.dir") is None:
+        return folders.reserve(folder)
+    if (folder / "config.yaml").exists():
+        raise wrong("folder", got=f"{folder}, which holds a run", allowed="a folder without one", do=f"resume={folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

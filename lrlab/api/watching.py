@@ -1,0 +1,586 @@
+"""`lrlab.watch`: whether the LR that a training loop applies is the one that was planned, without a change of the loop.
+
+Its clock is the optimizer: an update is a call of `step()` that had gradients and that mixed precision did not skip.
+"""
+
+import itertools
+import warnings
+from array import array
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lrlab.api import explanations, pictures
+from lrlab.api.axes import LABELS
+from lrlab.api.explanations import Explanation, Observed
+from lrlab.api.frames import frame
+from lrlab.api.schedule import Schedule
+from lrlab.drawing import figures
+from lrlab.schedules.law import wrong_argument
+from lrlab.words import counted
+
+TOLERANCE = 1e-6  # of the largest planned LR: torch's recursions differ from closed forms in their last bits
+_AHEAD = 1024  # planned LRs that are computed at a time
+_MOST_PENDING = 1000  # updates whose LR is still on a device before they are waited for
+_MOST_STEPPED = 5000  # counts of a scheduler of torch's, to see whether a run of another length explains what was seen
+_MOST_DRAWN = 2000  # updates, in a picture
+
+
+class ScheduleWarning(UserWarning):
+    """The LR that was applied is not the planned one."""
+
+
+class Watch:
+    """What `lrlab.watch` returns: it looks on from `with` to its end, or from `begin()` to `end()`.
+
+    `updates` are those seen, `equal` is whether all had the planned LR (None before the first), `verdict` says it in a
+    line, and `explanation` names the mistake that fits, where one does. It shows itself in a notebook.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        schedule: Schedule,
+        *,
+        start: int | None = None,
+        groups: Mapping[str | int, Schedule] | None = None,
+        warn: Callable[[str], None] | None = None,
+    ):
+        self.optimizer = unwrapped(optimizer)
+        self.schedule = schedule
+        self.start = _require_start(start)
+        self.updates = 0
+        self.skipped = 0
+        self.differing = 0
+        self.first_difference: dict[str, Any] | None = None
+        self.notes: list[str] = []
+        self._start_was_given = start is not None
+        self._own = dict(groups or {})
+        self._warn = warn or (lambda line: warnings.warn(line, ScheduleWarning, stacklevel=2))
+        self._counts_skipped = False
+        self._told: set[str] = set()
+        self._tell_at = 0  # updates at which an explanation is sought again
+        self._groups: list[_Group] = []
+        self._pending: deque[_Pending] = deque()
+        self._hooks: list[Any] = []
+        self._undo_scaler: Callable[[], None] | None = None
+        self._require_groups()
+
+    # From beginning to end.
+
+    def begin(self) -> "Watch":
+        """Look on from here."""
+        if not self._hooks:
+            self._hooks.append(self.optimizer.register_step_post_hook(self._after_step))
+            self._undo_scaler = _telling_of_skips(self.optimizer, self._skip)
+        return self
+
+    def end(self) -> None:
+        """Look on no more; what is pending is settled, and an explanation found late is told."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        if self._undo_scaler is not None:
+            self._undo_scaler()
+            self._undo_scaler = None
+        self._settle(wait=True)
+        if self.differing:
+            self._tell(final=True)
+
+    def __enter__(self) -> "Watch":
+        return self.begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    # What was seen.
+
+    @property
+    def equal(self) -> bool | None:
+        """Whether every update seen had the planned LR; None before the first."""
+        self._settle(wait=True)
+        return self.differing == 0 if self.updates else None
+
+    @property
+    def step(self) -> int:
+        """The update that comes next."""
+        return self.start + self.updates
+
+    @property
+    def explanations(self) -> list[Explanation]:
+        """The mistakes that fit every LR seen, the simplest first; empty where nothing differs."""
+        self._settle(wait=True)
+        if self.first_difference is None or not self.updates:
+            return []
+        return self._explain(self._groups[self.first_difference["index"]])
+
+    @property
+    def explanation(self) -> str | None:
+        """The name of the mistake that fits, "twice as fast" say; None where none does, or more than one."""
+        names = {one.name for one in self.explanations}
+        return names.pop() if len(names) == 1 else None
+
+    @property
+    def verdict(self) -> str:
+        """What was seen, in a line."""
+        self._settle(wait=True)
+        if not self.updates:
+            return "no update was seen"
+        seen = f"{counted(self.updates, 'update')}, from {self.start} to {self.step - 1}"
+        if self.first_difference is None:
+            flat = all(group.is_flat() for group in self._groups)
+            what = " (on a flat stretch, which cannot tell how the scheduler is stepped)" if flat else ""
+            return f"as planned: {seen}{what}{self._said_of_skips()}"
+        said = explanations.in_words(self.explanations)
+        return f"{self.differing:,} of {seen}, not as planned{self._said_of_skips()}; {self._difference()}; {said}"
+
+    def applied(self, group: int = 0) -> list[float]:
+        """The LR of every update seen, of the parameter group with this index."""
+        self._settle(wait=True)
+        return list(self._groups[group].applied) if self._groups else []
+
+    def to_frame(self) -> Any:
+        """A row an update: `step`, and for every group `planned` and `applied` LR, with its name where it has one."""
+        self._settle(wait=True)
+        columns: dict[str, list[Any]] = {"step": list(range(self.start, self.step))}
+        for group in self._groups:
+            suffix = f"/{group.name}" if len(self._groups) > 1 else ""
+            columns[f"planned{suffix}"] = group.planned_of(self.start, len(columns["step"]), self._offset)
+            columns[f"applied{suffix}"] = list(group.applied)
+        return frame(columns)
+
+    def plot(self) -> pictures.Picture:
+        """Planned and applied LR, side by side."""
+        self._settle(wait=True)
+        bands = []
+        stride = max(1, self.updates // _MOST_DRAWN)
+        for group in self._groups:
+            suffix = f" of {group.name}" if len(self._groups) > 1 else ""
+            steps = list(range(self.start, self.step, stride))
+            planned = group.planned_of(self.start, self.updates, self._offset)[::stride]
+            bands.append(figures.Band(f"planned{suffix}", steps, planned))
+            bands.append(figures.Band(f"applied{suffix}", steps, list(group.applied)[::stride]))
+        panel = figures.Panel(bands, "update", LABELS["lr"], stairs=True)
+        return pictures.Picture(lambda: figures.draw_panels([panel]))
+
+    def __repr__(self) -> str:
+        return f"<lrlab.watch: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        drawn = self.plot()._repr_html_() if self.updates else ""
+        return drawn + pictures.notes([self.verdict, *self.notes])
+
+    # For a loop that goes on another day.
+
+    def state_dict(self) -> dict[str, Any]:
+        """The update that comes next and what was found so far: plain numbers and texts."""
+        self._settle(wait=True)
+        return {
+            "step": self.step,
+            "skipped": self.skipped,
+            "differing": self.differing,
+            "first_difference": self.first_difference,
+            "counts_skipped": self._counts_skipped,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the watch whose `state_dict()` this is. Raises ValueError once updates were seen."""
+        if self.updates:
+            got = f"a watch that has seen {counted(self.updates, 'update')}"
+            raise wrong_argument("state", got=got, allowed="one that has seen none", do="load it before the loop")
+        self.start, self._start_was_given = _require_start(state["step"]), True
+        self.skipped, self.differing = state["skipped"], state["differing"]
+        self.first_difference = state["first_difference"]
+        self._counts_skipped = state["counts_skipped"]
+
+    # After every step of the optimizer.
+
+    def _after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        groups = optimizer.param_groups
+        if not _has_gradients(groups):
+            return
+        found_inf = getattr(optimizer, "found_inf", None)
+        lrs = [group["lr"] for group in groups]
+        if found_inf is None and not self._pending:
+            for lr in lrs:
+                if isinstance(lr, Tensor) and lr.device.type != "cpu":
+                    break
+            else:
+                self._count(lrs, skipped=False)
+                return
+        self._pending.append(_Pending(lrs, found_inf))
+        self._settle(wait=len(self._pending) > _MOST_PENDING)
+
+    def _settle(self, *, wait: bool) -> None:
+        """Count the updates whose LR has arrived from the device; with `wait`, all."""
+        while self._pending and (wait or self._pending[0].is_here()):
+            pending = self._pending.popleft()
+            self._count(pending.lrs, skipped=pending.was_skipped())
+
+    def _skip(self) -> None:
+        """Mixed precision left out an update, without a call of step()."""
+        self._settle(wait=True)
+        self.skipped += 1
+
+    @property
+    def _offset(self) -> int:
+        return self.skipped if self._counts_skipped else 0
+
+    def _count(self, lrs: list[Any], *, skipped: bool) -> None:
+        if skipped:
+            self.skipped += 1
+            return
+        if len(lrs) > len(self._groups):
+            self._meet(len(lrs))
+        update = self.start + self.updates
+        place = update + (self.skipped if self._counts_skipped else 0)
+        differs = None
+        for index, lr in enumerate(lrs):
+            group = self._groups[index]
+            applied = lr if type(lr) is float else float(lr)
+            group.applied.append(applied)
+            planned = group.planned
+            expected = planned[place] if place < len(planned) else group.at(place)
+            if not -group.tolerance <= applied - expected <= group.tolerance and differs is None:
+                differs = index
+        self.updates += 1
+        if differs is not None:
+            self._differs(differs, update)
+        if self.updates == self._tell_at:
+            self._tell()
+
+    def _differs(self, index: int, update: int) -> None:
+        group = self._groups[index]
+        lr = group.applied[-1]
+        if self.skipped and not self._counts_skipped and not self.differing:
+            counted_too = group.at(update + self.skipped)
+            if abs(lr - counted_too) <= group.tolerance:
+                self._counts_skipped = True
+                self._note(
+                    f"the scheduler counts updates that mixed precision skipped too ({self.skipped} so far), so its LR "
+                    "is that much ahead of the updates made"
+                )
+                return
+        self.differing += 1
+        if self.first_difference is None:
+            planned = group.at(update + self._offset)
+            self.first_difference = {
+                "update": update,
+                "index": index,
+                "group": group.name,
+                "planned": planned,
+                "applied": lr,
+            }
+            self._tell()
+
+    # What is said.
+
+    def _note(self, line: str) -> None:
+        self.notes.append(line)
+        self._warn(line)
+
+    def _difference(self) -> str:
+        first = self.first_difference
+        assert first is not None
+        of_group = f" of group {first['group']}" if len(self._groups) > 1 else ""
+        return (
+            f"the LR{of_group} at update {first['update']} is {first['applied']:.6g}, and was planned as "
+            f"{first['planned']:.6g}"
+        )
+
+    def _said_of_skips(self) -> str:
+        return f", {counted(self.skipped, 'skipped update')} not counted" if self.skipped else ""
+
+    def _tell(self, *, final: bool = False) -> None:
+        """Say the first difference, and once more when the mistake is known that could not be told then."""
+        assert self.first_difference is not None
+        self._tell_at = 2 * self.updates
+        group = self._groups[self.first_difference["index"]]
+        fitting = self._explain(group)
+        said = explanations.in_words(fitting)
+        is_known = len(fitting) == 1
+        if not self._told:
+            self._told.add(said if is_known else "")
+            self._note(f"{self._difference()}; {said}")
+        elif is_known and said not in self._told and "known" not in self._told:
+            self._told |= {said, "known"}
+            self._note(f"{self._difference()}: after {counted(self.updates, 'update')} it is known that {said}")
+        elif final and not is_known and "known" not in self._told and said not in self._told and len(self._told) > 1:
+            self._note(f"{self._difference()}; {said}")
+
+    def _explain(self, group: "_Group") -> list[Explanation]:
+        seen = self._seen(group)
+        fitting = explanations.explain(seen)
+        assert self.first_difference is not None
+        joint = self.first_difference["update"] - self.start
+        if any(one.name != "elsewhere" for one in fitting):
+            return fitting
+        if 0 < joint < len(seen.applied):
+            tail = Observed(**{**vars(seen), "applied": seen.applied[joint:], "start": self.start + joint})
+            since = explanations.explain(tail)
+            if since:
+                return [_since(self.start + joint, one) for one in since]
+        return fitting
+
+    def _seen(self, group: "_Group") -> Observed:
+        horizon = group.schedule.horizon
+        others = []
+        for other in self._groups:
+            if other is not group and other.name != group.name:
+                others.append((other.name, other.plan()))
+
+        per_epoch = horizon.steps_per_epoch if horizon.epochs > 1 else None
+        return Observed(
+            planned=group.plan(),
+            applied=numpy.array(group.applied),
+            start=self.start,
+            tolerance=group.tolerance,
+            updates_per_count=horizon.steps_per_epoch if group.schedule.interval == "epoch" else 1,
+            steps_per_epoch=per_epoch,
+            longer=group.of_a_run,
+            processes=_processes(),
+            others=tuple(others),
+        )
+
+    # The parameter groups.
+
+    def _meet(self, count: int) -> None:
+        """Take up the parameter groups from the first update on, and those that are added later."""
+        groups = self.optimizer.param_groups
+        for index in range(len(self._groups), count):
+            name = groups[index].get("name", index)
+            schedule = self._own.get(name, self._own.get(index, self.schedule))
+            base = _base_of(groups[index], schedule, alone=len(groups) == 1, has_own=schedule is not self.schedule)
+            group = _Group(str(name), schedule, base)
+            group.applied.extend([float("nan")] * self.updates)
+            self._groups.append(group)
+
+    def _require_groups(self) -> None:
+        names = [group.get("name", index) for index, group in enumerate(self.optimizer.param_groups)]
+        for name in self._own:
+            if name not in names and not (isinstance(name, int) and 0 <= name < len(names)):
+                allowed = ", ".join(map(repr, names))
+                raise wrong_argument("groups", got=repr(name), allowed=allowed, do=f"groups={{{names[-1]!r}: ...}}")
+
+
+def watch(
+    optimizer: Any,
+    schedule: Schedule,
+    *,
+    start: int | None = None,
+    groups: Mapping[str | int, Schedule] | None = None,
+) -> Watch:
+    """Look on while a loop trains, and say whether every update has the LR that `schedule` plans for it.
+
+    `with lrlab.watch(optimizer, schedule) as w: train()` changes nothing in the loop. `start` is the update at which
+    the loop goes on, where it is resumed. `groups` are the schedules of parameter groups that have their own, by name
+    or index; each group's base LR is its own (torch's `initial_lr`), a single group's that of the schedule. LRs are the
+    same where they are 1e-6 of the largest planned one apart. At the first difference it warns (`ScheduleWarning`),
+    with the mistake that fits the LRs seen.
+
+    The optimizer may be torch's, or Accelerate's or Lightning's around it.
+
+    >>> import torch
+    >>> from lrlab.api.schedule import schedule
+    >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    >>> s = schedule("cosine", lr=0.1, total_steps=10)
+    >>> scheduler = s.scheduler(optimizer)
+    >>> with watch(optimizer, s) as w:
+    ...     for _ in range(10):
+    ...         optimizer.param_groups[0]["params"][0].sum().backward()
+    ...         optimizer.step()
+    ...         scheduler.step()
+    >>> w.verdict
+    'as planned: 10 updates, from 0 to 9'
+    """
+    return Watch(optimizer, schedule, start=start, groups=groups)
+
+
+def unwrapped(optimizer: Any) -> Optimizer:
+    """The optimizer of torch's that others are wrapped around, as Accelerate's and Lightning's are."""
+    inner = optimizer
+    while isinstance(getattr(inner, "optimizer", None), Optimizer):
+        inner = inner.optimizer
+    if not isinstance(inner, Optimizer):
+        got = f"a {type(optimizer).__name__}"
+        allowed = "an optimizer of torch's, or one around it"
+        raise wrong_argument("optimizer", got=got, allowed=allowed, do="lrlab.watch(optimizer, schedule)")
+    return inner
+
+
+class _Group:
+    """A parameter group's plan, computed as far as it is needed, and the LRs that were applied."""
+
+    def __init__(self, name: str, schedule: Schedule, base: float):
+        self.name, self.schedule, self.base = name, schedule, base
+        self.planned: list[float] = []
+        self._longer: dict[float, Callable[[int], float] | None] = {}
+        self.applied = array("d")
+        largest = max(map(schedule.factor, _some(len(schedule))), default=1.0)
+        self.tolerance = TOLERANCE * max(largest * base, 1e-300)
+
+    def at(self, update: int) -> float:
+        """The planned LR of `update`; past the end of a plan it is the last."""
+        while update >= len(self.planned):
+            first = len(self.planned)
+            self.planned += [self.base * self.schedule.factor(t) for t in range(first, first + _AHEAD)]
+        return self.planned[update]
+
+    def plan(self) -> Any:
+        """The planned LR of every update of the run, and of those that were made past its end."""
+        self.at(max(len(self.schedule) - 1, len(self.applied)))
+        return numpy.array(self.planned)
+
+    def planned_of(self, start: int, count: int, offset: int) -> list[float]:
+        self.at(start + count + offset)
+        return self.planned[start + offset : start + offset + count]
+
+    def of_a_run(self, times: float) -> Callable[[int], float] | None:
+        """The plan of a run that is so many times as long; None where there is no such, or it would take too long."""
+        if times not in self._longer:
+            self._longer[times] = self._planned_for(times)
+        return self._longer[times]
+
+    def _planned_for(self, times: float) -> Callable[[int], float] | None:
+        own = self.schedule
+        counts = own.horizon.total(own.interval) * times
+        if counts != int(counts) or counts < 1 or (own.is_stepped_through and counts > _MOST_STEPPED):
+            return None
+        if own.interval == "step":
+            lengths = {"total_steps": int(counts), "interval": "step"}
+        else:
+            lengths = {"epochs": int(counts), "steps_per_epoch": own.horizon.steps_per_epoch, "interval": "epoch"}
+        try:
+            other = own.replace(**lengths)
+        except ValueError:  # its lengths do not fit such a run
+            return None
+        return lambda t: self.base * other.factor(t)
+
+    def is_flat(self) -> bool:
+        """Whether nothing that was applied changed, though the plan does change elsewhere."""
+        lrs = numpy.array(self.applied)
+        return len(lrs) > 1 and float(numpy.nanmax(lrs) - numpy.nanmin(lrs)) == 0 and not self._is_constant()
+
+    def _is_constant(self) -> bool:
+        factors = [self.schedule.factor(t) for t in _some(len(self.schedule))]
+        return min(factors) == max(factors)
+
+
+def _some(count: int) -> list[int]:
+    """Updates spread over a run, the first and the last among them."""
+    return sorted({round(index * (count - 1) / 1000) for index in range(1001)})
+
+
+class _Pending:
+    """LRs, and whether the update was skipped, on their way from a device."""
+
+    def __init__(self, lrs: list[Any], found_inf: Tensor | None):
+        self.lrs = [_copied(lr) for lr in lrs]
+        self._found_inf = _copied(found_inf)
+        on_cuda = [one for one in (*lrs, found_inf) if isinstance(one, Tensor) and one.device.type == "cuda"]
+        self._event: Any = None
+        if on_cuda:
+            self._event = torch.cuda.Event()
+            self._event.record(torch.cuda.current_stream(on_cuda[0].device))
+
+    def is_here(self) -> bool:
+        return self._event is None or self._event.query()
+
+    def was_skipped(self) -> bool:
+        if self._event is not None:
+            self._event.synchronize()
+        return self._found_inf is not None and float(self._found_inf) != 0
+
+
+def _copied(value: Any) -> Any:
+    """A number as it is, and a tensor as it is now, on its way to the CPU."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.device.type == "cpu":
+        return value.detach().clone()
+    # A clone first: the copy to the CPU is made later, when the loop may have changed the tensor.
+    return value.detach().clone().to("cpu", non_blocking=True)
+
+
+def _since(update: int, explanation: Explanation) -> Explanation:
+    do = explanation.do
+    if explanation.name == "one ahead":
+        do = "it was stepped once more than the optimizer, as where fp16 skips an update"
+    return Explanation(explanation.name, f"{explanation.said}, since update {update}", do)
+
+
+def _has_gradients(groups: list[dict[str, Any]]) -> bool:
+    """Whether a step changes anything: without a single gradient it does not."""
+    for parameter in itertools.chain.from_iterable(group["params"] for group in groups):
+        if parameter.grad is not None:
+            return True
+    return False
+
+
+def _base_of(group: dict[str, Any], schedule: Schedule, *, alone: bool, has_own: bool) -> float:
+    """The LR that the schedule's factors multiply in a parameter group."""
+    if schedule.is_relative or not (alone or has_own):
+        return float(group.get("initial_lr", group["lr"]))
+    return schedule.lr
+
+
+def _processes() -> int:
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def _require_start(start: Any) -> int:
+    if start is None:
+        return 0
+    if isinstance(start, bool) or not isinstance(start, int) or start < 0:
+        raise wrong_argument(
+            "start", got=repr(start), allowed="the updates made before, an integer from 0", do="start=0"
+        )
+    return start
+
+
+def _telling_of_skips(optimizer: Optimizer, skip: Callable[[], None]) -> Callable[[], None]:
+    """Let `skip` be called where a GradScaler leaves out a step of `optimizer`; returns what undoes it.
+
+    A scaler that skips does not call the optimizer, and nobody else is told. So its public `step` is wrapped while
+    somebody watches (torch/amp/grad_scaler.py, seen in torch 2.11 to 2.15).
+    """
+    scaler = torch.amp.GradScaler
+    original = scaler.step
+    watching = [True]
+
+    def step(self: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
+        if not watching or not self.is_enabled() or not _is_around(given, optimizer):
+            return original(self, given, *args, **kwargs)
+        calls = []
+        hook = optimizer.register_step_post_hook(lambda *_: calls.append(True))
+        try:
+            result = original(self, given, *args, **kwargs)
+        finally:
+            hook.remove()
+        if not calls:
+            skip()
+        return result
+
+    scaler.step = step  # type: ignore[method-assign, assignment]
+
+    def undo() -> None:
+        watching.clear()
+        if scaler.step is step:  # another may have been put around it, and then it has no more effect
+            scaler.step = original  # type: ignore[method-assign]
+
+    return undo
+
+
+def _is_around(given: Any, optimizer: Optimizer) -> bool:
+    while given is not optimizer and isinstance(getattr(given, "optimizer", None), Optimizer):
+        given = given.optimizer
+    return given is optimizer

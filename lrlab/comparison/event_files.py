@@ -1,0 +1,78 @@
+"""What other programs wrote for TensorBoard: the scalars and the hyperparameters of each run, as rows of a table."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PATTERN = "*tfevents*"
+_PART = re.compile(r"([A-Za-z_][\w.]*)=([^,/ ]+)")
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """A row a step of every run below `folder`: `run`, `step`, its hyperparameters, and the scalars of that step.
+
+    The last value of each scalar is among them, also where others have later steps.
+    """
+    found: list[dict[str, Any]] = []
+    for run in sorted({file.parent for file in folder.rglob(PATTERN)}):
+        name = str(run.relative_to(folder)) if run != folder else folder.name
+        scalars, hyperparameters = _read(run)
+        known = {**_in_its_name(name), **hyperparameters}
+        steps: dict[int, dict[str, Any]] = {}
+        for tag, points in scalars.items():
+            for step, value in points:
+                steps.setdefault(step, {})[tag] = value
+        for step, values in sorted(steps.items()):
+            found.append({"run": name, "step": step, **known, **values})
+    return found
+
+
+def _in_its_name(name: str) -> dict[str, str]:
+    """What a run's folder is named after: `scheduler=cosine,lr=0.1,seed=0` say.
+
+    >>> _in_its_name("sweep/scheduler=cosine,lr=0.1,seed=0")
+    {'scheduler': 'cosine', 'lr': '0.1', 'seed': '0'}
+    """
+    return dict(_PART.findall(name))
+
+
+def _read(run: Path) -> tuple[dict[str, list[tuple[int, float]]], dict[str, Any]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(run), size_guidance={"scalars": 0, "tensors": 0})
+    accumulator.Reload()
+    scalars: dict[str, list[tuple[int, float]]] = {}
+    for tag in accumulator.Tags()["scalars"]:
+        scalars[tag] = [(event.step, event.value) for event in accumulator.Scalars(tag)]
+    for tag in accumulator.Tags()["tensors"]:  # as TensorFlow and Keras write them
+        points = list(_numbers(accumulator, tag))
+        if points:
+            scalars[tag] = points
+    return scalars, _hyperparameters(accumulator)
+
+
+def _numbers(accumulator: Any, tag: str) -> Iterator[tuple[int, float]]:
+    from tensorboard.util.tensor_util import make_ndarray
+
+    for event in accumulator.Tensors(tag):
+        value = make_ndarray(event.tensor_proto)
+        if value.size == 1 and value.dtype.kind in "fiu":
+            yield event.step, float(value)
+
+
+def _hyperparameters(accumulator: Any) -> dict[str, Any]:
+    """What the HPARAMS tab shows of a run."""
+    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    contents = accumulator.summary_metadata.get(metadata.SESSION_START_INFO_TAG)
+    if contents is None:
+        return {}
+    data = HParamsPluginData.FromString(contents.plugin_data.content)
+    found: dict[str, Any] = {}
+    for name, value in data.session_start_info.hparams.items():
+        kind = value.WhichOneof("kind")
+        if kind is not None:
+            found[name] = getattr(value, kind)
+    return found

@@ -1,0 +1,368 @@
+"""Runs of other programs, read from a table or from TensorBoard's files, as runs that can be compared.
+
+A table has a row a run, or a row a step of a run, as CSV files, data frames, W&B's and MLflow's exports do. Which of
+its columns are the schedule, the LR, the seed and the metric is said, or told by their names. A folder of TensorBoard's
+files has a run in each folder below it; its schedule, LR and seed are in its hyperparameters, or in its name as
+`KEY=VALUE`.
+
+What such data does not say, nobody can check: see `cautions`.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from lrlab.comparison import event_files
+from lrlab.comparison.results import A_TABLE, HistoryRow, Result, is_number
+from lrlab.errors import UserError, closest, wrong
+from lrlab.system import disk
+from lrlab.training.metrics import Metric, declare
+from lrlab.words import printable
+
+SUFFIXES = (".csv", ".tsv")
+_MOST_BYTES = 1_000_000_000
+
+# What the columns are called, in the order in which they are looked for, without a prefix such as `params.`.
+_NAMES = {
+    "schedule": (
+        "schedule",
+        "scheduler",
+        "lr_schedule",
+        "lr_scheduler",
+        "lr_scheduler_type",
+        "scheduler_name",
+        "sched",
+    ),
+    "lr": ("lr", "learning_rate", "base_lr", "optimizer.lr", "max_lr", "peak_lr", "learningrate"),
+    "seed": ("seed", "random_seed", "data_seed", "seeds"),
+    "step": ("step", "_step", "epoch", "global_step", "iteration"),
+    "status": ("status", "state"),
+    "run": ("run", "run_id", "id", "name"),
+}
+_PREFIXES = re.compile(r"^(?:params|metrics|config|summary|tags|hparam|hparams)[./]")
+_FINISHED = {"finished", "completed", "success", "succeeded", "done"}
+_FAILED = {"failed", "crashed", "error", "killed", "diverged"}
+_LOWER = ("loss", "error", "err", "perplexity", "ppl", "rmse", "mae", "mse", "nll", "bpb", "wer", "cer", "fid", "time")
+_HIGHER = (
+    "acc",
+    "f1",
+    "auc",
+    "score",
+    "bleu",
+    "rouge",
+    "iou",
+    "map",
+    "r2",
+    "precision",
+    "recall",
+    "top1",
+    "top5",
+    "reward",
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns, or tags and hyperparameters, say what; None where their names are to tell."""
+
+    schedule: str | None = None
+    lr: str | None = None
+    seed: str | None = None
+    metric: str | None = None
+    step: str | None = None
+    better: str | None = None  # "higher" or "lower"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The runs of another program, what they are judged by, and what nobody can check."""
+
+    results: list[Result]
+    metric: str  # as lrlab writes it, `val_perplexity` say
+    unknown: list[str]
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether `path` holds runs of another program: a table, or TensorBoard's files without one of lrlab's runs."""
+    if path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    if not path.is_dir():
+        return False
+    has_runs = any(path.rglob("config.yaml")) or any(path.rglob("summary.json"))
+    return not has_runs and any(path.rglob(event_files.PATTERN))
+
+
+def read(path: Path, columns: Columns, key: str = "compare.") -> Found:
+    """The runs in a table or in a folder of TensorBoard's files. Raises UserError, naming settings by `key`."""
+    if path.is_dir():
+        rows = event_files.rows(path)
+        return from_rows(rows, columns, place=str(path), key=key)
+    return from_rows(_read_table(path), columns, place=str(path), key=key)
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]], columns: Columns, *, place: str, key: str = "compare.") -> Found:
+    """The runs in the `rows` of a table, each a mapping from a column's name to a value."""
+    if not rows:
+        raise wrong(place, got="no rows", allowed="a row a run, or a row a step of a run", do="export it again")
+    names = list(dict.fromkeys(chain.from_iterable(rows)))
+    chosen = _chosen(columns, names, rows, key)
+    runs = _by_run(rows, chosen, place, key)
+    metric = _metric(chosen["metric"], columns.better, runs, key)
+    results = [_result(run, chosen, metric, place) for run in runs]
+    return Found(results, f"val_{metric.name}", _unknown(chosen, place))
+
+
+def _read_table(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = disk.read_regular(path, _MOST_BYTES).decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ","))
+    except UnicodeDecodeError as error:
+        raise wrong(
+            str(path), got=f"no text in UTF-8 ({error.reason})", allowed="a CSV file", do="export it again"
+        ) from error
+    except csv.Error as error:
+        raise wrong(str(path), got=f"no table ({error})", allowed="a CSV file", do="export it again") from error
+    return [{str(name): value for name, value in row.items() if name is not None} for row in rows]
+
+
+def _chosen(
+    columns: Columns, names: Sequence[str], rows: Sequence[Mapping[str, Any]], key: str
+) -> dict[str, str | None]:
+    """Which column says what. Raises UserError where one that is needed is not there, or two could be it."""
+    chosen: dict[str, str | None] = {}
+    for what in ("schedule", "lr", "seed", "step", "status", "run"):
+        asked = getattr(columns, what, None)
+        if asked is not None:
+            _require_column(asked, names, f"{key}{what}")
+            chosen[what] = asked
+        else:
+            chosen[what] = _named_like(_NAMES[what], names)
+    if chosen["schedule"] is None:
+        raise _no_column("schedule", names, f"{key}schedule")
+    chosen["metric"] = columns.metric
+    if columns.metric is None:
+        taken = {one for one in chosen.values() if one is not None}
+        chosen["metric"] = _only_metric([name for name in names if name not in taken], rows, f"{key}metric")
+    _require_column(str(chosen["metric"]), names, f"{key}metric")
+    return chosen
+
+
+def _bare(name: str) -> str:
+    return _PREFIXES.sub("", name).lower().replace("-", "_").replace(" ", "_")
+
+
+def _named_like(known: Sequence[str], names: Sequence[str]) -> str | None:
+    for one in known:
+        for name in names:
+            if _bare(name) == one:
+                return name
+    return None
+
+
+def _only_metric(names: Sequence[str], rows: Sequence[Mapping[str, Any]], key: str) -> str:
+    """The one column that can be what runs are judged by."""
+    numbers = [name for name in names if any(_number(row.get(name)) is not None for row in rows)]
+    judged = [name for name in numbers if _direction(name) is not None and not _bare(name).startswith("train")]
+    preferred = [name for name in judged if _bare(name).startswith(("val", "eval", "test"))] or judged
+    if len(preferred) == 1:
+        return preferred[0]
+    got = (
+        f"{', '.join(preferred[:6])}, any of which it could be" if preferred else "no column that is known as a metric"
+    )
+    do = f"{key}={(preferred or numbers or ['COLUMN'])[0]}"
+    raise wrong(key, got=got, allowed=", ".join(numbers[:20]) or "a column of numbers", do=do)
+
+
+def _require_column(name: str, names: Sequence[str], key: str) -> None:
+    if name not in names:
+        guess = closest(name, names)
+        hint = f" (did you mean {guess}?)" if guess else ""
+        raise wrong(key, got=f"{name}{hint}", allowed=", ".join(names[:30]), do=f"{key}={guess or names[0]}")
+
+
+def _no_column(what: str, names: Sequence[str], key: str) -> UserError:
+    got = f"columns of which none is called like a {what}"
+    return wrong(key, got=got, allowed=", ".join(names[:30]), do=f"{key}=COLUMN")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The rows of one run, in order."""
+
+    name: str
+    schedule: str
+    lr: float | None
+    seed: int
+    rows: list[Mapping[str, Any]]
+
+
+def _by_run(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, str | None], place: str, key: str) -> list[_Run]:
+    """The rows run by run. Without a column of steps every row is a run."""
+    grouped: dict[Any, list[Mapping[str, Any]]] = {}
+    seeds: dict[Any, int] = {}
+    for number, row in enumerate(rows):
+        schedule = _text(row.get(str(chosen["schedule"])))
+        lr = _number(row.get(str(chosen["lr"]))) if chosen["lr"] else None
+        seed = _seed(row, chosen, key)
+        name = _text(row.get(str(chosen["run"]))) if chosen["run"] else ""
+        if seed is None:
+            seed = seeds.setdefault((schedule, lr, name or number), _next_seed(seeds, schedule, lr))
+        own = (schedule, lr, seed, name) if chosen["step"] else (schedule, lr, seed, name, number)
+        grouped.setdefault(own, []).append(row)
+    found = []
+    for count, ((schedule, lr, seed, *more), several) in enumerate(grouped.items()):
+        if not schedule:
+            continue  # a row of another kind, as in exports of several projects
+        own_rows = several
+        if chosen["step"]:
+            own_rows = sorted(several, key=lambda row: _number(row.get(str(chosen["step"]))) or 0.0)
+        name = str(more[0]) or f"row {count + 1}"
+        found.append(_Run(printable(f"{place}: {name}"), printable(schedule), lr, seed, own_rows))
+    return _each_named_once(found)
+
+
+def _each_named_once(runs: Sequence[_Run]) -> list[_Run]:
+    taken: dict[str, int] = {}
+    named = []
+    for run in runs:
+        count = taken[run.name] = taken.get(run.name, 0) + 1
+        named.append(run if count == 1 else replace(run, name=f"{run.name} ({count})"))
+    return named
+
+
+def _seed(row: Mapping[str, Any], chosen: Mapping[str, str | None], key: str) -> int | None:
+    """The seed of a row; None where no column says it."""
+    if chosen["seed"] is None:
+        return None
+    value = _number(row.get(str(chosen["seed"])))
+    if value is None:
+        return None
+    if value != int(value):
+        do = f"{key}seed=COLUMN"
+        raise wrong(f"{key}seed", got=f"{value} in {chosen['seed']}", allowed="whole numbers", do=do)
+    return int(value)
+
+
+def _next_seed(seeds: Mapping[Any, int], schedule: str, lr: float | None) -> int:
+    return sum(1 for one in seeds if one[:2] == (schedule, lr))
+
+
+def _metric(column: str | None, better: str | None, runs: Sequence[_Run], key: str) -> Metric:
+    """The metric that a column holds, known to lrlab from here on."""
+    name = re.sub(r"\W+", "_", re.sub(r"^(?:best_)?(?:val|valid|validation|eval|test)[_/. ]", "", _bare(str(column))))
+    direction = better or _direction(str(column))
+    if direction not in ("higher", "lower"):
+        got = f"'{better}'" if better else f"{column}, whose name does not tell which way is better"
+        raise wrong(f"{key}better", got=got, allowed="higher, lower", do=f"{key}better=higher")
+    rows = chain.from_iterable(run.rows for run in runs)
+    values = [value for row in rows if (value := _number(row.get(str(column)))) is not None]
+    if not values:
+        do = f"{key}metric=COLUMN"
+        raise wrong(f"{key}metric", got=f"{column}, which holds no numbers", allowed="a column of numbers", do=do)
+    is_share = "acc" in name and all(0 <= value <= 1 for value in values)
+    return declare(Metric(name, lower_is_better=direction == "lower", is_share=is_share))
+
+
+def _direction(column: str) -> str | None:
+    """Which way is better, as far as the name of a metric tells."""
+    words = set(re.split(r"[^a-z0-9]+", _bare(column)))
+    joined = _bare(column)
+    if any(word in words or joined.endswith(word) for word in _LOWER):
+        return "lower"
+    if any(any(part.startswith(word) for part in words) for word in _HIGHER):
+        return "higher"
+    return None
+
+
+def _result(run: _Run, chosen: Mapping[str, str | None], metric: Metric, place: str) -> Result:
+    """A run as lrlab's own are read."""
+    column = str(chosen["metric"])
+    history: list[HistoryRow] = []
+    for index, row in enumerate(run.rows):
+        value = _number(row.get(column))
+        if value is not None and is_number(value):
+            step = _number(row.get(str(chosen["step"]))) if chosen["step"] else None
+            count = int(step) if step is not None else index
+            history.append(HistoryRow(len(history), count, math.nan, 0.0, {f"val_{metric.name}": value}))
+    summary: dict[str, Any] = {
+        "status": _status(run, chosen, has_value=bool(history)),
+        "choices": {"data": Path(place).stem, "model": "", "optimizer": "", "scheduler": run.schedule},
+        "logged_by": A_TABLE,
+    }
+    if history:
+        values = [float(row.measured[f"val_{metric.name}"] or 0.0) for row in history]
+        best = min(values) if metric.lower_is_better else max(values)
+        summary |= {f"val_{metric.name}": values[-1], f"best_val_{metric.name}": best, "seconds": 0.0}
+    # A budget that all share: a table does not say how long its runs were.
+    settings: dict[str, Any] = {"scheduler": run.schedule, "seed": run.seed, "trainer.epochs": 1}
+    if run.lr is not None:
+        settings["optimizer.lr"] = run.lr
+    return Result(run.name, Path(place), settings, summary, history)
+
+
+def _status(run: _Run, chosen: Mapping[str, str | None], *, has_value: bool) -> str:
+    said = _text(run.rows[-1].get(str(chosen["status"]))).lower() if chosen["status"] else ""
+    if said in _FAILED:
+        return "failed"
+    if not has_value:
+        return "diverged"  # its metric is NaN, infinite or missing
+    return "finished" if not said or said in _FINISHED else said
+
+
+def _unknown(chosen: Mapping[str, str | None], place: str) -> list[str]:
+    """What the data does not say, a line for each thing."""
+    lines = [
+        f"{place} does not say whether every update had the planned LR, nor which schedule settings were used",
+        f"{place} does not say which images or texts the metric was measured on, nor whether they also chose the LR",
+        f"{place} does not say whether data, model, budget, versions and devices were alike in all runs",
+    ]
+    if chosen["seed"] is None:
+        lines.append(f"{place} has no seeds: every row of a schedule and LR counts as a seed of its own")
+    else:
+        lines.append(f"{place} does not say whether the seeds that judge are others than those that chose the LR")
+    if chosen["lr"] is None:
+        lines.append(f"{place} has no LR: that each schedule was run at its best one is taken for granted")
+    if chosen["status"] is None:
+        lines.append(f"{place} does not say which runs failed; those without a finite metric count as failed")
+    return lines
+
+
+def _number(value: Any) -> float | None:
+    """A number, as a table writes it; None for what is none, or not finite."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(value).strip()
+
+
+def rows_of(table: Any) -> list[dict[str, Any]]:
+    """The rows of a data frame, of a dict of columns or of a list of mappings."""
+    if hasattr(table, "to_dict") and hasattr(table, "columns"):
+        return table.to_dict("records")
+    if isinstance(table, Mapping):
+        columns = {str(name): list(values) for name, values in table.items()}
+        lengths = {len(values) for values in columns.values()}
+        if len(lengths) > 1:
+            got = f"columns of {' and '.join(map(str, sorted(lengths)))} rows"
+            raise wrong("runs", got=got, allowed="columns of one length", do="give every run a value in every column")
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows = list(table) if isinstance(table, Iterable) and not isinstance(table, str) else []
+    if not rows or not all(isinstance(row, Mapping) for row in rows):
+        allowed = "runs of lrlab, folders, a CSV file, a data frame, or rows that are mappings"
+        raise wrong("runs", got=f"a {type(table).__name__}", allowed=allowed, do="lrlab.compare(runs)")
+    return [dict(row) for row in rows]

@@ -1,0 +1,202 @@
+"""`lrlab.compare`: tables of other programs by the protocol of lrlab's own runs, and what such tables cannot say."""
+
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabricated import write_sweep
+from torch.utils.tensorboard import SummaryWriter
+
+import lrlab
+from lrlab.commands import compare as command
+from lrlab.comparison.contests import compare as compare_results
+from lrlab.comparison.results import find
+
+TRUTH = {"cosine": 0.9, "step": 0.88, "constant": 0.85}
+
+
+def rows(**names: str) -> list[dict[str, Any]]:
+    """Runs of three schedules at three LRs, as some program logged them; `names` are its words."""
+    draw = random.Random(0)
+    words = {"schedule": "schedule", "lr": "lr", "seed": "seed", "metric": "val_accuracy", **names}
+    table: list[dict[str, Any]] = []
+    for schedule, best in TRUTH.items():
+        for lr in (0.1, 0.2, 0.4):
+            for seed in range(5):
+                value = best - 0.02 * abs(lr - 0.2) + draw.gauss(0, 0.004)
+                said = {"schedule": schedule, "lr": lr, "seed": seed, "metric": value}
+                table.append({words[name]: one for name, one in said.items()})
+    return table
+
+
+def write(table: list[dict[str, Any]], file: str) -> str:
+    with Path(file).open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, table[0].keys(), delimiter="\t" if file.endswith("tsv") else ",")
+        writer.writeheader()
+        writer.writerows(table)
+    return file
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {},
+        {"schedule": "lr_scheduler_type", "lr": "learning_rate", "metric": "eval_accuracy"},
+        {"schedule": "params.scheduler", "lr": "params.lr", "seed": "params.seed", "metric": "metrics.val_acc"},
+        {"schedule": "config/lr_scheduler", "lr": "config/lr", "seed": "config/seed", "metric": "eval/f1"},
+    ],
+)
+def test_a_table_is_read_by_the_names_of_its_columns(names):
+    found = lrlab.compare(rows(**names))
+    assert found.verdict("cosine", "constant") == "better"
+    assert found.verdict("constant", "step") == "worse"
+    assert [*found.to_frame()["schedule"]] == ["cosine", "step", "constant"]
+    assert [*found.to_frame()["lr"]] == [0.2, 0.2, 0.2]
+
+
+def test_a_table_is_judged_as_lrlabs_own_runs_are(tmp_path):
+    table = rows()
+    values: dict[str, dict[float, list[float]]] = {}
+    for row in table:
+        values.setdefault(row["schedule"], {}).setdefault(row["lr"], []).append(row["val_accuracy"])
+    write_sweep(tmp_path / "own", values)
+    own = compare_results(find([tmp_path / "own"])).contests[0]
+    foreign = lrlab.compare(table).comparison.contests[0]
+    for one, other in zip(own.pairs, foreign.pairs, strict=True):
+        assert (one.name, one.other, one.verdict) == (other.name, other.other, other.verdict)
+        assert float(one.difference.low) == pytest.approx(float(other.difference.low), abs=2e-3)  # these are counts
+
+
+def test_every_form_of_a_table_says_the_same():
+    table = rows()
+    columns = {name: [row[name] for row in table] for name in table[0]}
+    sentences = lrlab.compare(table).sentences
+    assert lrlab.compare(columns).sentences == sentences
+    assert lrlab.compare(write(table, "runs.csv")).sentences == sentences
+    assert lrlab.compare(write(table, "runs.tsv")).sentences == sentences
+    pandas = pytest.importorskip("pandas")
+    assert lrlab.compare(pandas.DataFrame(table)).sentences == sentences
+
+
+def test_a_row_a_step_is_a_history_whose_last_value_counts():
+    table = []
+    for row in rows():
+        for step in (30, 10, 20):
+            value = row["val_accuracy"] - (30 - step) / 100
+            table.append({**row, "step": step, "val_accuracy": value})
+    found = lrlab.compare(table)
+    assert found.sentences == lrlab.compare(rows()).sentences
+    assert len(found.runs[0].history) == 3
+
+
+def test_lower_is_better_for_losses_and_is_said_for_others():
+    table = [{**row, "val_accuracy": 1 - row["val_accuracy"]} for row in rows()]
+    losses = [{**row, "val_loss": row["val_accuracy"]} for row in table]
+    for row in losses:
+        del row["val_accuracy"]
+    assert lrlab.compare(losses).verdict("cosine", "constant") == "better"
+    wobble = [
+        {"schedule": row["schedule"], "lr": row["lr"], "seed": row["seed"], "wobble": row["val_loss"]} for row in losses
+    ]
+    with pytest.raises(ValueError, match='do: better="higher"'):
+        lrlab.compare(wobble, metric="wobble")
+    assert lrlab.compare(wobble, metric="wobble", better="lower").verdict("cosine", "constant") == "better"
+
+
+def test_a_run_without_a_finite_metric_has_failed():
+    table = rows()
+    table[0]["val_accuracy"] = float("nan")
+    found = lrlab.compare(table)
+    assert any("1 of 5 runs at LR 0.1 failed" in line for line in found.warnings)
+    table[1] |= {"state": "crashed"}
+    assert any("2 of 5 runs at LR 0.1 failed" in line for line in lrlab.compare(table).warnings)
+
+
+def test_what_a_table_does_not_say_is_said():
+    said = "\n".join(lrlab.compare(rows()).warnings)
+    for unknown in (
+        "planned LR",
+        "which images or texts",
+        "versions and devices",
+        "seeds that judge",
+        "which runs failed",
+    ):
+        assert unknown in said
+    without = [{name: value for name, value in row.items() if name not in ("seed", "lr")} for row in rows()]
+    found = lrlab.compare(without)
+    said = "\n".join(found.warnings)
+    assert "has no seeds" in said
+    assert "has no LR" in said
+    assert [*found.to_frame()["seeds"]] == [15, 15, 15]
+    assert "exploratory" in repr(found)
+
+
+def test_tensorboard_folders_of_other_programs_are_read(enter):
+    for number, row in enumerate(rows()):
+        with SummaryWriter(f"logs/{number}") as writer:
+            writer.add_hparams(
+                {"scheduler": row["schedule"], "lr": row["lr"], "seed": row["seed"]}, {"hp/none": 0.0}, run_name="."
+            )
+            for step in range(3):
+                writer.add_scalar("eval/accuracy", row["val_accuracy"] - 0.1 * (2 - step), step)
+                writer.add_scalar("train/loss", 1.0, step)
+    found = lrlab.compare("logs", metric="eval/accuracy")
+    assert found.verdict("cosine", "constant") == "better"
+    done = enter(command.main, "logs", "compare.metric=eval/accuracy")
+    assert done.code == 0
+    assert "cosine looks better than constant" in done.out
+    named = [Path(f"logs/{number}") for number in range(45)]
+    for path, row in zip(named, rows(), strict=True):
+        path.rename(f"logs/scheduler={row['schedule']},lr={row['lr']},seed={row['seed']}")
+    assert lrlab.compare("logs", metric="eval/accuracy").sentences == found.sentences
+
+
+def test_the_command_reads_a_table_and_writes_a_page(enter, tmp_path):
+    write(rows(schedule="how", metric="score"), "runs.csv")
+    done = enter(command.main, "runs.csv", "compare.schedule=how", "compare.json=found.json")
+    assert done.code == 0, done.err
+    assert "cosine looks better than constant by" in done.out
+    assert "lrlab study" not in done.out
+    assert (tmp_path / "outputs" / "compare" / "runs" / "report.html").is_file()
+    again = lrlab.compare("runs.csv", schedule="how").write("page")
+    assert "cosine" in again.read_text()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ([], "columns of which none is called like a schedule"),
+        (["compare.schedule=hw"], "did you mean how?"),
+        (["compare.schedule=how", "compare.metric=scores"], "did you mean score?"),
+        (["compare.schedule=how", "compare.better=up"], "do: compare.better="),
+        (["compare.schedule=how", "compare.metric=score", "compare.seed=score"], "allowed: whole numbers"),
+    ],
+)
+def test_a_mistake_about_columns_is_one_line(enter, typed, said):
+    write(rows(schedule="how", metric="score"), "runs.csv")
+    done = enter(command.main, "runs.csv", *typed)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert said in done.err
+
+
+def test_columns_of_folders_of_runs_are_refused(enter, tmp_path):
+    write_sweep(tmp_path / "own", {"cosine": {0.1: [0.9, 0.91, 0.92]}})
+    done = enter(command.main, "own", "compare.lr=lr")
+    assert (done.code, "compare.lr: got lr, for folders of runs" in done.err) == (1, True)
+    done = enter(command.main, "own", "compare.metric=foo")
+    assert (done.code, "compare.metric: got 'foo'" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize("what", [[], [{}], [3], "nowhere", {"a": [1], "b": [1, 2]}, [[{"a": 1}], [{"a": 1}]]])
+def test_what_is_no_table_is_a_value_error(what):
+    with pytest.raises(ValueError, match="do: "):
+        lrlab.compare(*what) if isinstance(what, list) and len(what) > 1 else lrlab.compare(what)
+
+
+def test_a_notebook_shows_tables_sentences_and_curves():
+    shown = lrlab.compare(rows())._repr_html_()
+    assert "cosine looks better than constant" in shown
+    assert "<table>" in shown
+    assert "<svg" in shown

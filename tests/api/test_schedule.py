@@ -1,0 +1,253 @@
+"""`lrlab.schedule`: the LRs that a run of the same words would have, and a torch scheduler that gives them."""
+
+import inspect
+import re
+
+import numpy
+import pytest
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+import lrlab
+from lrlab.api import frames
+from lrlab.api.schedule import NAMES
+from lrlab.commands.preview import plan_curves
+from lrlab.schedules import wsd
+
+RUN = {"lr": 0.1, "epochs": 7, "steps_per_epoch": 13}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_schedule_is_what_a_run_of_that_name_has(name):
+    [curve] = plan_curves([f"scheduler={name}", "optimizer.lr=0.1", "trainer.epochs=7"], 13)
+    s = lrlab.schedule(name, **RUN)
+    assert s.values() == curve.plan.per_update()
+    assert [s(t) for t in range(len(s))] == s.values()
+    assert s.sha256 == curve.plan.hashes["lr"]
+    assert s.interval == curve.plan.interval
+
+
+@pytest.mark.parametrize(
+    ("typed", "given"),
+    [
+        (
+            "scheduler=wsd scheduler.lr_lambda.decay=40% scheduler.lr_lambda.shape=linear",
+            {"decay": "40%", "shape": "linear"},
+        ),
+        ("scheduler=step scheduler.step_size=2ep scheduler.gamma=0.1", {"step_size": "2ep", "gamma": 0.1}),
+        ("scheduler=warmup_cosine scheduler.lr_lambda.then.floor=0.1", {"floor": 0.1}),
+        ("scheduler=warmup_cosine scheduler.lr_lambda.then.floor=0.1", {"then": {"floor": 0.1}}),
+        ("scheduler=multistep scheduler.milestones=[2,4]", {"milestones": (2, 4)}),
+        ("scheduler=product scheduler.lr_lambda.schedules.cycles.cycles=2", {"cycles": {"cycles": 2}}),
+        ("scheduler=cosine scheduler.interval=step", {"interval": "step"}),
+    ],
+)
+def test_settings_are_those_of_the_command_line(typed, given):
+    [curve] = plan_curves([*typed.split(), "optimizer.lr=0.1", "trainer.epochs=7"], 13)
+    name = typed.partition(" ")[0].removeprefix("scheduler=")
+    assert lrlab.schedule(name, **RUN, **given).values() == curve.plan.per_update()
+
+
+def test_a_function_is_a_schedule_and_its_durations_are_counted():
+    s = lrlab.schedule(wsd, lr=0.1, total_steps=100, warmup="10%", decay="20%", shape="linear")
+    assert s.values() == lrlab.wsd(lr=0.1, total_steps=100, warmup=10, decay=20, shape="linear").values()
+    assert lrlab.schedule(lambda t: 0.5**t, lr=2.0, total_steps=3).values() == [2.0, 1.0, 0.5]
+    assert lrlab.schedule(lambda t, total: 1 - t / total, total_steps=4).values() == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_a_list_is_a_schedule_that_stays_at_its_end():
+    s = lrlab.schedule([0.1, 0.2, 0.05])
+    assert (s.values(), s(99), s.factor(1)) == ([0.1, 0.2, 0.05], 0.05, 1.0)
+
+
+def test_every_time_from_zero_on_has_an_lr():
+    for name in NAMES:
+        s = lrlab.schedule(name, **RUN)
+        assert s(10 * len(s)) >= 0
+        with pytest.raises(ValueError, match="allowed: 0 or more"):
+            s(-1)
+        with pytest.raises(ValueError, match="allowed: an integer"):
+            s(0.5)
+        assert s(numpy.int64(3)) == s(3)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("cosin", {}, "did you mean cosine?"),
+        ("plateau", {}, 'do: lrlab.train("scheduler=plateau")'),
+        ("wsd", {"dcay": 3}, "did you mean decay?"),
+        ("wsd", {"decay": "0ep"}, 'do: decay="25%"'),
+        ("wsd", {"shape": "foo"}, 'do: shape="one_minus_sqrt"'),
+        ("step", {"gamma": "50%"}, "do: gamma=0.5"),
+        ("step", {"step_size": 0.25}, 'do: step_size="25%"'),
+        ("product", {"floor": 0.1}, 'do: cycles={"floor": ...}'),
+        ("wsd", {"interval": "day"}, 'do: interval="epoch"'),
+        ("wsd", {"lr": 0}, "lr: got 0; allowed: a number above 0"),
+        ("wsd", {"epochs": 0}, "epochs: got 0"),
+        ("wsd", {"total_steps": 7}, "do: total_steps=91"),
+        (lambda t: t + 1.0, {"foo": 3}, "unexpected keyword argument"),
+        (lambda t: t * float("nan"), {}, "finite and not negative"),
+    ],
+)
+def test_a_mistake_is_a_value_error_about_an_argument(name, given, said):
+    with pytest.raises(ValueError, match=re.escape(said)) as raised:
+        lrlab.schedule(name, **{**RUN, **given}).values()
+    assert "scheduler." not in str(raised.value)
+
+
+def test_a_schedule_says_how_it_was_made():
+    s = lrlab.wsd(lr=0.1, total_steps=100, decay="20%")
+    assert repr(s) == "lrlab.schedule('wsd', lr=0.1, total_steps=100, decay='20%')"
+    assert eval(repr(s)).values() == s.values()
+    assert s.replace(lr=0.2).values() == [2 * lr for lr in s.values()]
+    assert len(s.replace(epochs=3, steps_per_epoch=5)) == 15
+    assert "decay" in inspect.signature(lrlab.wsd).parameters
+
+
+def test_a_frame_is_a_dict_of_columns_without_pandas(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    s = lrlab.linear(lr=0.1, epochs=2, steps_per_epoch=2)
+    assert s.to_frame() == {"step": [0, 1, 2, 3], "epoch": [0, 0, 1, 1], "lr": s.values()}
+    assert frames.frame({"a": (1,)}) == {"a": [1]}
+
+
+def test_a_notebook_shows_a_picture_in_the_ink_of_the_page():
+    drawn = lrlab.cosine(lr=0.1, epochs=10)._repr_html_()
+    assert "<svg" in drawn
+    assert "currentColor" in drawn
+
+
+def test_a_picture_is_saved_by_its_suffix(tmp_path):
+    picture = lrlab.cosine(lr=0.1, epochs=10).plot(x="percent", log=True)
+    picture.save("a.svg")
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    with pytest.raises(ValueError, match=r"allowed: \.png, \.svg, \.pdf"):
+        picture.save("a.txt")
+
+
+# As torch's scheduler.
+
+
+def optimizer_of(*lrs: float, **names: float) -> torch.optim.Optimizer:
+    groups = [{"params": [torch.zeros(2, requires_grad=True)], "lr": lr} for lr in lrs]
+    groups += [{"params": [torch.zeros(2, requires_grad=True)], "lr": lr, "name": name} for name, lr in names.items()]
+    return torch.optim.SGD(groups)
+
+
+def stepped(scheduler, optimizer: torch.optim.Optimizer, count: int) -> list[list[float]]:
+    lrs = []
+    for _ in range(count):
+        lrs.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    return lrs
+
+
+def test_torchs_scheduler_gives_each_group_its_own_base():
+    s = lrlab.wsd(lr=0.1, total_steps=40)
+    optimizer = optimizer_of(0.1, 0.02)
+    lrs = stepped(s.scheduler(optimizer), optimizer, 40)
+    assert [first for first, _ in lrs] == s.values()
+    assert [second for _, second in lrs] == [0.02 * s.factor(t) for t in range(40)]
+
+
+def test_a_group_may_have_a_schedule_of_its_own():
+    s, own = lrlab.wsd(lr=0.1, total_steps=40), lrlab.linear(lr=0.3, total_steps=40)
+    optimizer = optimizer_of(body=0.1, head=0.3)
+    lrs = stepped(s.scheduler(optimizer, groups={"head": own}), optimizer, 40)
+    assert [second for _, second in lrs] == own.values()
+    with pytest.raises(ValueError, match="allowed: 'body', 'head'"):
+        s.scheduler(optimizer_of(body=0.1, head=0.3), groups={"tail": own})
+
+
+def test_a_schedule_by_epochs_is_stepped_by_epochs_or_by_updates():
+    s = lrlab.step(**RUN)
+    by_epochs, by_updates = optimizer_of(0.1), optimizer_of(0.1)
+    assert [lr for [lr] in stepped(s.scheduler(by_epochs), by_epochs, 7)] == s.values()[::13]
+    scheduler = s.scheduler(by_updates, interval="step")
+    assert [lr for [lr] in stepped(scheduler, by_updates, len(s))] == s.values()
+
+
+def test_torchs_scheduler_is_saved_and_goes_on():
+    s = lrlab.wsd(lr=0.1, total_steps=40)
+    optimizer = optimizer_of(0.1)
+    scheduler = s.scheduler(optimizer)
+    stepped(scheduler, optimizer, 17)
+    saved = scheduler.state_dict()
+
+    fresh = optimizer_of(0.1)
+    again = s.scheduler(fresh)
+    again.load_state_dict(saved)
+    assert again.get_last_lr() == [s(17)] == [fresh.param_groups[0]["lr"]]
+    assert [lr for [lr] in stepped(again, fresh, 23)] == s.values()[17:]
+    with pytest.raises(ValueError, match="the state of another schedule"):
+        s.replace(decay="50%").scheduler(optimizer_of(0.1)).load_state_dict(saved)
+
+
+def test_an_lr_that_is_a_tensor_is_changed_in_place():
+    parameter = torch.zeros(2, requires_grad=True)
+    lr = torch.tensor(0.1)
+    optimizer = torch.optim.SGD([parameter], lr=lr)
+    scheduler = lrlab.linear(lr=0.1, total_steps=4).scheduler(optimizer)
+    state = scheduler.state_dict()
+    optimizer.step()
+    scheduler.step()
+    scheduler.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"].item() == pytest.approx(0.1)
+
+
+# Previews and checks.
+
+
+def test_a_preview_takes_names_values_functions_and_makers():
+    curves = lrlab.preview(
+        "step",
+        lrlab.wsd(lr=0.2, epochs=100),
+        lambda t: 0.9**t,
+        lambda optimizer: CosineAnnealingLR(optimizer, 100),
+        lr=0.1,
+        epochs=100,
+    )
+    assert [curve.name for curve in curves] == ["step", "wsd", "<lambda>", "CosineAnnealingLR"]
+    assert curves[3].values() == lrlab.schedule("cosine", lr=0.1, epochs=100).values()
+    assert max(curves[1].values()) == 0.2
+    assert "<table>" in curves._repr_html_()
+
+
+def test_a_preview_says_which_curves_are_the_same():
+    curves = lrlab.preview("cosine", lambda optimizer: CosineAnnealingLR(optimizer, 10), lr=0.1, epochs=10)
+    assert curves.lint == ["the same LR at every update: cosine, CosineAnnealingLR"]
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "said"),
+    [
+        (lambda optimizer: CosineAnnealingLR(optimizer, 60), {"epochs": 100}, "rises at the end"),
+        (lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 200), {"epochs": 100}, "never fires"),
+        (
+            lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=50),
+            {"total_steps": 100},
+            "which fails after step",
+        ),
+        (
+            lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: -1.0 - t),
+            {"epochs": 5},
+            "finite and not negative",
+        ),
+    ],
+)
+def test_a_check_finds_what_a_preview_of_lrlab_would(make, given, said):
+    found = lrlab.check(make, **given)
+    assert any(said in line for line in found), found
+    assert not any("scheduler." in line for line in found)
+
+
+def test_a_check_of_a_sound_scheduler_finds_nothing():
+    found = lrlab.check(lambda optimizer: CosineAnnealingLR(optimizer, 100), lambda: optimizer_of(0.3), epochs=100)
+    assert found == []
+    assert repr(found) == "nothing to complain of"
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    assert lrlab.check(plateau, epochs=3) == []
+    with pytest.raises(ValueError, match="which is made already"):
+        lrlab.check(CosineAnnealingLR(optimizer_of(0.1), 3), epochs=3)
