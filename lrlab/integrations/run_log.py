@@ -1,0 +1,211 @@
+"""The folder of a run that another program trains: settings, history and summary, as `lrlab compare` reads them."""
+
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from torch.optim import Optimizer
+
+from lrlab.api.schedule import Schedule
+from lrlab.api.watching import Watch
+from lrlab.runs import folders, summary
+from lrlab.runs.describe import device_name
+from lrlab.runs.machine import finite
+from lrlab.runs.tracking import HISTORY
+from lrlab.schedules.law import wrong_argument
+from lrlab.system import disk, repository
+from lrlab.training.metrics import known, measured_names
+
+OUTPUTS = Path("outputs/runs")
+
+
+class RunLog:
+    """Watches an optimizer, and writes what a run reached into a folder of its own.
+
+    `data`, `model` and `schedule` are the names under which it is compared. `epoch` is called with the metrics of each
+    epoch (`val_loss`, `val_accuracy`, `train_loss`, ...), `end` once. A resumed run goes on in its folder.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        schedule: Schedule,
+        *,
+        program: str,
+        data: str,
+        model: str,
+        seed: int,
+        epochs: int,
+        folder: str | Path | None = None,
+        start: int | None = None,
+    ):
+        self.watch = Watch(optimizer, schedule, start=start)
+        self.schedule, self.program, self.epochs = schedule, program, epochs
+        self.choices = {
+            "data": data,
+            "model": model,
+            "optimizer": type(self.watch.optimizer).__name__.lower(),
+            "scheduler": schedule.name if schedule.name != "<lambda>" else "schedule",
+        }
+        self.seed = seed
+        self._device = self.watch.optimizer.param_groups[0]["params"][0].device
+        self._rows: list[dict[str, Any]] = []
+        self._seconds = 0.0
+        self._since = time.monotonic()
+        self.folder = _ready(folder, self.choices)
+        if start:
+            self._go_on()
+        self._write_config(self.watch.optimizer)
+        self.watch.begin()
+        self._write_summary("running")
+
+    @property
+    def lr(self) -> dict[str, float]:
+        """The LR in force and the planned one, under the names that a logger shows side by side."""
+        group = self.watch.optimizer.param_groups[0]
+        base = float(group.get("initial_lr", self.schedule.lr)) if self.schedule.is_relative else self.schedule.lr
+        return {"lr/applied": float(group["lr"]), "lr/planned": base * self.schedule.factor(self.watch.step)}
+
+    def epoch(self, **measured: float) -> None:
+        """Write a row of the history, with the metrics of the epoch that is complete."""
+        now = time.monotonic()
+        seconds, self._since = now - self._since, now
+        self._seconds += seconds
+        applied = self.watch.applied()
+        values = {name: float(value) for name, value in measured.items()}
+        lr = applied[-1] if applied else float(self.watch.optimizer.param_groups[0]["lr"])
+        row = {"epoch": len(self._rows), "step": self.watch.step, "lr": lr, **values, "seconds": round(seconds, 3)}
+        self._rows.append(row)
+        self._write_history()
+        self._write_summary("running")
+
+    def end(self, status: str = "finished", error: BaseException | None = None) -> None:
+        """Look on no more, and say in `summary.json` how the run ended."""
+        self.watch.end()
+        if status == "finished" and any(not math.isfinite(value) for value in self._last().values()):
+            status = "diverged"
+        self._write_summary(status, **({"error": f"{type(error).__name__}: {error}"} if error is not None else {}))
+
+    def _last(self) -> dict[str, float]:
+        names = ("epoch", "step", "lr", "seconds")
+        return {name: value for name, value in self._rows[-1].items() if name not in names} if self._rows else {}
+
+    def _columns(self) -> list[str]:
+        """What is written of each epoch: the losses, and every other metric that some epoch has on both splits."""
+        measured = set(chain.from_iterable(self._rows))
+        names = []
+        for metric in known():
+            own = measured_names([metric], "train", "val")
+            if metric.name == "loss" or measured & set(own):
+                names += own
+        return names
+
+    def _write_history(self) -> None:
+        text = io.StringIO()
+        names = ["epoch", "step", "lr", *self._columns(), "seconds"]
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(names)
+        for row in self._rows:
+            rows.writerow([_cell(row.get(name, "")) for name in names])
+        disk.write_whole(self.folder / HISTORY, text.getvalue())
+
+    def _write_config(self, optimizer: Optimizer) -> None:
+        from omegaconf import OmegaConf
+
+        group = optimizer.param_groups[0]
+        base = float(group.get("initial_lr", group["lr"])) if self.schedule.is_relative else self.schedule.lr
+        kind = type(optimizer)
+        own = {name: value for name, value in group.items() if isinstance(value, bool | int | float | str)}
+        own = {name: value for name, value in own.items() if name not in ("lr", "initial_lr")}
+        config = {
+            "seed": self.seed,
+            "optimizer": {"_target_": f"{kind.__module__}.{kind.__qualname__}", "lr": base, **own},
+            "scheduler": _plain(self.schedule.settings),
+            "trainer": {"epochs": self.epochs},
+        }
+        disk.write_whole(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+
+    def _write_summary(self, status: str, **facts: Any) -> None:
+        measured = {name: value for name, value in self._last().items() if math.isfinite(value)}
+        best = self._best()
+        watch = self.watch
+        said = {
+            "status": status,
+            "epochs": len(self._rows),
+            "seconds": self._seconds,
+            **measured,
+            **best,
+            "updates": watch.step,
+            "choices": self.choices,
+            "device": device_name(self._device),
+            "versions": summary.versions(),
+            "commit": repository.commit(),
+            "plan": self.schedule.plan.summary(),
+            "audit": {
+                "equal": watch.equal,
+                "updates": watch.updates,
+                "differing": watch.differing,
+                "first_difference": watch.first_difference,
+                "verdict": watch.verdict,
+            },
+            "warnings": list(watch.notes),
+            "logged_by": self.program,
+            **facts,
+        }
+        disk.write_whole(self.folder / summary.FILE, json.dumps(finite(said), indent=2, allow_nan=False) + "\n")
+
+    def _best(self) -> dict[str, float]:
+        found = {}
+        for metric in known():
+            name = f"val_{metric.name}"
+            values = [row[name] for row in self._rows if math.isfinite(row.get(name, math.nan))]
+            if values:
+                found[f"best_{name}"] = min(values) if metric.lower_is_better else max(values)
+        return found
+
+    def _go_on(self) -> None:
+        """Read what the run wrote before it was resumed, up to the update at which it goes on."""
+        file = self.folder / HISTORY
+        if not file.is_file():
+            return
+        for row in csv.DictReader(io.StringIO(file.read_text(), newline="")):
+            if int(row["step"]) <= self.watch.start:
+                values = {name: float(value) for name, value in row.items() if value != ""}
+                self._rows.append({**values, "epoch": int(row["epoch"]), "step": int(row["step"])})
+        self._seconds = sum(row["seconds"] for row in self._rows)
+
+
+def _ready(folder: str | Path | None, choices: Mapping[str, str]) -> Path:
+    """The folder, made: the one that was named, or a new one below `outputs/runs`."""
+    if folder is None:
+        now = time.strftime("%Y-%m-%d_%H-%M-%S")
+        return folders.reserve(OUTPUTS / f"{now}_scheduler={choices['scheduler']},{choices['model']}")
+    place = Path(folder)
+    said = summary.read(place)
+    if said and "logged_by" not in said:
+        got = f"{place}, which holds a run of lrlab's"
+        raise wrong_argument("folder", got=got, allowed="a folder of its own", do="another folder")
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _plain(node: Any) -> Any:
+    """Settings as a config can hold them: functions by their names."""
+    if isinstance(node, Mapping):
+        return {str(name): _plain(part) for name, part in node.items()}
+    if isinstance(node, list | tuple):
+        return [_plain(part) for part in node]
+    if callable(node):
+        return f"{getattr(node, '__module__', '')}.{getattr(node, '__qualname__', type(node).__name__)}"
+    return node
+
+
+def _cell(value: Any) -> Any:
+    """What a history can hold: a value that is not finite is none."""
+    return "" if isinstance(value, float) and not math.isfinite(value) else value

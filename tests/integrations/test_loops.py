@@ -1,0 +1,320 @@
+"""Lightning, Transformers and Accelerate: right loops are left in peace, wrong ones named, and their runs compared."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from support import ROOT
+
+import lrlab
+from lrlab.integrations.loop import logged
+
+EPOCHS, BATCH = 3, 8
+PER_EPOCH = 64 // BATCH
+TOTAL = EPOCHS * PER_EPOCH
+
+
+def schedule(total: int = TOTAL, per_epoch: int = PER_EPOCH) -> lrlab.Schedule:
+    return lrlab.warmup_cosine(lr=0.1, epochs=total // per_epoch, steps_per_epoch=per_epoch, steps="20%")
+
+
+def summary(folder: Path | str) -> dict:
+    return json.loads((Path(folder) / "summary.json").read_text())
+
+
+# Lightning.
+
+
+@pytest.fixture
+def lightning():
+    return pytest.importorskip("lightning.pytorch")
+
+
+def module(lightning, make_scheduler, interval: str = "step"):
+    class Net(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Linear(8, 2)
+
+        def training_step(self, batch, _):
+            loss = torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+            self.log("train_loss", loss, on_step=False, on_epoch=True)
+            return loss
+
+        def validation_step(self, batch, _):
+            outputs = self.net(batch[0])
+            self.log("val_loss", torch.nn.functional.cross_entropy(outputs, batch[1]))
+            self.log("val_acc", (outputs.argmax(1) == batch[1]).float().mean())
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+            scheduler = make_scheduler(optimizer)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
+
+    return Net()
+
+
+def fit(lightning, data, callback, net, *, epochs: int = EPOCHS, resume: str | None = None, **settings):
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[callback],
+        **{"enable_checkpointing": False, **settings},
+    )
+    loader = torch.utils.data.DataLoader(data, BATCH)
+    trainer.fit(net, loader, loader, ckpt_path=resume)
+    return trainer
+
+
+def callback(s: lrlab.Schedule, **given):
+    from lrlab.integrations.lightning import ScheduleCallback
+
+    metrics = {"val_accuracy": "val_acc"}
+    return ScheduleCallback(s, **{"data": "toy", "model": "linear", "metrics": metrics, **given})
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_lightning_is_left_in_peace(lightning, data, accumulate):
+    s = schedule(TOTAL // accumulate, PER_EPOCH // accumulate)
+    own = callback(s, folder="run")
+    fit(lightning, data, own, module(lightning, s.scheduler), accumulate_grad_batches=accumulate)
+    said = summary("run")
+    assert said["audit"]["equal"] is True
+    assert said["audit"]["updates"] == TOTAL // accumulate
+    assert (said["status"], said["logged_by"], said["epochs"]) == ("finished", "lightning", EPOCHS)
+    assert {"val_loss", "val_accuracy", "train_loss", "best_val_accuracy"} <= said.keys()
+
+
+def test_lightning_resumed_is_left_in_peace(lightning, data, tmp_path):
+    s = schedule()
+    fit(
+        lightning,
+        data,
+        callback(s, folder="run"),
+        module(lightning, s.scheduler),
+        epochs=1,
+        enable_checkpointing=True,
+        default_root_dir="ckpt",
+    )
+    [checkpoint] = (tmp_path / "ckpt").rglob("*.ckpt")
+    fit(lightning, data, callback(s, folder="run"), module(lightning, s.scheduler), resume=str(checkpoint))
+    said = summary("run")
+    assert (said["audit"]["equal"], said["updates"], said["epochs"]) == (True, TOTAL, EPOCHS)
+
+
+@pytest.mark.parametrize(("interval", "named"), [("epoch", "after every epoch instead of after every update")])
+def test_lightning_stepped_wrongly_is_named(lightning, data, interval, named):
+    s = schedule()
+    with pytest.warns(lrlab.ScheduleWarning):
+        fit(lightning, data, callback(s, folder="run"), module(lightning, s.scheduler, interval))
+    assert named in summary("run")["audit"]["verdict"]
+
+
+def test_lightning_that_fails_says_so(lightning, data):
+    s = schedule()
+    net = module(lightning, s.scheduler)
+    net.on_train_epoch_end = lambda: (_ for _ in ()).throw(ValueError("a bug of the user's"))
+    with pytest.raises(ValueError, match="a bug"):
+        fit(lightning, data, callback(s, folder="run"), net)
+    assert summary("run")["status"] == "failed"
+
+
+# Transformers.
+
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(8, 2)
+
+    def forward(self, inputs, labels):
+        logits = self.net(inputs)
+        return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+def trained(data, s: lrlab.Schedule, make_scheduler, *, resume: str | None = None, epochs: int = EPOCHS, **settings):
+    transformers = pytest.importorskip("transformers")
+    from lrlab.integrations.transformers import ScheduleTrainerCallback
+
+    rows = [{"inputs": inputs, "labels": labels} for inputs, labels in data]
+    arguments = transformers.TrainingArguments(
+        "out",
+        num_train_epochs=epochs,
+        per_device_train_batch_size=BATCH,
+        eval_strategy="epoch",
+        logging_strategy="epoch",
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        **{"save_strategy": "no", **settings},
+    )
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    trainer = transformers.Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        eval_dataset=rows,
+        compute_metrics=lambda found: {"accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())},
+        optimizers=(optimizer, make_scheduler(optimizer)),
+        callbacks=[ScheduleTrainerCallback(s, data="toy", model="linear", folder="run")],
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_transformers_is_left_in_peace(data, accumulate):
+    pytest.importorskip("transformers")
+    s = schedule(TOTAL // accumulate, PER_EPOCH // accumulate)
+    trainer = trained(data, s, lrlab.to_transformers(s), gradient_accumulation_steps=accumulate)
+    said = summary("run")
+    assert said["audit"]["equal"] is True
+    assert said["audit"]["updates"] == TOTAL // accumulate
+    assert (said["status"], said["logged_by"], said["epochs"]) == ("finished", "transformers", EPOCHS)
+    assert any("lr/planned" in entry for entry in trainer.state.log_history)
+
+
+def test_transformers_own_schedule_is_the_one_of_its_name(data):
+    transformers = pytest.importorskip("transformers")
+    s = lrlab.from_transformers("cosine", lr=0.1, num_warmup_steps=5, num_training_steps=TOTAL)
+    trained(data, s, lambda optimizer: transformers.get_cosine_schedule_with_warmup(optimizer, 5, TOTAL))
+    assert summary("run")["audit"]["equal"] is True
+
+
+def test_transformers_resumed_is_left_in_peace(data):
+    s = schedule()
+    trained(data, s, lrlab.to_transformers(s), save_strategy="epoch", max_steps=PER_EPOCH)
+    trained(data, s, lrlab.to_transformers(s), resume=f"out/checkpoint-{PER_EPOCH}")
+    said = summary("run")
+    assert (said["audit"]["equal"], said["updates"]) == (True, TOTAL)
+
+
+def test_a_number_of_updates_that_is_off_is_named_in_transformers(data):
+    s = schedule()
+    with pytest.warns(lrlab.ScheduleWarning, match="a run that is 2 times as long"):
+        trained(data, s, lrlab.to_transformers(s.replace(epochs=2 * EPOCHS, steps_per_epoch=PER_EPOCH)))
+
+
+# Accelerate, on two processes.
+
+
+ACCELERATED = """
+import sys, warnings
+import torch
+import lrlab
+from accelerate import Accelerator
+
+accelerator = Accelerator(cpu=True)
+times, = map(int, sys.argv[1:])
+s = lrlab.schedule(lrlab.schedules.cosine, lr=0.1, total_steps=40)
+model = torch.nn.Linear(4, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scheduler = s.replace(total_steps=40 * times).scheduler(optimizer)
+model, optimizer, scheduler = accelerator.prepare(model, optimizer, scheduler)
+warnings.simplefilter("ignore", lrlab.ScheduleWarning)
+with lrlab.watch(optimizer, s) as watch:
+    for _ in range(40):
+        accelerator.backward(model(torch.ones(3, 4)).sum())
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+if accelerator.is_main_process:
+    print(watch.equal, [one.name for one in watch.explanations], watch.verdict)
+"""
+
+
+@pytest.mark.parametrize("times", [2, 1])
+def test_accelerate_steps_a_scheduler_once_a_process(tmp_path, times):
+    """With the total times the processes the LR is the planned one; without it goes twice as fast, and that is said."""
+    pytest.importorskip("accelerate")
+    (tmp_path / "script.py").write_text(ACCELERATED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    typed = [*command, "script.py", str(times)]
+    done = subprocess.run(typed, capture_output=True, text=True, check=False, env=environment)
+    if times == 2:
+        assert done.stdout.startswith("True []"), done.stderr
+    else:
+        assert done.stdout.startswith("False"), done.stderr
+        assert "stepped 2 times an update, once for each of the 2 processes" in done.stdout
+
+
+# All of them in one report.
+
+
+def own_loop(data, folder: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    s, net = schedule(), torch.nn.Linear(8, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    scheduler = s.scheduler(optimizer)
+    with logged(optimizer, s, data="toy", model="linear", seed=seed, folder=folder) as run:
+        for _ in range(EPOCHS):
+            for inputs, labels in torch.utils.data.DataLoader(data, BATCH):
+                optimizer.zero_grad()
+                loss = torch.nn.functional.cross_entropy(net(inputs), labels)
+                loss.backward()
+                optimizer.step()
+                scheduler.step()
+            right = (net(data.tensors[0]).argmax(1) == data.tensors[1]).float().mean()
+            run.epoch(train_loss=loss.item(), val_loss=loss.item(), val_accuracy=float(right))
+
+
+def test_runs_of_other_loops_stand_in_one_report_with_lrlabs(data, tmp_path, enter):
+    from lrlab.commands import compare
+
+    for seed in range(3):
+        own_loop(data, f"runs/loop-{seed}", seed)
+    lightning = pytest.importorskip("lightning.pytorch")
+    transformers = pytest.importorskip("transformers")
+    for seed in range(3):
+        lightning.seed_everything(seed)
+        s = schedule()
+        fit(lightning, data, callback(s, folder=f"runs/lightning-{seed}", seed=seed), module(lightning, s.scheduler))
+        transformers.set_seed(seed)
+        trained(data, s, lrlab.to_transformers(s), seed=seed)
+        (tmp_path / "run").rename(tmp_path / "runs" / f"transformers-{seed}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for seed in range(3):
+            lrlab.train(
+                "model=linear",
+                f"seed={seed}",
+                f"trainer.epochs={EPOCHS}",
+                "scheduler=warmup_cosine",
+                "data=fake",
+                "data.batch_size=64",
+                f"hydra.run.dir=runs/own-{seed}",
+            )
+            said = summary(f"runs/own-{seed}")
+            said["choices"] |= {"data": "toy", "model": "linear"}
+            Path(f"runs/own-{seed}/summary.json").write_text(json.dumps(said))
+    done = enter(compare.main, "runs")
+    assert done.code == 0, done.err
+    for name in ("a loop", "lightning", "transformers"):
+        assert f"warmup_cosine ({name})" in done.out
+    assert "warmup_cosine  " in done.out
+    assert "is what their names say" in done.out
+
+
+def test_a_folder_of_lrlabs_is_not_written_into(data):
+    run = lrlab.train("trainer.epochs=1", "model=mlp")
+    with pytest.raises(ValueError, match="which holds a run of lrlab's"):
+        own_loop(data, str(run.folder), 0)
+
+
+def test_a_loop_that_fails_says_so():
+    s = schedule()
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with pytest.raises(KeyError), logged(optimizer, s, data="toy", model="linear", folder="run"):
+        raise KeyError("a bug of the user's")
+    assert summary("run")["status"] == "failed"
+    assert "a bug" in summary("run")["error"]
