@@ -19,6 +19,7 @@ NAMES = (
     "images",
     "precision",
     "scaling",
+    "watching",
     "gpu",
     "faults",
     "seal",

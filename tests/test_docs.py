@@ -52,6 +52,31 @@ def test_the_table_covers_the_frameworks_that_users_come_from():
     assert {entry.strip() for row in ROWS for entry in row[2].split(",") if entry.strip()} <= set(GOLDEN)
 
 
+PYTHON = (ROOT / "docs" / "python.md").read_text()
+
+
+def test_the_page_of_the_python_interface_runs_as_it_stands():
+    """Its blocks, one after the other, in the test's own folder."""
+    known: dict[str, object] = {"__name__": "__main__"}
+    for block in re.findall(r"^```python\n(.*?)^```", PYTHON, flags=re.DOTALL | re.MULTILINE):
+        exec(compile(block, "python.md", "exec"), known)
+    assert known["w"].verdict == "as planned: 200 updates, from 0 to 199"
+    assert known["c"].verdict("cosine", "constant") == "better"
+
+
+def test_every_public_name_has_its_place_on_that_page():
+    import lrlab
+    from lrlab.api.schedule import NAMES
+
+    table = PYTHON.partition("## Schedules")[0]
+    assert {*dir(lrlab)} - {*NAMES, "__version__"} <= set(re.findall(r"`(\w+)`", table))
+    for place in re.findall(r"\(#([\w-]+)\)", table):
+        headings = [
+            re.sub(r"[^\w -]", "", line).replace(" ", "-").lower() for line in re.findall(r"^#+ (.+)$", PYTHON, re.M)
+        ]
+        assert place in headings
+
+
 def test_the_readme_names_every_scheduler():
     table = README.partition("## Choosing a schedule")[2].partition("No idea?")[0]
     assert set(re.findall(r"`(\w+)`", table)) >= set(compose.options("scheduler"))

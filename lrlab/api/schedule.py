@@ -7,6 +7,7 @@ takes torch.
 import inspect
 import math
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -64,6 +65,16 @@ class Schedule:
     def is_relative(self) -> bool:
         """Whether no base LR was given, so that the values are factors of an optimizer's own."""
         return "lr" not in self._asked
+
+    def tell_what_stays_behind(self) -> None:
+        """Warn of what torch's class drives beside the LR, for whoever takes the LR alone."""
+        others = self._curve.others if isinstance(self._curve, _Table) else ()
+        if others:
+            warnings.warn(
+                f"{self.name} also drives {', '.join(others)}, which stays behind: only the LR is taken "
+                "(cycle_momentum=False leaves it as it is)",
+                stacklevel=3,
+            )
 
     @property
     def is_stepped_through(self) -> bool:
@@ -229,6 +240,7 @@ class _Table:
 
     base: float
     lrs: tuple[float, ...]
+    others: tuple[str, ...] = ()  # what the scheduler drives besides, as OneCycleLR does momentum
 
     def lr(self, count: int) -> float:
         return self.lrs[min(count, len(self.lrs) - 1)]
@@ -363,10 +375,12 @@ def _by_name(name: str, request: _Request) -> Schedule:
         resolved = {"_target_": _BY_FUNCTION, _FACTOR: factor}
         _require_sound(curve, horizon.total(interval))
     else:
-        from lrlab.api.simulated import lrs_of
+        from lrlab.api.simulated import planned
 
-        lrs, resolved = lrs_of({**inside, "interval": interval}, lr, horizon)
-        curve = _Table(lr, lrs)
+        plan, resolved = planned({**inside, "interval": interval}, lr, horizon)
+        assert plan.lrs is not None  # those that follow a metric were refused
+        others = tuple(one for one in plan.driven() if not one.startswith("lr"))
+        curve = _Table(lr, plan.lrs, others)
     return Schedule(name, lr, horizon, interval, resolved, curve, request.asked)
 
 

@@ -22,6 +22,7 @@ class LRCurve(Protocol):
     def interval(self) -> str: ...
     def __call__(self, t: int, /) -> float: ...
     def factor(self, t: int, /) -> float: ...
+    def tell_what_stays_behind(self) -> None: ...
     @property
     def sha256(self) -> str: ...
 
@@ -42,6 +43,8 @@ class ScheduledLR(LRScheduler):
         interval: str | None = None,
         last_epoch: int = -1,
     ):
+        for one in (schedule, *(groups or {}).values()):
+            one.tell_what_stays_behind()
         if interval is not None:
             checks.choice("interval", interval, INTERVALS)
         self.schedule = schedule

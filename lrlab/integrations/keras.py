@@ -30,4 +30,5 @@ def to_keras(schedule: Schedule) -> ScheduleOfKeras:
 
     It holds the LR of every update of the run, so every schedule has one, in Keras's `floatx`.
     """
+    schedule.tell_what_stays_behind()
     return ScheduleOfKeras(schedule.values(), schedule.name)

@@ -31,6 +31,7 @@ class ScheduleOfTimm(Scheduler):
 
 def to_timm(schedule: Schedule) -> Callable[[Optimizer], Scheduler]:
     """What makes the scheduler of a `Schedule` for an optimizer, with timm's interface: `step_update`, or `step`."""
+    schedule.tell_what_stays_behind()
     return lambda optimizer: ScheduleOfTimm(optimizer, schedule)
 
 

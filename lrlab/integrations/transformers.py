@@ -79,6 +79,8 @@ def to_transformers(schedule: Schedule) -> Callable[[Optimizer], LambdaLR]:
     each parameter group its own base LR times the factor.
     """
 
+    schedule.tell_what_stays_behind()
+
     def make(optimizer: Optimizer) -> LambdaLR:
         return LambdaLR(optimizer, schedule.factor)
 

@@ -185,6 +185,12 @@ def test_torchs_scheduler_is_saved_and_goes_on():
         s.replace(decay="50%").scheduler(optimizer_of(0.1)).load_state_dict(saved)
 
 
+def test_what_a_schedule_drives_beside_the_lr_is_named():
+    with pytest.warns(UserWarning, match="onecycle also drives momentum, which stays behind"):
+        lrlab.onecycle(lr=0.1, total_steps=40).scheduler(optimizer_of(0.1))
+    lrlab.onecycle(lr=0.1, total_steps=40, cycle_momentum=False).scheduler(optimizer_of(0.1))
+
+
 def test_an_lr_that_is_a_tensor_is_changed_in_place():
     parameter = torch.zeros(2, requires_grad=True)
     lr = torch.tensor(0.1)

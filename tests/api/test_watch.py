@@ -17,7 +17,8 @@ BY_EPOCH = ("cosine", "step", "linear", "exponential", "cosine_bounce")
 
 
 def make(name: str, **changes) -> lrlab.Schedule:
-    return lrlab.schedule(name, **{"lr": 0.1, "epochs": 10, "steps_per_epoch": PER_EPOCH, **changes})
+    own = {"cycle_momentum": False} if name == "onecycle" else {}
+    return lrlab.schedule(name, **{"lr": 0.1, "epochs": 10, "steps_per_epoch": PER_EPOCH, **own, **changes})
 
 
 def optimizer_of(*lrs: float, kind: type[torch.optim.Optimizer] = torch.optim.SGD) -> torch.optim.Optimizer:
