@@ -256,7 +256,7 @@ def compare(
     >>> table = {"schedule": ["a"] * 4 + ["b"] * 4, "lr": [0.1] * 8, "seed": [0, 1, 2, 3] * 2,
     ...          "accuracy": [0.90, 0.91, 0.92, 0.91, 0.80, 0.81, 0.80, 0.82]}
     >>> compare(table).sentences
-    ['a looks better than b by 10.25 points (8.66 to 11.84), 4 seeds each']
+    ['a looks better than b by 10.25 points (8.62 to 11.88), 4 seeds each']
     """
     columns = Columns(schedule=schedule, lr=lr, seed=seed, metric=metric, step=step, better=better)
     with of_arguments():

@@ -24,7 +24,8 @@ from lrlab.errors import first_line
 from lrlab.runs.assemble import build_state
 from lrlab.runs.explain import explain
 from lrlab.schedules.law import wrong_argument
-from lrlab.training.range_test import Suggestion, range_test, rising, smooth, suggest
+from lrlab.training import range_test
+from lrlab.training.range_test import Suggestion, rising, smooth, suggest
 
 Points = list[tuple[float, float]]  # LR and loss of each update
 RangeTest = tuple[int, Points, Suggestion | None]  # its seed, its points, what it says
@@ -256,7 +257,7 @@ def _test(prepared: Prepared, train: Batches, seed: int, *, start: float, end: f
     unscheduled = replace(prepared.scheduler, build=lambda optimizer: cast(Any, LambdaLR(optimizer, lambda _: 1.0)))
     checked = replace(prepared.checked, config={**prepared.config, "seed": seed})
     state = build_state(replace(prepared, scheduler=unscheduled, checked=checked))
-    points = range_test(
+    points = range_test.range_test(
         state,
         train,
         start=start,

@@ -504,10 +504,11 @@ def _copied(value: Any) -> Any:
     """A number as it is, and a tensor as it is now, on its way to the CPU."""
     if not isinstance(value, Tensor):
         return value
-    if value.device.type == "cpu":
-        return value.detach().clone()
-    # A clone first: the copy to the CPU is made later, when the loop may have changed the tensor.
-    return value.detach().clone().to("cpu", non_blocking=True)
+    if value.device.type != "cuda":
+        return value.detach().to("cpu", copy=True)
+    # Into pinned memory, which alone is written without a wait, and in the order of the device's own work.
+    copied = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+    return copied.copy_(value.detach(), non_blocking=True)
 
 
 def _since(update: int, explanation: Explanation) -> Explanation:

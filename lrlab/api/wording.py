@@ -37,8 +37,9 @@ def about_arguments(error: UserError) -> WrongArgument:
     """The same mistake, said of an argument.
 
     >>> mistake = wrong("scheduler.step_size", got="0ep", allowed="a duration", do="scheduler.step_size=25%")
-    >>> print(about_arguments(mistake))
-    step_size: got 0ep; allowed: a duration; do: step_size="25%"
+    >>> about = about_arguments(mistake)
+    >>> about.key, about.do
+    ('step_size', 'step_size="25%"')
     """
     if error.key is None:
         return WrongArgument(in_python(str(error)))

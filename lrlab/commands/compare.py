@@ -246,7 +246,7 @@ COMMAND = Command(
     examples=[
         ("a sweep", "outputs/sweeps/NAME"),
         ("any runs", "outputs/sweeps/A outputs/runs"),
-        ("a table of another program's runs", "runs.csv compare.schedule=lr_schedule compare.metric=eval_loss"),
+        ("a table", "runs.csv compare.metric=eval_loss"),
         ("a study", "outputs/studies/NAME"),
         ("several of them", "outputs/studies/A outputs/studies/B"),
     ],

@@ -373,3 +373,21 @@ def test_what_is_watched_is_an_optimizer():
         optimizer = optimizer_of(0.1)
 
     assert unwrapped(Wrapper()) is Wrapper.optimizer
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("fused", [False, True])
+def test_on_a_gpu_lrs_and_skips_come_from_the_device(fused):
+    s = make("warmup_cosine")
+    parameter = torch.zeros(3, device="cuda", requires_grad=True)
+    lr = torch.tensor(0.1, device="cuda", dtype=torch.float64) if fused else 0.1
+    optimizer = torch.optim.AdamW([parameter], lr=lr, fused=fused)
+    scheduler, scaler = s.scheduler(optimizer), torch.amp.GradScaler("cuda")
+    with lrlab.watch(optimizer, s) as watch:
+        for _ in range(UPDATES):
+            optimizer.zero_grad()
+            scaler.scale(parameter.sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            scheduler.step()
+    assert (watch.equal, watch.updates) == (True, UPDATES), watch.verdict

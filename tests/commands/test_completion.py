@@ -48,7 +48,7 @@ ANSWERS = {
     "lrlab compare outputs/sw": [],
     "lrlab completion b": ["bash "],
     "python train.py scheduler=wsd": ["scheduler=wsd ", "scheduler=wsd_s "],
-    "python -m lrlab tr": ["train ", "trainer.", "trainer="],
+    "python -m lrlab tr": ["tracking=", "train ", "trainer.", "trainer="],
     "python -m lrlab sweep seed": ["seed="],
     "python -m lrlab.find_lr find_lr.u": ["find_lr.updates="],
 }

@@ -1,9 +1,19 @@
 """Small tasks that every library trains on; the libraries are those of the extra `integrations`."""
 
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """All of these are long trials: importing the libraries takes longer than most tests."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
