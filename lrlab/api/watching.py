@@ -4,6 +4,7 @@ Its clock is the optimizer: an update is a call of `step()` that had gradients a
 """
 
 import itertools
+import sys
 import warnings
 from array import array
 from collections import deque
@@ -62,7 +63,7 @@ class Watch:
         self.notes: list[str] = []
         self._start_was_given = start is not None
         self._own = dict(groups or {})
-        self._warn = warn or (lambda line: warnings.warn(line, ScheduleWarning, stacklevel=2))
+        self._warn = warn or _warn_where_the_loop_is
         self._counts_skipped = False
         self._told: set[str] = set()
         self._tell_at = 0  # updates at which an explanation is sought again
@@ -509,6 +510,14 @@ def _copied(value: Any) -> Any:
     # Into pinned memory, which alone is written without a wait, and in the order of the device's own work.
     copied = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
     return copied.copy_(value.detach(), non_blocking=True)
+
+
+def _warn_where_the_loop_is(line: str) -> None:
+    """Warn at the line of the loop itself, which is the first outside of lrlab's and torch's own files."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("lrlab", "torch"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, ScheduleWarning, stacklevel=level)
 
 
 def _since(update: int, explanation: Explanation) -> Explanation:
