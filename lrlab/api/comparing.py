@@ -48,17 +48,24 @@ class Gathered:
     unknown: list[str]
 
 
-def gathered(paths: Sequence[Path], metric: str, columns: Columns) -> Gathered:
+def gathered(paths: Sequence[Path], metric: str | None, columns: Columns) -> Gathered:
     """The runs in folders, in tables and in TensorBoard's files. Raises UserError where there are none."""
+    for path in paths:
+        if not path.exists():
+            allowed = "folders of runs, tables (.csv, .tsv), folders of TensorBoard's files"
+            raise wrong("compare", got=f"{path}, which does not exist", allowed=allowed, do="correct its path")
     tables = [path for path in paths if foreign.is_foreign(path)]
     own = [path for path in paths if path not in tables]
-    asked = columns if metric == JUDGE else Columns(**{**vars(columns), "metric": metric})
+    asked = Columns(**{**vars(columns), "metric": metric})
     found = [foreign.read(path, asked) for path in tables]
     if not found:
-        checks.choice("compare.metric", metric, possible_metrics())
+        checks.choice("compare.metric", metric or JUDGE, possible_metrics())
         _require_no_columns(columns)
+    if len(found) > 1:
+        for result in chain.from_iterable(one.results for one in found):
+            result.summary["choices"]["data"] = "tables"  # that they are of the same data is what the user says
     runs = results.find(own) if own else []
-    judged = {one.metric for one in found} | ({metric} if own else set())
+    judged = {one.metric for one in found} | ({metric or JUDGE} if own else set())
     if len(judged) > 1:
         got = f"{' and '.join(sorted(judged))}, of different tables"
         do = "give the columns one name, or compare one table at a time"
@@ -109,7 +116,7 @@ class Compared:
     def warnings(self) -> list[str]:
         """What makes it less fair or less sure than it looks, a line each."""
         own = chain.from_iterable(contest.warnings for contest in self.comparison.contests)
-        return [*own, *self.comparison.warnings]
+        return [in_python(line) for line in (*own, *self.comparison.warnings)]
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -185,7 +192,7 @@ class Compared:
                 yield pair, contest.metric
 
     def __repr__(self) -> str:
-        return "\n".join(map(in_python, text.lines(self.comparison)))
+        return "\n".join(map(_said, text.lines(self.comparison)))
 
     def _repr_html_(self) -> str:
         shown = ""
@@ -231,6 +238,11 @@ class ComparedStudy:
         return pictures.notes(said) + table + pictures.notes(self.sentences) + drawn
 
 
+def _said(line: str) -> str:
+    """A line in Python's words, unless it is a command to be typed."""
+    return line if "to confirm it:" in line else in_python(line)
+
+
 def compare(
     *what: Any,
     schedule: str | None = None,
@@ -267,7 +279,7 @@ def compare(
             return _of_table(what, columns, reference=reference, target=target)
         if len(paths) == 1 and design.is_study(paths[0]):
             return ComparedStudy(verdict.read(paths[0]))
-        found = gathered(paths, metric or JUDGE, columns)
+        found = gathered(paths, metric, columns)
         return Compared(comparison_of(found, reference=reference, target=target, paths=paths), found.runs)
 
 

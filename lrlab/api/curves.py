@@ -13,7 +13,7 @@ from lrlab.api.axes import axis_or_default
 from lrlab.api.frames import frame
 from lrlab.api.lines import line_of, picture
 from lrlab.api.schedule import Schedule, horizon_of, schedule
-from lrlab.api.simulated import optimizer_with
+from lrlab.api.simulated import makes_scheduler, optimizer_with
 from lrlab.api.wording import in_python, of_arguments
 from lrlab.config import checks
 from lrlab.drawing import curve_table
@@ -152,8 +152,9 @@ def check(
     """What is probably wrong with the LR that a scheduler of torch's, or of your own, will give; empty for nothing.
 
     `make_scheduler` is called with an optimizer, and `make_optimizer` makes one, as your own code does (SGD at an LR of
-    0.1 without it). The scheduler is stepped through the whole run, after each "epoch" or "step" as `interval` says
-    ("step" where only `total_steps` is given), and nothing is trained.
+    0.1 without it). The scheduler is stepped through the whole run, and nothing is trained. `interval` says after what
+    your loop calls `step()`, each "epoch" or each "step"; without it, where both are possible, both are tried, and a
+    line says for which it holds.
 
     >>> from torch.optim.lr_scheduler import CosineAnnealingLR
     >>> check(lambda optimizer: CosineAnnealingLR(optimizer, T_max=60), epochs=100)
@@ -161,21 +162,48 @@ def check(
     """
     _require_makes("make_scheduler", make_scheduler)
     horizon = horizon_of(epochs, steps_per_epoch, total_steps)
-    with of_arguments():
-        if interval is None:
-            interval = "step" if epochs is None else "epoch"
-        checks.choice("interval", interval, INTERVALS)
+    if epochs is None and interval is None:
+        interval = "step"
+    if interval is not None:
+        with of_arguments():
+            checks.choice("interval", interval, INTERVALS)
     make_optimizer = make_optimizer or (lambda: optimizer_with(0.1))
     _require_makes("make_optimizer", make_optimizer)
-    if follows_metric(make_scheduler(make_optimizer())):
-        return Findings()  # its LR is decided by what it is told in training
+    made = make_scheduler(make_optimizer())
+    if not hasattr(made, "step"):
+        got = f"a function that makes a {type(made).__name__}"
+        allowed = "one that makes what has step()"
+        raise wrong_argument("make_scheduler", got=got, allowed=allowed, do="lambda optimizer: StepLR(optimizer, 30)")
+    if follows_metric(made):
+        kind = type(made).__name__
+        return Findings(
+            [f"schedule: {kind} follows a metric, so its LR is known only in training; nothing was checked"]
+        )
+    if interval is not None:
+        return Findings(_complaints(make_scheduler, make_optimizer, horizon, interval))
+    if horizon.steps_per_epoch == 1:
+        return Findings(_complaints(make_scheduler, make_optimizer, horizon, "epoch"))
+    found = []
+    for clock, unit in (("epoch", "epoch"), ("step", "update")):
+        for line in _complaints(make_scheduler, make_optimizer, horizon, clock):
+            found.append(f'if step() is called after every {unit} (interval="{clock}"): {line}')
+    return Findings(found)
+
+
+def _complaints(
+    make_scheduler: MakeScheduler, make_optimizer: MakeOptimizer, horizon: Horizon, interval: str
+) -> list[str]:
+    """What is probably wrong where the scheduler is stepped once an `interval`, or what ends it."""
     try:
-        return Findings(_simulated("schedule", make_scheduler, make_optimizer, horizon, interval).lint)
+        return _simulated("schedule", make_scheduler, make_optimizer, horizon, interval).lint
     except UserError as error:
-        return Findings([in_python(str(error))])
+        return [in_python(str(error))]
 
 
 def _require_makes(name: str, function: Any) -> None:
+    if isinstance(function, Schedule):
+        allowed = "a function that makes a scheduler for an optimizer"
+        raise wrong_argument(name, got="a Schedule", allowed=allowed, do="schedule.lint, or lrlab.preview(schedule)")
     if not callable(function):
         do = f"{name}=lambda{' optimizer' if name == 'make_scheduler' else ''}: ..."
         got = f"a {type(function).__name__}, which is made already"
@@ -188,7 +216,7 @@ def _curve_of(one: Any, lr: float | None, lengths: dict[str, int | None], interv
     if isinstance(one, str):
         one = schedule(one, lr=lr, interval=interval, **lengths)
     elif callable(one) and not isinstance(one, Schedule):
-        if _makes_scheduler(one):
+        if makes_scheduler(one):
             name = getattr(one, "__name__", type(one).__name__)
             return _of_a_scheduler(name, one, lr, lengths, interval)
         one = schedule(one, lr=lr, interval=interval, **lengths)
@@ -196,17 +224,6 @@ def _curve_of(one: Any, lr: float | None, lengths: dict[str, int | None], interv
         allowed = "a name, an lrlab.schedule(...), a function t -> factor, or one that makes a scheduler"
         raise wrong_argument("schedules", got=f"a {type(one).__name__}", allowed=allowed, do='"cosine"')
     return Curve(one.name, one.plan, one.lint)
-
-
-def _makes_scheduler(function: Callable[..., Any]) -> bool:
-    """Whether a function, called with an optimizer, gives what can be stepped. One of time fails with an optimizer."""
-    try:
-        made = function(optimizer_with(0.1))
-    except UserError:
-        return False
-    except Exception:
-        return isinstance(function, type)
-    return hasattr(made, "step")
 
 
 def _of_a_scheduler(

@@ -61,7 +61,7 @@ def explain(seen: Observed) -> list[Explanation]:
             fitting.setdefault(explanation.said, explanation)
     found = list(fitting.values())
     could_be_resumed = {"never stepped", "one ahead"} if seen.updates_per_count > 1 else {"never stepped"}
-    if {one.name for one in found} <= could_be_resumed:
+    if len(points) > 1 and {one.name for one in found} <= could_be_resumed:  # one LR may be that of many places
         found += _elsewhere(seen)  # an LR that stays may be that of a stretch where the plan stays
     return found or _of_another_base(seen, points, updates)
 
@@ -69,7 +69,7 @@ def explain(seen: Observed) -> list[Explanation]:
 def in_words(fitting: Sequence[Explanation]) -> str:
     """What the explanations say together, for a sentence after the difference itself."""
     if not fitting:
-        return "none of the usual mistakes fits the LRs seen"
+        return "none of the usual mistakes fits the LRs seen so far"
     if len(fitting) == 1:
         return f"it is {fitting[0].said}; {fitting[0].do}"
     named = [one.said for one in fitting[:_MOST_FITS]]
@@ -119,7 +119,7 @@ def _candidates(
     yield Explanation("one behind", f"a scheduler that is one {unit} behind", behind), seen.at(updates - each)
 
     # Another clock.
-    for factor in dict.fromkeys([seen.processes, *_FACTORS]):
+    for factor in dict.fromkeys([seen.processes, *_FACTORS, *_rates(seen, each)]):
         if factor > 1:
             yield _faster(seen, factor, unit), seen.at(each * factor * (updates // each))
     if each > 1:
@@ -145,7 +145,8 @@ def _candidates(
         lost = Explanation("from zero again", "a scheduler that began anew at update 0", again)
         yield lost, seen.at(points)
         kept = seen.at(points)
-        kept[points == 0] = seen.at(numpy.array([seen.start]))[0]  # the optimizer's state still had the right LR
+        still = updates // each == seen.start // each  # the optimizer's state still had the right LR
+        kept[still] = seen.at(numpy.array([seen.start]))[0]
         yield lost, kept
         if seen.planned[0] > 0:
             top = seen.at(numpy.array([seen.start]))[0]
@@ -178,8 +179,8 @@ def _of_another_base(seen: Observed, points: NDArray[numpy.int64], updates: NDAr
         return []
     ratio = applied[place] / planned[place]
     is_constant = numpy.ptp(seen.planned) <= seen.tolerance
-    if not is_constant and numpy.ptp(planned) <= seen.tolerance:
-        return []  # one number is some number times another
+    if not is_constant and (numpy.ptp(planned) <= seen.tolerance or _is_straight(updates, planned, seen.tolerance)):
+        return []  # one number is some number times another, and so is one warm-up
     if not numpy.all(numpy.abs(ratio * planned - applied) <= seen.tolerance):
         return []
     said = f"{ratio:.4g} times the planned LR at every update"
@@ -210,6 +211,24 @@ def _rhythm(seen: Observed) -> int:
     """After how many updates the LR first changed; 0 where it did not."""
     changed = numpy.flatnonzero(numpy.abs(numpy.diff(seen.applied)) > 0)
     return int(changed[0]) + 1 + seen.start if len(changed) else 0
+
+
+def _is_straight(updates: NDArray[numpy.int64], values: Array, tolerance: float) -> bool:
+    """Whether the values lie on a line, as those of a warm-up do."""
+    if len(values) < 3:
+        return True
+    slope = (values[-1] - values[0]) / (updates[-1] - updates[0])
+    line = values[0] + slope * (updates - updates[0])
+    return bool(numpy.all(numpy.abs(line - values) <= tolerance))
+
+
+def _rates(seen: Observed, each: int) -> list[int]:
+    """How many times as fast the scheduler may go, by the first LR after the first change."""
+    if seen.start or len(seen.applied) <= each:
+        return []
+    counts = seen.planned[::each]
+    found = numpy.flatnonzero(numpy.abs(counts - seen.applied[each]) <= seen.tolerance)
+    return [int(one) for one in found[:3]]
 
 
 def _elsewhere(seen: Observed) -> list[Explanation]:

@@ -66,7 +66,9 @@ class FoundLR:
     def __repr__(self) -> str:
         if self.lr is None:
             return "<lrlab.find_lr: the loss hardly falls at any LR>"
-        return f"<lrlab.find_lr: {self.lr:g} ({self.low:.2g} to {self.high:.2g})>"
+        if len(self.tests) == 1:
+            return f"<lrlab.find_lr: {self.lr:g} (one test)>"
+        return f"<lrlab.find_lr: {self.lr:g} ({self.low:.2g} to {self.high:.2g} of {len(self.tests)} tests)>"
 
     def _repr_html_(self) -> str:
         said = repr(self).removeprefix("<lrlab.find_lr: ").removesuffix(">")
@@ -128,6 +130,9 @@ def curves_of(tests: Iterable[RangeTest]) -> list[tuple[list[float], list[float]
 
 def _own_objects(what: Sequence[Any], loss: Any) -> tuple[nn.Module, Optimizer, Iterable[Any], Any]:
     names = ("model", "optimizer", "loader", "loss")
+    if len(what) > len(names):
+        do = "lrlab.find_lr(model, optimizer, loader, loss)"
+        raise wrong_argument("find_lr", got=f"{len(what)} arguments", allowed=", ".join(names), do=do)
     given: dict[str, Any] = dict(zip(names, what, strict=False))
     if loss is not None:
         given["loss"] = loss
@@ -144,8 +149,11 @@ def _range_test(
     model: nn.Module, optimizer: Optimizer, loader: Iterable[Any], loss: Any, *, start: float, end: float, updates: int
 ) -> Iterator[tuple[float, float]]:
     """A range test on copies of a model and of its optimizer, copied together so that they stay a pair."""
+    if isinstance(optimizer, torch.optim.LBFGS):
+        allowed = "one that makes an update from one gradient"
+        raise wrong_argument("optimizer", got="LBFGS, whose step() wants a closure", allowed=allowed, do="SGD or AdamW")
     try:
-        model, optimizer = copy.deepcopy((model, optimizer))
+        model, optimizer, loss = copy.deepcopy((model, optimizer, loss))
     except Exception as error:
         got = f"one that cannot be copied ({first_line(error)})"
         allowed = "a model that copy.deepcopy copies"
@@ -170,13 +178,21 @@ def _range_test(
         optimizer.step()
         return True
 
-    generator = getattr(loader, "generator", None)
-    state = generator.get_state() if isinstance(generator, torch.Generator) else None
+    generators = [(one, one.get_state()) for one in _generators_of(loader)]
     try:
-        yield from rising(measure, update, start=start, end=end, updates=updates)
+        with torch.enable_grad():
+            yield from rising(measure, update, start=start, end=end, updates=updates)
     finally:
-        if generator is not None and state is not None:
+        for generator, state in generators:
             generator.set_state(state)
+
+
+def _generators_of(loader: Any) -> list[torch.Generator]:
+    """The random generators by which a DataLoader orders its data."""
+    sampler, batches = getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)
+    holders = (loader, sampler, batches, getattr(batches, "sampler", None))
+    held = [getattr(holder, "generator", None) for holder in holders]
+    return list({id(one): one for one in held if isinstance(one, torch.Generator)}.values())
 
 
 def _again_and_again(loader: Iterable[Any]) -> Iterator[Any]:
@@ -199,8 +215,18 @@ def _loss_of(model: nn.Module, batch: Any, loss: Any) -> Tensor:
             allowed = "loss(model(inputs), targets), or batches that model(**batch).loss takes"
             raise wrong_argument("loss", got=got, allowed=allowed, do="loss=torch.nn.functional.cross_entropy")
         return model(**batch).loss
+    if isinstance(batch, Mapping) or not isinstance(batch, list | tuple) or len(batch) != 2:
+        got = f"batches that are a {type(batch).__name__}, and no pair"
+        allowed = "batches (inputs, targets), or mappings without a loss"
+        raise wrong_argument("loader", got=got, allowed=allowed, do="a loader around it that gives pairs")
     inputs, targets = batch
-    return loss(model(inputs), targets)
+    found = loss(model(inputs), targets)
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        got = f"a {type(found).__name__}" if not isinstance(found, Tensor) else f"a tensor of {tuple(found.shape)}"
+        raise wrong_argument(
+            "loss", got=got, allowed="the mean over the batch, a tensor with one value", do="reduce it"
+        )
+    return found
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -1,9 +1,11 @@
 """lrlab as a guest in somebody else's process: it leaves what it found."""
 
 import logging
+import multiprocessing
 import os
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from torch.utils import deterministic
 
 from lrlab.runs.display import LogFile
 
+_ONE_AT_A_TIME = threading.RLock()  # the states are those of the process, and two threads would mix them up
+
 
 @contextmanager
 def guest() -> Iterator[None]:
@@ -24,8 +28,15 @@ def guest() -> Iterator[None]:
 
     That is: the random states of Python, numpy and torch on every device in use, torch's flags and threads, the
     logging of everybody else, environment, `sys.argv`, `sys.path` and a running Hydra. Signal handlers are put back
-    where they are set. What stays is what was imported, and that freed memory is kept (see docs/speed.md).
+    where they are set. Other threads wait for their turn. What stays is what was imported, that freed memory is kept
+    (see docs/speed.md), and after a sweep the server from which the next one forks its processes.
     """
+    with _ONE_AT_A_TIME, _as_it_was():
+        yield
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
     before = _flags()
     randomness = _random_states()
     environment, argv, path = dict(os.environ), list(sys.argv), list(sys.path)
@@ -33,10 +44,13 @@ def guest() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     running = HydraConfig.instance().cfg
+    start_method = multiprocessing.get_start_method(allow_none=True)
     try:
         yield
     finally:
         HydraConfig.instance().cfg = running
+        if start_method is None:
+            multiprocessing.set_start_method(None, force=True)
         root.handlers[:], root.level = handlers, level
         warnings.filters[:] = filters  # type: ignore[index]
         sys.argv[:], sys.path[:] = argv, path

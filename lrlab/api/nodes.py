@@ -9,6 +9,7 @@ from lrlab.errors import closest
 from lrlab.schedules.law import wrong_argument
 
 ASIDE = ("_target_", "_partial_")
+_WARMUPS = ("warmup", "warmup_steps")  # what the `steps` of a warm-up are called elsewhere
 
 
 def with_settings(name: str, node: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,6 +23,8 @@ def with_settings(name: str, node: Mapping[str, Any], settings: Mapping[str, Any
 
 def _place(name: str, node: Mapping[str, Any], setting: str) -> list[str]:
     paths = _paths(node)
+    if setting in _WARMUPS and not any(path[-1] == setting for path in paths):
+        setting = "steps" if str(node.get("_target_")) == "lrlab.schedules.warmup" else setting
     found = [path for path in paths if path[-1] == setting]
     outermost = [path for path in found if len(path) == min(map(len, found))]
     if len(outermost) == 1:

@@ -8,6 +8,8 @@ from typing import Any
 
 from lrlab.drawing import figures
 
+_FITTING = '<svg style="max-width: 100%; height: auto" '
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -31,7 +33,8 @@ class Picture:
         figures.save(self.draw(), path)
 
     def _repr_html_(self) -> str:
-        return f'<div style="max-width: 100%">{figures.as_svg(self.draw)}</div>'
+        drawn = figures.as_svg(self.draw)
+        return f"<div>{drawn.replace('<svg ', _FITTING, 1)}</div>"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

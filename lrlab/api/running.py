@@ -6,8 +6,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -28,16 +29,16 @@ from lrlab.sweeps import request as requests
 from lrlab.training.metrics import find
 from lrlab.words import counted
 
-if TYPE_CHECKING:
-    pass
-
 
 class Run:
     """A run and what it left in its folder, which is read when it is asked for. A notebook shows its curves."""
 
     def __init__(self, folder: str | Path, *typed: str):
         """Raises ValueError where `folder` holds no run. `typed` vouches for classes of yours, as in `load_model`."""
-        self.folder = Path(folder)
+        if not isinstance(folder, str | Path):
+            do = 'lrlab.Run("outputs/runs/NAME")'
+            raise wrong_argument("folder", got=repr(folder), allowed="the folder of a run", do=do)
+        self.folder = Path(folder).absolute()
         self._typed = typed
         if not (self.folder / summary.FILE).is_file():
             do = 'lrlab.Run("outputs/runs/NAME")'
@@ -142,9 +143,9 @@ class Runs(Sequence[Run]):
     def to_frame(self) -> Any:
         """A row a run: its name, what was chosen, LR, seed, how it ended and what it reached."""
         columns: dict[str, list[Any]] = {}
-        for row in map(_row_of, self):
-            for name, value in row.items():
-                columns.setdefault(name, []).append(value)
+        rows = [_row_of(run) for run in self]
+        for name in dict.fromkeys(chain.from_iterable(rows)):
+            columns[name] = [row.get(name) for row in rows]
         return frame(columns)
 
     def __repr__(self) -> str:
@@ -154,8 +155,8 @@ class Runs(Sequence[Run]):
         rows = [_row_of(run) for run in self]
         if not rows:
             return f"<p>{self!r}</p>".replace("<lrlab", "&lt;lrlab")
-        written = [[_written(value) for value in row.values()] for row in rows]
-        return pictures.table([*rows[0]], written)
+        names = list(dict.fromkeys(chain.from_iterable(rows)))
+        return pictures.table(names, [[_written(row.get(name)) for name in names] for row in rows])
 
 
 def train(*overrides: str) -> Run:
@@ -234,6 +235,9 @@ def _texts(overrides: Sequence[Any]) -> list[str]:
             raise wrong_argument(
                 "overrides", got=repr(one), allowed='texts such as "scheduler=step"', do='lrlab.train("scheduler=step")'
             )
+        if one.startswith("-") and one not in ("-m", "--multirun"):
+            do = f"`lrlab train {one}` on the command line"
+            raise wrong_argument("overrides", got=one, allowed="settings, as in trainer.epochs=5", do=do)
     return list(overrides)
 
 

@@ -18,7 +18,7 @@ from lrlab.api.frames import frame
 from lrlab.api.nodes import ASIDE, built, with_settings
 from lrlab.api.wording import in_python, of_arguments
 from lrlab.config import catalogue, checks, durations
-from lrlab.errors import closest
+from lrlab.errors import UserError, closest
 from lrlab.lr import hashes
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.schedules.law import wrong_argument
@@ -52,6 +52,7 @@ class Schedule:
     settings: Mapping[str, Any]
     _curve: "_Function | _Table" = field(repr=False)
     _asked: Mapping[str, Any] = field(repr=False)  # how `schedule` was called
+    _rebuilt: "Callable[[Mapping[str, Any]], Schedule] | None" = None  # with other arguments, where it was made of LRs
 
     def __call__(self, t: int) -> float:
         """The LR of update `t`, an integer from 0. Raises ValueError for any other."""
@@ -113,10 +114,15 @@ class Schedule:
 
     def replace(self, **changes: Any) -> "Schedule":
         """The same schedule with other arguments: `s.replace(lr=0.05)`."""
-        if _LENGTHS & changes.keys():
-            kept = {name: value for name, value in self._asked.items() if name not in _LENGTHS}
-            return schedule(**{**kept, **changes})
-        return schedule(**{**self._asked, **changes})
+        if self._rebuilt is not None:
+            return self._rebuilt(changes)
+        kept = dict(self._asked)
+        if "total_steps" in changes:
+            kept.pop("epochs", None)
+            kept.pop("steps_per_epoch", None)
+        elif {"epochs", "steps_per_epoch"} & changes.keys():
+            kept.pop("total_steps", None)
+        return schedule(**{**kept, **changes})
 
     def to_frame(self) -> Any:
         """Columns `step`, `epoch` and `lr`, a row an update: a pandas DataFrame, or a dict of lists without pandas."""
@@ -145,6 +151,8 @@ class Schedule:
         """
         from lrlab.api.stepping import ScheduledLR
 
+        for one in (groups or {}).values():
+            require_schedule(one)
         return ScheduledLR(optimizer, self, groups=groups, interval=interval)
 
     @property
@@ -174,15 +182,22 @@ class Schedule:
 
     def __repr__(self) -> str:
         first, *others = self._asked.items()
-        written = [repr(first[1]) if isinstance(first[1], str) else getattr(first[1], "__name__", "...")]
-        written += [f"{name}={value!r}" for name, value in others]
+        written = [_shown(first[1]), *(f"{name}={value!r}" for name, value in others)]
+        if "interval" not in self._asked and "steps_per_epoch" in self._asked:
+            written.append(f"interval={self.interval!r}")  # which is not the same for all schedules
         return f"lrlab.schedule({', '.join(written)})"
 
     def _repr_html_(self) -> str:
         return self.plot()._repr_html_()
 
 
-_LENGTHS = {"epochs", "steps_per_epoch", "total_steps"}
+def _shown(what: Any) -> str:
+    """What a schedule was made of, as short as it can be."""
+    if isinstance(what, str):
+        return repr(what)
+    if isinstance(what, list | tuple):
+        return f"[{', '.join(f'{lr:g}' for lr in what[:3])}{', ...' if len(what) > 3 else ''}]"
+    return getattr(what, "__name__", type(what).__name__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,7 +227,7 @@ class NamedSchedule:
         node = catalogue.option("scheduler", self.name, {"optimizer.lr": "lr"})
         inside = node[_FACTOR] if node["_target_"] == _BY_FUNCTION else node
         for name, value in inside.items():
-            if name not in (*ASIDE, "interval"):
+            if name not in (*ASIDE, *(one.name for one in parameters)):
                 parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value))
         return inspect.Signature(parameters, return_annotation=Schedule)
 
@@ -262,7 +277,8 @@ def schedule(
     """A schedule by its name, with base LR and horizon.
 
     `name` is one that `scheduler=` takes on the command line (`lrlab.schedule_names()`), or a function
-    `t -> factor` of the base LR, as those of `lrlab.schedules`, or a list with the LR of every update. `settings` are
+    `t -> factor` of the base LR, as those of `lrlab.schedules`, or one that makes a scheduler of torch's for an
+    optimizer, or a list with the LR of every update. `settings` are
     those of its YAML in `conf/scheduler/`, also the ones further inside, and durations have a unit: `"20%"`, `"2ep"`,
     `"500st"`, or a plain count. Without `lr` it is relative: its values are shares of an optimizer's own base LR.
 
@@ -289,14 +305,25 @@ def schedule(
     asked |= {key: value for key, value in given.items() if value is not None} | settings
     lr = 1.0 if lr is None else lr
     _require_number("lr", lr)
+    if not isinstance(name, str | Iterable) and not callable(name):
+        allowed = "a name, a function, or a list with the LR of every update"
+        raise wrong_argument("name", got=repr(name), allowed=allowed, do='lrlab.schedule("cosine", ...)')
     if not isinstance(name, str) and not callable(name):
         return _of_values(name, lr, asked)
     horizon = horizon_of(epochs, steps_per_epoch, total_steps)
     request = _Request(lr, horizon, interval, total_steps is not None, settings, asked)
     if callable(name):
-        return _of_function(name, request)
+        return _of_callable(name, request)
     with of_arguments():
         return _by_name(name, request)
+
+
+def require_schedule(given: Any) -> None:
+    """Raise ValueError for what is no `Schedule`."""
+    if not isinstance(given, Schedule):
+        got = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+        allowed = "a Schedule: of a name, a function, a list, or of what makes a scheduler of torch's"
+        raise wrong_argument("schedule", got=got, allowed=allowed, do='lrlab.schedule("cosine", ..., total_steps=1000)')
 
 
 def schedule_names() -> list[str]:
@@ -405,6 +432,27 @@ def _require_known(name: str) -> None:
         raise wrong_argument("name", got=f"'{name}'{hint}", allowed=", ".join(NAMES), do=do)
 
 
+def _of_callable(function: Callable[..., Any], request: _Request) -> Schedule:
+    """A schedule that a function `t -> factor` defines, or one that makes a scheduler of torch's for an optimizer."""
+    try:
+        return _of_function(function, request)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a function of an optimizer does that is called with a number
+        from lrlab.api.simulated import plan_of_made
+
+        plan = plan_of_made(function, request.lr, request.horizon, request.clock("epoch"))
+        if plan is None:
+            got = f"a function that fails at a time ({type(error).__name__}: {error})"
+            allowed = "t -> factor, or what makes a scheduler for an optimizer"
+            raise wrong_argument("name", got=got, allowed=allowed, do="lambda t: 0.9**t") from error
+    assert plan.lrs is not None
+    others = tuple(one for one in plan.driven() if not one.startswith("lr"))
+    name = getattr(function, "__name__", type(function).__name__)
+    curve = _Table(request.lr, plan.lrs, others)
+    return Schedule(name, request.lr, request.horizon, plan.interval, {"_target_": name}, curve, request.asked)
+
+
 def _of_function(function: Callable[..., float], request: _Request) -> Schedule:
     """A schedule that a function `t -> factor` defines; durations among its arguments are those it declares."""
     inner = function.func if isinstance(function, partial) else function
@@ -435,7 +483,13 @@ def _of_function(function: Callable[..., float], request: _Request) -> Schedule:
 
 def _of_values(values: Iterable[float], lr: float, asked: Mapping[str, Any]) -> Schedule:
     """A schedule that is a list of LRs."""
-    lrs = tuple(map(float, values))
+    try:
+        lrs = tuple(map(float, values))
+    except (TypeError, ValueError) as error:
+        allowed = "the LR of every update, numbers"
+        raise wrong_argument(
+            "name", got=f"a list that holds no numbers ({error})", allowed=allowed, do="[0.1] * 100"
+        ) from error
     if not lrs:
         raise wrong_argument("name", got="an empty list", allowed="the LR of every update", do="[0.1] * 100")
     extra = [name for name in asked if name not in ("name", "lr")]
@@ -448,5 +502,19 @@ def _of_values(values: Iterable[float], lr: float, asked: Mapping[str, Any]) -> 
 
 def of_table(name: str, lrs: Sequence[float], lr: float, horizon: Horizon, interval: str) -> Schedule:
     """A schedule of that name whose LR at every count of `interval` is known."""
+    for count, one in enumerate(lrs):
+        if not 0 <= one < math.inf:
+            got = f"{one:g} at {interval} {count}"
+            raise wrong_argument("name", got=got, allowed="LRs that are finite and not negative", do="mend the list")
     table = _Table(lr, tuple(lrs))
-    return Schedule(name, lr, horizon, interval, {"_target_": name}, table, {"name": list(lrs), "lr": lr})
+
+    def rebuilt(changes: Mapping[str, Any]) -> Schedule:
+        if set(changes) - {"lr"}:
+            got = f"{', '.join(changes)} of a schedule that is a list of LRs"
+            raise wrong_argument("replace", got=got, allowed="lr", do="another list")
+        _require_number("lr", changes.get("lr", lr))
+        times = changes.get("lr", lr) / lr
+        return of_table(name, [times * one for one in lrs], lr * times, horizon, interval)
+
+    asked = {"name": list(lrs), "lr": lr}
+    return Schedule(name, lr, horizon, interval, {"_target_": name}, table, asked, rebuilt)

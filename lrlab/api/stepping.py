@@ -43,6 +43,9 @@ class ScheduledLR(LRScheduler):
         interval: str | None = None,
         last_epoch: int = -1,
     ):
+        if not isinstance(optimizer, Optimizer):
+            got = f"a {type(optimizer).__name__}"
+            raise wrong_argument("optimizer", got=got, allowed="an optimizer of torch's", do="s.scheduler(optimizer)")
         for one in (schedule, *(groups or {}).values()):
             one.tell_what_stays_behind()
         if interval is not None:

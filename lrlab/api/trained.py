@@ -20,6 +20,9 @@ def load_model(folder: Path, weights: str, overrides: Sequence[str] = ()) -> nn.
     """The model of the run in `folder` with its "last" or "best" weights, on the CPU, in evaluation mode."""
     if weights not in WEIGHTS:
         raise wrong_argument("weights", got=repr(weights), allowed=", ".join(WEIGHTS), do='weights="best"')
+    if not (folder / "checkpoints").is_dir():
+        got = f"{folder}, whose weights another program keeps, or nobody"
+        raise wrong_argument("folder", got=got, allowed="a run that lrlab trained", do="load them as they were saved")
     path, contents = _checkpoint(folder, weights)
     checkpoint.require_form(path, contents)
     with checkpoint.restoring(path, "config"):

@@ -21,7 +21,7 @@ from lrlab.api import explanations, pictures
 from lrlab.api.axes import LABELS
 from lrlab.api.explanations import Explanation, Observed
 from lrlab.api.frames import frame
-from lrlab.api.schedule import Schedule
+from lrlab.api.schedule import Schedule, require_schedule
 from lrlab.drawing import figures
 from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
@@ -54,6 +54,8 @@ class Watch:
         warn: Callable[[str], None] | None = None,
     ):
         self.optimizer = unwrapped(optimizer)
+        for one in (schedule, *(groups or {}).values()):
+            require_schedule(one)
         self.schedule = schedule
         self.start = _require_start(start)
         self.updates = 0
@@ -61,16 +63,18 @@ class Watch:
         self.differing = 0
         self.first_difference: dict[str, Any] | None = None
         self.notes: list[str] = []
+        self.before: dict[str, Any] | None = None  # what a watch found that this one goes on from
         self._start_was_given = start is not None
         self._own = dict(groups or {})
         self._warn = warn or _warn_where_the_loop_is
         self._counts_skipped = False
-        self._told: set[str] = set()
+        self._said = ""  # latest, of why the LR differs
         self._tell_at = 0  # updates at which an explanation is sought again
         self._groups: list[_Group] = []
         self._pending: deque[_Pending] = deque()
         self._hooks: list[Any] = []
         self._undo_scaler: Callable[[], None] | None = None
+        self._lrs_at_begin: list[float] = []
         self._require_groups()
 
     # From beginning to end.
@@ -78,6 +82,7 @@ class Watch:
     def begin(self) -> "Watch":
         """Look on from here."""
         if not self._hooks:
+            self._lrs_at_begin = [float(group["lr"]) for group in self.optimizer.param_groups]
             self._hooks.append(self.optimizer.register_step_post_hook(self._after_step))
             self._undo_scaler = _telling_of_skips(self.optimizer, self._skip)
         return self
@@ -91,8 +96,10 @@ class Watch:
             self._undo_scaler()
             self._undo_scaler = None
         self._settle(wait=True)
-        if self.differing:
+        if self.differing and self.updates:
             self._tell(final=True)
+        elif self.updates and self.step > len(self.schedule):
+            self._note(self._said_of_the_end().removeprefix("; "))
 
     def __enter__(self) -> "Watch":
         return self.begin()
@@ -108,6 +115,8 @@ class Watch:
     def equal(self) -> bool | None:
         """Whether every update seen had the planned LR; None before the first."""
         self._settle(wait=True)
+        if self.before is not None and self.before["differing"]:
+            return False
         return self.differing == 0 if self.updates else None
 
     @property
@@ -134,14 +143,25 @@ class Watch:
         """What was seen, in a line."""
         self._settle(wait=True)
         if not self.updates:
-            return "no update was seen"
+            return "no update was seen" + self._said_of_before()
         seen = f"{counted(self.updates, 'update')}, from {self.start} to {self.step - 1}"
         if self.first_difference is None:
             flat = all(group.is_flat() for group in self._groups)
             what = " (on a flat stretch, which cannot tell how the scheduler is stepped)" if flat else ""
-            return f"as planned: {seen}{what}{self._said_of_skips()}"
+            also = self._said_of_skips() + self._said_of_the_end() + self._said_of_before()
+            return f"as planned: {seen}{what}{also}"
         said = explanations.in_words(self.explanations)
-        return f"{self.differing:,} of {seen}, not as planned{self._said_of_skips()}; {self._difference()}; {said}"
+        differing = f"{self.differing:,} of {seen}, not as planned{self._said_of_skips()}"
+        return f"{differing}; {self._difference()}; {said}{self._said_of_before()}"
+
+    @property
+    def latest(self) -> tuple[float, float] | None:
+        """The planned and the applied LR of the update made last, of the first group; None before there is one."""
+        self._settle(wait=False)
+        if not self.updates:
+            return None
+        first = self._groups[0]
+        return first.at(self.step - 1 + self._offset), first.applied[-1]
 
     def applied(self, group: int = 0) -> list[float]:
         """The LR of every update seen, of the parameter group with this index."""
@@ -162,12 +182,12 @@ class Watch:
         """Planned and applied LR, side by side."""
         self._settle(wait=True)
         bands = []
-        stride = max(1, self.updates // _MOST_DRAWN)
+        stride = max(1, max(self.step, len(self.schedule)) // _MOST_DRAWN)
         for group in self._groups:
             suffix = f" of {group.name}" if len(self._groups) > 1 else ""
+            whole = list(range(0, max(len(group.schedule), self.step), stride))
             steps = list(range(self.start, self.step, stride))
-            planned = group.planned_of(self.start, self.updates, self._offset)[::stride]
-            bands.append(figures.Band(f"planned{suffix}", steps, planned))
+            bands.append(figures.Band(f"planned{suffix}", whole, group.planned_of(0, whole[-1] + 1, 0)[::stride]))
             bands.append(figures.Band(f"applied{suffix}", steps, list(group.applied)[::stride]))
         panel = figures.Panel(bands, "update", LABELS["lr"], stairs=True)
         return pictures.Picture(lambda: figures.draw_panels([panel]))
@@ -177,18 +197,20 @@ class Watch:
 
     def _repr_html_(self) -> str:
         drawn = self.plot()._repr_html_() if self.updates else ""
-        return drawn + pictures.notes([self.verdict, *self.notes])
+        skips = [note for note in self.notes if self._counts_skipped and "skipped" in note]
+        return drawn + pictures.notes([self.verdict, *skips])
 
     # For a loop that goes on another day.
 
     def state_dict(self) -> dict[str, Any]:
         """The update that comes next and what was found so far: plain numbers and texts."""
         self._settle(wait=True)
+        earlier = self.before or {"differing": 0, "first_difference": None}
         return {
             "step": self.step,
             "skipped": self.skipped,
-            "differing": self.differing,
-            "first_difference": self.first_difference,
+            "differing": earlier["differing"] + self.differing,
+            "first_difference": earlier["first_difference"] or self.first_difference,
             "counts_skipped": self._counts_skipped,
         }
 
@@ -197,10 +219,14 @@ class Watch:
         if self.updates:
             got = f"a watch that has seen {counted(self.updates, 'update')}"
             raise wrong_argument("state", got=got, allowed="one that has seen none", do="load it before the loop")
+        names = ("step", "skipped", "differing", "first_difference", "counts_skipped")
+        missing = [name for name in names if name not in state]
+        if missing:
+            allowed = "what state_dict() of a watch returned"
+            raise wrong_argument("state", got=f"one without {missing[0]}", allowed=allowed, do="save w.state_dict()")
         self.start, self._start_was_given = _require_start(state["step"]), True
-        self.skipped, self.differing = state["skipped"], state["differing"]
-        self.first_difference = state["first_difference"]
-        self._counts_skipped = state["counts_skipped"]
+        self.skipped, self._counts_skipped = state["skipped"], state["counts_skipped"]
+        self.before = {name: state[name] for name in ("differing", "first_difference")}
 
     # After every step of the optimizer.
 
@@ -252,6 +278,8 @@ class Watch:
             expected = planned[place] if place < len(planned) else group.at(place)
             if not -group.tolerance <= applied - expected <= group.tolerance and differs is None:
                 differs = index
+        for group in self._groups[len(lrs) :]:  # a group was taken out
+            group.applied.append(float("nan"))
         self.updates += 1
         if differs is not None:
             self._differs(differs, update)
@@ -300,22 +328,36 @@ class Watch:
     def _said_of_skips(self) -> str:
         return f", {counted(self.skipped, 'skipped update')} not counted" if self.skipped else ""
 
+    def _said_of_before(self) -> str:
+        if self.before is None or not self.before["differing"]:
+            return ""
+        return f"; {counted(self.before['differing'], 'update')} before update {self.start} had another LR than planned"
+
+    def _said_of_the_end(self) -> str:
+        """Where the loop ended in the plan, if that was not at its end."""
+        planned = len(self.schedule)
+        if self.step < planned:
+            return f"; the plan has {counted(planned, 'update')}, and its end was not reached"
+        if self.step > planned:
+            past = counted(self.step - max(planned, self.start), "update")
+            return f"; {past} lie past the end of the plan of {planned:,}"
+        return ""
+
     def _tell(self, *, final: bool = False) -> None:
-        """Say the first difference, and once more when the mistake is known that could not be told then."""
+        """Say the first difference, and again when the mistake is known that could not be told then, or another one."""
         assert self.first_difference is not None
         self._tell_at = 2 * self.updates
-        group = self._groups[self.first_difference["index"]]
-        fitting = self._explain(group)
+        fitting = self._explain(self._groups[self.first_difference["index"]])
         said = explanations.in_words(fitting)
         is_known = len(fitting) == 1
-        if not self._told:
-            self._told.add(said if is_known else "")
+        if not self._said:
             self._note(f"{self._difference()}; {said}")
-        elif is_known and said not in self._told and "known" not in self._told:
-            self._told |= {said, "known"}
-            self._note(f"{self._difference()}: after {counted(self.updates, 'update')} it is known that {said}")
-        elif final and not is_known and "known" not in self._told and said not in self._told and len(self._told) > 1:
-            self._note(f"{self._difference()}; {said}")
+        elif said != self._said and (is_known or final):
+            what = f"it is known that {said}" if is_known else said
+            self._note(f"{self._difference()}: after {counted(self.updates, 'update')} {what}")
+        elif said != self._said:
+            return  # fewer mistakes fit than before, and still more than one
+        self._said = said
 
     def _explain(self, group: "_Group") -> list[Explanation]:
         seen = self._seen(group)
@@ -356,13 +398,32 @@ class Watch:
     def _meet(self, count: int) -> None:
         """Take up the parameter groups from the first update on, and those that are added later."""
         groups = self.optimizer.param_groups
+        bases = self._bases()
         for index in range(len(self._groups), count):
             name = groups[index].get("name", index)
             schedule = self._own.get(name, self._own.get(index, self.schedule))
-            base = _base_of(groups[index], schedule, alone=len(groups) == 1, has_own=schedule is not self.schedule)
+            has_own = schedule is not self.schedule
+            base = schedule.lr if has_own and not schedule.is_relative else bases[index]
             group = _Group(str(name), schedule, base)
             group.applied.extend([float("nan")] * self.updates)
             self._groups.append(group)
+
+    def _bases(self) -> list[float]:
+        """The LR that each group's factors multiply: its own, where groups differ in it, and else the schedule's.
+
+        torch's schedulers note it as `initial_lr`. Without one it is the LR at the beginning, of a resumed loop as far
+        as it tells how groups differ.
+        """
+        groups, schedule = self.optimizer.param_groups, self.schedule
+        found = [_noted_base(group) for group in groups]
+        if any(base is None for base in found):
+            now = [*self._lrs_at_begin, *(float(group["lr"]) for group in groups[len(self._lrs_at_begin) :])]
+            share = schedule.factor(self.start) if self.start else 1.0
+            found = [lr / share if base is None and share > 0 else base for base, lr in zip(found, now, strict=False)]
+        bases = [schedule.lr if base is None else base for base in found]
+        if not schedule.is_relative and len(set(bases)) == 1:
+            return [schedule.lr] * len(groups)
+        return bases
 
     def _require_groups(self) -> None:
         names = [group.get("name", index) for index, group in enumerate(self.optimizer.param_groups)]
@@ -535,11 +596,9 @@ def _has_gradients(groups: list[dict[str, Any]]) -> bool:
     return False
 
 
-def _base_of(group: dict[str, Any], schedule: Schedule, *, alone: bool, has_own: bool) -> float:
-    """The LR that the schedule's factors multiply in a parameter group."""
-    if schedule.is_relative or not (alone or has_own):
-        return float(group.get("initial_lr", group["lr"]))
-    return schedule.lr
+def _noted_base(group: dict[str, Any]) -> float | None:
+    """The LR that a group was built with, where torch has noted it."""
+    return float(group["initial_lr"]) if "initial_lr" in group else None
 
 
 def _processes() -> int:
@@ -557,40 +616,41 @@ def _require_start(start: Any) -> int:
     return start
 
 
+_told_of_skips: list[tuple[Optimizer, Callable[[], None]]] = []  # while anybody watches
+
+
 def _telling_of_skips(optimizer: Optimizer, skip: Callable[[], None]) -> Callable[[], None]:
     """Let `skip` be called where a GradScaler leaves out a step of `optimizer`; returns what undoes it.
 
-    A scaler that skips does not call the optimizer, and nobody else is told. So its public `step` is wrapped while
-    somebody watches (torch/amp/grad_scaler.py, seen in torch 2.11 to 2.15).
+    A scaler that skips does not call the optimizer, and nobody else is told. So its public `step` is another one while
+    anybody watches (torch/amp/grad_scaler.py, seen in torch 2.11 to 2.15).
     """
     scaler = torch.amp.GradScaler
-    original = scaler.step
-    watching = [True]
+    entry = (optimizer, skip)
+    if not _told_of_skips:
+        original = scaler.step
 
-    def step(self: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
-        if not watching or not self.is_enabled() or not _is_around(given, optimizer):
-            return original(self, given, *args, **kwargs)
-        calls = []
-        hook = optimizer.register_step_post_hook(lambda *_: calls.append(True))
-        try:
-            result = original(self, given, *args, **kwargs)
-        finally:
-            hook.remove()
-        if not calls:
-            skip()
-        return result
+        def step(self: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
+            calls: list[Optimizer] = []
+            inner = unwrapped(given) if self.is_enabled() else given
+            told = [tell for watched, tell in _told_of_skips if watched is inner]
+            hook = inner.register_step_post_hook(lambda *_: calls.append(inner)) if told else None
+            try:
+                result = original(self, given, *args, **kwargs)
+            finally:
+                if hook is not None:
+                    hook.remove()
+            for tell in told if not calls else ():
+                tell()
+            return result
 
-    scaler.step = step  # type: ignore[method-assign, assignment]
+        step._original = original  # type: ignore[attr-defined]
+        scaler.step = step  # type: ignore[method-assign, assignment]
+    _told_of_skips.append(entry)
 
     def undo() -> None:
-        watching.clear()
-        if scaler.step is step:  # another may have been put around it, and then it has no more effect
-            scaler.step = original  # type: ignore[method-assign]
+        _told_of_skips.remove(entry)
+        if not _told_of_skips:
+            scaler.step = getattr(scaler.step, "_original", scaler.step)  # type: ignore[method-assign]
 
     return undo
-
-
-def _is_around(given: Any, optimizer: Optimizer) -> bool:
-    while given is not optimizer and isinstance(getattr(given, "optimizer", None), Optimizer):
-        given = given.optimizer
-    return given is optimizer

@@ -11,6 +11,7 @@ from lrlab.errors import UserError, WrongArgument, wrong
 _GROUPS = r"(?:scheduler|optimizer|trainer|find_lr|compare|preview)"
 _SETTING = re.compile(rf"\b{_GROUPS}\.(?:\w+\.)*(\w+)")
 _ASSIGNMENT = re.compile(rf"'?\+?\b{_GROUPS}\.(?:\w+\.)*(\w+)=(\[[^\]]*\]|[^\s,;()']+)'?")
+_CHOICE = re.compile(r"\bscheduler=(\w+)")
 # `shape=cosine`, as the check of an argument says it.
 _BARE = re.compile(r"(?<![\"'])\b([a-z]\w*)=([A-Za-z]\w*)(?![\w(.])")
 _WORDS = {
@@ -60,6 +61,7 @@ def in_python(text: str) -> str:
     """
     text = _ASSIGNMENT.sub(lambda match: f"{match[1]}={_literal(match[2])}", text)
     text = _SETTING.sub(r"\1", text)
+    text = _CHOICE.sub(r'lrlab.schedule("\1")', text)
     return re.sub(r"^scheduler:", "schedule:", text)
 
 

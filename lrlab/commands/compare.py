@@ -57,11 +57,12 @@ def _require_number(key: str, value: Any) -> None:
 class CompareSettings:
     """What `compare.NAME=...` on the command line says."""
 
-    metric: str = options.option(
-        JUDGE,
+    metric: str | None = options.option(
+        None,
         options.OptionKind(str, lambda key, value: None, possible_metrics),  # noqa: ARG005
         f"what schedules are judged by, and their best LR chosen by: {', '.join(possible_metrics())}; of a table of "
         "other programs, a column",
+        shown=JUDGE,
     )
     reference: str | None = options.option(
         None,
@@ -216,12 +217,12 @@ def _command_of(paths: Sequence[Path]) -> str | None:
 
 def _check(settings: CompareSettings) -> None:
     target = settings.target
-    is_ours = settings.metric in possible_metrics()
-    if target is not None and is_ours and find(settings.metric).is_share and not 0 <= target <= 1:
+    metric = settings.metric or JUDGE
+    if target is not None and metric in possible_metrics() and find(metric).is_share and not 0 <= target <= 1:
         raise wrong(
             "compare.target",
             got=f"{target:g}",
-            allowed=f"a value of {settings.metric}: 0 to 1, or 0% to 100%",
+            allowed=f"a value of {metric}: 0 to 1, or 0% to 100%",
             do="compare.target=95%",
         )
 

@@ -20,6 +20,7 @@ from lrlab.system import spelling
 
 def start(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[str]) -> None:
     """Hand over to Hydra, as if `overrides` and `flags` had been typed."""
+    compose.let_hydra_find_plugins()
     sys.argv = [sys.argv[0], *overrides, *flags]
     as_main = hydra.main(version_base=compose.VERSION_BASE, config_path=str(compose.CONF), config_name=compose.NAME)
     try:

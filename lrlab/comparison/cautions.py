@@ -108,10 +108,12 @@ def _about_its_grid(candidate: Candidate) -> list[str]:
 
 def _about_its_audits(candidate: Candidate) -> list[str]:
     """A warning where a run did not have the LR that was planned."""
-    audits = [run.summary.get("audit") or {} for run in candidate.best.values()]
-    if all(audit.get("equal") is not False for audit in audits):
+    audits = {run.name: run.summary.get("audit") or {} for run in candidate.best.values()}
+    differing = [name for name, audit in audits.items() if audit.get("equal") is False]
+    if not differing:
         return []
-    return [f"{candidate.name}: the LR of a run was not the one that was planned (see its summary.json)"]
+    runs = ", ".join(differing)
+    return [f"{candidate.name}: the LR of a run was not the one that was planned (see the summary.json of {runs})"]
 
 
 def _the_same(candidates: Sequence[Candidate]) -> list[str]:

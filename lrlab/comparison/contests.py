@@ -13,7 +13,7 @@ from typing import Any
 from lrlab.comparison import cautions, pairs
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.pairs import Pair, Sample
-from lrlab.comparison.results import Result, differing, is_number
+from lrlab.comparison.results import A_TABLE, Result, differing, is_number
 from lrlab.comparison.statistics import Interval, counting_step, mean
 from lrlab.config import other_data
 from lrlab.config.identity import GROUPS, SHARED, fingerprint
@@ -309,7 +309,8 @@ def _contest(
         against_whom = "constant"
 
     named = [results[0].choice(group) for group in ("data", "model")]
-    title = ", ".join([*(name for name in named if name != "?"), counted(epochs, "epoch")])
+    length = [] if all(result.logged_by == A_TABLE for result in results) else [counted(epochs, "epoch")]
+    title = ", ".join([*(name for name in named if name != "?"), *length])
     contest = Contest(
         title=title,
         metric=metric,
@@ -344,6 +345,8 @@ def columns(contest: Contest) -> Mapping[str, str]:
     runs = contest.runs
     shown = chain.from_iterable(measured_names([metric], "val", "best_val") for metric in reversed(runs[0].metrics))
     names = dict.fromkeys([contest.metric, *shown, "train_loss"])
+    if all(run.logged_by == A_TABLE and len(run.history) == 1 for run in runs):  # nothing is known but one value
+        return {contest.metric: contest.metric.removeprefix("val_").replace("_", " ")}
     return {name: _heading(name) for name in names if all(name in run.summary for run in runs)}
 
 

@@ -15,17 +15,28 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     The last value of each scalar is among them, also where others have later steps.
     """
     found: list[dict[str, Any]] = []
-    for run in sorted({file.parent for file in folder.rglob(PATTERN)}):
+    runs = {run: _read(run) for run in sorted({file.parent for file in folder.rglob(PATTERN)})}
+    _hand_up(runs)
+    for run, (scalars, hyperparameters) in runs.items():
         name = str(run.relative_to(folder)) if run != folder else folder.name
-        scalars, hyperparameters = _read(run)
         known = {**_in_its_name(name), **hyperparameters}
         steps: dict[int, dict[str, Any]] = {}
         for tag, points in scalars.items():
             for step, value in points:
                 steps.setdefault(step, {})[tag] = value
         for step, values in sorted(steps.items()):
-            found.append({"run": name, "step": step, **known, **values})
+            found.append({**values, "run": name, "step": step, **known})  # a tag `lr` is the LR in force
     return found
+
+
+def _hand_up(runs: dict[Path, tuple[dict[str, list[tuple[int, float]]], dict[str, Any]]]) -> None:
+    """Give hyperparameters to the run above, where torch's `add_hparams` has put them into a folder of their own."""
+    for run in list(runs):
+        scalars, hyperparameters = runs[run]
+        above = runs.get(run.parent)
+        if above is not None and hyperparameters and not above[1]:
+            runs[run.parent] = ({**scalars, **above[0]}, hyperparameters)
+            del runs[run]
 
 
 def _in_its_name(name: str) -> dict[str, str]:

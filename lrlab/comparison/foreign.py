@@ -46,25 +46,13 @@ _NAMES = {
     "run": ("run", "run_id", "id", "name"),
 }
 _PREFIXES = re.compile(r"^(?:params|metrics|config|summary|tags|hparam|hparams)[./]")
-_FINISHED = {"finished", "completed", "success", "succeeded", "done"}
-_FAILED = {"failed", "crashed", "error", "killed", "diverged"}
-_LOWER = ("loss", "error", "err", "perplexity", "ppl", "rmse", "mae", "mse", "nll", "bpb", "wer", "cer", "fid", "time")
-_HIGHER = (
-    "acc",
-    "f1",
-    "auc",
-    "score",
-    "bleu",
-    "rouge",
-    "iou",
-    "map",
-    "r2",
-    "precision",
-    "recall",
-    "top1",
-    "top5",
-    "reward",
-)
+_FINISHED = {"finished", "completed", "complete", "success", "succeeded", "done"}
+_FAILED = {"failed", "fail", "crashed", "error", "killed", "diverged"}
+_LOWER = {"loss", "error", "err", "perplexity", "ppl", "rmse", "mae", "mse", "mape", "smape", "nll", "bpb", "bpc"}
+_LOWER |= {"wer", "cer", "fid", "brier", "ece", "time", "seconds"}
+_HIGHER = {"acc", "accuracy", "f1", "auc", "auroc", "score", "bleu", "rouge", "iou", "map", "r2", "precision", "recall"}
+_HIGHER |= {"reward", "psnr", "ssim", "dice", "top"}
+_AFTER_THE_OTHERS = 10**6  # the first seed of rows that have none beside rows that have one
 
 
 @dataclass(frozen=True)
@@ -92,10 +80,10 @@ def is_foreign(path: Path) -> bool:
     """Whether `path` holds runs of another program: a table, or TensorBoard's files without one of lrlab's runs."""
     if path.is_file():
         return path.suffix.lower() in SUFFIXES
-    if not path.is_dir():
+    if not path.is_dir() or any(path.rglob("summary.json")) or any(path.rglob("history.csv")):
         return False
-    has_runs = any(path.rglob("config.yaml")) or any(path.rglob("summary.json"))
-    return not has_runs and any(path.rglob(event_files.PATTERN))
+    files = [file.name for file in path.rglob(event_files.PATTERN)]
+    return bool(files) and not any(name.endswith(".lrlab") for name in files)
 
 
 def read(path: Path, columns: Columns, key: str = "compare.") -> Found:
@@ -110,18 +98,24 @@ def from_rows(rows: Sequence[Mapping[str, Any]], columns: Columns, *, place: str
     """The runs in the `rows` of a table, each a mapping from a column's name to a value."""
     if not rows:
         raise wrong(place, got="no rows", allowed="a row a run, or a row a step of a run", do="export it again")
+    rows = [{str(name): value for name, value in row.items()} for row in rows]
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     chosen = _chosen(columns, names, rows, key)
     runs = _by_run(rows, chosen, place, key)
+    _require_told_apart(runs, chosen, key)
     metric = _metric(chosen["metric"], columns.better, runs, key)
     results = [_result(run, chosen, metric, place) for run in runs]
-    return Found(results, f"val_{metric.name}", _unknown(chosen, place))
+    unknown = [*_unknown(chosen, place), *_of_other_lengths(runs, chosen, place)]
+    if columns.better is None:
+        way = "lower" if metric.lower_is_better else "higher"
+        unknown.append(f"{place}: {way} is taken for better, by the name of {chosen['metric']} ({key}better says it)")
+    return Found(results, f"val_{metric.name}", unknown)
 
 
 def _read_table(path: Path) -> list[dict[str, Any]]:
     try:
         text = disk.read_regular(path, _MOST_BYTES).decode("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ","))
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
     except UnicodeDecodeError as error:
         raise wrong(
             str(path), got=f"no text in UTF-8 ({error.reason})", allowed="a CSV file", do="export it again"
@@ -129,6 +123,12 @@ def _read_table(path: Path) -> list[dict[str, Any]]:
     except csv.Error as error:
         raise wrong(str(path), got=f"no table ({error})", allowed="a CSV file", do="export it again") from error
     return [{str(name): value for name, value in row.items() if name is not None} for row in rows]
+
+
+def _delimiter(text: str) -> str:
+    """What separates the columns, by the first line: a comma, a semicolon or a tab."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
 
 
 def _chosen(
@@ -154,7 +154,7 @@ def _chosen(
 
 
 def _bare(name: str) -> str:
-    return _PREFIXES.sub("", name).lower().replace("-", "_").replace(" ", "_")
+    return _PREFIXES.sub("", name.strip()).lower().replace("-", "_").replace(" ", "_")
 
 
 def _named_like(known: Sequence[str], names: Sequence[str]) -> str | None:
@@ -203,28 +203,76 @@ class _Run:
 
 
 def _by_run(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, str | None], place: str, key: str) -> list[_Run]:
-    """The rows run by run. Without a column of steps every row is a run."""
+    """The rows run by run: those of a name, or else of a schedule, an LR and a seed. Without steps a row is a run."""
     grouped: dict[Any, list[Mapping[str, Any]]] = {}
-    seeds: dict[Any, int] = {}
     for number, row in enumerate(rows):
         schedule = _text(row.get(str(chosen["schedule"])))
-        lr = _number(row.get(str(chosen["lr"]))) if chosen["lr"] else None
-        seed = _seed(row, chosen, key)
-        name = _text(row.get(str(chosen["run"]))) if chosen["run"] else ""
-        if seed is None:
-            seed = seeds.setdefault((schedule, lr, name or number), _next_seed(seeds, schedule, lr))
-        own = (schedule, lr, seed, name) if chosen["step"] else (schedule, lr, seed, name, number)
-        grouped.setdefault(own, []).append(row)
-    found = []
-    for count, ((schedule, lr, seed, *more), several) in enumerate(grouped.items()):
-        if not schedule:
-            continue  # a row of another kind, as in exports of several projects
-        own_rows = several
-        if chosen["step"]:
-            own_rows = sorted(several, key=lambda row: _number(row.get(str(chosen["step"]))) or 0.0)
-        name = str(more[0]) or f"row {count + 1}"
-        found.append(_Run(printable(f"{place}: {name}"), printable(schedule), lr, seed, own_rows))
+        if schedule:  # others are rows of another kind, as in exports of several projects
+            name = _text(row.get(str(chosen["run"]))) if chosen["run"] else ""
+            own = (schedule, _seed(row, chosen, key), name, None if chosen["step"] else number)
+            grouped.setdefault(own, []).append(row)
+    if not grouped:
+        got = f"{place}, whose {chosen['schedule']} is empty in every row"
+        raise wrong(f"{key}schedule", got=got, allowed="the column that says the schedule", do=f"{key}schedule=COLUMN")
+
+    found: list[_Run] = []
+    unnamed: dict[Any, int] = {}
+    for count, ((schedule, seed, name, _), several) in enumerate(grouped.items()):
+        for lr, own_rows in _by_lr(several, chosen):
+            number = seed
+            if number is None:  # each run of a schedule and an LR is a seed of its own
+                number = unnamed.get((schedule, lr), 0)
+                unnamed[schedule, lr] = number + 1
+                number += _AFTER_THE_OTHERS if chosen["seed"] else 0
+            shown = printable(f"{place}: {name or f'row {count + 1}'}")
+            found.append(_Run(shown, printable(schedule), lr, number, own_rows))
     return _each_named_once(found)
+
+
+def _by_lr(
+    rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, str | None]
+) -> list[tuple[float | None, list[Mapping[str, Any]]]]:
+    """The rows of one schedule and seed, by base LR.
+
+    Where no step occurs twice they are one run, and an LR that changes in it is the one in force, whose highest is the
+    base LR.
+    """
+    step = chosen["step"]
+    ordered = sorted(rows, key=lambda row: _number(row.get(str(step))) or 0.0) if step else list(rows)
+    lrs = [_number(row.get(str(chosen["lr"]))) if chosen["lr"] else None for row in ordered]
+    steps = [_text(row.get(str(step))) for row in ordered]
+    if len(set(steps)) == len(steps):
+        return [(max((lr for lr in lrs if lr is not None), default=None), ordered)]
+    parts: dict[float | None, list[Mapping[str, Any]]] = {}
+    for lr, row in zip(lrs, ordered, strict=True):
+        parts.setdefault(lr, []).append(row)
+    return list(parts.items())
+
+
+def _require_told_apart(runs: Sequence[_Run], chosen: Mapping[str, str | None], key: str) -> None:
+    """Raise UserError where runs have the schedule, the LR and the seed of others, and are not the same."""
+    seen: dict[Any, _Run] = {}
+    for run in runs:
+        first = seen.setdefault((run.schedule, run.lr, run.seed), run)
+        known = {str(chosen[what]) for what in ("run", "step") if chosen[what]}
+        columns = [name for name in run.rows[-1] if name not in known]
+        differing = [name for name in columns if _text(run.rows[-1].get(name)) != _text(first.rows[-1].get(name))]
+        if first is not run and differing:
+            got = f"several runs of {run.schedule} with one LR and seed, which differ in {', '.join(differing[:4])}"
+            do = f"leave the rows of the others out, or {key}seed=COLUMN that tells the runs apart"
+            raise wrong(f"{key}seed", got=got, allowed="one run for a schedule, an LR and a seed", do=do)
+
+
+def _of_other_lengths(runs: Sequence[_Run], chosen: Mapping[str, str | None], place: str) -> list[str]:
+    """A warning where runs do not end at the same step."""
+    if not chosen["step"]:
+        return []
+    lasts = sorted({_number(run.rows[-1].get(str(chosen["step"]))) or 0.0 for run in runs})
+    if len(lasts) == 1:
+        return []
+    return [
+        f"{place}: its runs end at {len(lasts)} different steps, from {lasts[0]:g} to {lasts[-1]:g}; budgets differ"
+    ]
 
 
 def _each_named_once(runs: Sequence[_Run]) -> list[_Run]:
@@ -249,10 +297,6 @@ def _seed(row: Mapping[str, Any], chosen: Mapping[str, str | None], key: str) ->
     return int(value)
 
 
-def _next_seed(seeds: Mapping[Any, int], schedule: str, lr: float | None) -> int:
-    return sum(1 for one in seeds if one[:2] == (schedule, lr))
-
-
 def _metric(column: str | None, better: str | None, runs: Sequence[_Run], key: str) -> Metric:
     """The metric that a column holds, known to lrlab from here on."""
     name = re.sub(r"\W+", "_", re.sub(r"^(?:best_)?(?:val|valid|validation|eval|test)[_/. ]", "", _bare(str(column))))
@@ -265,33 +309,35 @@ def _metric(column: str | None, better: str | None, runs: Sequence[_Run], key: s
     if not values:
         do = f"{key}metric=COLUMN"
         raise wrong(f"{key}metric", got=f"{column}, which holds no numbers", allowed="a column of numbers", do=do)
-    is_share = "acc" in name and all(0 <= value <= 1 for value in values)
+    is_share = "acc" in name and direction == "higher" and all(0 <= value <= 1 for value in values)
     return declare(Metric(name, lower_is_better=direction == "lower", is_share=is_share))
 
 
 def _direction(column: str) -> str | None:
-    """Which way is better, as far as the name of a metric tells."""
-    words = set(re.split(r"[^a-z0-9]+", _bare(column)))
-    joined = _bare(column)
-    if any(word in words or joined.endswith(word) for word in _LOWER):
+    """Which way is better, as far as the words in the name of a metric tell."""
+    words = {re.sub(r"\d+$", "", word) or word for word in re.split(r"[^a-z0-9]+", _bare(column))}
+    words |= set(re.split(r"[^a-z0-9]+", _bare(column)))
+    if words & _LOWER:
         return "lower"
-    if any(any(part.startswith(word) for part in words) for word in _HIGHER):
-        return "higher"
-    return None
+    return "higher" if words & _HIGHER else None
 
 
 def _result(run: _Run, chosen: Mapping[str, str | None], metric: Metric, place: str) -> Result:
     """A run as lrlab's own are read."""
     column = str(chosen["metric"])
     history: list[HistoryRow] = []
+    is_finite = True
     for index, row in enumerate(run.rows):
         value = _number(row.get(column))
+        if value is None and _is_infinite(row.get(column)):
+            is_finite = False
         if value is not None and is_number(value):
+            is_finite = True
             step = _number(row.get(str(chosen["step"]))) if chosen["step"] else None
             count = int(step) if step is not None else index
             history.append(HistoryRow(len(history), count, math.nan, 0.0, {f"val_{metric.name}": value}))
     summary: dict[str, Any] = {
-        "status": _status(run, chosen, has_value=bool(history)),
+        "status": _status(run, chosen, has_value=bool(history) and is_finite),
         "choices": {"data": Path(place).stem, "model": "", "optimizer": "", "scheduler": run.schedule},
         "logged_by": A_TABLE,
     }
@@ -310,6 +356,8 @@ def _status(run: _Run, chosen: Mapping[str, str | None], *, has_value: bool) -> 
     said = _text(run.rows[-1].get(str(chosen["status"]))).lower() if chosen["status"] else ""
     if said in _FAILED:
         return "failed"
+    if run.lr is None and chosen["lr"]:
+        return "without an LR"
     if not has_value:
         return "diverged"  # its metric is NaN, infinite or missing
     return "finished" if not said or said in _FINISHED else said
@@ -338,10 +386,23 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     try:
-        number = float(value)
+        number = float(_as_written(value) if isinstance(value, str) else value)
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def _as_written(text: str) -> str:
+    """A number as Python reads it: without a percent sign, and with a point where the table has a decimal comma."""
+    bare = text.strip().removesuffix("%").strip()
+    return bare.replace(",", ".") if bare.count(",") == 1 and "." not in bare else bare
+
+
+def _is_infinite(value: Any) -> bool:
+    """Whether a cell says that a metric was not finite. An empty one, NaN in a data frame, was not measured."""
+    if isinstance(value, str):
+        return value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity")
+    return isinstance(value, float) and math.isinf(value)
 
 
 def _text(value: Any) -> str:
@@ -355,6 +416,11 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
     if hasattr(table, "to_dict") and hasattr(table, "columns"):
         return table.to_dict("records")
     if isinstance(table, Mapping):
+        if not all(isinstance(values, Iterable) and not isinstance(values, str) for values in table.values()):
+            allowed = "columns that are lists"
+            raise wrong(
+                "runs", got="columns that are single values", allowed=allowed, do='{"schedule": ["cosine", ...]}'
+            )
         columns = {str(name): list(values) for name, values in table.items()}
         lengths = {len(values) for values in columns.values()}
         if len(lengths) > 1:

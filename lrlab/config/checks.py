@@ -106,7 +106,10 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
     takes_several = words & {"list", "List", "tuple", "Tuple", "Sequence", "Iterable", "Tensor"}
     if isinstance(value, list) and not takes_several and parameter.annotation is not parameter.empty:
         allowed = "a number" if words & {"int", "float"} else "true or false"
-        raise wrong(key, got=value, allowed=allowed, do=f"{key}={default}")
+        one: Any = 0.1 if words & {"int", "float"} else "true"
+        if default is not parameter.empty and default is not None:
+            one = default
+        raise wrong(key, got=value, allowed=allowed, do=f"{key}={one}")
     whole = "float" not in words
     example: Any = 10 if whole else 0.1
     if isinstance(default, int | float) and default is not False:

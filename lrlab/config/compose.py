@@ -36,8 +36,7 @@ VERSION_BASE = "1.3"
 
 _ABSENT = object()
 
-PLUGINS = str(Path(__file__).parents[1] / "plugins")  # where Hydra looks for the package `hydra_plugins`
-sys.path.append(PLUGINS)
+_PLUGINS = str(Path(__file__).parents[1] / "plugins")
 
 OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
 OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
@@ -280,9 +279,16 @@ def _hydra_only(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if key_of(override).startswith("hydra")]
 
 
+def let_hydra_find_plugins() -> None:
+    """Have lrlab's plugins among the folders in which Hydra looks for the package `hydra_plugins`."""
+    if _PLUGINS not in sys.path:
+        sys.path.append(_PLUGINS)
+
+
 @contextmanager
 def _hydra() -> Iterator[None]:
     """In this block Hydra composes from lrlab's conf/; one that runs already, of a host's own, goes on after it."""
+    let_hydra_find_plugins()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

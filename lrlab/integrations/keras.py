@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from lrlab.api.schedule import Schedule
+from lrlab.api.schedule import Schedule, require_schedule
 
 
 @keras.saving.register_keras_serializable("lrlab")
@@ -30,5 +30,6 @@ def to_keras(schedule: Schedule) -> ScheduleOfKeras:
 
     It holds the LR of every update of the run, so every schedule has one, in Keras's `floatx`.
     """
+    require_schedule(schedule)
     schedule.tell_what_stays_behind()
     return ScheduleOfKeras(schedule.values(), schedule.name)

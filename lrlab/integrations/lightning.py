@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lrlab.api.schedule import Schedule
+from lrlab.api.watching import Watch
 from lrlab.integrations.run_log import RunLog
 
 try:
@@ -26,15 +27,16 @@ class ScheduleCallback(Callback):
         *,
         data: str,
         model: str,
-        seed: int = 0,
+        seed: int | None = None,
         folder: str | Path | None = None,
         metrics: dict[str, str] | None = None,
     ):
         self.schedule, self.names = schedule, {"data": data, "model": model}
-        self.seed, self.folder = seed, folder
+        self.seed, self._given, self.folder = seed, folder, folder
         self.metrics = {name: name for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
         self.metrics |= metrics or {}
         self.log: RunLog | None = None
+        self.watch: Watch | None = None  # of the latest training
 
     def on_train_start(self, trainer: Any, _module: Any) -> None:
         self.log = RunLog(
@@ -43,11 +45,11 @@ class ScheduleCallback(Callback):
             program="lightning",
             seed=self.seed,
             epochs=trainer.max_epochs,
-            folder=self.folder,
+            folder=self._given,
             start=trainer.global_step or None,
             **self.names,
         )
-        self.folder = self.log.folder
+        self.folder, self.watch = self.log.folder, self.log.watch
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         if self.log is not None and trainer.logger is not None and trainer.global_step % trainer.log_every_n_steps == 0:
@@ -73,4 +75,4 @@ class ScheduleCallback(Callback):
         return {"folder": str(self.folder) if self.folder is not None else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.folder = self.folder or state_dict["folder"]
+        self._given = self._given or state_dict["folder"]

@@ -16,7 +16,7 @@ def logged(
     *,
     data: str,
     model: str,
-    seed: int = 0,
+    seed: int | None = None,
     folder: str | Path | None = None,
     start: int | None = None,
 ) -> Iterator[RunLog]:

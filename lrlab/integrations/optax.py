@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy
 
-from lrlab.api.schedule import Schedule
+from lrlab.api.schedule import Schedule, require_schedule
 
 
 def to_optax(schedule: Schedule) -> Any:
@@ -13,6 +13,7 @@ def to_optax(schedule: Schedule) -> Any:
     It looks the LR up in a table of the whole run, so every schedule has one, in JAX's own precision. Past the end of
     the run it stays at the last LR. Of a schedule without a base LR the values are factors.
     """
+    require_schedule(schedule)
     schedule.tell_what_stays_behind()
     table = jax.numpy.asarray(schedule.values())
     last = len(schedule) - 1

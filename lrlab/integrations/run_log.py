@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import distributed
 from torch.optim import Optimizer
 
 from lrlab.api.schedule import Schedule
@@ -20,7 +22,7 @@ from lrlab.runs.machine import finite
 from lrlab.runs.tracking import HISTORY
 from lrlab.schedules.law import wrong_argument
 from lrlab.system import disk, repository
-from lrlab.training.metrics import known, measured_names
+from lrlab.training.metrics import find, known, measured_names
 
 OUTPUTS = Path("outputs/runs")
 
@@ -40,7 +42,7 @@ class RunLog:
         program: str,
         data: str,
         model: str,
-        seed: int,
+        seed: int | None,
         epochs: int,
         folder: str | Path | None = None,
         start: int | None = None,
@@ -53,12 +55,13 @@ class RunLog:
             "optimizer": type(self.watch.optimizer).__name__.lower(),
             "scheduler": schedule.name if schedule.name != "<lambda>" else "schedule",
         }
-        self.seed = seed
+        self.seed = torch.initial_seed() % 2**31 if seed is None else seed  # another one where nothing was seeded
         self._device = self.watch.optimizer.param_groups[0]["params"][0].device
         self._rows: list[dict[str, Any]] = []
         self._seconds = 0.0
         self._since = time.monotonic()
-        self.folder = _ready(folder, self.choices)
+        self._writes = not distributed.is_initialized() or distributed.get_rank() == 0
+        self.folder = _ready(folder, self.choices, resumes=bool(start), writes=self._writes)
         if start:
             self._go_on()
         self._write_config(self.watch.optimizer)
@@ -67,19 +70,19 @@ class RunLog:
 
     @property
     def lr(self) -> dict[str, float]:
-        """The LR in force and the planned one, under the names that a logger shows side by side."""
-        group = self.watch.optimizer.param_groups[0]
-        base = float(group.get("initial_lr", self.schedule.lr)) if self.schedule.is_relative else self.schedule.lr
-        return {"lr/applied": float(group["lr"]), "lr/planned": base * self.schedule.factor(self.watch.step)}
+        """The planned and the applied LR of the latest update, under the names that a logger shows side by side."""
+        latest = self.watch.latest
+        return {} if latest is None else {"lr/planned": latest[0], "lr/applied": latest[1]}
 
     def epoch(self, **measured: float) -> None:
         """Write a row of the history, with the metrics of the epoch that is complete."""
         now = time.monotonic()
         seconds, self._since = now - self._since, now
         self._seconds += seconds
-        applied = self.watch.applied()
+        latest = self.watch.latest
         values = {name: float(value) for name, value in measured.items()}
-        lr = applied[-1] if applied else float(self.watch.optimizer.param_groups[0]["lr"])
+        _require_known(values)
+        lr = latest[1] if latest is not None else float(self.watch.optimizer.param_groups[0]["lr"])
         row = {"epoch": len(self._rows), "step": self.watch.step, "lr": lr, **values, "seconds": round(seconds, 3)}
         self._rows.append(row)
         self._write_history()
@@ -90,6 +93,7 @@ class RunLog:
         self.watch.end()
         if status == "finished" and any(not math.isfinite(value) for value in self._last().values()):
             status = "diverged"
+        self._write_config(self.watch.optimizer)
         self._write_summary(status, **({"error": f"{type(error).__name__}: {error}"} if error is not None else {}))
 
     def _last(self) -> dict[str, float]:
@@ -113,7 +117,7 @@ class RunLog:
         rows.writerow(names)
         for row in self._rows:
             rows.writerow([_cell(row.get(name, "")) for name in names])
-        disk.write_whole(self.folder / HISTORY, text.getvalue())
+        self._write(HISTORY, text.getvalue())
 
     def _write_config(self, optimizer: Optimizer) -> None:
         from omegaconf import OmegaConf
@@ -127,9 +131,14 @@ class RunLog:
             "seed": self.seed,
             "optimizer": {"_target_": f"{kind.__module__}.{kind.__qualname__}", "lr": base, **own},
             "scheduler": _plain(self.schedule.settings),
-            "trainer": {"epochs": self.epochs},
+            # How long it is: in epochs as far as the loop has such, and in updates.
+            "trainer": {"epochs": max(self.epochs, len(self._rows), 1), "updates": len(self.schedule)},
         }
-        disk.write_whole(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        self._write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+
+    def _write(self, file: str, text: str) -> None:
+        if self._writes:
+            disk.write_whole(self.folder / file, text)
 
     def _write_summary(self, status: str, **facts: Any) -> None:
         measured = {name: value for name, value in self._last().items() if math.isfinite(value)}
@@ -158,7 +167,7 @@ class RunLog:
             "logged_by": self.program,
             **facts,
         }
-        disk.write_whole(self.folder / summary.FILE, json.dumps(finite(said), indent=2, allow_nan=False) + "\n")
+        self._write(summary.FILE, json.dumps(finite(said), indent=2, allow_nan=False) + "\n")
 
     def _best(self) -> dict[str, float]:
         found = {}
@@ -181,8 +190,10 @@ class RunLog:
         self._seconds = sum(row["seconds"] for row in self._rows)
 
 
-def _ready(folder: str | Path | None, choices: Mapping[str, str]) -> Path:
-    """The folder, made: the one that was named, or a new one below `outputs/runs`."""
+def _ready(folder: str | Path | None, choices: Mapping[str, str], *, resumes: bool, writes: bool) -> Path:
+    """The folder, made: the one that was named, or a new one below `outputs/runs`. Of several ranks one has it."""
+    if not writes:
+        return Path(folder or OUTPUTS)
     if folder is None:
         now = time.strftime("%Y-%m-%d_%H-%M-%S")
         return folders.reserve(OUTPUTS / f"{now}_scheduler={choices['scheduler']},{choices['model']}")
@@ -191,8 +202,23 @@ def _ready(folder: str | Path | None, choices: Mapping[str, str]) -> Path:
     if said and "logged_by" not in said:
         got = f"{place}, which holds a run of lrlab's"
         raise wrong_argument("folder", got=got, allowed="a folder of its own", do="another folder")
+    if said and not resumes:
+        got = f"{place}, which holds a run already"
+        do = "another folder, or start=, the update at which that run goes on"
+        raise wrong_argument("folder", got=got, allowed="a folder without one", do=do)
     place.mkdir(parents=True, exist_ok=True)
     return place
+
+
+def _require_known(measured: Mapping[str, float]) -> None:
+    """Raise ValueError for a metric that lrlab does not know, and for an accuracy in percent."""
+    names = measured_names(known(), "train", "val")
+    for name, value in measured.items():
+        if name not in names:
+            do = "log it elsewhere, or compare it as a table: lrlab.compare(rows, metric=...)"
+            raise wrong_argument(name, got="a metric that lrlab does not know", allowed=", ".join(names), do=do)
+        if find(name).is_share and not 0 <= value <= 1 and math.isfinite(value):
+            raise wrong_argument(name, got=value, allowed="a share, 0 to 1", do=f"{name}={value / 100:g}")
 
 
 def _plain(node: Any) -> Any:

@@ -9,7 +9,7 @@ from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch.optim import Optimizer
 
-from lrlab.api.schedule import Schedule, of_table
+from lrlab.api.schedule import Schedule, of_table, require_schedule
 from lrlab.lr.horizon import Horizon
 from lrlab.schedules.law import wrong_argument
 
@@ -31,6 +31,7 @@ class ScheduleOfTimm(Scheduler):
 
 def to_timm(schedule: Schedule) -> Callable[[Optimizer], Scheduler]:
     """What makes the scheduler of a `Schedule` for an optimizer, with timm's interface: `step_update`, or `step`."""
+    require_schedule(schedule)
     schedule.tell_what_stays_behind()
     return lambda optimizer: ScheduleOfTimm(optimizer, schedule)
 
@@ -88,7 +89,7 @@ def _by_asking(scheduler: Any, name: str, lr: float | None, epochs: int, steps_p
     set_it = asked.step if by_epochs else asked.step_update
     horizon = Horizon(epochs, steps_per_epoch or 1)
     interval = "epoch" if by_epochs else "step"
-    lrs = [float(group["lr"])]
+    lrs = [float(asked._get_lr(0)[0])]  # as it is before the first step, however often it was stepped since
     for count in range(1, horizon.total(interval)):
         set_it(count)
         lrs.append(float(group["lr"]))

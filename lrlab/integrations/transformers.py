@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, get_scheduler
 
-from lrlab.api.schedule import Schedule, schedule
+from lrlab.api.schedule import Schedule, require_schedule, schedule
+from lrlab.api.watching import Watch
 from lrlab.integrations.run_log import RunLog
 from lrlab.schedules.law import wrong_argument
 
@@ -33,12 +34,16 @@ class ScheduleTrainerCallback(TrainerCallback):
         folder: str | Path | None = None,
         metrics: dict[str, str] | None = None,
     ):
-        self.schedule, self.names, self.folder = schedule, {"data": data, "model": model}, folder
+        self.schedule, self.names = schedule, {"data": data, "model": model}
+        self._given, self.folder = folder, folder
         self.metrics = {"val_loss": "eval_loss", "val_accuracy": "eval_accuracy"} | (metrics or {})
         self.log: RunLog | None = None
+        self.watch: Watch | None = None  # of the latest training
         self._train_loss: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, _control: Any, **given: Any) -> None:
+        if self.log is not None:  # a training that ended by an error, of which a callback is not told
+            self.log.end("failed")
         epochs = int(-(-args.num_train_epochs // 1))
         self.log = RunLog(
             given["optimizer"],
@@ -46,11 +51,11 @@ class ScheduleTrainerCallback(TrainerCallback):
             program="transformers",
             seed=args.seed,
             epochs=epochs,
-            folder=self.folder,
+            folder=self._given,
             start=state.global_step or None,
             **self.names,
         )
-        self.folder = self.log.folder
+        self.folder, self.watch = self.log.folder, self.log.watch
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_more: Any) -> None:
         if self.log is not None and logs is not None and "loss" in logs:
@@ -79,6 +84,7 @@ def to_transformers(schedule: Schedule) -> Callable[[Optimizer], LambdaLR]:
     each parameter group its own base LR times the factor.
     """
 
+    require_schedule(schedule)
     schedule.tell_what_stays_behind()
 
     def make(optimizer: Optimizer) -> LambdaLR:

@@ -44,7 +44,7 @@ def _level(lrs: tuple[float, ...], resolved: Mapping[str, Any], base: Any) -> It
     """An LR that a schedule leaves as it is, or never brings near the base LR."""
     peak = max(lrs)
     if len(lrs) > 1 and min(lrs) == peak > 0 and not _is_constant(resolved):
-        name = str(resolved.get("_target_")).rpartition(".")[2]
+        name = _name_of(resolved.get("_target_"))
         yield f"scheduler: {name} never changes the LR in this run; durations that fit the run, or scheduler=constant"
 
     # Where a node names its own highest LR, that may be as far above the base LR as was wanted.
@@ -63,7 +63,12 @@ def _is_constant(resolved: Mapping[str, Any]) -> bool:
     """Whether a node asks for the same LR throughout."""
     schedule = resolved.get("lr_lambda")
     named = schedule if isinstance(schedule, Mapping) else resolved
-    return str(named.get("_target_")).rpartition(".")[2] in ("constant", "ConstantLR")
+    return _name_of(named.get("_target_")) in ("constant", "ConstantLR")
+
+
+def _name_of(target: Any) -> str:
+    """The last part of a target's name; a target may be the class or the function itself."""
+    return getattr(target, "__name__", None) or str(target).rpartition(".")[2]
 
 
 def _pace(lrs: tuple[float, ...], interval: str, resolved: Mapping[str, Any]) -> Iterator[str]:

@@ -34,6 +34,7 @@ class Beside:
     def __init__(self, prepared: Prepared, folder: Path, say: Callable[[str], None], *, resumes: bool):
         self._say = say
         self._logger: Logger | None = None
+        self._has_failed = False  # so that it is told nothing more, but how the run ended
         self._stride = max(1, math.ceil(prepared.plan.horizon.steps / _MOST_POINTS))
         node = prepared.config.get("tracking")
         if node is not None:
@@ -58,14 +59,14 @@ class Beside:
     def update(self, step: int, applied: Mapping[str, float]) -> None:
         """Hand on the LR of update `step`, of some updates."""
         logger = self._logger
-        if logger is not None and step % self._stride == 0:
+        if logger is not None and not self._has_failed and step % self._stride == 0:
             lrs = {name: value for name, value in applied.items() if name.startswith("lr")}
             self._try("told", lambda: logger.log(step, lrs))
 
     def epoch(self, step: int, measured: Mapping[str, float]) -> None:
         """Hand on the means of an epoch, after so many updates."""
         logger = self._logger
-        if logger is not None:
+        if logger is not None and not self._has_failed:
             means = {name.replace("_", "/", 1): value for name, value in measured.items()}
             self._try("told", lambda: logger.log(step, means))
 
@@ -81,7 +82,9 @@ class Beside:
         try:
             act()
         except Exception as error:
-            self._logger = None
+            if self._has_failed:
+                return
+            self._has_failed = True
             self._say(
                 f"warning: tracking could not be {what} ({type(error).__name__}: {first_line(error)}); training goes "
                 "on without it, and TensorBoard's files have everything"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -78,9 +78,14 @@ def known() -> tuple[Metric, ...]:
 
 
 def declare(metric: Metric) -> Metric:
-    """Let `find` know a metric of another program; one of the table stays what it is there."""
-    _DECLARED[metric.name] = metric
-    return METRICS.get(metric.name, metric)
+    """Let `find` know a metric of another program, under a name that means nothing else; returns it with that name."""
+    same = (metric.lower_is_better, metric.is_share)
+    ways = [metric.name, f"{metric.name}_{'lower' if metric.lower_is_better else 'higher'}", f"{metric.name}_number"]
+    for name in ways:
+        known_as = METRICS.get(name) or _DECLARED.setdefault(name, replace(metric, name=name))
+        if (known_as.lower_is_better, known_as.is_share) == same:
+            return known_as
+    return _DECLARED.setdefault(f"{metric.name}_share", replace(metric, name=f"{metric.name}_share"))
 
 
 def find(measured: str, metrics: Sequence[Metric] | None = None) -> Metric:

@@ -200,3 +200,123 @@ def test_a_notebook_shows_tables_sentences_and_curves():
     assert "cosine looks better than constant" in shown
     assert "<table>" in shown
     assert "<svg" in shown
+
+
+# What was found wrong, each with the right value.
+
+
+def of_steps(values: dict[str, list[Any]], **more: Any) -> list[dict[str, Any]]:
+    """A row a step, three seeds of each schedule."""
+    table = []
+    for schedule, series in values.items():
+        for seed in range(3):
+            for epoch, value in enumerate(series):
+                shown = value + 0.001 * seed if isinstance(value, float) else value
+                table.append({"schedule": schedule, "lr": 0.1, "seed": seed, "epoch": epoch, "val_loss": shown, **more})
+    return table
+
+
+@pytest.mark.parametrize("last", ["nan", "inf", float("inf")])
+def test_a_run_whose_last_value_is_not_finite_has_diverged(last):
+    found = lrlab.compare(of_steps({"a": [0.1, 0.1, last], "b": [0.3, 0.3, 0.3]}))
+    assert "a" in "".join(found.warnings)
+    assert [*found.to_frame()["schedule"]] == ["b"]
+
+
+def test_a_metric_means_the_same_whatever_is_compared_afterwards():
+    table = [{**row, "val_acc": row["val_accuracy"]} for row in rows()]
+    shares = lrlab.compare(table, metric="val_acc")
+    said = repr(shares)
+    percent = lrlab.compare([{**row, "val_acc": 100 * row["val_acc"]} for row in table], metric="val_acc")
+    turned = lrlab.compare(table, metric="val_acc", better="lower")
+    assert repr(shares) == said
+    assert "5.00 points" in said
+    assert "5.0035" in "".join(percent.sentences)
+    assert turned.verdict("cosine", "constant") == "worse"
+
+
+def test_an_accuracy_in_percent_is_a_number_and_better_is_heeded():
+    table = [{**row, "val_accuracy": 100 * row["val_accuracy"]} for row in rows()]
+    assert "points" not in "".join(lrlab.compare(table).sentences)
+    assert lrlab.compare(rows(), better="lower").verdict("cosine", "constant") == "worse"
+    written = [{**row, "val_accuracy": f"{row['val_accuracy']:.2f}%"} for row in table]
+    assert lrlab.compare(written).verdict("cosine", "constant") == "better"
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [("mape", "lower"), ("brier_score", "lower"), ("eval/f1", "higher"), ("acc1", "higher")]
+)
+def test_the_words_of_a_name_tell_which_way_is_better_and_it_is_said(name, way):
+    found = lrlab.compare(rows(metric=name))
+    assert any(f"{way} is taken for better" in line for line in found.warnings)
+    assert found.verdict("cosine", "constant") == ("better" if way == "higher" else "worse")
+
+
+def test_steps_of_one_run_are_no_seeds():
+    table = [
+        {"schedule": s, "lr": 0.1, "epoch": e, "val_loss": 2 - 0.1 * e + (s == "b")} for s in "ab" for e in range(9)
+    ]
+    assert [*lrlab.compare(table).to_frame()["seeds"]] == [1, 1]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_an_lr_that_falls_within_a_run_is_no_base_lr(named):
+    table = []
+    for schedule, base in (("a", 0.1), ("b", 0.3)):
+        for seed in range(3):
+            for epoch in range(5):
+                name = {"run": f"{schedule}{seed}"} if named else {}
+                lr = base * (1 - epoch / 5)
+                loss = 1 + 0.1 * (schedule == "b") + 0.01 * seed
+                table.append({**name, "schedule": schedule, "lr": lr, "seed": seed, "epoch": epoch, "val_loss": loss})
+    assert [*lrlab.compare(table).to_frame()["lr"]] == [0.1, 0.3]
+
+
+def test_runs_that_cannot_be_told_apart_are_refused_in_any_order():
+    table = [{**row, "model": "small"} for row in rows()] + [
+        {**row, "model": "big", "val_accuracy": 0.1} for row in rows()
+    ]
+    for order in (table, table[::-1]):
+        with pytest.raises(ValueError, match="which differ in val_accuracy, model"):
+            lrlab.compare(order)
+    assert lrlab.compare(rows() + rows()).sentences == lrlab.compare(rows()).sentences
+
+
+def test_budgets_that_differ_are_named():
+    table = of_steps({"full": [0.3, 0.2, 0.1], "short": [0.3, 0.2]})
+    found = lrlab.compare(table)
+    assert any("end at 2 different steps, from 1 to 2" in line for line in found.warnings)
+    assert "epoch" not in repr(found).splitlines()[0]
+
+
+def test_a_run_without_an_lr_is_left_out_and_named():
+    table = rows()
+    table[0]["lr"] = ""
+    found = lrlab.compare(table)
+    assert [*found.left_out.values()] == ["without an LR"]
+
+
+def test_semicolons_and_decimal_commas_are_read():
+    table = rows()
+    lines = [";".join(table[0]), *(";".join(str(value).replace(".", ",") for value in row.values()) for row in table)]
+    Path("excel.csv").write_text("\n".join(lines))
+    assert lrlab.compare("excel.csv").sentences == lrlab.compare(table).sentences
+
+
+def test_the_lr_in_force_of_tensorboard_is_no_base_lr():
+    for row in rows():
+        with SummaryWriter(f"logs/scheduler={row['schedule']},lr={row['lr']},seed={row['seed']}") as writer:
+            for step in range(3):
+                writer.add_scalar("lr", row["lr"] / (step + 1), step)
+                writer.add_scalar("val/accuracy", row["val_accuracy"], step)
+    assert [*lrlab.compare("logs", metric="val/accuracy").to_frame()["lr"]] == [0.2, 0.2, 0.2]
+
+
+def test_a_file_that_is_not_there_is_said_so(enter):
+    done = enter(command.main, "nope.csv")
+    assert "nope.csv, which does not exist; allowed: folders of runs, tables" in done.err
+
+
+def test_one_of_two_metrics_can_be_chosen_also_where_it_is_the_default(enter):
+    write([{**row, "val_loss": 1.0} for row in rows()], "two.csv")
+    assert enter(command.main, "two.csv", "compare.metric=val_accuracy").code == 0

@@ -1,6 +1,7 @@
 """`lrlab.train`, `sweep`, `Run`: the runs of the command line, and a host that stays as it was."""
 
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -44,6 +45,7 @@ def host() -> dict[str, object]:
         "hydra": (GlobalHydra.instance().hydra, HydraConfig.instance().cfg),
         "figures": {name: mpl.rcParams[name] for name in ("svg.fonttype", "svg.hashsalt", "text.color")},
         "folder": os.getcwd(),
+        "start method": multiprocessing.get_start_method(allow_none=True),
         "scaler": torch.amp.GradScaler.step,
     }
 
@@ -81,6 +83,7 @@ CALLS = {
     "watch": lambda: lrlab.watch(optimizer_of_a_net()[1], lrlab.cosine(lr=0.1, epochs=3)).begin().end(),
     "train": lambda: lrlab.train("scheduler=step", *SHORT)._repr_html_(),
     "sweep": lambda: lrlab.sweep("seed=0,1", "sweep=here", "hydra.launcher.in_process=true", *SHORT)._repr_html_(),
+    "sweep in processes": lambda: lrlab.sweep("seed=0,1", "hydra.launcher.threads=1", *SHORT),
     "compare": lambda: lrlab.compare("outputs/sweeps/here")._repr_html_(),
     "find_lr": find_on_own_objects,
     "find_lr of overrides": lambda: lrlab.find_lr("model=mlp", seeds=1, updates=20)._repr_html_(),
@@ -142,6 +145,9 @@ def test_a_mistake_is_an_error_and_never_an_exit():
         lrlab.train("trainer.epoch=3")
     with pytest.raises(ValueError, match=r"do: lrlab\.sweep"):
         lrlab.train("-m", "scheduler=step,cosine")
+    for typed in ("--version", "--help", "--cfg"):
+        with pytest.raises(ValueError, match=f"overrides: got {typed}"):
+            lrlab.train(typed)
     with pytest.raises(ValueError, match="overrides: got 3"):
         lrlab.train(3)  # type: ignore[arg-type]
 
@@ -183,13 +189,16 @@ def test_a_sweep_gives_its_runs_and_goes_on():
     before = [run.summary["seconds"] for run in runs]
     again = lrlab.sweep(*given)
     assert [run.summary["seconds"] for run in again] == before
-    assert lrlab.compare(runs).runs == lrlab.compare("outputs/sweeps/here").runs == lrlab.compare(list(runs)).runs
+    said = [lrlab.compare(one).sentences for one in (runs, "outputs/sweeps/here", list(runs))]
+    assert said[0] == said[1] == said[2]
 
 
 def test_a_run_that_fails_is_among_them_and_named():
     with pytest.warns(UserWarning, match="1 of 2 runs did not finish"):
         runs = lrlab.sweep("optimizer.lr=0.1,1e30", "hydra.launcher.in_process=true", *SHORT)
     assert sorted(run.status for run in runs) == ["diverged", "finished"]
+    assert {len(column) for column in runs.to_frame().values()} == {2}
+    assert runs._repr_html_().count("<tr>") == 3
 
 
 SCRIPT = """

@@ -86,6 +86,8 @@ def test_every_time_from_zero_on_has_an_lr():
         ("wsd", {"lr": 0}, "lr: got 0; allowed: a number above 0"),
         ("wsd", {"epochs": 0}, "epochs: got 0"),
         ("wsd", {"total_steps": 7}, "do: total_steps=91"),
+        (None, {}, "allowed: a name, a function, or a list"),
+        (lambda t: str(t) + "a", {}, "a function that fails at a time"),
         (lambda t: t + 1.0, {"foo": 3}, "unexpected keyword argument"),
         (lambda t: t * float("nan"), {}, "finite and not negative"),
     ],
@@ -102,6 +104,13 @@ def test_a_schedule_says_how_it_was_made():
     assert eval(repr(s)).values() == s.values()
     assert s.replace(lr=0.2).values() == [2 * lr for lr in s.values()]
     assert len(s.replace(epochs=3, steps_per_epoch=5)) == 15
+    assert len(lrlab.wsd(epochs=20, steps_per_epoch=469).replace(epochs=40)) == 40 * 469
+    assert lrlab.schedule([1.0, 0.5]).replace(lr=0.1).values() == [0.1, 0.05]
+    with pytest.raises(ValueError, match="allowed: lr"):
+        lrlab.schedule([1.0, 0.5]).replace(total_steps=3)
+    for name in NAMES:
+        if name != "lambda":
+            assert inspect.signature(getattr(lrlab, name)).parameters
     assert "decay" in inspect.signature(lrlab.wsd).parameters
 
 
@@ -254,6 +263,7 @@ def test_a_check_of_a_sound_scheduler_finds_nothing():
     assert found == []
     assert repr(found) == "nothing to complain of"
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
-    assert lrlab.check(plateau, epochs=3) == []
+    [said] = lrlab.check(plateau, epochs=3)
+    assert "follows a metric" in said
     with pytest.raises(ValueError, match="which is made already"):
         lrlab.check(CosineAnnealingLR(optimizer_of(0.1), 3), epochs=3)

@@ -310,7 +310,7 @@ def test_watches_that_end_in_any_order_leave_nothing_that_acts():
     first, second = lrlab.watch(optimizer, make("wsd")).begin(), lrlab.watch(optimizer, make("wsd")).begin()
     first.end()
     second.end()
-    torch.amp.GradScaler.step = step
+    assert torch.amp.GradScaler.step is step
     assert not optimizer._optimizer_step_post_hooks
 
 
@@ -391,3 +391,101 @@ def test_on_a_gpu_lrs_and_skips_come_from_the_device(fused):
             scaler.update()
             scheduler.step()
     assert (watch.equal, watch.updates) == (True, UPDATES), watch.verdict
+
+
+# What was found wrong, each with the right value.
+
+
+def by_hand(s: lrlab.Schedule, optimizer: torch.optim.Optimizer, **given) -> lrlab.Watch:
+    """A loop that sets the LR itself, as many do."""
+    with lrlab.watch(optimizer, s, **given) as watch:
+        for t in range(len(s)):
+            for group in optimizer.param_groups:
+                group["lr"] = s(t)
+            update(optimizer)
+    return watch
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_loop_that_sets_the_lr_itself_is_left_in_peace(groups):
+    assert by_hand(make("warmup_cosine"), optimizer_of(*[0.1] * groups)).equal
+
+
+def test_a_base_lr_that_is_wrong_in_every_group_is_named():
+    s, optimizer = make("wsd"), optimizer_of(0.01, 0.01)
+    watch, _ = watched(s, optimizer, stepping(s.scheduler(optimizer), s))
+    assert watch.explanation == "another base LR"
+
+
+@pytest.mark.parametrize("times", [9, 20, 24, 48])
+def test_any_number_of_steps_an_update_is_named(times):
+    s, optimizer = make("warmup_cosine", epochs=40), optimizer_of(0.1)
+    watch, _ = watched(s, optimizer, stepping(s.scheduler(optimizer), s, times), updates=100)
+    assert f"{times} times as fast" in [one.name for one in watch.explanations]
+
+
+def test_a_longer_warm_up_is_no_other_base_lr():
+    s, optimizer = make("warmup_cosine", epochs=24), optimizer_of(0.1)
+    scheduler = s.replace(epochs=24 * 9).scheduler(optimizer)
+    _, said = watched(s, optimizer, lambda _: scheduler.step(), updates=len(s))
+    assert not any("times the planned LR" in line for line in said)
+
+
+@pytest.mark.parametrize("name", ["cosine", "step", "linear", "exponential"])
+def test_a_scheduler_by_epochs_that_began_anew_after_a_restart_is_named(name):
+    s, optimizer = make(name), optimizer_of(0.1)
+    scheduler = s.scheduler(optimizer)
+    for group in optimizer.param_groups:
+        group["lr"] = s(100)  # as the optimizer's saved state has it
+    watch, _ = watched(s, optimizer, stepping(scheduler, s), updates=100, start=100)
+    assert "from zero again" in [one.name for one in watch.explanations], watch.verdict
+
+
+def test_where_the_loop_ended_in_the_plan_is_said():
+    s = make("wsd")
+    for updates, said in ((60, "and its end was not reached"), (230, "30 updates lie past the end of the plan of 200")):
+        optimizer = optimizer_of(0.1)
+        watch, warned = watched(s, optimizer, stepping(s.scheduler(optimizer), s), updates=updates)
+        assert watch.equal
+        assert said in watch.verdict
+        assert len(warned) == (updates > 200)
+
+
+def test_a_watch_that_goes_on_from_one_that_found_something_counts_its_own():
+    s, optimizer = make("warmup_cosine"), optimizer_of(0.1)
+    first, _ = watched(s, optimizer, lambda _: None, updates=50)
+    again = lrlab.watch(optimizer, s)
+    again.load_state_dict(first.state_dict())
+    with again:
+        pass
+    assert again.equal is False
+    assert "49 updates before update 50 had another LR than planned" in again.verdict
+    with pytest.raises(ValueError, match="one without step"):
+        lrlab.watch(optimizer, s).load_state_dict({})
+
+
+def test_a_group_that_is_taken_out_is_none_any_more():
+    s, optimizer = make("wsd"), optimizer_of(0.1, 0.1)
+    scheduler = s.scheduler(optimizer)
+    with lrlab.watch(optimizer, s) as watch:
+        update(optimizer)
+        scheduler.step()
+        del optimizer.param_groups[1]
+        update(optimizer)
+    assert len(watch.to_frame()["applied/1"]) == 2
+
+
+@pytest.mark.parametrize("given", ["cosine", None, [0.1], torch.optim.lr_scheduler.StepLR])
+def test_what_is_planned_is_a_schedule(given):
+    with pytest.raises(ValueError, match="allowed: a Schedule"):
+        lrlab.watch(optimizer_of(0.1), given)
+
+
+def test_a_scheduler_of_torchs_is_a_schedule():
+    optimizer = optimizer_of(0.1)
+    s = lrlab.schedule(
+        lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 3), lr=0.1, total_steps=10, interval="step"
+    )
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+    watch, said = watched(s, optimizer, lambda _: scheduler.step(), updates=10)
+    assert (watch.equal, said) == (True, [])

@@ -364,7 +364,7 @@ def test_names_are_text_and_never_markup(look, sweep):
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
-        (("nowhere",), r"compare: got nowhere, which is no folder; allowed: folders of runs; do: "),
+        (("nowhere",), r"compare: got nowhere, which does not exist; allowed: folders of runs, tables .*; do: "),
         (("compare.metric=val_accuracy",), r"compare: got no folder; allowed: folders of runs; do: "),
         (
             (".", "compare.metric=accuracy"),

@@ -70,6 +70,7 @@ def test_nothing_is_lost_where_a_logger_fails(command, tmp_path, recorder, fails
     assert done.code == 0
     assert done.out.count("warning: tracking could not be") == 1
     assert "ConnectionError: no network" in done.out
+    assert recorder.calls[-1][0] == ("init" if fails == "init" else "close")  # it hears how the run ended
     assert same_weights(weights(tmp_path / "plain"), weights(tmp_path / "told"))
 
 
