@@ -34,7 +34,7 @@ from lrlab.config import checks
 from lrlab.drawing import figures
 from lrlab.errors import wrong
 from lrlab.schedules.law import wrong_argument
-from lrlab.system import disk
+from lrlab.system import disk, spelling
 from lrlab.training.metrics import JUDGE, find, possible_metrics
 
 
@@ -53,7 +53,8 @@ def gathered(paths: Sequence[Path], metric: str | None, columns: Columns) -> Gat
     for path in paths:
         if not path.exists():
             allowed = "folders of runs, tables (.csv, .tsv), folders of TensorBoard's files"
-            raise wrong("compare", got=f"{path}, which does not exist", allowed=allowed, do="correct its path")
+            do = f"{spelling.command('compare')} outputs/sweeps/NAME"
+            raise wrong("compare", got=f"{path}, which does not exist", allowed=allowed, do=do)
     tables = [path for path in paths if foreign.is_foreign(path)]
     own = [path for path in paths if path not in tables]
     asked = Columns(**{**vars(columns), "metric": metric})

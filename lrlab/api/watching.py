@@ -3,7 +3,6 @@
 Its clock is the optimizer: an update is a call of `step()` that had gradients and that mixed precision did not skip.
 """
 
-import itertools
 import sys
 import warnings
 from array import array
@@ -238,7 +237,7 @@ class Watch:
         lrs = [group["lr"] for group in groups]
         if found_inf is None and not self._pending:
             for lr in lrs:
-                if isinstance(lr, Tensor) and lr.device.type != "cpu":
+                if type(lr) is not float and isinstance(lr, Tensor) and lr.device.type != "cpu":
                     break
             else:
                 self._count(lrs, skipped=False)
@@ -590,9 +589,10 @@ def _since(update: int, explanation: Explanation) -> Explanation:
 
 def _has_gradients(groups: list[dict[str, Any]]) -> bool:
     """Whether a step changes anything: without a single gradient it does not."""
-    for parameter in itertools.chain.from_iterable(group["params"] for group in groups):
-        if parameter.grad is not None:
-            return True
+    for group in groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                return True
     return False
 
 

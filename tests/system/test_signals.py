@@ -87,7 +87,8 @@ def data():
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the run waits for its images for half a minute
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_run_whose_next_images_do_not_come_and_it_goes_on_exactly(tmp_path, number):
     (tmp_path / "hanging.py").write_text(HANGING)
     typed = ["data._target_=hanging.data", "data.cache=none", "data.workers=1", "data.batch_size=4", "data.shift=0"]
