@@ -88,8 +88,13 @@ def test_no_public_function_is_hidden_by_a_module():
     assert modules & {*dir(lrlab)} - {"schedules"} == doors
 
 
+LATER = "import lrlab; lrlab.{0}; import lrlab.{0}"
+ALONE = "import lrlab"
+
+
 @pytest.mark.parametrize(
-    "order", ["import lrlab, lrlab.{0}", "import lrlab; lrlab.{0}; import lrlab.{0}", "import lrlab"]
+    "order",
+    ["import lrlab, lrlab.{0}", *(pytest.param(order, marks=pytest.mark.slow) for order in (LATER, ALONE))],
 )
 def test_a_door_is_called_as_its_function_whichever_came_first(order):
     names = ("preview", "compare", "find_lr")

@@ -209,6 +209,7 @@ print(len(runs), [run.status for run in runs])
 """
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_guard(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False)
