@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from lrlab.api.axes import axis_or_default
 from lrlab.api.frames import frame
+from lrlab.api.horizons import horizon_of
+from lrlab.api.lr_curves import FunctionCurve, TableCurve
 from lrlab.api.nodes import ASIDE, built, with_settings
 from lrlab.api.wording import in_python, of_arguments
 from lrlab.config import catalogue, checks, durations
@@ -50,7 +52,7 @@ class Schedule:
     horizon: Horizon
     interval: str
     settings: Mapping[str, Any]
-    _curve: "_Function | _Table" = field(repr=False)
+    _curve: "FunctionCurve | TableCurve" = field(repr=False)
     _asked: Mapping[str, Any] = field(repr=False)  # how `schedule` was called
     _rebuilt: "Callable[[Mapping[str, Any]], Schedule] | None" = None  # with other arguments, where it was made of LRs
 
@@ -69,7 +71,7 @@ class Schedule:
 
     def tell_what_stays_behind(self) -> None:
         """Warn of what torch's class drives beside the LR, for whoever takes the LR alone."""
-        others = self._curve.others if isinstance(self._curve, _Table) else ()
+        others = self._curve.others if isinstance(self._curve, TableCurve) else ()
         if others:
             warnings.warn(
                 f"{self.name} also drives {', '.join(others)}, which stays behind: only the LR is taken "
@@ -80,7 +82,7 @@ class Schedule:
     @property
     def is_stepped_through(self) -> bool:
         """Whether a class of torch's defines it, whose every step had to be made, and no function."""
-        return isinstance(self._curve, _Table)
+        return isinstance(self._curve, TableCurve)
 
     def __len__(self) -> int:
         """The updates of the run."""
@@ -235,35 +237,6 @@ class NamedSchedule:
         return f"<lrlab.{self.name}: {catalogue.description('scheduler', self.name)}>"
 
 
-@dataclass(frozen=True)
-class _Function:
-    """A curve that a function t -> factor defines, for every count."""
-
-    base: float
-    function: Callable[[int], float]
-
-    def factor(self, count: int) -> float:
-        return float(self.function(count))
-
-    def lr(self, count: int) -> float:
-        return self.base * self.factor(count)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A curve that is known count by count, as far as the run goes, and then stays at its last LR."""
-
-    base: float
-    lrs: tuple[float, ...]
-    others: tuple[str, ...] = ()  # what the scheduler drives besides, as OneCycleLR does momentum
-
-    def lr(self, count: int) -> float:
-        return self.lrs[min(count, len(self.lrs) - 1)]
-
-    def factor(self, count: int) -> float:
-        return self.lr(count) / self.base
-
-
 def schedule(
     name: str | Callable[..., float] | Sequence[float],
     *,
@@ -335,29 +308,6 @@ def schedule_names() -> list[str]:
     return list(NAMES)
 
 
-def horizon_of(epochs: int | None, steps_per_epoch: int | None, total_steps: int | None) -> Horizon:
-    """The length of a run. Raises ValueError unless it is said in one of two ways."""
-    for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch), ("total_steps", total_steps)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise wrong_argument(name, got=repr(value), allowed="a whole number from 1", do=f"{name}=100")
-    if total_steps is None and epochs is None:
-        got = "neither total_steps nor epochs"
-        raise wrong_argument("total_steps", got=got, allowed="one of them", do="total_steps=1000, or epochs=20")
-    if total_steps is None:
-        return Horizon(epochs or 1, steps_per_epoch or 1)
-    if epochs is not None and steps_per_epoch is not None and epochs * steps_per_epoch != total_steps:
-        got = f"{total_steps}, beside epochs={epochs} and steps_per_epoch={steps_per_epoch}"
-        do = f"total_steps={epochs * steps_per_epoch}, or leave it out"
-        raise wrong_argument("total_steps", got=got, allowed="their product", do=do)
-    length = steps_per_epoch or (total_steps // epochs if epochs else 0)
-    if length and total_steps % length == 0 and (epochs is None or epochs * length == total_steps):
-        return Horizon(total_steps // length, length)
-    if length:
-        got = f"{total_steps}, which is no whole number of epochs"
-        raise wrong_argument("total_steps", got=got, allowed="epochs times steps_per_epoch", do="leave epochs out")
-    return Horizon(1, total_steps)
-
-
 @dataclass(frozen=True)
 class _Request:
     """How `schedule` was called."""
@@ -393,12 +343,12 @@ def _by_name(name: str, request: _Request) -> Schedule:
     inside = with_settings(name, node[_FACTOR] if is_function else node, request.settings)
 
     # A function is called as it is; a class of torch's is stepped through the run.
-    curve: _Function | _Table
+    curve: FunctionCurve | TableCurve
     resolved: Mapping[str, Any]
     if is_function:
         factor = durations.resolve(inside, horizon, interval, "scheduler")
         checks.check_target({**factor, "_partial_": False}, "scheduler", given=("t",))
-        curve = _Function(lr, built(factor))
+        curve = FunctionCurve(lr, built(factor))
         resolved = {"_target_": _BY_FUNCTION, _FACTOR: factor}
         _require_sound(curve, horizon.total(interval))
     else:
@@ -407,11 +357,11 @@ def _by_name(name: str, request: _Request) -> Schedule:
         plan, resolved = planned({**inside, "interval": interval}, lr, horizon)
         assert plan.lrs is not None  # those that follow a metric were refused
         others = tuple(one for one in plan.driven() if not one.startswith("lr"))
-        curve = _Table(lr, plan.lrs, others)
+        curve = TableCurve(lr, plan.lrs, others)
     return Schedule(name, lr, horizon, interval, resolved, curve, request.asked)
 
 
-def _require_sound(curve: "_Function | _Table", total: int) -> None:
+def _require_sound(curve: "FunctionCurve | TableCurve", total: int) -> None:
     """Let a schedule say at once what is wrong with its arguments, which it does when it is called."""
     for count in sorted({0, total - 1, total}):
         curve.lr(count)
@@ -449,7 +399,7 @@ def _of_callable(function: Callable[..., Any], request: _Request) -> Schedule:
     assert plan.lrs is not None
     others = tuple(one for one in plan.driven() if not one.startswith("lr"))
     name = getattr(function, "__name__", type(function).__name__)
-    curve = _Table(request.lr, plan.lrs, others)
+    curve = TableCurve(request.lr, plan.lrs, others)
     return Schedule(name, request.lr, request.horizon, plan.interval, {"_target_": name}, curve, request.asked)
 
 
@@ -475,7 +425,7 @@ def _of_function(function: Callable[..., float], request: _Request) -> Schedule:
         got = f"arguments that do not fit ({error})"
         raise wrong_argument(name, got=got, allowed=allowed, do="call it as its signature says") from error
 
-    curve = _Function(request.lr, partial(function, **arguments))
+    curve = FunctionCurve(request.lr, partial(function, **arguments))
     _require_sound(curve, request.horizon.total(interval))
     settings = {"_target_": _BY_FUNCTION, _FACTOR: resolved}
     return Schedule(name, request.lr, request.horizon, interval, settings, curve, request.asked)
@@ -506,7 +456,7 @@ def of_table(name: str, lrs: Sequence[float], lr: float, horizon: Horizon, inter
         if not 0 <= one < math.inf:
             got = f"{one:g} at {interval} {count}"
             raise wrong_argument("name", got=got, allowed="LRs that are finite and not negative", do="mend the list")
-    table = _Table(lr, tuple(lrs))
+    table = TableCurve(lr, tuple(lrs))
 
     def rebuilt(changes: Mapping[str, Any]) -> Schedule:
         if set(changes) - {"lr"}:

@@ -5,7 +5,6 @@ Its clock is the optimizer: an update is a call of `step()` that had gradients a
 
 import sys
 import warnings
-from array import array
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -21,14 +20,13 @@ from lrlab.api.axes import LABELS
 from lrlab.api.explanations import Explanation, Observed
 from lrlab.api.frames import frame
 from lrlab.api.schedule import Schedule, require_schedule
+from lrlab.api.skipped_updates import PendingUpdate, telling_of_skips, unwrapped
+from lrlab.api.watched_groups import WatchedGroup
 from lrlab.drawing import figures
 from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
 
-TOLERANCE = 1e-6  # of the largest planned LR: torch's recursions differ from closed forms in their last bits
-_AHEAD = 1024  # planned LRs that are computed at a time
 _MOST_PENDING = 1000  # updates whose LR is still on a device before they are waited for
-_MOST_STEPPED = 5000  # counts of a scheduler of torch's, to see whether a run of another length explains what was seen
 _MOST_DRAWN = 2000  # updates, in a picture
 
 
@@ -69,8 +67,8 @@ class Watch:
         self._counts_skipped = False
         self._said = ""  # latest, of why the LR differs
         self._tell_at = 0  # updates at which an explanation is sought again
-        self._groups: list[_Group] = []
-        self._pending: deque[_Pending] = deque()
+        self._groups: list[WatchedGroup] = []
+        self._pending: deque[PendingUpdate] = deque()
         self._hooks: list[Any] = []
         self._undo_scaler: Callable[[], None] | None = None
         self._lrs_at_begin: list[float] = []
@@ -83,7 +81,7 @@ class Watch:
         if not self._hooks:
             self._lrs_at_begin = [float(group["lr"]) for group in self.optimizer.param_groups]
             self._hooks.append(self.optimizer.register_step_post_hook(self._after_step))
-            self._undo_scaler = _telling_of_skips(self.optimizer, self._skip)
+            self._undo_scaler = telling_of_skips(self.optimizer, self._skip)
         return self
 
     def end(self) -> None:
@@ -242,7 +240,7 @@ class Watch:
             else:
                 self._count(lrs, skipped=False)
                 return
-        self._pending.append(_Pending(lrs, found_inf))
+        self._pending.append(PendingUpdate(lrs, found_inf))
         self._settle(wait=len(self._pending) > _MOST_PENDING)
 
     def _settle(self, *, wait: bool) -> None:
@@ -358,7 +356,7 @@ class Watch:
             return  # fewer mistakes fit than before, and still more than one
         self._said = said
 
-    def _explain(self, group: "_Group") -> list[Explanation]:
+    def _explain(self, group: "WatchedGroup") -> list[Explanation]:
         seen = self._seen(group)
         fitting = explanations.explain(seen)
         assert self.first_difference is not None
@@ -372,7 +370,7 @@ class Watch:
                 return [_since(self.start + joint, one) for one in since]
         return fitting
 
-    def _seen(self, group: "_Group") -> Observed:
+    def _seen(self, group: "WatchedGroup") -> Observed:
         horizon = group.schedule.horizon
         others = []
         for other in self._groups:
@@ -403,7 +401,7 @@ class Watch:
             schedule = self._own.get(name, self._own.get(index, self.schedule))
             has_own = schedule is not self.schedule
             base = schedule.lr if has_own and not schedule.is_relative else bases[index]
-            group = _Group(str(name), schedule, base)
+            group = WatchedGroup(str(name), schedule, base)
             group.applied.extend([float("nan")] * self.updates)
             self._groups.append(group)
 
@@ -465,113 +463,6 @@ def watch(
     return Watch(optimizer, schedule, start=start, groups=groups)
 
 
-def unwrapped(optimizer: Any) -> Optimizer:
-    """The optimizer of torch's that others are wrapped around, as Accelerate's and Lightning's are."""
-    inner = optimizer
-    while isinstance(getattr(inner, "optimizer", None), Optimizer):
-        inner = inner.optimizer
-    if not isinstance(inner, Optimizer):
-        got = f"a {type(optimizer).__name__}"
-        allowed = "an optimizer of torch's, or one around it"
-        raise wrong_argument("optimizer", got=got, allowed=allowed, do="lrlab.watch(optimizer, schedule)")
-    return inner
-
-
-class _Group:
-    """A parameter group's plan, computed as far as it is needed, and the LRs that were applied."""
-
-    def __init__(self, name: str, schedule: Schedule, base: float):
-        self.name, self.schedule, self.base = name, schedule, base
-        self.planned: list[float] = []
-        self._longer: dict[float, Callable[[int], float] | None] = {}
-        self.applied = array("d")
-        largest = max(map(schedule.factor, _some(len(schedule))), default=1.0)
-        self.tolerance = TOLERANCE * max(largest * base, 1e-300)
-
-    def at(self, update: int) -> float:
-        """The planned LR of `update`; past the end of a plan it is the last."""
-        while update >= len(self.planned):
-            first = len(self.planned)
-            self.planned += [self.base * self.schedule.factor(t) for t in range(first, first + _AHEAD)]
-        return self.planned[update]
-
-    def plan(self) -> Any:
-        """The planned LR of every update of the run, and of those that were made past its end."""
-        self.at(max(len(self.schedule) - 1, len(self.applied)))
-        return numpy.array(self.planned)
-
-    def planned_of(self, start: int, count: int, offset: int) -> list[float]:
-        self.at(start + count + offset)
-        return self.planned[start + offset : start + offset + count]
-
-    def of_a_run(self, times: float) -> Callable[[int], float] | None:
-        """The plan of a run that is so many times as long; None where there is no such, or it would take too long."""
-        if times not in self._longer:
-            self._longer[times] = self._planned_for(times)
-        return self._longer[times]
-
-    def _planned_for(self, times: float) -> Callable[[int], float] | None:
-        own = self.schedule
-        counts = own.horizon.total(own.interval) * times
-        if counts != int(counts) or counts < 1 or (own.is_stepped_through and counts > _MOST_STEPPED):
-            return None
-        if own.interval == "step":
-            lengths = {"total_steps": int(counts), "interval": "step"}
-        else:
-            lengths = {"epochs": int(counts), "steps_per_epoch": own.horizon.steps_per_epoch, "interval": "epoch"}
-        try:
-            other = own.replace(**lengths)
-        except ValueError:  # its lengths do not fit such a run
-            return None
-        return lambda t: self.base * other.factor(t)
-
-    def is_flat(self) -> bool:
-        """Whether nothing that was applied changed, though the plan does change elsewhere."""
-        lrs = numpy.array(self.applied)
-        return len(lrs) > 1 and float(numpy.nanmax(lrs) - numpy.nanmin(lrs)) == 0 and not self._is_constant()
-
-    def _is_constant(self) -> bool:
-        factors = [self.schedule.factor(t) for t in _some(len(self.schedule))]
-        return min(factors) == max(factors)
-
-
-def _some(count: int) -> list[int]:
-    """Updates spread over a run, the first and the last among them."""
-    return sorted({round(index * (count - 1) / 1000) for index in range(1001)})
-
-
-class _Pending:
-    """LRs, and whether the update was skipped, on their way from a device."""
-
-    def __init__(self, lrs: list[Any], found_inf: Tensor | None):
-        self.lrs = [_copied(lr) for lr in lrs]
-        self._found_inf = _copied(found_inf)
-        on_cuda = [one for one in (*lrs, found_inf) if isinstance(one, Tensor) and one.device.type == "cuda"]
-        self._event: Any = None
-        if on_cuda:
-            self._event = torch.cuda.Event()
-            self._event.record(torch.cuda.current_stream(on_cuda[0].device))
-
-    def is_here(self) -> bool:
-        return self._event is None or self._event.query()
-
-    def was_skipped(self) -> bool:
-        if self._event is not None:
-            self._event.synchronize()
-        return self._found_inf is not None and float(self._found_inf) != 0
-
-
-def _copied(value: Any) -> Any:
-    """A number as it is, and a tensor as it is now, on its way to the CPU."""
-    if not isinstance(value, Tensor):
-        return value
-    if value.device.type != "cuda":
-        return value.detach().to("cpu", copy=True)
-    # Into pinned memory, which alone is written without a wait, and in the order of the device's own work.
-    copied = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
-    return copied.copy_(value.detach(), non_blocking=True)
-
-
 def _warn_where_the_loop_is(line: str) -> None:
     """Warn at the line of the loop itself, which is the first outside of lrlab's and torch's own files."""
     level, frame = 1, sys._getframe()
@@ -614,43 +505,3 @@ def _require_start(start: Any) -> int:
             "start", got=repr(start), allowed="the updates made before, an integer from 0", do="start=0"
         )
     return start
-
-
-_told_of_skips: list[tuple[Optimizer, Callable[[], None]]] = []  # while anybody watches
-
-
-def _telling_of_skips(optimizer: Optimizer, skip: Callable[[], None]) -> Callable[[], None]:
-    """Let `skip` be called where a GradScaler leaves out a step of `optimizer`; returns what undoes it.
-
-    A scaler that skips does not call the optimizer, and nobody else is told. So its public `step` is another one while
-    anybody watches (torch/amp/grad_scaler.py, seen in torch 2.11 to 2.15).
-    """
-    scaler = torch.amp.GradScaler
-    entry = (optimizer, skip)
-    if not _told_of_skips:
-        original = scaler.step
-
-        def step(self: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
-            calls: list[Optimizer] = []
-            inner = unwrapped(given) if self.is_enabled() else given
-            told = [tell for watched, tell in _told_of_skips if watched is inner]
-            hook = inner.register_step_post_hook(lambda *_: calls.append(inner)) if told else None
-            try:
-                result = original(self, given, *args, **kwargs)
-            finally:
-                if hook is not None:
-                    hook.remove()
-            for tell in told if not calls else ():
-                tell()
-            return result
-
-        step._original = original  # type: ignore[attr-defined]
-        scaler.step = step  # type: ignore[method-assign, assignment]
-    _told_of_skips.append(entry)
-
-    def undo() -> None:
-        _told_of_skips.remove(entry)
-        if not _told_of_skips:
-            scaler.step = getattr(scaler.step, "_original", scaler.step)  # type: ignore[method-assign]
-
-    return undo

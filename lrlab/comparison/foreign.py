@@ -18,9 +18,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lrlab.comparison import event_files
+from lrlab.comparison import cells, event_files
 from lrlab.comparison.results import A_TABLE, HistoryRow, Result, is_number
-from lrlab.errors import UserError, closest, wrong
+from lrlab.comparison.table_columns import Columns, bare, chosen_of, way_of
+from lrlab.errors import wrong
 from lrlab.system import disk
 from lrlab.training.metrics import Metric, declare
 from lrlab.words import printable
@@ -28,43 +29,9 @@ from lrlab.words import printable
 SUFFIXES = (".csv", ".tsv")
 _MOST_BYTES = 1_000_000_000
 
-# What the columns are called, in the order in which they are looked for, without a prefix such as `params.`.
-_NAMES = {
-    "schedule": (
-        "schedule",
-        "scheduler",
-        "lr_schedule",
-        "lr_scheduler",
-        "lr_scheduler_type",
-        "scheduler_name",
-        "sched",
-    ),
-    "lr": ("lr", "learning_rate", "base_lr", "optimizer.lr", "max_lr", "peak_lr", "learningrate"),
-    "seed": ("seed", "random_seed", "data_seed", "seeds"),
-    "step": ("step", "_step", "epoch", "global_step", "iteration"),
-    "status": ("status", "state"),
-    "run": ("run", "run_id", "id", "name"),
-}
-_PREFIXES = re.compile(r"^(?:params|metrics|config|summary|tags|hparam|hparams)[./]")
 _FINISHED = {"finished", "completed", "complete", "success", "succeeded", "done"}
 _FAILED = {"failed", "fail", "crashed", "error", "killed", "diverged"}
-_LOWER = {"loss", "error", "err", "perplexity", "ppl", "rmse", "mae", "mse", "mape", "smape", "nll", "bpb", "bpc"}
-_LOWER |= {"wer", "cer", "fid", "brier", "ece", "time", "seconds"}
-_HIGHER = {"acc", "accuracy", "f1", "auc", "auroc", "score", "bleu", "rouge", "iou", "map", "r2", "precision", "recall"}
-_HIGHER |= {"reward", "psnr", "ssim", "dice", "top"}
 _AFTER_THE_OTHERS = 10**6  # the first seed of rows that have none beside rows that have one
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns, or tags and hyperparameters, say what; None where their names are to tell."""
-
-    schedule: str | None = None
-    lr: str | None = None
-    seed: str | None = None
-    metric: str | None = None
-    step: str | None = None
-    better: str | None = None  # "higher" or "lower"
 
 
 @dataclass(frozen=True)
@@ -100,7 +67,7 @@ def from_rows(rows: Sequence[Mapping[str, Any]], columns: Columns, *, place: str
         raise wrong(place, got="no rows", allowed="a row a run, or a row a step of a run", do="export it again")
     rows = [{str(name): value for name, value in row.items()} for row in rows]
     names = list(dict.fromkeys(chain.from_iterable(rows)))
-    chosen = _chosen(columns, names, rows, key)
+    chosen = chosen_of(columns, names, rows, key)
     runs = _by_run(rows, chosen, place, key)
     _require_told_apart(runs, chosen, key)
     metric = _metric(chosen["metric"], columns.better, runs, key)
@@ -131,66 +98,6 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _chosen(
-    columns: Columns, names: Sequence[str], rows: Sequence[Mapping[str, Any]], key: str
-) -> dict[str, str | None]:
-    """Which column says what. Raises UserError where one that is needed is not there, or two could be it."""
-    chosen: dict[str, str | None] = {}
-    for what in ("schedule", "lr", "seed", "step", "status", "run"):
-        asked = getattr(columns, what, None)
-        if asked is not None:
-            _require_column(asked, names, f"{key}{what}")
-            chosen[what] = asked
-        else:
-            chosen[what] = _named_like(_NAMES[what], names)
-    if chosen["schedule"] is None:
-        raise _no_column("schedule", names, f"{key}schedule")
-    chosen["metric"] = columns.metric
-    if columns.metric is None:
-        taken = {one for one in chosen.values() if one is not None}
-        chosen["metric"] = _only_metric([name for name in names if name not in taken], rows, f"{key}metric")
-    _require_column(str(chosen["metric"]), names, f"{key}metric")
-    return chosen
-
-
-def _bare(name: str) -> str:
-    return _PREFIXES.sub("", name.strip()).lower().replace("-", "_").replace(" ", "_")
-
-
-def _named_like(known: Sequence[str], names: Sequence[str]) -> str | None:
-    for one in known:
-        for name in names:
-            if _bare(name) == one:
-                return name
-    return None
-
-
-def _only_metric(names: Sequence[str], rows: Sequence[Mapping[str, Any]], key: str) -> str:
-    """The one column that can be what runs are judged by."""
-    numbers = [name for name in names if any(_number(row.get(name)) is not None for row in rows)]
-    judged = [name for name in numbers if _direction(name) is not None and not _bare(name).startswith("train")]
-    preferred = [name for name in judged if _bare(name).startswith(("val", "eval", "test"))] or judged
-    if len(preferred) == 1:
-        return preferred[0]
-    got = (
-        f"{', '.join(preferred[:6])}, any of which it could be" if preferred else "no column that is known as a metric"
-    )
-    do = f"{key}={(preferred or numbers or ['COLUMN'])[0]}"
-    raise wrong(key, got=got, allowed=", ".join(numbers[:20]) or "a column of numbers", do=do)
-
-
-def _require_column(name: str, names: Sequence[str], key: str) -> None:
-    if name not in names:
-        guess = closest(name, names)
-        hint = f" (did you mean {guess}?)" if guess else ""
-        raise wrong(key, got=f"{name}{hint}", allowed=", ".join(names[:30]), do=f"{key}={guess or names[0]}")
-
-
-def _no_column(what: str, names: Sequence[str], key: str) -> UserError:
-    got = f"columns of which none is called like a {what}"
-    return wrong(key, got=got, allowed=", ".join(names[:30]), do=f"{key}=COLUMN")
-
-
 @dataclass(frozen=True)
 class _Run:
     """The rows of one run, in order."""
@@ -206,9 +113,9 @@ def _by_run(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, str | None],
     """The rows run by run: those of a name, or else of a schedule, an LR and a seed. Without steps a row is a run."""
     grouped: dict[Any, list[Mapping[str, Any]]] = {}
     for number, row in enumerate(rows):
-        schedule = _text(row.get(str(chosen["schedule"])))
+        schedule = cells.text(row.get(str(chosen["schedule"])))
         if schedule:  # others are rows of another kind, as in exports of several projects
-            name = _text(row.get(str(chosen["run"]))) if chosen["run"] else ""
+            name = cells.text(row.get(str(chosen["run"]))) if chosen["run"] else ""
             own = (schedule, _seed(row, chosen, key), name, None if chosen["step"] else number)
             grouped.setdefault(own, []).append(row)
     if not grouped:
@@ -238,9 +145,9 @@ def _by_lr(
     base LR.
     """
     step = chosen["step"]
-    ordered = sorted(rows, key=lambda row: _number(row.get(str(step))) or 0.0) if step else list(rows)
-    lrs = [_number(row.get(str(chosen["lr"]))) if chosen["lr"] else None for row in ordered]
-    steps = [_text(row.get(str(step))) for row in ordered]
+    ordered = sorted(rows, key=lambda row: cells.number(row.get(str(step))) or 0.0) if step else list(rows)
+    lrs = [cells.number(row.get(str(chosen["lr"]))) if chosen["lr"] else None for row in ordered]
+    steps = [cells.text(row.get(str(step))) for row in ordered]
     if len(set(steps)) == len(steps):
         return [(max((lr for lr in lrs if lr is not None), default=None), ordered)]
     parts: dict[float | None, list[Mapping[str, Any]]] = {}
@@ -256,7 +163,9 @@ def _require_told_apart(runs: Sequence[_Run], chosen: Mapping[str, str | None], 
         first = seen.setdefault((run.schedule, run.lr, run.seed), run)
         known = {str(chosen[what]) for what in ("run", "step") if chosen[what]}
         columns = [name for name in run.rows[-1] if name not in known]
-        differing = [name for name in columns if _text(run.rows[-1].get(name)) != _text(first.rows[-1].get(name))]
+        differing = [
+            name for name in columns if cells.text(run.rows[-1].get(name)) != cells.text(first.rows[-1].get(name))
+        ]
         if first is not run and differing:
             got = f"several runs of {run.schedule} with one LR and seed, which differ in {', '.join(differing[:4])}"
             do = f"leave the rows of the others out, or {key}seed=COLUMN that tells the runs apart"
@@ -267,7 +176,7 @@ def _of_other_lengths(runs: Sequence[_Run], chosen: Mapping[str, str | None], pl
     """A warning where runs do not end at the same step."""
     if not chosen["step"]:
         return []
-    lasts = sorted({_number(run.rows[-1].get(str(chosen["step"]))) or 0.0 for run in runs})
+    lasts = sorted({cells.number(run.rows[-1].get(str(chosen["step"]))) or 0.0 for run in runs})
     if len(lasts) == 1:
         return []
     return [
@@ -288,7 +197,7 @@ def _seed(row: Mapping[str, Any], chosen: Mapping[str, str | None], key: str) ->
     """The seed of a row; None where no column says it."""
     if chosen["seed"] is None:
         return None
-    value = _number(row.get(str(chosen["seed"])))
+    value = cells.number(row.get(str(chosen["seed"])))
     if value is None:
         return None
     if value != int(value):
@@ -299,27 +208,18 @@ def _seed(row: Mapping[str, Any], chosen: Mapping[str, str | None], key: str) ->
 
 def _metric(column: str | None, better: str | None, runs: Sequence[_Run], key: str) -> Metric:
     """The metric that a column holds, known to lrlab from here on."""
-    name = re.sub(r"\W+", "_", re.sub(r"^(?:best_)?(?:val|valid|validation|eval|test)[_/. ]", "", _bare(str(column))))
-    direction = better or _direction(str(column))
+    name = re.sub(r"\W+", "_", re.sub(r"^(?:best_)?(?:val|valid|validation|eval|test)[_/. ]", "", bare(str(column))))
+    direction = better or way_of(str(column))
     if direction not in ("higher", "lower"):
         got = f"'{better}'" if better else f"{column}, whose name does not tell which way is better"
         raise wrong(f"{key}better", got=got, allowed="higher, lower", do=f"{key}better=higher")
     rows = chain.from_iterable(run.rows for run in runs)
-    values = [value for row in rows if (value := _number(row.get(str(column)))) is not None]
+    values = [value for row in rows if (value := cells.number(row.get(str(column)))) is not None]
     if not values:
         do = f"{key}metric=COLUMN"
         raise wrong(f"{key}metric", got=f"{column}, which holds no numbers", allowed="a column of numbers", do=do)
     is_share = "acc" in name and direction == "higher" and all(0 <= value <= 1 for value in values)
     return declare(Metric(name, lower_is_better=direction == "lower", is_share=is_share))
-
-
-def _direction(column: str) -> str | None:
-    """Which way is better, as far as the words in the name of a metric tell."""
-    words = {re.sub(r"\d+$", "", word) or word for word in re.split(r"[^a-z0-9]+", _bare(column))}
-    words |= set(re.split(r"[^a-z0-9]+", _bare(column)))
-    if words & _LOWER:
-        return "lower"
-    return "higher" if words & _HIGHER else None
 
 
 def _result(run: _Run, chosen: Mapping[str, str | None], metric: Metric, place: str) -> Result:
@@ -328,12 +228,12 @@ def _result(run: _Run, chosen: Mapping[str, str | None], metric: Metric, place: 
     history: list[HistoryRow] = []
     is_finite = True
     for index, row in enumerate(run.rows):
-        value = _number(row.get(column))
-        if value is None and _is_infinite(row.get(column)):
+        value = cells.number(row.get(column))
+        if value is None and cells.is_infinite(row.get(column)):
             is_finite = False
         if value is not None and is_number(value):
             is_finite = True
-            step = _number(row.get(str(chosen["step"]))) if chosen["step"] else None
+            step = cells.number(row.get(str(chosen["step"]))) if chosen["step"] else None
             count = int(step) if step is not None else index
             history.append(HistoryRow(len(history), count, math.nan, 0.0, {f"val_{metric.name}": value}))
     summary: dict[str, Any] = {
@@ -353,7 +253,7 @@ def _result(run: _Run, chosen: Mapping[str, str | None], metric: Metric, place: 
 
 
 def _status(run: _Run, chosen: Mapping[str, str | None], *, has_value: bool) -> str:
-    said = _text(run.rows[-1].get(str(chosen["status"]))).lower() if chosen["status"] else ""
+    said = cells.text(run.rows[-1].get(str(chosen["status"]))).lower() if chosen["status"] else ""
     if said in _FAILED:
         return "failed"
     if run.lr is None and chosen["lr"]:
@@ -379,36 +279,6 @@ def _unknown(chosen: Mapping[str, str | None], place: str) -> list[str]:
     if chosen["status"] is None:
         lines.append(f"{place} does not say which runs failed; those without a finite metric count as failed")
     return lines
-
-
-def _number(value: Any) -> float | None:
-    """A number, as a table writes it; None for what is none, or not finite."""
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        number = float(_as_written(value) if isinstance(value, str) else value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _as_written(text: str) -> str:
-    """A number as Python reads it: without a percent sign, and with a point where the table has a decimal comma."""
-    bare = text.strip().removesuffix("%").strip()
-    return bare.replace(",", ".") if bare.count(",") == 1 and "." not in bare else bare
-
-
-def _is_infinite(value: Any) -> bool:
-    """Whether a cell says that a metric was not finite. An empty one, NaN in a data frame, was not measured."""
-    if isinstance(value, str):
-        return value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity")
-    return isinstance(value, float) and math.isinf(value)
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(value).strip()
 
 
 def rows_of(table: Any) -> list[dict[str, Any]]:

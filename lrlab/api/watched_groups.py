@@ -1,0 +1,76 @@
+"""A parameter group that is watched: its plan, computed as far as it is needed, and the LRs that were applied."""
+
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from lrlab.api.schedule import Schedule
+
+TOLERANCE = 1e-6  # of the largest planned LR: torch's recursions differ from closed forms in their last bits
+_AHEAD = 1024  # planned LRs that are computed at a time
+_MOST_STEPPED = 5000  # counts of a scheduler of torch's, to see whether a run of another length explains what was seen
+
+
+class WatchedGroup:
+    """A parameter group's plan, computed as far as it is needed, and the LRs that were applied."""
+
+    def __init__(self, name: str, schedule: Schedule, base: float):
+        self.name, self.schedule, self.base = name, schedule, base
+        self.planned: list[float] = []
+        self._longer: dict[float, Callable[[int], float] | None] = {}
+        self.applied = array("d")
+        largest = max(map(schedule.factor, _some(len(schedule))), default=1.0)
+        self.tolerance = TOLERANCE * max(largest * base, 1e-300)
+
+    def at(self, update: int) -> float:
+        """The planned LR of `update`; past the end of a plan it is the last."""
+        while update >= len(self.planned):
+            first = len(self.planned)
+            self.planned += [self.base * self.schedule.factor(t) for t in range(first, first + _AHEAD)]
+        return self.planned[update]
+
+    def plan(self) -> Any:
+        """The planned LR of every update of the run, and of those that were made past its end."""
+        self.at(max(len(self.schedule) - 1, len(self.applied)))
+        return numpy.array(self.planned)
+
+    def planned_of(self, start: int, count: int, offset: int) -> list[float]:
+        self.at(start + count + offset)
+        return self.planned[start + offset : start + offset + count]
+
+    def of_a_run(self, times: float) -> Callable[[int], float] | None:
+        """The plan of a run that is so many times as long; None where there is no such, or it would take too long."""
+        if times not in self._longer:
+            self._longer[times] = self._planned_for(times)
+        return self._longer[times]
+
+    def _planned_for(self, times: float) -> Callable[[int], float] | None:
+        own = self.schedule
+        counts = own.horizon.total(own.interval) * times
+        if counts != int(counts) or counts < 1 or (own.is_stepped_through and counts > _MOST_STEPPED):
+            return None
+        if own.interval == "step":
+            lengths = {"total_steps": int(counts), "interval": "step"}
+        else:
+            lengths = {"epochs": int(counts), "steps_per_epoch": own.horizon.steps_per_epoch, "interval": "epoch"}
+        try:
+            other = own.replace(**lengths)
+        except ValueError:  # its lengths do not fit such a run
+            return None
+        return lambda t: self.base * other.factor(t)
+
+    def is_flat(self) -> bool:
+        """Whether nothing that was applied changed, though the plan does change elsewhere."""
+        lrs = numpy.array(self.applied)
+        return len(lrs) > 1 and float(numpy.nanmax(lrs) - numpy.nanmin(lrs)) == 0 and not self._is_constant()
+
+    def _is_constant(self) -> bool:
+        factors = [self.schedule.factor(t) for t in _some(len(self.schedule))]
+        return min(factors) == max(factors)
+
+
+def _some(count: int) -> list[int]:
+    """Updates spread over a run, the first and the last among them."""
+    return sorted({round(index * (count - 1) / 1000) for index in range(1001)})
