@@ -28,7 +28,7 @@ from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import Comparison
 from lrlab.comparison.foreign import Columns
 from lrlab.comparison.pairs import Pair
-from lrlab.comparison.panels import learning_panels
+from lrlab.comparison.panels import learning_panels, means_panel, sensitivity_panel
 from lrlab.comparison.results import Result
 from lrlab.config import checks
 from lrlab.drawing import figures
@@ -166,9 +166,11 @@ class Compared:
         return frame(columns)
 
     def plot(self) -> pictures.Picture:
-        """The learning curves of the schedules at their best LRs."""
+        """The learning curves of the schedules at their best LRs; without any, how the LR matters, or the means."""
         contest = self.comparison.contests[0]
-        return pictures.Picture(lambda: figures.draw_panels(learning_panels(contest)))
+        sensitivity = sensitivity_panel(contest)
+        panels = learning_panels(contest) or [sensitivity or means_panel(contest)]
+        return pictures.Picture(lambda: figures.draw_panels(panels))
 
     def write(self, folder: str | Path) -> Path:
         """Write the page `report.html`, `results.csv` and the figures into `folder`; returns the page."""

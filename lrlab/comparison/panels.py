@@ -7,7 +7,7 @@ from itertools import chain
 
 from lrlab.comparison.candidates import Candidate
 from lrlab.comparison.contests import Contest
-from lrlab.comparison.results import Result
+from lrlab.comparison.results import A_TABLE, Result
 from lrlab.comparison.statistics import Interval, mean
 from lrlab.drawing.figures import Band, Panel
 from lrlab.drawing.terminal import Line
@@ -17,8 +17,10 @@ from lrlab.training.metrics import find
 def learning_panels(contest: Contest) -> list[Panel]:
     """What the contest is judged by, validation loss, training loss and LR, all over the same epochs.
 
-    Each candidate is shown at its best LR, with the range of its seeds.
+    Each candidate is shown at its best LR, with the range of its seeds. Of a table with one value a run there are none.
     """
+    if all(run.logged_by == A_TABLE and len(run.history) == 1 for run in contest.runs):
+        return []
     panels = []
     reach = (0.0, float(max(_epochs(candidate) for candidate in contest.candidates)))
     for name, label in _curves_of(contest):
@@ -51,6 +53,20 @@ def _curves_of(contest: Contest) -> Iterator[tuple[str, str]]:
 def _epochs(candidate: Candidate) -> int:
     """How many epochs the runs of a candidate had."""
     return max(run.history[-1].epoch + 1 for run in candidate.best.values())
+
+
+def means_panel(contest: Contest) -> Panel:
+    """The mean of each candidate at its best LR with its interval, side by side, where nothing else can be drawn."""
+    scale = find(contest.metric).scale
+    bands = []
+    for place, candidate in enumerate(contest.candidates, start=1):
+        found = contest.mean(candidate, contest.metric)
+        value = scale * float(found.value)
+        low, high = (scale * float(one) if found.is_known else value for one in (found.low, found.high))
+        dots = [[scale * one for one in candidate.values(candidate.best_lr).values()]]
+        bands.append(Band(candidate.name, [place], [value], [low], [high], dots))
+    unit = " (%)" if find(contest.metric).is_share else ""
+    return Panel(bands, "schedule", contest.metric.replace("_", " ") + unit, points=True)
 
 
 def sensitivity_panel(contest: Contest) -> Panel | None:

@@ -89,6 +89,7 @@ def _section(contest: Contest, folder: Path | None) -> dict[str, Any]:
         "headings": table_headings(contest),
         "rows": table(contest),
         "curves": [(panel.ylabel, _panel_svg(panel)) for panel in learning_panels(contest)],
+        "knows_time": _knows_time(contest),
         "several_seeds": any(len(candidate.best) > 1 for candidate in contest.candidates),
         "runs": _runs(contest, folder),
         "sensitivity": _panel_svg(sensitivity) if sensitivity else None,
@@ -154,7 +155,7 @@ def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Pat
     written = []
     for contest in comparison.contests:
         ending = f"_{contest.epochs}_epochs{suffix}" if len(comparison.contests) > 1 else suffix
-        figures = {"learning_curves": learning_panels(contest)}
+        figures = {"learning_curves": drawn} if (drawn := learning_panels(contest)) else {}
         if panel := sensitivity_panel(contest):
             figures["lr_sensitivity"] = [panel]
         for name, panels in figures.items():

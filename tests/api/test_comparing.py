@@ -161,7 +161,11 @@ def test_the_command_reads_a_table_and_writes_a_page(enter, tmp_path):
     assert "lrlab study" not in done.out
     assert (tmp_path / "outputs" / "compare" / "runs" / "report.html").is_file()
     again = lrlab.compare("runs.csv", schedule="how").write("page")
-    assert "cosine" in again.read_text()
+    page = again.read_text()
+    assert "cosine" in page
+    assert "Learning curves" not in page  # a table with one value a run has none
+    assert "median number of epochs" not in page
+    assert "<svg" in lrlab.compare([row for row in rows() if row["lr"] == 0.1])._repr_html_()  # the means
 
 
 @pytest.mark.parametrize(
