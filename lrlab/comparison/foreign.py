@@ -150,10 +150,12 @@ def _by_lr(
     steps = [cells.text(row.get(str(step))) for row in ordered]
     if len(set(steps)) == len(steps):
         return [(max((lr for lr in lrs if lr is not None), default=None), ordered)]
-    parts: dict[float | None, list[Mapping[str, Any]]] = {}
-    for lr, row in zip(lrs, ordered, strict=True):
-        parts.setdefault(lr, []).append(row)
-    return list(parts.items())
+    parts: dict[tuple[float | None, int], list[Mapping[str, Any]]] = {}
+    seen: dict[tuple[float | None, str], int] = {}
+    for lr, at, row in zip(lrs, steps, ordered, strict=True):
+        times = seen[lr, at] = seen.get((lr, at), 0) + 1  # a step that comes again is one of another run
+        parts.setdefault((lr, times), []).append(row)
+    return [(lr, own) for (lr, _), own in parts.items()]
 
 
 def _require_told_apart(runs: Sequence[_Run], chosen: Mapping[str, str | None], key: str) -> None:

@@ -263,6 +263,12 @@ def test_steps_of_one_run_are_no_seeds():
     assert [*lrlab.compare(table).to_frame()["seeds"]] == [1, 1]
 
 
+def test_a_column_of_last_epochs_makes_no_run_of_several():
+    names = ("schedule", "lr", "val_accuracy")
+    table = [{**{name: row[name] for name in names}, "epoch": 3} for row in rows()]
+    assert [*lrlab.compare(table).to_frame()["seeds"]] == [5, 5, 5]
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_an_lr_that_falls_within_a_run_is_no_base_lr(named):
     table = []
