@@ -191,6 +191,7 @@ def test_transformers_own_schedule_is_the_one_of_its_name(data):
 
 
 def test_transformers_resumed_is_left_in_peace(data):
+    pytest.importorskip("transformers")
     s = schedule()
     trained(data, s, lrlab.to_transformers(s), save_strategy="epoch", max_steps=PER_EPOCH)
     trained(data, s, lrlab.to_transformers(s), resume=f"out/checkpoint-{PER_EPOCH}")
@@ -199,6 +200,7 @@ def test_transformers_resumed_is_left_in_peace(data):
 
 
 def test_a_number_of_updates_that_is_off_is_named_in_transformers(data):
+    pytest.importorskip("transformers")
     s = schedule()
     with pytest.warns(lrlab.ScheduleWarning, match="a run that is 2 times as long"):
         trained(data, s, lrlab.to_transformers(s.replace(epochs=2 * EPOCHS, steps_per_epoch=PER_EPOCH)))
