@@ -89,7 +89,9 @@ def _by_asking(scheduler: Any, name: str, lr: float | None, epochs: int, steps_p
     set_it = asked.step if by_epochs else asked.step_update
     horizon = Horizon(epochs, steps_per_epoch or 1)
     interval = "epoch" if by_epochs else "step"
-    lrs = [float(asked._get_lr(0)[0])]  # as it is before the first step, however often it was stepped since
+    # As it is before the first step, however often it was stepped since.
+    warms_up = bool(getattr(asked, "warmup_t", 0))
+    lrs = [float(asked.warmup_lr_init) if warms_up else base]
     for count in range(1, horizon.total(interval)):
         set_it(count)
         lrs.append(float(group["lr"]))
