@@ -197,7 +197,8 @@ def test_a_run_that_fails_is_among_them_and_named():
     with pytest.warns(UserWarning, match="1 of 2 runs did not finish"):
         runs = lrlab.sweep("optimizer.lr=0.1,1e30", "hydra.launcher.in_process=true", *SHORT)
     assert sorted(run.status for run in runs) == ["diverged", "finished"]
-    assert {len(column) for column in runs.to_frame().values()} == {2}
+    columns = runs.to_frame()
+    assert {len(columns[name]) for name in columns} == {2}
     assert runs._repr_html_().count("<tr>") == 3
 
 
