@@ -20,6 +20,7 @@ from torch.utils import deterministic
 
 import lrlab
 
+pytest.importorskip("scipy.stats")  # imported by comparisons; importing it adds filters of warnings, which stay
 SHORT = ("trainer.epochs=2", "model=mlp")
 
 
