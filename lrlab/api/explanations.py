@@ -35,6 +35,11 @@ class Observed:
     processes: int = 1
     others: tuple[tuple[str, Array], ...] = ()  # the plans of other groups, with their names
 
+    @property
+    def unit(self) -> str:
+        """What the schedule's clock counts."""
+        return "update" if self.updates_per_count == 1 else "epoch"
+
     def at(self, updates: NDArray[numpy.int64], plan: Array | None = None) -> Array:
         """The planned LR of `updates`; before the first it is the first, after the last the last."""
         plan = self.planned if plan is None else plan
@@ -102,23 +107,30 @@ def _points(seen: Observed) -> NDArray[numpy.int64]:
     return numpy.unique(numpy.concatenate([first, spread, around, [count - 1]])).astype(numpy.int64)
 
 
-def _candidates(
-    seen: Observed, points: NDArray[numpy.int64], updates: NDArray[numpy.int64]
-) -> Iterator[tuple[Explanation, Array]]:
-    """Every mistake that is known, with the LRs that it would give at `updates`."""
-    first = seen.applied[0]
-    per_epoch = seen.steps_per_epoch
-    each = seen.updates_per_count
-    unit = "update" if each == 1 else "epoch"
-    is_flat = float(numpy.ptp(seen.applied[points])) == 0
+Indices = NDArray[numpy.int64]
+Candidates = Iterator[tuple[Explanation, Array]]  # a mistake, and the LRs that it would give
 
-    # The right clock, a step off.
+
+def _candidates(seen: Observed, points: Indices, updates: Indices) -> Candidates:
+    """Every mistake that is known, with the LRs that it would give at `updates`, the simplest first."""
+    yield from _a_step_off(seen, updates)
+    yield from _on_another_clock(seen, updates)
+    yield from _stopped_or_anew(seen, points, updates)
+    yield from _by_another_plan(seen, points, updates)
+
+
+def _a_step_off(seen: Observed, updates: Indices) -> Candidates:
+    """The right clock, a step ahead or behind."""
+    each, unit = seen.updates_per_count, seen.unit
     ahead = "call scheduler.step() after optimizer.step()"
     yield Explanation("one ahead", f"a scheduler that is one {unit} ahead", ahead), seen.at(updates + each)
     behind = f"call scheduler.step() after every {'optimizer.step()' if each == 1 else 'epoch'}"
     yield Explanation("one behind", f"a scheduler that is one {unit} behind", behind), seen.at(updates - each)
 
-    # Another clock.
+
+def _on_another_clock(seen: Observed, updates: Indices) -> Candidates:
+    """Steps that are made too often, too rarely, or by the other interval."""
+    each, unit, per_epoch = seen.updates_per_count, seen.unit, seen.steps_per_epoch
     for factor in dict.fromkeys([seen.processes, *_FACTORS, *_rates(seen, each)]):
         if factor > 1:
             yield _faster(seen, factor, unit), seen.at(each * factor * (updates // each))
@@ -135,28 +147,35 @@ def _candidates(
         slower = Explanation(f"once in {every}", said, f"call scheduler.step() once {_a(unit)}")
         yield slower, seen.at(each * (updates // each // every))
 
-    # No clock at all, or one that began anew.
+
+def _stopped_or_anew(seen: Observed, points: Indices, updates: Indices) -> Candidates:
+    """No steps at all, or a scheduler that lost its state at a restart."""
     if len(points) > 1 and numpy.ptp(seen.at(updates)) > seen.tolerance:
         do = "call scheduler.step() after every optimizer.step()"
         never = Explanation("never stepped", "an LR that no scheduler has changed so far", do)
-        yield never, numpy.full(len(points), first)
-    if seen.start > 0:
-        again = "load its state_dict() when the loop goes on"
-        lost = Explanation("from zero again", "a scheduler that began anew at update 0", again)
-        yield lost, seen.at(points)
-        kept = seen.at(points)
-        still = updates // each == seen.start // each  # the optimizer's state still had the right LR
-        kept[still] = seen.at(numpy.array([seen.start]))[0]
-        yield lost, kept
-        if seen.planned[0] > 0:
-            top = seen.at(numpy.array([seen.start]))[0]
-            yield lost, top * seen.at(points) / seen.planned[0]  # torch's recursions go on from the LR that they find
+        yield never, numpy.full(len(points), seen.applied[0])
+    if seen.start == 0:
+        return
+    again = "load its state_dict() when the loop goes on"
+    lost = Explanation("from zero again", "a scheduler that began anew at update 0", again)
+    anew = seen.at(points)
+    yield lost, anew
+    top = seen.at(numpy.array([seen.start]))[0]
+    each = seen.updates_per_count
+    still = updates // each == seen.start // each
+    yield lost, numpy.where(still, top, anew)  # the optimizer's saved state had the right LR until the first step
+    if seen.planned[0] > 0:
+        yield lost, top * anew / seen.planned[0]  # torch's recursions go on from the LR that they find
 
-    # Another plan.
+
+def _by_another_plan(seen: Observed, points: Indices, updates: Indices) -> Candidates:
+    """The plan of another group, or of a run of another length."""
     for name, plan in seen.others:
         said = f"the plan of group {name}"
         yield Explanation(said, said, "give each group its own schedule"), seen.at(updates, plan)
-    for factor in dict.fromkeys([seen.processes, *_FACTORS, *([per_epoch] if per_epoch else [])]):
+    is_flat = float(numpy.ptp(seen.applied[points])) == 0
+    per_epoch = [seen.steps_per_epoch] if seen.steps_per_epoch else []
+    for factor in dict.fromkeys([seen.processes, *_FACTORS, *per_epoch]):
         for times in (float(factor),) if is_flat else (float(factor), 1 / factor):
             lr_of = seen.longer(times) if factor > 1 else None
             if lr_of is not None and _begins_so(seen, points, updates, lr_of):

@@ -1,5 +1,6 @@
 """One bar: in a notebook, in a terminal that somebody looks at, and nowhere else."""
 
+import logging
 import sys
 import time
 import warnings
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from lrlab.data import store
 from lrlab.system import streams
@@ -24,7 +25,7 @@ class Bar:
         self._move, self._close = _nowhere()
         self._moved = 0.0
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> Self:
         self._move, self._close = _in_a_notebook(self.total) or _on_a_terminal(self.total) or _nowhere()
         return self
 
@@ -33,7 +34,7 @@ class Bar:
     ) -> None:
         self._close()
 
-    def show(self, done: int, words: str) -> None:
+    def move(self, done: int, words: str) -> None:
         """Move to `done` of the total, unless that was a moment ago."""
         now = time.monotonic()
         if now - self._moved > _SECONDS_BETWEEN_MOVES or done >= self.total:
@@ -75,26 +76,15 @@ def _on_a_terminal(total: int) -> Shown | None:
     return (lambda done, words: bar.update(task, completed=done, description=words)), bar.stop
 
 
-class RunBar:
+class RunBar(Bar):
     """A run as one bar. What the run says is in its log; its warnings are Python's."""
 
     def __init__(self, epochs: int, steps_per_epoch: int):
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
-        self._bar = Bar(epochs * steps_per_epoch)
+        super().__init__(epochs * steps_per_epoch)
         self._words = ""
 
-    def __enter__(self) -> "RunBar":
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
-
     def say(self, *lines: str) -> None:
-        import logging
-
         for line in lines:
             logging.getLogger(__name__).info(line)
             if line.startswith("warning: "):
@@ -106,30 +96,21 @@ class RunBar:
             self._words = "".join(f", {one.name} {one.written(shown[one.name])}" for one in event.metrics)
         if isinstance(event, Update):
             epoch = event.step // self.steps_per_epoch + 1
-            self._bar.show(event.step + 1, f"epoch {epoch} of {self.epochs}{self._words}")
+            self.move(event.step + 1, f"epoch {epoch} of {self.epochs}{self._words}")
 
     @contextmanager
     def reading(self, _what: str) -> Iterator[store.Progress]:
         yield lambda _done, _total: None
 
 
-class SweepBar:
+class SweepBar(Bar):
     """All runs of a sweep as one bar."""
 
     def __init__(self, jobs: Sequence[Any], done: Sequence[Any], *, live: bool = True):  # noqa: ARG002
         self._updates = {job.name: 0 for job in jobs}
         self._ended = len(done)
         self._runs = len(jobs) + len(done)
-        self._bar = Bar(max(sum(job.updates for job in jobs), 1))
-
-    def __enter__(self) -> "SweepBar":
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
+        super().__init__(max(sum(job.updates for job in jobs), 1))
 
     def seen(self, job: Any, report: Any) -> None:
         self._updates[job.name] = report.step
@@ -141,4 +122,4 @@ class SweepBar:
         self._show()
 
     def _show(self) -> None:
-        self._bar.show(sum(self._updates.values()), f"{self._ended} of {self._runs} runs")
+        self.move(sum(self._updates.values()), f"{self._ended} of {self._runs} runs")

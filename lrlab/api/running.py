@@ -112,8 +112,9 @@ class Run:
                 bands.append(figures.Band(split, [row.epoch + 1 for row in shown], values))
             unit = " (%)" if kind.is_share else ""
             panels.append(figures.Panel(bands, "epoch", metric + unit))
-        lrs = figures.Band("LR", [row.epoch + 1 for row in rows], [row.lr for row in rows])
-        panels.append(figures.Panel([lrs], "epoch", LABELS["lr"]))
+        lrs = [row.lr for row in rows]  # each of its epoch's last update
+        stairs = figures.Band("LR", [*(row.epoch for row in rows), len(rows)], [*lrs, *lrs[-1:]])
+        panels.append(figures.Panel([stairs], "epoch", LABELS["lr"], stairs=True))
         return panels
 
     def __repr__(self) -> str:

@@ -102,3 +102,24 @@ def test_a_mistake_is_a_value_error_about_an_argument(given, said):
     loader = given.pop("loader")
     with pytest.raises(ValueError, match=re.escape(said)):
         lrlab.find_lr(net, optimizer, loader, **given)
+
+
+def test_a_loss_that_learns_and_the_order_of_the_data_stay_as_they_were():
+    class Loss(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.norm = nn.Parameter(torch.ones(1)), nn.BatchNorm1d(2)
+
+        def forward(self, outputs, labels):
+            return self.weight * nn.functional.cross_entropy(self.norm(outputs), labels)
+
+    net, optimizer, loader = learnable()
+    generator = torch.Generator().manual_seed(3)
+    sampler = torch.utils.data.RandomSampler(loader.dataset, generator=generator)
+    own = DataLoader(loader.dataset, 32, sampler=sampler)
+    loss, state = Loss(), generator.get_state()
+    with torch.no_grad():
+        lrlab.find_lr(net, optimizer, own, loss, updates=30)
+    assert loss.weight.grad is None
+    assert loss.norm.num_batches_tracked == 0
+    assert torch.equal(state, generator.get_state())

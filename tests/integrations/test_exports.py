@@ -177,3 +177,13 @@ def test_the_warm_up_of_radam_is_there():
         optimizer.param_groups[0]["lr"] = 0.1
         scheduler.dampen()
     assert s.values() == pytest.approx(lrs, rel=1e-12)
+
+
+def test_a_schedule_of_timm_begins_at_its_beginning_however_often_it_was_stepped():
+    scheduler_of = pytest.importorskip("timm.scheduler")
+    for more in ({}, {"warmup_epochs": 2, "warmup_lr": 1e-4}):
+        optimizer = optimizer_of(0.1)
+        scheduler, _ = scheduler_of.create_scheduler_v2(optimizer, sched="cosine", num_epochs=10, **more)
+        before = lrlab.from_timm(scheduler, epochs=10).values()
+        scheduler.step(5)
+        assert lrlab.from_timm(scheduler, epochs=10).values() == before

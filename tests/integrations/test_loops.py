@@ -320,3 +320,46 @@ def test_a_loop_that_fails_says_so():
         raise KeyError("a bug of the user's")
     assert summary("run")["status"] == "failed"
     assert "a bug" in summary("run")["error"]
+
+
+def test_a_second_run_never_overwrites_the_first(data):
+    own_loop(data, "run", 0)
+    before = Path("run/summary.json").read_text()
+    with pytest.raises(ValueError, match="which holds a run already"):
+        own_loop(data, "run", 1)
+    assert Path("run/summary.json").read_text() == before
+
+
+@pytest.mark.parametrize(("given", "said"), [({"val_f1": 0.5}, "does not know"), ({"val_accuracy": 91.0}, "0.91")])
+def test_what_a_history_cannot_hold_is_refused(given, said):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with (
+        pytest.raises(ValueError, match=said),
+        logged(optimizer, schedule(), data="toy", model="linear", folder="run") as run,
+    ):
+        run.epoch(**given)
+
+
+def test_the_lr_that_is_logged_is_that_of_the_update_made():
+    parameter, s = torch.zeros(1, requires_grad=True), schedule()
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    scheduler = s.scheduler(optimizer)
+    with logged(optimizer, s, data="toy", model="linear", folder="run") as run:
+        assert run.lr == {}
+        for t in range(5):
+            parameter.grad = torch.ones(1)
+            optimizer.step()
+            scheduler.step()
+            assert run.lr == {"lr/planned": s(t), "lr/applied": s(t)}
+
+
+def test_budgets_in_updates_are_told_apart():
+    for total in (20, 200):
+        for seed in range(3):
+            s = lrlab.cosine(lr=0.1, total_steps=total)
+            optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+            names = {"data": "toy", "model": "linear", "seed": seed}
+            with logged(optimizer, s, folder=f"runs/{total}-{seed}", **names) as run:
+                run.epoch(val_loss=1.0 + seed, val_accuracy=0.5 + seed / 10)
+    names = lrlab.compare("runs").to_frame()["schedule"]
+    assert len(set(names)) == 2
