@@ -74,6 +74,15 @@ def _together(lines: Sequence[Line], xlabel: str, ylabel: str, log: bool) -> Any
     return figure
 
 
+def _fitting_columns(names: Sequence[str], inches: float) -> int:
+    """How many names fit beside each other in a legend at 9 points: a handle, and a width for each character.
+
+    >>> _fitting_columns(["cosine", "step"], 5.2), _fitting_columns(["warmup_cosine (transformers)"], 5.2)
+    (4, 1)
+    """
+    return max(1, min(6, int(inches / (0.65 + 0.08 * max(map(len, names))))))
+
+
 def _legend_columns(names: Sequence[str]) -> int:
     """How many names of curves fit beside each other above a figure."""
     if max(map(len, names)) < 30:
@@ -188,7 +197,8 @@ def draw_panels(panels: Sequence[Panel], *, with_tips: bool = False) -> Any:
 
     With tips there is an unseen mark on each value, for `as_svg` to say it when a pointer comes near.
     """
-    figure = _figure(0.6 + 4.6 * len(panels), 3.5)
+    width = 0.6 + 4.6 * len(panels)
+    figure = _figure(width, 3.5)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     bands = itertools.chain.from_iterable(panel.bands for panel in panels)
     names = list(dict.fromkeys(band.name for band in bands))
@@ -206,7 +216,7 @@ def draw_panels(panels: Sequence[Panel], *, with_tips: bool = False) -> Any:
         [handles[name] for name in names],
         list(map(_text, names)),
         loc="outside upper left",
-        ncols=3 if len(panels) == 1 else 6,
+        ncols=_fitting_columns(names, width),
         frameon=False,
         fontsize=9,
     )
