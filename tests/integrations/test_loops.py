@@ -363,3 +363,26 @@ def test_budgets_in_updates_are_told_apart():
                 run.epoch(val_loss=1.0 + seed, val_accuracy=0.5 + seed / 10)
     names = lrlab.compare("runs").to_frame()["schedule"]
     assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize("start", [0, 12])
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_accelerate_is_left_in_peace(accumulate, start):
+    accelerate = pytest.importorskip("accelerate")
+    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=accumulate)
+    s = lrlab.warmup_cosine(lr=0.1, total_steps=30)
+    model = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = s.scheduler(optimizer)
+    if start:
+        saved = {**scheduler.state_dict(), "last_epoch": start}
+        scheduler.load_state_dict(saved)
+    model, optimizer, scheduler = accelerator.prepare(model, optimizer, scheduler)
+    with lrlab.watch(optimizer, s, start=start) as watch:
+        for _ in range((30 - start) * accumulate):
+            with accelerator.accumulate(model):
+                accelerator.backward(model(torch.ones(3, 4)).sum())
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+    assert (watch.equal, watch.updates) == (True, 30 - start), watch.verdict
