@@ -1,12 +1,14 @@
-"""Small image classifiers of our own, and torchvision's by name.
+"""Small models of our own, and torchvision's by name.
 
-Every model takes images (B, C, H, W) float32 of one shape and returns logits (B, num_classes). `input_shape` is
-(C, H, W); it and `num_classes` come from the data.
+An image classifier takes images (B, C, H, W) float32 of one shape and returns logits (B, num_classes). `input_shape` is
+(C, H, W); it and `num_classes` come from the data. `linear` and `mlp` take samples of any shape, and predict
+`num_classes` numbers where they are no classes. What reads a text is in `lrlab.language_models`.
 """
 
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +17,33 @@ from torch import Tensor, nn
 from lrlab.errors import closest, first_line, wrong
 
 
-def linear(input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
-    """Softmax regression on the pixels."""
+@dataclass(frozen=True)
+class Interface:
+    """What a model is given, and what it is to return."""
+
+    input_shape: tuple[int, ...]  # of a sample
+    num_outputs: int  # for each place of a target: a score a class, or every number of it
+    dtype: torch.dtype = torch.float32  # of samples
+    num_classes: int | None = None  # None: what is predicted is no class
+    target_shape: tuple[int, ...] = ()
+    each: str = "image"  # what a sample is called
+
+    def blank(self, count: int) -> Tensor:
+        """So many samples of zeros."""
+        return torch.zeros(count, *self.input_shape, dtype=self.dtype)
+
+    def offered(self) -> dict[str, object]:
+        """What a model is told if it asks for it. Most call the width of their head `num_classes`, whatever it is."""
+        return {"num_classes": self.num_outputs, "num_outputs": self.num_outputs, "input_shape": self.input_shape}
+
+
+def linear(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """Softmax regression on the pixels, or linear regression."""
     return _with_head([nn.Flatten()], nn.Linear(math.prod(input_shape), num_classes))
 
 
 def mlp(
-    input_shape: tuple[int, int, int], num_classes: int, hidden: Sequence[int] = (128,), dropout: float = 0.0
+    input_shape: tuple[int, ...], num_classes: int, hidden: Sequence[int] = (128,), dropout: float = 0.0
 ) -> nn.Module:
     """Fully connected layers of the widths in `hidden`, each followed by ReLU and dropout."""
     if min(hidden, default=1) < 1:
@@ -41,7 +63,7 @@ def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dr
     """
     if width < 1:
         raise wrong("model.width", got=width, allowed="an integer >= 1", do="model.width=16")
-    channels, rows, columns = input_shape
+    channels, rows, columns = _of_images(input_shape, "cnn")
     if min(rows, columns) < 4:
         raise wrong("model", got=f"images of {rows}x{columns} pixels", allowed="4x4 or larger", do="model=mlp")
     rows, columns = rows // 4, columns // 4
@@ -63,6 +85,15 @@ def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dr
     return _with_head(backbone, nn.Linear(features, num_classes))
 
 
+def _of_images(shape: tuple[int, ...], model: str) -> tuple[int, int, int]:
+    """(C, H, W) of images. Raises UserError for other samples."""
+    if len(shape) != 3:
+        got = f"{model}, for samples of shape {shape}"
+        raise wrong("model", got=got, allowed="images (C, H, W)", do="model=mlp")
+    channels, rows, columns = shape
+    return channels, rows, columns
+
+
 def resnet_cifar(input_shape: tuple[int, int, int], num_classes: int, depth: int = 20) -> nn.Module:
     """The residual network of `depth` = 6n + 2 layers for 32x32 images: three stages of n blocks, 16, 32, 64 channels.
 
@@ -71,7 +102,8 @@ def resnet_cifar(input_shape: tuple[int, int, int], num_classes: int, depth: int
     """
     if depth < 8 or depth % 6 != 2:
         raise wrong("model.depth", got=depth, allowed="6n + 2: 8, 14, 20, 32, 44, 56, 110", do="model.depth=20")
-    stem = [nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    channels_in, _, _ = _of_images(input_shape, "resnet20")
+    stem = [nn.Conv2d(channels_in, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
     blocks: list[nn.Module] = []
     channels = 16
     for stage_channels in (16, 32, 64):
@@ -122,6 +154,7 @@ def torchvision_model(
     """
     import torchvision.models
 
+    _of_images(input_shape, "torchvision")
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         guess = closest(name, names) or "resnet18"
@@ -194,24 +227,42 @@ def _with_new_head(model: nn.Module, num_classes: int) -> nn.Module:
 
 
 @torch.no_grad()
-def check_output(model: nn.Module, input_shape: tuple[int, int, int], num_classes: int) -> None:
-    """Raise UserError unless `model` turns images of `input_shape` into logits (B, num_classes)."""
+def check_output(model: nn.Module, interface: Interface) -> tuple[int, ...]:
+    """The shape of the model's output for two samples. Raises UserError unless it is one for such data.
+
+    A class each asks for logits (B, num_classes). What else is predicted may be returned in any shape that the task
+    takes.
+    """
     was_training = model.training
+    shape, each = interface.input_shape, interface.each
     try:
-        logits = model.eval()(torch.zeros(2, *input_shape))
+        outputs = model.eval()(interface.blank(2))
     except Exception as error:
         raise wrong(
             "model",
-            got=f"an error on images {input_shape}: {first_line(error)}",
-            allowed="a model that takes the data's images (C, H, W)",
-            do="another model, or data of another size (data.image_size where the data set has it)",
+            got=f"an error on {each}s {shape}: {first_line(error)}",
+            allowed=f"a model that takes the data's {each}s" + (" (C, H, W)" if len(shape) == 3 else f" {shape}"),
+            do=_another_model(interface),
         ) from error
     model.train(was_training)
-    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != (2, num_classes):
+    found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    is_label = interface.num_classes is not None and interface.target_shape == ()
+    if is_label and found != (2, interface.num_classes):
         raise wrong(
             "model",
-            got=f"an output {shape} for 2 images",
-            allowed=f"logits (2, {num_classes})",
+            got=f"an output {found} for 2 {each}s",
+            allowed=f"logits (2, {interface.num_classes})",
             do="let the model take `num_classes` and return one tensor",
         )
+    if not isinstance(outputs, Tensor) or not len(outputs.shape) or len(outputs) != 2:
+        allowed = f"a tensor of {interface.num_outputs} outputs for each"
+        do = "let the model take `num_outputs` and return one tensor"
+        raise wrong("model", got=f"an output {found} for 2 {each}s", allowed=allowed, do=do)
+    return tuple(outputs.shape)
+
+
+def _another_model(interface: Interface) -> str:
+    """What to do where a model cannot take the data's samples."""
+    if len(interface.input_shape) == 3:
+        return "another model, or data of another size (data.image_size where the data set has it)"
+    return "model=transformer" if interface.dtype == torch.int64 else "model=mlp"

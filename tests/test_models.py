@@ -15,7 +15,7 @@ SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 47), (2, 4, 5)]
 def test_any_channels_and_size_give_logits_that_learn(build, shape):
     torch.manual_seed(0)
     model = build(input_shape=shape, num_classes=7)
-    models.check_output(model, shape, 7)
+    models.check_output(model, models.Interface(shape, 7, num_classes=7))
     model(torch.rand(3, *shape)).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
@@ -47,7 +47,7 @@ def test_a_block_whose_convolutions_are_zero_is_its_shortcut():
 @pytest.mark.filterwarnings("ignore:The default weight initialization of GoogleNet")
 def test_torchvisions_classifiers_get_the_number_of_classes(name, channels):
     model = models.torchvision_model((channels, 64, 64), 5, name=name)
-    models.check_output(model, (channels, 64, 64), 5)
+    models.check_output(model, models.Interface((channels, 64, 64), 5, num_classes=5))
     assert model.train()(torch.rand(2, channels, 64, 64)).shape == (2, 5)
 
 
@@ -82,11 +82,11 @@ def test_a_new_head_replaces_only_the_last_layer(name):
             r"model\.weights: got 'BEST'; allowed: null, IMAGENET1K_V1",
         ),
         (
-            lambda: models.check_output(nn.Flatten(), (1, 2, 2), 10),
+            lambda: models.check_output(nn.Flatten(), models.Interface((1, 2, 2), 10, num_classes=10)),
             r"got an output \(2, 4\) for 2 images; allowed: logits \(2, 10\)",
         ),
         (
-            lambda: models.check_output(nn.Linear(3, 10), (1, 2, 2), 10),
+            lambda: models.check_output(nn.Linear(3, 10), models.Interface((1, 2, 2), 10, num_classes=10)),
             r"model: got an error on images \(1, 2, 2\): ",
         ),
     ],

@@ -35,7 +35,7 @@ from lrlab.drawing import figures
 from lrlab.errors import wrong
 from lrlab.schedules.law import wrong_argument
 from lrlab.system import disk, spelling
-from lrlab.training.metrics import JUDGE, find, possible_metrics
+from lrlab.training.metrics import JUDGE, METRICS, find, possible_metrics
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,19 @@ def gathered(paths: Sequence[Path], metric: str | None, columns: Columns) -> Gat
     asked = Columns(**{**vars(columns), "metric": metric})
     found = [foreign.read(path, asked) for path in tables]
     if not found:
-        checks.choice("compare.metric", metric or JUDGE, possible_metrics())
         _require_no_columns(columns)
     if len(found) > 1:
         for result in chain.from_iterable(one.results for one in found):
             result.summary["choices"]["data"] = "tables"  # that they are of the same data is what the user says
     runs = results.find(own) if own else []
-    judged = {one.metric for one in found} | ({metric or JUDGE} if own else set())
+    judged = {one.metric for one in found}
+    if own:
+        own_metric = metric or (judged and JUDGE) or results.default_metric(runs)
+        if not found:
+            own_ones = chain.from_iterable(result.metrics for result in runs)
+            measured = {one.name: one for one in own_ones}
+            checks.choice("compare.metric", own_metric, possible_metrics([*({**METRICS, **measured}).values()]))
+        judged.add(own_metric)
     if len(judged) > 1:
         got = f"{' and '.join(sorted(judged))}, of different tables"
         do = "give the columns one name, or compare one table at a time"

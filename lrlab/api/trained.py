@@ -30,7 +30,7 @@ def load_model(folder: Path, weights: str, overrides: Sequence[str] = ()) -> nn.
     prepared = prepare(config, contents["choices"], contents["overrides"])
     splits: Splits = prepared.splits
     node = resolve(config)["model"]
-    model = build.build_model(node, splits.shape, splits.num_classes)
+    model = build.build_model(node, splits.interface)
     with checkpoint.restoring(path, "state"):
         model.load_state_dict(contents["state"]["model"])
     return model.to(torch.device("cpu")).eval()

@@ -32,7 +32,7 @@ from lrlab.errors import wrong
 from lrlab.runs import folders, summary
 from lrlab.runs.machine import write
 from lrlab.system import disk, spelling, streams
-from lrlab.training.metrics import JUDGE, find, possible_metrics
+from lrlab.training.metrics import JUDGE, find, possible_metrics, usual
 
 OUTPUTS = Path("outputs/compare")
 UNDECIDED = 3  # the exit code
@@ -60,8 +60,8 @@ class CompareSettings:
     metric: str | None = options.option(
         None,
         options.OptionKind(str, lambda key, value: None, possible_metrics),  # noqa: ARG005
-        f"what schedules are judged by, and their best LR chosen by: {', '.join(possible_metrics())}; of a table of "
-        "other programs, a column",
+        f"what schedules are judged by, and their best LR chosen by: {', '.join(possible_metrics(usual()))}; the like "
+        "of another task's metrics, and its last by default; of a table of other programs, a column",
         shown=JUDGE,
     )
     reference: str | None = options.option(

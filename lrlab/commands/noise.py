@@ -1,19 +1,21 @@
 """What difference so many seeds can show: `lrlab noise scheduler=cosine`, or `lrlab noise outputs/sweeps/NAME`."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.comparison import contests, machine, noise, results
 from lrlab.comparison.written import shown
-from lrlab.config import options
+from lrlab.config import checks, options
 from lrlab.config.arguments import key_of
 from lrlab.drawing.terminal import aligned
 from lrlab.errors import wrong
 from lrlab.runs.machine import write
 from lrlab.system import disk, spelling, streams
-from lrlab.training.metrics import JUDGE, find, possible_metrics
+from lrlab.training.metrics import JUDGE, METRICS, Metric, find, possible_metrics
 from lrlab.words import counted
 
 if TYPE_CHECKING:
@@ -27,7 +29,12 @@ class NoiseSettings:
     """What `noise.NAME=...` on the command line says."""
 
     seeds: int = options.option(10, options.whole(low=2, example=10), "runs that are trained where no folder is named")
-    metric: str = options.option(JUDGE, options.choice(possible_metrics), "what is judged by")
+    metric: str | None = options.option(
+        None,
+        options.OptionKind(str, lambda key, value: None, possible_metrics),  # noqa: ARG005
+        "what is judged by; default: what their task is",
+        shown=JUDGE,
+    )
     comparisons: int = options.option(
         1, options.whole(low=1, example=1), "how many are made together; 6 schedules make 15"
     )
@@ -42,12 +49,22 @@ def _run(settings: NoiseSettings, typed: list[str]) -> None:
         got = f"{others[0]}, beside a folder of runs"
         raise wrong("noise", got=got, allowed="folders of runs, or settings of new ones", do="one of them")
     paths = [disk.expanded(one, "noise") for one in folders] or [_trained(settings, others)]
-    compared = contests.compare(results.find(paths, "noise"), metric=settings.metric)
+    runs = results.find(paths, "noise")
+    metric = settings.metric or results.default_metric(runs)
+    checks.choice("noise.metric", metric, possible_metrics(_metrics(runs)))
+    settings = replace(settings, metric=metric)
+    compared = contests.compare(runs, metric=metric)
     found = noise.of(compared, comparisons=settings.comparisons)
     for one in found:
         print("\n".join(_lines(one, settings)))
     if settings.json is not None:
-        write(settings.json, "noise", machine.noise(found, settings.metric, settings.comparisons))
+        write(settings.json, "noise", machine.noise(found, metric, settings.comparisons))
+
+
+def _metrics(runs: Sequence[Any]) -> list[Metric]:
+    """lrlab's table, and what these runs measured beside it."""
+    own = {one.name: one for one in chain.from_iterable(result.metrics for result in runs)}
+    return [*(METRICS | own).values()]
 
 
 def _trained(settings: NoiseSettings, overrides: list[str]) -> Path:
@@ -68,6 +85,7 @@ def _trained(settings: NoiseSettings, overrides: list[str]) -> Path:
 
 def _lines(found: "Noise", settings: NoiseSettings) -> list[str]:
     """What the seeds of one candidate show."""
+    assert settings.metric is not None
     metric, kind = settings.metric, find(settings.metric)
     unit = " points" if kind.is_share else ""
 

@@ -14,7 +14,7 @@ from lrlab.errors import wrong
 from lrlab.system import spelling, streams
 from lrlab.training.metrics import METRICS
 
-_USUAL = "accuracy"
+_USUAL = "accuracy"  # of a classification
 
 
 def _share(text: str) -> Any:
@@ -34,8 +34,11 @@ def _require_margin(key: str, value: Any) -> None:
 class StudySettings:
     """What `study.NAME=...` on the command line says."""
 
-    metric: str = options.option(
-        _USUAL, options.choice(lambda: list(METRICS)), "what decides: by it LRs are chosen on val, and judged on test"
+    metric: str | None = options.option(
+        None,
+        options.choice(lambda: list(METRICS)),
+        "what decides: by it LRs are chosen on val, and judged on test; default: what the task is judged by",
+        shown=_USUAL,
     )
     margin: float | None = options.option(
         None,

@@ -4,7 +4,8 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lrlab.errors import wrong
 from lrlab.moved import current
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
-from lrlab.training.metrics import Metric, known, measured_names
+from lrlab.training.metrics import JUDGE, METRICS, Metric, declare, judge, known, measured_names, usual
 from lrlab.training.metrics import find as metric_of
 from lrlab.words import printable
 
@@ -27,6 +28,8 @@ A_TABLE = "a table"  # trained those runs of which nothing but a table is known
 _NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from")
 _NOT_MEASURED = ("epoch", "step", "lr", "seconds")  # of the columns of history.csv
 _MOST = 1e150
+_METRIC_NAME = re.compile(r"[A-Za-z]\w{0,60}")
+_MOST_METRICS = 50
 _MOST_HISTORY_BYTES = 1_000_000_000
 _MOST_COUNTED = 2**53
 _ALIAS = re.compile(r"[&*]\w")
@@ -66,13 +69,20 @@ class Result:
 
     @property
     def metrics(self) -> list[Metric]:
-        """The metrics of lrlab's table that the run measured; of another program's run, what it was said to measure."""
+        """The metrics that it measured, of lrlab's table and its own; of another program's run, what that was said to.
+
+        The last is what its task is judged by.
+        """
         if not self.history:
             return []
         columns = self.history[0].measured.keys()
         if self.logged_by is not None and not columns >= {"train_loss", "val_loss"}:
             return [metric_of(name) for name in columns if name.startswith("val_")]
-        return [metric for metric in known() if columns >= {*measured_names([metric], "train", "val")}]
+        metrics = [*known(), *own_metrics(self.summary)]
+        listed = [one["name"] for one in self.summary.get("metrics", [])]
+        if listed:  # in the order of its task
+            metrics.sort(key=lambda metric: listed.index(metric.name) if metric.name in listed else -1)
+        return [metric for metric in metrics if columns >= {*measured_names([metric], "train", "val")}]
 
     def images(self, split: str) -> int | None:
         """How many images a split has; None where an earlier version did not write that down."""
@@ -120,7 +130,11 @@ def read_result(folder: Path, name: str) -> Result:
 
 def _sound(said: dict[str, Any]) -> dict[str, Any]:
     """What a summary says, without what no run could have written. The file may come from anybody."""
-    kept = {name: said[name] for name in (*_NUMBERS, *measured_of_a_run()) if is_number(said.get(name))}
+    own = _sound_metrics(said.get("metrics"))
+    names = measured_names([*known(), *own_metrics({"metrics": own})], "train", "val", "best_val")
+    kept = {name: said[name] for name in (*_NUMBERS, *names) if is_number(said.get(name))}
+    if own:
+        kept["metrics"] = own
     for name in ("status", "error", "complaint", "device", "commit", "logged_by"):
         if isinstance(said.get(name), str):
             kept[name] = printable(said[name])
@@ -151,9 +165,41 @@ def _is_plan(said: Any) -> bool:
     return all(step.isdecimal() and is_number(lr) for step, lr in said["lr"].items())
 
 
-def measured_of_a_run() -> list[str]:
-    """The names under which a summary has the metrics."""
-    return measured_names(known(), "train", "val", "best_val")
+def _sound_metrics(said: Any) -> list[dict[str, Any]]:
+    """What a summary says of the metrics of a user's own task, as far as a run could have written it."""
+    kept = []
+    for one in said if isinstance(said, list) else []:
+        is_whole = isinstance(one, dict) and isinstance(one.get("name"), str) and _METRIC_NAME.fullmatch(one["name"])
+        if is_whole and all(isinstance(one.get(fact), bool) for fact in ("lower_is_better", "is_share")):
+            kept.append({fact: one[fact] for fact in ("name", "lower_is_better", "is_share")})
+    return kept[:_MOST_METRICS]
+
+
+def own_metrics(said: Mapping[str, Any]) -> list[Metric]:
+    """The metrics that a summary tells of and lrlab's table does not.
+
+    One whose name means another thing in other runs is left out: whoever reads the name could not know which.
+    """
+    found = []
+    for one in said.get("metrics", []):
+        metric = Metric(one["name"], lower_is_better=one["lower_is_better"], is_share=one["is_share"])
+        if metric.name not in METRICS and declare(metric).name == metric.name:
+            found.append(metric)
+    return found
+
+
+def measured_of_runs(found: Iterable[Result]) -> list[str]:
+    """The names under which summaries have the metrics: a classification's, and what else these runs measured."""
+    metrics = {metric.name: metric for metric in usual()}
+    for result in found:
+        metrics |= {metric.name: metric for metric in result.metrics if result.logged_by is None}
+    return measured_names([*metrics.values()], "train", "val", "best_val")
+
+
+def default_metric(found: Iterable[Result]) -> str:
+    """What runs are compared by unless the user says: what the task of most is judged by."""
+    judged = Counter(judge(result.metrics) for result in found if result.metrics and result.logged_by is None)
+    return judged.most_common(1)[0][0] if judged else JUDGE
 
 
 def is_number(value: Any) -> bool:
@@ -227,7 +273,7 @@ def as_csv(results: Sequence[Result]) -> str:
     """
     varying = [key for key in differing(results) if key not in TUNED]
     kept = [key for key in varying if not key.rpartition(".")[2].startswith("_")]
-    reached = ["epochs", "updates", *measured_of_a_run(), "best_epoch"]
+    reached = ["epochs", "updates", *measured_of_runs(results), "best_epoch"]
     header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, *reached]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -13,9 +13,19 @@ def _in(module: str, names: str) -> frozenset[str]:
     return frozenset(f"{module}.{name}" for name in names.split())
 
 
-DATA = _in("lrlab.data.datasets", "digits torchvision_images image_folder fake")
-MODELS = _in("lrlab.models", "linear mlp cnn resnet_cifar torchvision_model")
-TASKS = _in("lrlab.training.task", "Classification")
+DATA = (
+    _in("lrlab.data.datasets", "digits torchvision_images image_folder fake")
+    | _in("lrlab.data.arrays", "arrays diabetes")
+    | _in("lrlab.data.text", "text")
+)
+MODELS = _in("lrlab.models", "linear mlp cnn resnet_cifar torchvision_model") | _in(
+    "lrlab.language_models", "transformer"
+)
+TASKS = (
+    _in("lrlab.training.task", "Classification")
+    | _in("lrlab.training.regression", "Regression")
+    | _in("lrlab.training.language", "NextToken")
+)
 SCHEDULES = _in("lrlab.schedules", " ".join(schedules.__all__))
 
 OPTIMIZERS = _in(

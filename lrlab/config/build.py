@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -19,17 +19,21 @@ from lrlab.config.groups import read_groups, split
 from lrlab.data.batches import Batching
 from lrlab.data.held_out import Holding
 from lrlab.errors import first_line, wrong
-from lrlab.models import check_output
+from lrlab.models import Interface, check_output
 from lrlab.system import randomness
 from lrlab.training.task import Task, check_metrics
 
-Shape = tuple[int, int, int]  # (C, H, W) of an image
 Parameters = Iterable[tuple[str, Tensor]] | None  # with their names in the model; None: of no model yet
 
 
-def build_model(node: Node, shape: Shape, num_classes: int) -> nn.Module:
-    """The model, told `num_classes` and `input_shape` if it asks for them, and tried on two blank images."""
-    offered = {"num_classes": num_classes, "input_shape": shape}
+def build_model(node: Node, interface: Interface) -> nn.Module:
+    """The model, told `num_classes`, `num_outputs` and `input_shape` if it asks for them, and tried on two samples."""
+    return _build_and_try(node, interface)[0]
+
+
+def _build_and_try(node: Node, interface: Interface) -> tuple[nn.Module, tuple[int, ...]]:
+    """The model, and the shape of its outputs for two samples."""
+    offered = interface.offered()
     parameters = checks.check_target(node, "model", given=offered)
     asked_for = set(parameters)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -39,8 +43,8 @@ def build_model(node: Node, shape: Shape, num_classes: int) -> nn.Module:
     # The first pass completes a lazy model: the random numbers that it draws are those of its construction.
     lazy = any(map(is_lazy, [*model.parameters(), *model.buffers()]))
     with nullcontext() if lazy else randomness.undisturbed(), _unchanged(model):
-        check_output(model, shape, num_classes)
-    return model
+        outputs = check_output(model, interface)
+    return model, outputs
 
 
 @contextmanager
@@ -67,8 +71,10 @@ def build_task(node: Node) -> Task:
     checks.check_target(node, "task")
     if "label_smoothing" in node:
         checks.number("task.label_smoothing", node["label_smoothing"], low=0, high=1, example=0.1)
-    if node.get("loss") is not None:
-        _check_own_loss(node)
+    usual = _usual_loss(node)
+    is_word = isinstance(usual, str) and isinstance(node.get("loss"), str)  # one of the task's own, which knows them
+    if node.get("loss") is not None and not is_word:
+        _check_own_loss(node, "null for cross entropy" if usual is None else usual)
     task = make(node, "task")
     if not isinstance(task, Task):
         raise wrong(
@@ -81,7 +87,13 @@ def build_task(node: Node) -> Task:
     return task
 
 
-def _check_own_loss(node: Node) -> None:
+def _usual_loss(node: Node) -> Any:
+    """The loss of a task for which none is named: None, or a word."""
+    loss = checks.parameters_of(checks.locate(node["_target_"], "task")).get("loss")
+    return None if loss is None or loss.default is loss.empty else loss.default
+
+
+def _check_own_loss(node: Node, usual: str) -> None:
     """Check a loss of the user's own: it smooths labels itself, and has nothing that is learned."""
     if node.get("label_smoothing"):
         raise wrong(
@@ -97,7 +109,7 @@ def _check_own_loss(node: Node) -> None:
             "task.loss._target_",
             got=f"{node['loss']['_target_']}, which makes a {type(loss).__name__}",
             allowed="a class whose objects are called as loss(logits, labels)",
-            do="task.loss=null for cross entropy",
+            do=f"task.loss={usual}",
         )
     if isinstance(loss, nn.Module) and list(loss.parameters()):
         raise wrong(
@@ -129,42 +141,52 @@ class Trial:
         return model
 
 
-def require_trainable_on_one(node: Node, shape: Shape, num_classes: int, trial: Trial | None, *, do: str) -> None:
+def require_trainable_on_one(node: Node, interface: Interface, trial: Trial | None, *, do: str) -> None:
     """Raise UserError where the model cannot be trained on a single image, as batch normalization cannot.
 
     `do` is the advice. The model is left as it was.
     """
     model = trial.model if trial is not None else None
     with randomness.undisturbed():
-        model = build_model(node, shape, num_classes) if model is None else model
+        model = build_model(node, interface) if model is None else model
         was_training = model.training
         try:
             with _unchanged(model), torch.no_grad():
-                model.train()(torch.zeros(1, *shape))
+                model.train()(interface.blank(1))
         except Exception as error:
             raise wrong(
                 "data.batch_size",
-                got=f"parts of a batch that are a single image, on which this model fails ({first_line(error)})",
-                allowed="at least 2 images in every part of every batch, for batch normalization and its like",
+                got=f"parts of a batch that are a single {interface.each}, on which this model fails "
+                f"({first_line(error)})",
+                allowed=f"at least 2 {interface.each}s in every part of every batch, for batch normalization and its "
+                "like",
                 do=do,
             ) from error
         finally:
             model.train(was_training)
 
 
-def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[list[tuple[str, Tensor]], Trial | None]:
-    """Stand-ins for the model's parameters, and the model itself where this process built it just now.
+class KnownModel(NamedTuple):
+    """What is known of a model that was built and tried."""
+
+    parameters: list[tuple[str, Tensor]]  # stand-ins for them
+    output_shape: tuple[int, ...]  # for two samples
+
+
+def try_model(node: Node, interface: Interface, seed: int) -> tuple[KnownModel, Trial | None]:
+    """What is known of the model, and the model itself where this process built it just now.
 
     However many runs of a sweep use a model, one process builds and tries it once.
     """
-    description = (json.dumps(node), shape, num_classes)
+    description = (json.dumps(node), interface)
     if description in _TRIED:
         return _TRIED[description], None
     with randomness.undisturbed():
         randomness.seed_everything(seed)
-        model = build_model(node, shape, num_classes)
+        model, output_shape = _build_and_try(node, interface)
         trial = Trial(model, seed, randomness.get_state(torch.device("cpu")))
-    _TRIED[description] = [(name, _stand_in(parameter)) for name, parameter in model.named_parameters()]
+    stand_ins = [(name, _stand_in(parameter)) for name, parameter in model.named_parameters()]
+    _TRIED[description] = KnownModel(stand_ins, output_shape)
     return _TRIED[description], trial
 
 
@@ -174,7 +196,7 @@ def _stand_in(parameter: Tensor) -> Tensor:
     return torch.from_numpy(zeros).requires_grad_(parameter.requires_grad)
 
 
-_TRIED: dict[tuple[str, Shape, int], list[tuple[str, Tensor]]] = {}
+_TRIED: dict[tuple[str, Interface], KnownModel] = {}
 
 
 def build_optimizer(

@@ -26,7 +26,7 @@ from lrlab.lr import lint, save_every
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan, simulate
 from lrlab.system import compiler
-from lrlab.training.task import Task, check_loss
+from lrlab.training.task import Task, check_loss, for_data
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Prepared(Equipment):
     def facts(self) -> dict[str, Any]:
         """What a resumed run must find as it was, beside its settings: the data and the planned LR."""
         return {
-            "data": {**self.splits.sizes, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
+            "data": {**self.splits.sizes, "shape": list(self.splits.shape), **_predicted(self.splits)},
             "contents": self.checked.contents,
             "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
         }
@@ -111,18 +111,20 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     plain = in_todays_words(typed)
     settings.check_top_level(plain)
     parts = _read(plain, together=True)
+    plain = {**plain, "trainer": {**plain["trainer"], "monitor": parts.trainer.monitor}}
     splits, horizon = parts.splits, parts.horizon
 
     # The model is built and tried; stand-ins of its parameters tell the optimizer its groups.
-    parameters, trial = build.try_model(plain["model"], splits.shape, splits.num_classes, plain["seed"])
+    tried, trial = build.try_model(plain["model"], splits.interface, plain["seed"])
+    check_loss(parts.task, tried.output_shape, splits)
 
     advice = settings.advice_for_single_images(len(splits.train), parts.trainer, parts.batching)
     if advice is not None:
-        build.require_trainable_on_one(plain["model"], splits.shape, splits.num_classes, trial, do=advice)
+        build.require_trainable_on_one(plain["model"], splits.interface, trial, do=advice)
 
     # One optimizer and one scheduler are stepped through the whole run.
     with compiler.left_out():
-        optimizer = build.build_optimizer(plain["optimizer"], parameters)
+        optimizer = build.build_optimizer(plain["optimizer"], tried.parameters)
     with naming_settings(parts.scheduler.resolved):
         scheduler = parts.scheduler.build(optimizer)
         check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
@@ -135,6 +137,12 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     return Prepared(**vars(parts), checked=checked, trial=trial)
 
 
+def _predicted(splits: Splits) -> dict[str, Any]:
+    """What is predicted of a sample; the shape of a target is () unless it is told."""
+    shape = {"target_shape": list(splits.target_shape)} if splits.target_shape else {}
+    return {"num_classes": splits.num_classes, **shape}
+
+
 def equip(checked: Checked) -> Prepared:
     """What another process checked, with what this one carries it out with."""
     return Prepared(**vars(_read(checked.config, together=False)), checked=checked)
@@ -144,16 +152,17 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
     """The groups of a resolved config, each read for itself. Whether they fit `together` is asked once a run."""
     # What is learned, where, and how batches are made.
     task = build.build_task(plain["task"])
-    trainer = settings.trainer_settings(plain["trainer"], task.metrics)
-    device = settings.find_device(trainer.device)
     batching, data_node = settings.split_batching(plain["data"])
     holding, data_node = settings.split_holding(data_node)
 
     # The data, opened but not read.
     if together:
         checks.check_target(data_node, "data")
-        checks.check_target(plain["model"], "model", given=("num_classes", "input_shape"))
+        checks.check_target(plain["model"], "model", given=("num_classes", "num_outputs", "input_shape"))
     splits = settings.held_out(build.make(data_node, "data"), holding)
+    task = for_data(task, splits)
+    trainer = settings.trainer_settings(plain["trainer"], task.metrics)
+    device = settings.find_device(trainer.device)
     if together:
         settings.check_splits(splits, batching)
         settings.check_parts(trainer, batching)
@@ -163,8 +172,6 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
     # The length of the run is known now, and with it what durations mean.
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"), task.metrics)
-    if together:
-        check_loss(task, splits.num_classes)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
     return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
 
@@ -201,10 +208,12 @@ def plan_only(
     """
     plain = resolve(config)
     settings.check_top_level(plain)
-    metrics = build.build_task(plain["task"]).metrics
-    trainer = settings.trainer_settings(plain["trainer"], metrics)
+    task = build.build_task(plain["task"])
     if steps_per_epoch is None:
-        steps_per_epoch = _known_steps_per_epoch(plain["data"])
+        splits, steps_per_epoch = _known_steps_per_epoch(plain["data"])
+        task = for_data(task, splits)
+    metrics = task.metrics
+    trainer = settings.trainer_settings(plain["trainer"], metrics)
     horizon = Horizon(trainer.epochs, steps_per_epoch)
     optimizer = plain["optimizer"]
     make_optimizer = partial(build.build_optimizer, optimizer, None)
@@ -214,11 +223,11 @@ def plan_only(
     return plan, lint.warnings(plan, scheduler.resolved, optimizer)
 
 
-def _known_steps_per_epoch(data: dict[str, Any]) -> int:
-    """How many updates an epoch has, by the size that the data set is known to have."""
+def _known_steps_per_epoch(data: dict[str, Any]) -> tuple[Splits, int]:
+    """The splits, and how many updates an epoch has, by the size that the data set is known to have."""
     batching, node = settings.split_batching(data)
     holding, node = settings.split_holding(node)
     checks.check_target(node, "data")
     unread = {"download": True} if "download" in node else {}  # nothing is fetched before it is read
     splits = settings.held_out(build.make({**node, **unread}, "data"), holding)
-    return batches_per_epoch(len(splits.train), batching, train=True)
+    return splits, batches_per_epoch(len(splits.train), batching, train=True)

@@ -21,7 +21,7 @@ from lrlab.lr import hyperparameters
 from lrlab.lr.declared import lengths_of
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric
-from lrlab.training.metrics import Metric, known, lower_is_better, monitors
+from lrlab.training.metrics import Metric, lower_is_better, monitors, usual
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def scheduler_settings(
     node = dict(node)
     interval, monitor = node.pop("interval", "epoch"), node.pop("monitor", "val_loss")
     checks.choice("scheduler.interval", interval, INTERVALS)
-    checks.choice("scheduler.monitor", monitor, monitors(metrics or known()))
+    checks.choice("scheduler.monitor", monitor, monitors(metrics or usual()))
     resolved = _as_partials(durations.resolve(node, horizon, interval, "scheduler"))
     taken = checks.check_target(resolved, "scheduler", given=(checks.taker(resolved, "scheduler", "optimizer"),))
     schedule = {} if schedule is None else schedule

@@ -1,7 +1,7 @@
 """Settings that lrlab reads itself, checked: the top level, the trainer, and how batches are made."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from numbers import Integral
 from typing import Any
 
@@ -15,7 +15,7 @@ from lrlab.data.room import CACHES
 from lrlab.data.splits import Splits
 from lrlab.errors import wrong
 from lrlab.system import distributed
-from lrlab.training.metrics import Metric, known, monitors
+from lrlab.training.metrics import Metric, judge, monitors, usual
 from lrlab.training.precision import FORMATS
 from lrlab.words import counted
 
@@ -45,19 +45,22 @@ class TrainerSettings:
 def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> TrainerSettings:
     """The checked settings of the `trainer` group.
 
-    `metrics` are the task's, by default all of the table. Raises UserError for the first setting that is missing,
-    unknown or out of range.
+    `metrics` are the task's, by default those of a classification; the last is followed where none is named.
+    Raises UserError for the first setting that is missing, unknown or out of range.
     """
     names = [field.name for field in fields(TrainerSettings)]
     required = [field.name for field in fields(TrainerSettings) if field.default is MISSING]
     checks.require_names(node, "trainer", names, required=required)
+    own = metrics or usual()
     settings = TrainerSettings(**node)
+    if settings.monitor is None:
+        settings = replace(settings, monitor=judge(own))
     checks.number("trainer.epochs", settings.epochs, whole=True, low=1, example=10)
     if settings.epochs > MOST_EPOCHS:
         allowed = f"an integer from 1 to {MOST_EPOCHS:,}"
         raise wrong("trainer.epochs", got=f"{settings.epochs:,}", allowed=allowed, do="trainer.epochs=10")
     checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
-    checks.choice("trainer.monitor", settings.monitor, monitors(metrics or known()))
+    checks.choice("trainer.monitor", settings.monitor, monitors(own))
     if settings.clip_grad_norm is not None:
         checks.number("trainer.clip_grad_norm", settings.clip_grad_norm, above=0, example="1.0, or null for none")
     checks.flag("trainer.deterministic", settings.deterministic)
@@ -238,16 +241,18 @@ def advice_for_single_images(images: int, trainer: TrainerSettings, batching: Ba
 def check_splits(splits: Splits, batching: Batching) -> None:
     """Raise UserError where `splits` cannot be made into the batches that `batching` asks for."""
     count = splits.num_classes
-    if isinstance(count, bool) or not isinstance(count, Integral) or count < 2:
+    if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 2):
         allowed = "at least 2 classes, an integer"
         raise wrong("data", got=f"{count} as the number of classes", allowed=allowed, do="add a class")
     images = len(splits.train)
     if 0 in splits.sizes.values():
         raise wrong("data", got="a split without images", allowed="at least one image in each", do="add images")
     shape = checks.call("data", "reading the first image", lambda: splits.shape)
-    if len(shape) != 3:
-        raise wrong("data", got=f"images of shape {shape}", allowed="(C, H, W)", do="give every image a channel axis")
-    _check_augmentation(shape, batching)
+    checks.call("data", "reading the first target", lambda: splits.target_shape)
+    if splits.are_images:
+        _check_augmentation(shape, batching)
+    else:
+        _check_no_augmentation(shape, splits.each, batching)
     _check_batches(images, batching)
 
 
@@ -272,6 +277,16 @@ def _check_augmentation(shape: tuple[int, ...], batching: Batching) -> None:
     if (batching.mean is None) != (batching.std is None):
         do = "data.mean=null data.std=null"
         raise wrong("data.mean", got="only one of mean and std", allowed="both, or neither", do=do)
+
+
+def _check_no_augmentation(shape: tuple[int, ...], each: str, batching: Batching) -> None:
+    """Raise UserError where samples that are no images would be changed as images are."""
+    usual = Batching()
+    for name in ("shift", "flip", "cutout", "resized_crop", "mean", "std"):
+        if getattr(batching, name) != getattr(usual, name):
+            got = f"{getattr(batching, name)}, for a {each} of shape {shape}"
+            do = f"data.{name}={str(getattr(usual, name)).lower().replace('none', 'null')}"
+            raise wrong(f"data.{name}", got=got, allowed="images (C, H, W) for it", do=do)
 
 
 def _check_batches(images: int, batching: Batching) -> None:

@@ -17,7 +17,7 @@ from lrlab.data.augmentation import Augmentation
 from lrlab.data.decoding import nothing
 from lrlab.data.kinds import kind_of
 from lrlab.data.readers import Arriving, Kept, Loaded, Source, joined
-from lrlab.data.splits import MapDataset, as_raised, image_shape
+from lrlab.data.splits import MapDataset, as_given, as_raised, given_as, image_shape
 from lrlab.errors import DataError, UserError
 from lrlab.system import disk, randomness
 
@@ -53,6 +53,9 @@ class Batching:
 class Batches:
     """The batches of one split, on `device`: images (B, C, H, W) float32, normalized, and labels (B,) int64.
 
+    Other samples are tensors (B, ...) of float32, or int64 where they are tokens. Other targets are tensors (B, ...) of
+    int64, float32 or bool.
+
     Images that are kept are read here, and `progress` is told how many: a mistake in them shows before training starts.
     Only the training images that one process keeps in memory or on the device are read while the first epoch trains,
     in its order: a mistake in one shows when its turn comes.
@@ -65,7 +68,7 @@ class Batches:
         dataset: MapDataset,
         batching: Batching,
         *,
-        num_classes: int,
+        num_classes: int | None,
         seed: int,
         device: torch.device,
         train: bool,
@@ -73,8 +76,10 @@ class Batches:
         ranks: int = 1,
         progress: store.Progress | None = None,
         waiting: Callable[[], None] = nothing,
+        each: str = "image",
     ):
         self._waiting = waiting
+        self.each = each  # what a sample is called
         self.batching = batching
         self.seed = seed  # may be changed between two passes
         self.device, self.train = device, train
@@ -85,10 +90,10 @@ class Batches:
             self._augmentation = Augmentation(batching.shift, batching.flip, batching.cutout, batching.resized_crop)
         self._mean, self._std = self._channels(batching.mean), self._channels(batching.std)
         with randomness.undisturbed():
-            self._shape = image_shape(dataset)
+            self._shape = image_shape(dataset, num_classes)
         self.source = self._source(dataset, num_classes, progress)
 
-    def _source(self, dataset: MapDataset, num_classes: int, progress: store.Progress | None) -> Source:
+    def _source(self, dataset: MapDataset, num_classes: int | None, progress: store.Progress | None) -> Source:
         batching = self.batching
         device = self.device
         place = self._place(dataset)
@@ -160,7 +165,8 @@ class Batches:
             for group, draws, (images, labels) in zip(groups, self._draws(epoch, wholes), read, strict=True):
                 sizes = [len(part) for part in group]
                 finished = self._finish(images, draws)
-                for some, their_labels in zip(finished.split(sizes), labels.split(sizes), strict=True):
+                given = as_given(labels)
+                for some, their_labels in zip(finished.split(sizes), given.split(sizes), strict=True):
                     yield _aligned(some), _aligned(their_labels)
         except UserError as error:
             raise as_raised(error, DataError) from error
@@ -193,10 +199,15 @@ class Batches:
         return chosen.split([len(part) for part in parts])
 
     def _finish(self, images: Tensor, draws: Tensor | None) -> Tensor:
-        """Augment and normalize images (B, C, H, W) of uint8, or of floats, which are not scaled; may be in place."""
+        """Augment and normalize images (B, C, H, W) of uint8, or of floats, which are not scaled; may be in place.
+
+        Whole numbers of other types are tokens, say, and stay whole.
+        """
         are_bytes = images.dtype == torch.uint8
         if draws is not None:
             images = self._augmentation(images, draws)
+        if given_as(images.dtype) == torch.int64:
+            return images.long()
         images = images / 255 if are_bytes else images.float()
         if self._mean is not None and self._std is not None:
             images.sub_(self._mean).div_(self._std)

@@ -33,7 +33,7 @@ class WholeReading(NamedTuple):
 
     dataset: MapDataset
     shape: tuple[int, ...]
-    num_classes: int
+    num_classes: int | None
     workers: int
     progress: Progress = unheard
     waiting: Callable[[], None] = nothing  # is called while no more images come

@@ -16,27 +16,29 @@ from lrlab.errors import wrong
 TRAIN, VAL = 1437, 360  # images in each split
 SHAPE = (1, 8, 8)
 NUM_CLASSES = 10
-_FILE = Path("datasets", "data", "digits.csv.gz")  # below sklearn/; the same bytes since version 0.18
+_FOLDER = Path("datasets", "data")  # below sklearn/
+_FILE = "digits.csv.gz"  # the same bytes since version 0.18
 
 
 def splits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Images (N, 1, 8, 8) uint8 and labels (N,) int64 of the training split, and of the validation split."""
-    images, labels = _read(_file())
+    images, labels = _read(file_of_scikit_learn(_FILE))
     train, val = (torch.from_numpy(part) for part in stratified_split(labels.numpy(), VAL, seed=0))
     return (images[train], labels[train]), (images[val], labels[val])
 
 
-def _file() -> Path:
-    """Where scikit-learn keeps the digits. Raises UserError where it is not installed, or has no such file."""
+def file_of_scikit_learn(name: str) -> Path:
+    """Where scikit-learn keeps a data set. Raises UserError where it is not installed, or has no such file."""
     found = importlib.util.find_spec("sklearn")  # looks for the package and does not import it
     folders = found.submodule_search_locations if found is not None else None
-    file = Path(folders[0]) / _FILE if folders else None
+    file = Path(folders[0]) / _FOLDER / name if folders else None
     if file is not None and file.is_file():
         return file
+    what = name.partition("_")[0].partition(".")[0]
     raise wrong(
         "data",
-        got=f"digits, without its file ({file or 'scikit-learn is not installed'})",
-        allowed="scikit-learn's own copy of the digits",
+        got=f"{what}, without its file ({file or 'scikit-learn is not installed'})",
+        allowed=f"scikit-learn's own copy of the {what}",
         do="pip install --force-reinstall scikit-learn, or data=fake",
     )
 

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -43,8 +43,9 @@ class Holding:
         if splits.test is not None:
             got = f"{self.val}, for a data set that has splits for validation and test of its own"
             raise wrong("data.val", got=got, allowed=OFFICIAL, do=f"data.val={OFFICIAL}")
-        train, val = hold_out(splits.train, held, seed=self.split_seed)
-        return Splits(train, val, splits.num_classes, splits.notes, test=splits.val)
+        has_labels = splits.num_classes is not None and splits.target_shape == ()
+        train, val = hold_out(splits.train, held, seed=self.split_seed, by_class=has_labels)
+        return replace(splits, train=train, val=val, test=splits.val)
 
 
 def share(key: str, value: Any, *, or_else: str = "") -> float:
@@ -61,8 +62,8 @@ def share(key: str, value: Any, *, or_else: str = "") -> float:
     return found
 
 
-def hold_out(dataset: MapDataset, held: float, *, seed: int) -> tuple[MapDataset, MapDataset]:
-    """The data set without the share `held` of its images, and these, each class in proportion.
+def hold_out(dataset: MapDataset, held: float, *, seed: int, by_class: bool = True) -> tuple[MapDataset, MapDataset]:
+    """The data set without the share `held` of its images, and these, each class in proportion if `by_class`.
 
     Which images these are follows from `seed` and from the names of their files, or else from their indices. How many
     they are is known before anything is read. Raises UserError where one of the parts would be empty.
@@ -72,7 +73,12 @@ def hold_out(dataset: MapDataset, held: float, *, seed: int) -> tuple[MapDataset
         got = f"{held:.0%} of {len(dataset)} training images, which leaves none"
         raise wrong("data.val", got=got, allowed="a share that leaves some", do=f"data.val={OFFICIAL}")
     kind = kind_of(dataset)
-    choose = functools.cache(lambda: chosen(kind.labels(), count, _places(dataset, seed)))
+
+    @functools.cache
+    def choose() -> NDArray[Any]:
+        labels = kind.labels() if by_class else numpy.zeros(len(dataset), dtype=int)
+        return chosen(labels, count, _places(dataset, seed))
+
     return kind.parts(count, choose)
 
 

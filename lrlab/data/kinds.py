@@ -1,8 +1,9 @@
 """The two kinds of data sets, with one answer each to what the other rooms ask: the only room that tells them apart.
 
-`Images` come at once, as two tensors. Any other data set is read one image at a time.
+`Tensors`, and `Images` among them, come at once, as two tensors. Any other data set is read one sample at a time.
 """
 
+from math import prod
 from typing import Any, Protocol
 
 import numpy
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from lrlab.data import parts
 from lrlab.data.parts import Choose
-from lrlab.data.splits import Images, MapDataset, as_class, as_tensor
+from lrlab.data.splits import Images, MapDataset, Tensors, as_class, as_tensor
+from lrlab.errors import UserError
 from lrlab.system import randomness
 
 
@@ -30,7 +32,15 @@ class Kind(Protocol):
         ...
 
     def can_be_kept(self) -> bool:
-        """Whether it is fixed and its images have a byte a value."""
+        """Whether it can be read once and kept: it is in memory anyway, or it is fixed and has images of bytes."""
+        ...
+
+    def can_be_on_disk(self) -> bool:
+        """Whether the files of `data.cache=disk` can hold it: images with a byte a value, and labels."""
+        ...
+
+    def bytes_each(self, shape: tuple[int, ...]) -> int:
+        """What a sample of this shape takes where it is kept."""
         ...
 
     def fingerprint(self) -> str:
@@ -38,7 +48,7 @@ class Kind(Protocol):
         ...
 
     def load(self) -> tuple[Tensor, Tensor] | None:
-        """All images (N, C, H, W) uint8 and labels (N,) int64 where they come at once, else None."""
+        """All inputs (N, ...) and targets (N, ...) where they come at once, else None."""
         ...
 
     def forget(self) -> None:
@@ -56,20 +66,28 @@ class Kind(Protocol):
 
 def kind_of(dataset: MapDataset) -> Kind:
     """What `dataset` is, whatever class it has."""
-    return AtOnce(dataset) if isinstance(dataset, Images) else OneByOne(dataset)
+    return AtOnce(dataset) if isinstance(dataset, Tensors) else OneByOne(dataset)
 
 
 class AtOnce:
-    """`Images`: fixed, and in memory once the first is needed."""
+    """`Tensors`: fixed, and in memory once the first is needed."""
 
     at_once = True
     is_fixed = True
 
-    def __init__(self, dataset: Images):
+    def __init__(self, dataset: Tensors):
         self._dataset = dataset
 
     def can_be_kept(self) -> bool:
         return True
+
+    def can_be_on_disk(self) -> bool:
+        return isinstance(self._dataset, Images)
+
+    def bytes_each(self, shape: tuple[int, ...]) -> int:
+        if isinstance(self._dataset, Images):
+            return prod(shape)
+        return prod(shape) * self._dataset.tensors[0].element_size()
 
     def fingerprint(self) -> str:
         return self._dataset.fingerprint()
@@ -84,7 +102,7 @@ class AtOnce:
         return self._dataset.tensors[1].numpy()
 
     def parts(self, count: int, choose: Choose) -> tuple[MapDataset, MapDataset]:
-        return parts.of_images(self._dataset, count, choose)
+        return parts.of_tensors(self._dataset, count, choose)
 
 
 class OneByOne:
@@ -97,7 +115,23 @@ class OneByOne:
         self.is_fixed = hasattr(dataset, "fingerprint")
 
     def can_be_kept(self) -> bool:
-        return self.is_fixed and first_image(self._dataset).dtype == torch.uint8
+        return self.is_fixed and first_image(self._dataset).dtype == torch.uint8 and self._has_labels()
+
+    def can_be_on_disk(self) -> bool:
+        return True  # or it is refused when it is read, with the first thing in the way
+
+    def bytes_each(self, shape: tuple[int, ...]) -> int:
+        return prod(shape)
+
+    def _has_labels(self) -> bool:
+        """Whether a target is one whole number, as far as the first tells."""
+        with randomness.undisturbed():
+            target = self._dataset[0][1]
+        try:
+            as_class(target, 0)
+        except UserError:
+            return False
+        return True
 
     def fingerprint(self) -> str:
         return self._dataset.fingerprint()  # type: ignore[attr-defined]

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lrlab.data import contents
-from lrlab.data.splits import Images, MapDataset
+from lrlab.data.splits import MapDataset, Tensors
 
 Choose = Callable[[], NDArray[numpy.bool_]]  # which of all images (N,) are held out; it may read their labels
 
 
-def of_images(images: Images, count: int, choose: Choose) -> tuple[Images, Images]:
-    """What is left of images in memory, and the `count` of them that are held out.
+def of_tensors(whole: Tensors, count: int, choose: Choose) -> tuple[Tensors, Tensors]:
+    """What is left of samples in memory, and the `count` of them that are held out.
 
     Once both are loaded, the whole is let go of.
     """
@@ -27,16 +27,16 @@ def of_images(images: Images, count: int, choose: Choose) -> tuple[Images, Image
     def load(held_out: bool) -> tuple[Tensor, Tensor]:
         chosen = torch.from_numpy(choose())
         part = chosen if held_out else ~chosen
-        pixels, labels = (tensor[part] for tensor in images.tensors)
+        inputs, targets = (tensor[part] for tensor in whole.tensors)
         loaded.add(held_out)
         if len(loaded) == 2:
-            images.forget()
-        return pixels, labels
+            whole.forget()
+        return inputs, targets
 
-    def part(size: int, held_out: bool) -> Images:
-        return Images(size, images.shape, images.num_classes, functools.partial(load, held_out))
-
-    return part(images.count - count, held_out=False), part(count, held_out=True)
+    return (
+        whole.part(len(whole) - count, functools.partial(load, False), name="left"),
+        whole.part(count, functools.partial(load, True), name="held out"),
+    )
 
 
 def of_any(dataset: MapDataset, count: int, choose: Choose) -> tuple["Part", "Part"]:

@@ -1,7 +1,8 @@
 """Where the images of batches come from: kept ones, those that are just being decoded, or a loader.
 
-A source reads each of the index lists `parts` (B,), in their order: images (B, C, H, W) as the data set stores them
-and labels (B,) int64, on the device. (seed, epoch) matter to a data set's own random transforms only.
+A source reads each of the index lists `parts` (B,), in their order: samples (B, ...), such as images (B, C, H, W), as
+the data set stores them, and targets (B, ...), such as labels (B,), on the device. (seed, epoch) matter to a data set's
+own random transforms only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,8 @@ from torch.utils.data import Dataset, Sampler
 from lrlab.data import loader, store
 from lrlab.data.decoding import require_bytes
 from lrlab.data.kinds import kind_of
-from lrlab.data.splits import MapDataset, as_class, as_tensor, check_labels, other_shape
-from lrlab.errors import Interrupted
+from lrlab.data.splits import MapDataset, as_target, as_tensor, check_labels, other_shape
+from lrlab.errors import Interrupted, wrong
 from lrlab.system import randomness
 
 Parts = Sequence[Tensor]
@@ -67,7 +68,7 @@ class Arriving:
         *,
         place: str,
         shape: tuple[int, ...],
-        num_classes: int,
+        num_classes: int | None,
         device: torch.device,
         workers: int,
         waiting: Callable[[], None],
@@ -150,7 +151,7 @@ class Loaded:
         self,
         dataset: MapDataset,
         *,
-        num_classes: int,
+        num_classes: int | None,
         device: torch.device,
         workers: int,
         prefetch: int,
@@ -162,7 +163,7 @@ class Loaded:
         self.timeout_seconds, self.waiting = timeout_seconds, waiting
         self._places = _Places()
         self._loader = loader.start(
-            _Addressed(dataset),
+            _Addressed(dataset, num_classes),
             batch_sampler=self._places,
             workers=workers,
             ahead=prefetch,
@@ -183,6 +184,16 @@ class Loaded:
 
     def close(self) -> None:
         loader.end_persistent(self._loader)
+
+
+def _together(targets: Sequence[tuple[Tensor, int]]) -> Tensor:
+    """The targets of a batch, each with the index of its sample, as one tensor. Raises UserError for two shapes."""
+    first, first_index = targets[0]
+    for target, index in targets:
+        if target.shape != first.shape:
+            got = f"targets {tuple(first.shape)} at index {first_index} and {tuple(target.shape)} at index {index}"
+            raise wrong("data", got=got, allowed="one shape for all targets", do="pad them in the data set")
+    return torch.stack([target for target, _ in targets])
 
 
 def joined(parts: Parts) -> Tensor:
@@ -213,8 +224,9 @@ class _Places(Sampler):
 class _Addressed(Dataset):
     """A data set whose own random transforms draw the same for (seed, epoch, index), whatever was drawn before."""
 
-    def __init__(self, dataset: MapDataset):
-        self.dataset = dataset
+    def __init__(self, dataset: MapDataset, num_classes: int | None):
+        self.dataset, self.num_classes = dataset, num_classes
+        self.target_shape = getattr(dataset, "target_shape", ())
 
     def __getitems__(self, places: list[tuple[int, int, int]]) -> tuple[Tensor, Tensor]:
         """The images and labels at (seed, epoch, index), one batch."""
@@ -223,11 +235,12 @@ class _Addressed(Dataset):
             for seed, epoch, index in places:
                 randomness.seed_sample(seed, epoch, index)
                 image, label = self.dataset[index]
-                samples.append((as_tensor(image), as_class(label, index), index))
+                target = as_target(label, index, self.num_classes, self.target_shape)
+                samples.append((as_tensor(image), target, index))
         first, _, first_index = samples[0]
         for image, _, index in samples:
             if image.shape != first.shape:
                 raise other_shape(self.dataset, (first_index, first.shape), (index, image.shape))
         images = torch.stack([image for image, _, _ in samples])
-        labels = torch.tensor([label for _, label, _ in samples])
+        labels = _together([(target, index) for _, target, index in samples])
         return images, labels

@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,11 +44,15 @@ def choose(
     where they are kept on disk. It is asked only where that comes into question: the default is in a home, and some
     users have none.
     """
-    size = sum(len(dataset) for dataset in datasets) * prod(shape)
+    size = sum(len(dataset) * kind_of(dataset).bytes_each(shape) for dataset in datasets)
     if cache == "none":
         return Choice("none", size)
     if cache == "auto" and not all(kind_of(dataset).can_be_kept() for dataset in datasets):
         return Choice("none", size)
+    fits_files = all(kind_of(dataset).can_be_on_disk() for dataset in datasets)
+    if cache == "disk" and not fits_files:
+        got = "disk, for samples that are no images of bytes with labels"
+        raise wrong("data.cache", got=got, allowed="auto, device, memory or none", do="data.cache=auto")
     if cache == "disk" and not _is_writable(folder()) and not _are_there(datasets, shape, folder()):
         raise wrong(
             "data.cache_dir",
@@ -57,7 +60,9 @@ def choose(
             allowed="a folder that can be made and written to",
             do="data.cache_dir=FOLDER, or data.cache=auto",
         )
-    places = KEPT if cache == "auto" else (cache,)
+    places: tuple[str, ...] = (cache,)
+    if cache == "auto":
+        places = KEPT if fits_files else tuple(place for place in KEPT if place != "disk")
     for place in places:
         try:
             room = _half_of_free_bytes(place, folder, device) if budget_bytes is None else budget_bytes

@@ -23,7 +23,7 @@ def keep(
     place: str,
     *,
     shape: tuple[int, ...],
-    num_classes: int,
+    num_classes: int | None,
     folder: Path | None,
     device: torch.device,
     workers: int,
@@ -63,7 +63,7 @@ class Arrivals:
         order: Tensor,
         *,
         shape: tuple[int, ...],
-        num_classes: int,
+        num_classes: int | None,
         workers: int,
         waiting: Callable[[], None] = nothing,
     ):

@@ -62,7 +62,7 @@ def _model(prepared: Prepared) -> nn.Module:
     tried = prepared.trial.take(prepared.seed) if prepared.trial is not None else None
     if tried is not None:
         return tried
-    return build.build_model(prepared.config["model"], prepared.splits.shape, prepared.splits.num_classes)
+    return build.build_model(prepared.config["model"], prepared.splits.interface)
 
 
 def _set_deterministic(wanted: bool, device: torch.device) -> None:
@@ -75,7 +75,7 @@ def _set_deterministic(wanted: bool, device: torch.device) -> None:
 def read_images(prepared: Prepared, reading: Reading, request: Request, *, train: bool) -> Batches:
     """The batches of a split. Images that are kept are read now. Raises Interrupted where a signal ends the reading."""
     splits = prepared.splits
-    with reading("training images" if train else "validation images") as show:
+    with reading(f"{'training' if train else 'validation'} {splits.each}s") as show:
 
         def waiting() -> None:
             if request.number and distributed.ranks() == 1:  # of several ranks, the others would wait for this one
@@ -97,6 +97,7 @@ def read_images(prepared: Prepared, reading: Reading, request: Request, *, train
                 ranks=distributed.ranks(),
                 progress=progress,
                 waiting=waiting,
+                each=splits.each,
             )
         )
 

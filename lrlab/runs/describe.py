@@ -33,13 +33,13 @@ def start_lines(
     """What is about to be trained, with a line for each subject."""
     horizon, optimizer = plan.horizon, config["optimizer"]
     settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
-    images = f"{len(splits.train):,} training and {counted(len(splits.val), 'validation image')}"
+    images = f"{len(splits.train):,} training and {counted(len(splits.val), f'validation {splits.each}')}"
     if splits.test is not None:
-        images = f"{len(splits.train):,} training, {len(splits.val):,} validation and {len(splits.test):,} test images"
-    classes = counted(splits.num_classes, "class", "classes")
+        counts = f"{len(splits.train):,} training, {len(splits.val):,} validation and {len(splits.test):,} test"
+        images = f"{counts} {splits.each}s"
     updates = f"{horizon.epochs} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
     subjects = {
-        "data": f"{images} {'x'.join(map(str, splits.shape))}, {classes}; {_kept(kept, device, config['data'])}",
+        "data": f"{images} {_shape(splits)}, {_predicted(splits)}; {_kept(kept, device, config['data'])}",
         "model": f"{parameters:,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
         "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
@@ -52,6 +52,22 @@ def start_lines(
         choice = f"{choices[name]}: " if name in choices else ""
         lines.append(f"{name:<9}  {choice}{text}")
     return lines
+
+
+def _shape(splits: Splits) -> str:
+    """The shape of a sample: 1x8x8, or of 10 numbers."""
+    if len(splits.shape) != 1:
+        return "x".join(map(str, splits.shape))
+    return f"of {counted(splits.shape[0], 'token' if splits.vocabulary else 'number')}"
+
+
+def _predicted(splits: Splits) -> str:
+    """What is predicted of a sample."""
+    if splits.num_classes is None:
+        return f"{counted(splits.num_outputs, 'value')} to predict for each"
+    if splits.vocabulary:
+        return f"a vocabulary of {splits.num_classes}"
+    return counted(splits.num_classes, "class", "classes")
 
 
 def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:

@@ -128,7 +128,7 @@ def epoch_line(result: Epoch, epochs: int, width: int | None = None) -> str:
         "train": f"train {train}   ",
         "val": val,
         "seconds": f"   {duration(result.seconds):>6}",
-        "speed": f"  {result.images_per_second:8,.0f} images/s",
+        "speed": f"  {result.images_per_second:8,.0f} {result.each}s/s",
     }
 
     # Those for which there is room, the most important first.

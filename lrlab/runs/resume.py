@@ -174,6 +174,6 @@ def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
     scheduler = scheduler_settings(
         prepared.config["scheduler"], horizon, optimizer.get("schedule"), prepared.task.metrics
     )
-    parameters, _ = build.try_model(prepared.config["model"], splits.shape, splits.num_classes, prepared.seed)
-    make_optimizer = partial(build.build_optimizer, optimizer, parameters)
+    tried, _ = build.try_model(prepared.config["model"], splits.interface, prepared.seed)
+    make_optimizer = partial(build.build_optimizer, optimizer, tried.parameters)
     return simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)

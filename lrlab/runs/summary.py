@@ -11,7 +11,7 @@ from typing import Any
 
 from lrlab.system import disk
 from lrlab.system.disk import write_whole
-from lrlab.training.metrics import Metric, known, lower_is_better, measured_names
+from lrlab.training.metrics import METRICS, Metric, lower_is_better, measured_names, usual
 
 FILE = "summary.json"
 
@@ -20,7 +20,7 @@ FILE = "summary.json"
 class Tally:
     """What a run has reached so far; part of every checkpoint."""
 
-    metrics: Sequence[Metric] = field(default_factory=known)  # of the task
+    metrics: Sequence[Metric] = field(default_factory=usual)  # of the task
     epochs: int = 0  # complete
     seconds: float = 0.0
     measured: dict[str, float | None] = field(init=False)  # train_loss, val_loss, best_val_loss and the like
@@ -97,6 +97,14 @@ def write(folder: Path, *, status: str, tally: Tally, **facts: Any) -> None:
     """Write `summary.json` into `folder`. `facts` are anything that JSON can hold."""
     text = json.dumps({"status": status, **tally.state_dict(), **facts}, indent=2, allow_nan=False)
     write_whole(folder / FILE, text + "\n")
+
+
+def own_metrics(metrics: Sequence[Metric]) -> dict[str, Any]:
+    """What a summary says of a task's metrics where lrlab's table does not know them all, for who reads it."""
+    if all(metric.name in METRICS for metric in metrics):
+        return {}
+    facts = ("name", "lower_is_better", "is_share", "short")
+    return {"metrics": [{fact: getattr(metric, fact) for fact in facts} for metric in metrics]}
 
 
 MOST_BYTES = 100_000_000  # of a summary; longer ones are none of lrlab's

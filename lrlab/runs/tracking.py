@@ -31,7 +31,7 @@ from lrlab.errors import wrong
 from lrlab.runs.curve import RecordedCurve
 from lrlab.system import disk
 from lrlab.system.disk import Log
-from lrlab.training.metrics import Metric, known, measured_names
+from lrlab.training.metrics import Metric, measured_names, usual
 
 HISTORY = "history.csv"
 _OURS = ".lrlab"  # how the names of our event files end, for a folder may hold those of other writers too
@@ -60,7 +60,7 @@ class Tracker:
         state: Mapping[str, Any] | None = None,
     ):
         self.folder = folder
-        self._measured = measured_names(metrics or known(), "train", "val")
+        self._measured = measured_names(metrics or usual(), "train", "val")
         self.stride = max(1, math.ceil(updates / MOST_POINTS))
         self.last_update = updates - 1
         self.curves = [RecordedCurve(name, self.stride) for name in driven]
@@ -85,7 +85,7 @@ class Tracker:
         self._begin(step)
         if state is None:
             self._rows.writerow(["epoch", "step", "lr", *self._measured, "seconds"])
-            self._summary(0, custom_scalars(_layout(metrics or known())))
+            self._summary(0, custom_scalars(_layout(metrics or usual())))
             if hyperparameters is not None:
                 self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
 

@@ -118,7 +118,7 @@ def _tune(request: StudyRequest, record: Record) -> Record:
         jobs = {name: _begun(request, record, name) for name in request.candidates}
         if not any(jobs.values()):  # every run that was planned has ended, so the next ones can be planned
             for name in request.candidates:
-                runs = _tuning(request, name).next_runs(_tried(request, record, name))
+                runs = _tuning(request, record.protocol, name).next_runs(_tried(request, record, name))
                 jobs[name] = [(lr, seed, request.job(name, lr, seed, TUNING)) for lr, seed in runs]
         if not any(jobs.values()):
             return record
@@ -148,8 +148,8 @@ def _no_progress(request: StudyRequest, sweep: str) -> UserError:
     )
 
 
-def _tuning(request: StudyRequest, name: str) -> Tuning:
-    metric = METRICS[request.settings.metric]
+def _tuning(request: StudyRequest, protocol: Protocol, name: str) -> Tuning:
+    metric = METRICS[protocol.metric]
     return Tuning(
         grid=tuple(request.grids[name]),
         runs=request.settings.tuning,

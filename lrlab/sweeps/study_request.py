@@ -31,7 +31,7 @@ FOLDER = Path("outputs", "studies")
 class Declared:
     """What `study.NAME=...` says of the protocol."""
 
-    metric: str = "accuracy"
+    metric: str | None = None
     margin: float | None = None
     tuning: int = 12  # runs a candidate
     seeds: int = 20  # a candidate, at most
@@ -158,18 +158,18 @@ def protocol_of(request: StudyRequest) -> Protocol:
     prepared = [_prepared(request, name) for name in candidates]
     _require_alike(dict(zip(candidates, prepared, strict=True)))
     design.require_possible(settings.seeds, settings.looks, settings.test, len(candidates))
-    _require_metric(settings.metric, prepared[0])
+    metric = _metric(settings.metric, prepared[0])
     largest = max(len(grid) for grid in request.grids.values())
     if settings.tuning < largest:
         allowed = f"at least {largest}, a run for each base LR"
         raise wrong("study.tuning", got=settings.tuning, allowed=allowed, do=f"study.tuning={largest + 5}")
-    if settings.margin is not None and METRICS[settings.metric].is_share and settings.margin >= 1:
-        got, do = f"{settings.margin:g}, for {settings.metric}", f"study.margin={settings.margin:g}%"
+    if settings.margin is not None and METRICS[metric].is_share and settings.margin >= 1:
+        got, do = f"{settings.margin:g}, for {metric}", f"study.margin={settings.margin:g}%"
         raise wrong("study.margin", got=got, allowed="below 1, or below 100%", do=do)
     data = prepared[0].config["data"]
     return Protocol(
         candidates={name: mask_overrides(_telling(overrides)) for name, overrides in candidates.items()},
-        metric=settings.metric,
+        metric=metric,
         margin=settings.margin,
         epochs=prepared[0].trainer.epochs,
         split={
@@ -214,7 +214,11 @@ def _what_is_shared(prepared: Prepared) -> dict[str, Any]:
     return {"data": prepared.config["data"], "epochs": prepared.trainer.epochs}
 
 
-def _require_metric(metric: str, prepared: Prepared) -> None:
+def _metric(metric: str | None, prepared: Prepared) -> str:
+    """What decides: by default what the task is judged by. Raises UserError for what it does not measure."""
     measured = [one.name for one in prepared.task.metrics if one.name in METRICS]
+    if metric is None:
+        return measured[-1]
     if metric not in measured:
         raise wrong("study.metric", got=metric, allowed=", ".join(measured), do=f"study.metric={measured[0]}")
+    return metric

@@ -138,11 +138,15 @@ def add_up(values: Tensor) -> Tensor:
 
 
 def add_up_each(values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The sums of every rank's `values`, each (), in one exchange."""
+    """The sums of every rank's `values`, of any shapes, in one exchange."""
     if ranks() == 1:
         return values
-    sums = add_up(torch.stack([value.double() for value in values.values()]))
-    return {name: total.to(value.dtype) for (name, value), total in zip(values.items(), sums, strict=True)}
+    sums = add_up(torch.cat([value.double().flatten() for value in values.values()]))
+    parts = sums.split([value.numel() for value in values.values()])
+    return {
+        name: total.view(value.shape).to(value.dtype)
+        for (name, value), total in zip(values.items(), parts, strict=True)
+    }
 
 
 def largest(value: int) -> int:

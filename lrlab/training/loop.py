@@ -23,7 +23,7 @@ from lrlab.lr import hyperparameters
 from lrlab.lr.hyperparameters import Scheduler, metric_argument
 from lrlab.system import distributed, randomness
 from lrlab.training.divergence import Guard, diverged, require_finite_weights
-from lrlab.training.metrics import Means, Metric, known
+from lrlab.training.metrics import Means, Metric, usual
 from lrlab.training.state import TrainState
 from lrlab.training.sums import Sums
 from lrlab.training.task import CLASSIFICATION, Task, measure
@@ -59,7 +59,8 @@ class Epoch:
     val: Means | None  # None in an epoch that was not evaluated
     seconds: float
     images_per_second: float  # in training
-    metrics: tuple[Metric, ...] = field(default_factory=known)  # of the task
+    metrics: tuple[Metric, ...] = field(default_factory=usual)  # of the task
+    each: str = "image"  # what a sample is called
 
     @property
     def measured(self) -> dict[str, float]:
@@ -121,7 +122,7 @@ def fit(
 
         # The training's results; here the device is waited for.
         require_finite_weights(state)
-        train_means = state.sums.means()
+        train_means = state.sums.means(task.metrics)
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
 
         # Validation, where this epoch has one. The same weights are saved.
@@ -142,6 +143,7 @@ def fit(
             seconds=state.seconds + time.perf_counter() - clock,
             images_per_second=images_per_second,
             metrics=task.metrics,
+            each=train.each,
         )
         state.epoch, state.batch, state.seconds = epoch + 1, 0, 0.0
         state.sums.reset()
@@ -235,7 +237,7 @@ def evaluate(state: TrainState, task: Task, val: Batches) -> Generator[Evaluatin
             loss = task.validation_loss(outputs, labels)
             sums.count({"loss": loss, **measure(task, outputs, labels)}, len(labels))
         yield Evaluating(outputs, labels)
-    means = sums.over_all_ranks(task.metrics).means()
+    means = sums.over_all_ranks(task.metrics).means(task.metrics)
     if not math.isfinite(means["loss"]):
         raise diverged(state, "val/loss", means["loss"])
     return means

@@ -10,6 +10,8 @@ from torch import Tensor
 from lrlab.system import distributed
 from lrlab.training.metrics import Means, Metric
 
+Amount = float | list[float]  # a sum, or one of each output of a model
+
 _BATCHES_AT_ONCE = 50  # are read from a device, so that it is not waited for all the time
 
 
@@ -22,7 +24,7 @@ class Sums:
 
     device: torch.device
     samples: int = 0
-    _sums: dict[str, float] = field(default_factory=dict)  # over the samples that were read
+    _sums: dict[str, Amount] = field(default_factory=dict)  # over the samples that were read
     _unread: list[tuple[Mapping[str, Tensor], int]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def reset(self) -> None:
@@ -30,7 +32,7 @@ class Sums:
         self._unread.clear()
 
     def count(self, measured: Mapping[str, Tensor], samples: int) -> None:
-        """Count a batch: its mean loss () as `loss`, and the sum () of every other metric over its samples."""
+        """Count a batch: its mean loss () as `loss`, and the sum () or (K,) of everything else over its samples."""
         self.samples += samples
         self._unread.append((measured, samples))
         if self.device.type == "cpu" or len(self._unread) == _BATCHES_AT_ONCE:
@@ -47,22 +49,39 @@ class Sums:
                 values = [mean * samples for mean, samples in zip(values, counts, strict=True)]
             # One after another, so that the sums are the same wherever they were last read.
             for value in values:
-                self._sums[name] = self._sums.get(name, 0.0) + value
+                self._sums[name] = _added(self._sums.get(name, 0.0), value)
 
     def over_all_ranks(self, metrics: Sequence[Metric]) -> "Sums":
         """The sums of every rank's own, in place. All name the same `metrics`: a rank may have had no batch."""
         self._read()
         if distributed.ranks() > 1:
-            names = [metric.name for metric in metrics]
-            own = [*(self._sums.get(name, 0.0) for name in names), self.samples]
-            *sums, samples = distributed.add_up(torch.tensor(own, dtype=torch.float64, device=self.device)).tolist()
-            self._sums, self.samples = dict(zip(names, sums, strict=True)), round(samples)
+            for name in _summed(metrics):
+                self._sums[name] = self._over_ranks(name)
+            self.samples = round(distributed.add_up(self._as_tensor([self.samples])).item())
         return self
 
-    def means(self) -> Means:
-        """The means; waits for the device."""
+    def _over_ranks(self, name: str) -> Amount:
+        """A sum over all ranks. One that had no batch does not know of how many outputs."""
+        own = self._sums.get(name, 0.0)
+        outputs = distributed.largest(len(own) if isinstance(own, list) else 0)
+        if not outputs:
+            return distributed.add_up(self._as_tensor([own])).item()
+        return distributed.add_up(self._as_tensor(own if isinstance(own, list) else [0.0] * outputs)).tolist()
+
+    def _as_tensor(self, values: Any) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64, device=self.device)
+
+    def means(self, metrics: Sequence[Metric]) -> Means:
+        """The mean of each of `metrics` that was counted, or that is derived from what was; waits for the device."""
         self._read()
-        return {name: total / self.samples for name, total in self._sums.items()}
+        amounts: dict[str, Any] = {name: _shared(total, self.samples) for name, total in self._sums.items()}
+        means = {}
+        for metric in metrics:
+            if metric.derived is not None:
+                means[metric.name] = metric.derived(amounts)
+            elif metric.name in amounts:
+                means[metric.name] = amounts[metric.name]
+        return means
 
     def state_dict(self) -> dict[str, Any]:
         self._read()
@@ -74,10 +93,33 @@ class Sums:
         sums = state.get("sums")
         if sums is None:
             sums = {"loss": state["loss"], "accuracy": state["correct"]}
-        self._sums = {name: float(total) for name, total in sums.items()}
+        self._sums = {name: _as_amount(total) for name, total in sums.items()}
         self.samples = state["samples"]
 
 
+def _summed(metrics: Sequence[Metric]) -> list[str]:
+    """What is summed up for `metrics`."""
+    names = dict.fromkeys(metric.name for metric in metrics if metric.derived is None)
+    for metric in metrics:
+        names |= dict.fromkeys(name for name, _ in metric.sums)
+    return list(names)
+
+
+def _added(one: Amount, other: Amount) -> Amount:
+    """The sum of two amounts, output by output; 0 has as many outputs as the other."""
+    if isinstance(one, list) and isinstance(other, list):
+        return [first + second for first, second in zip(one, other, strict=True)]
+    return other if isinstance(other, list) else one + other  # type: ignore[operator]  # a list is added to 0 alone
+
+
+def _shared(total: Amount, samples: int) -> Amount:
+    return [value / samples for value in total] if isinstance(total, list) else total / samples
+
+
+def _as_amount(total: Any) -> Amount:
+    return [float(value) for value in total] if isinstance(total, list) else float(total)
+
+
 def _values(numbers: Sequence[Tensor]) -> list[Any]:
-    """Tensors () as Python's numbers."""
-    return [numbers[0].item()] if len(numbers) == 1 else torch.stack(list(numbers)).tolist()
+    """Tensors () as Python's numbers, and tensors (K,) as lists of them."""
+    return [numbers[0].tolist()] if len(numbers) == 1 else torch.stack(list(numbers)).tolist()

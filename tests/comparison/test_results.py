@@ -72,12 +72,12 @@ def test_folders_without_runs_are_refused(tmp_path):
 
 
 def test_the_table_has_a_row_a_run_with_exact_values_and_nothing_of_the_clock(sweep):
-    text = results.as_csv(results.find([sweep]))
-    rows = list(csv.DictReader(io.StringIO(text)))
+    found = results.find([sweep])
+    rows = list(csv.DictReader(io.StringIO(results.as_csv(found))))
     assert [row["run"] for row in rows] == ["seed=0", "seed=1"]
     for row in rows:
         said = summary(sweep / row["run"])
-        for name in results.measured_of_a_run():
+        for name in results.measured_of_runs(found):
             assert float(row[name]) == said[name]
         assert (row["status"], row["seed"], row["scheduler"]) == ("finished", row["run"][-1], "cosine")
     assert "seconds" not in rows[0]

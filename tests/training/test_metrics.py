@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lrlab.training.metrics import METRICS, count_correct, find, lower_is_better
+from lrlab.training.metrics import METRICS, count_correct, find, lower_is_better, usual
 from lrlab.training.sums import Sums
 
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ def test_means_do_not_depend_on_the_batches(batch_size):
     sums = Sums(CPU)
     for part, target in zip(logits.split(batch_size), labels.split(batch_size), strict=True):
         sums.count({"loss": F.cross_entropy(part, target), "accuracy": count_correct(part, target)}, len(target))
-    means = sums.means()
+    means = sums.means(usual())
     assert means["loss"] == pytest.approx(F.cross_entropy(logits.double(), labels).item(), rel=1e-6)
     assert means["accuracy"] == (logits.argmax(1) == labels).sum().item() / 100
 
@@ -37,7 +37,7 @@ def test_sums_continue_from_their_state():
     second.load_state_dict(first.state_dict())
     for batch in batches[2:]:
         second.count(*batch)
-    assert second.means() == whole.means()
+    assert second.means(usual()) == whole.means(usual())
 
 
 @pytest.mark.parametrize("saved_after", [1, 49, 50, 51, 120])
@@ -52,18 +52,18 @@ def test_sums_that_are_read_in_bulk_are_those_that_are_read_at_once(saved_after)
             restored.load_state_dict(in_bulk.state_dict())
             in_bulk = restored
     assert in_bulk.samples == at_once.samples
-    assert in_bulk.means() == at_once.means()
+    assert in_bulk.means(usual()) == at_once.means(usual())
     in_bulk.count(*measured(values[0], 1, 1))
     in_bulk.reset()
     in_bulk.count(*measured(values[0], 1, 1))
-    assert in_bulk.means()["accuracy"] == 1
+    assert in_bulk.means(usual())["accuracy"] == 1
 
 
 def test_sums_continue_from_a_state_that_an_earlier_version_wrote():
     sums = Sums(CPU)
     sums.load_state_dict({"loss": 3.0, "correct": 7, "samples": 8})
     sums.count(*measured(torch.tensor(0.5), 1, 2))
-    assert (sums.means(), sums.samples) == ({"loss": 0.4, "accuracy": 0.8}, 10)
+    assert (sums.means(usual()), sums.samples) == ({"loss": 0.4, "accuracy": 0.8}, 10)
 
 
 def test_counts_stay_exact_where_32_bits_would_not():

@@ -9,6 +9,7 @@ from small_training import CPU, EPOCHS, batches, epochs, make_state, run
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
+from lrlab.data.splits import Splits
 from lrlab.errors import UserError
 from lrlab.training.divergence import Diverged
 from lrlab.training.loop import fit, gradients
@@ -148,6 +149,12 @@ class TestLoss:
         assert Classification().to(CPU) == Classification()
 
 
+class Labelled:
+    """A data set that says the shape of its images."""
+
+    shape = (1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("loss", "got"),
     [
@@ -159,4 +166,4 @@ class TestLoss:
 )
 def test_a_loss_that_is_no_mean_of_logits_and_labels_is_refused(loss, got):
     with pytest.raises(UserError, match=rf"^task\.loss: got {got}"):
-        check_loss(Classification(loss=loss), 3)
+        check_loss(Classification(loss=loss), (2, 3), Splits(Labelled(), Labelled(), num_classes=3))
