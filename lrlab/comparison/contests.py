@@ -13,12 +13,12 @@ from typing import Any
 from lrlab.comparison import cautions, pairs
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.pairs import Pair, Sample
-from lrlab.comparison.results import A_TABLE, Result, differing, is_number
+from lrlab.comparison.results import A_TABLE, Result, default_metric, differing, is_number
 from lrlab.comparison.statistics import Interval, counting_step, mean
 from lrlab.config import other_data
 from lrlab.config.identity import GROUPS, SHARED, fingerprint
 from lrlab.errors import UserError, closest, wrong
-from lrlab.training.metrics import JUDGE, find, lower_is_better, measured_names, possible_metrics
+from lrlab.training.metrics import find, lower_is_better, measured_names, possible_metrics
 from lrlab.words import counted, printable
 
 
@@ -87,17 +87,20 @@ class Comparison:
 def compare(
     results: Sequence[Result],
     *,
-    metric: str = JUDGE,
+    metric: str | None = None,
     reference: str | None = None,
     target: float | None = None,
 ) -> Comparison:
     """Compare `results` by `metric`, each candidate with `reference`: by default `constant`, or else the first name.
+
+    Without a `metric` it is what the task of most is judged by.
 
     Epochs are counted until the validation metric reaches `target`. By default that is the value that the mean of
     every candidate reaches. Raises UserError where nothing can be compared.
     """
     # Which runs can be compared.
     comparison = Comparison([])
+    metric = metric or default_metric(results)
     usable = _usable(results, metric, comparison.left_out)
     if not usable:
         raise _none_finished(results, metric, comparison.left_out)
@@ -344,7 +347,8 @@ def columns(contest: Contest) -> Mapping[str, str]:
     """The metrics that a table of the contest shows, with their headings. The one that it is judged by comes first."""
     runs = contest.runs
     shown = chain.from_iterable(measured_names([metric], "val", "best_val") for metric in reversed(runs[0].metrics))
-    names = dict.fromkeys([contest.metric, *shown, "train_loss"])
+    best = [f"best_{contest.metric}"] if contest.metric.startswith("val_") else []
+    names = dict.fromkeys([contest.metric, *best, *shown, "train_loss"])
     if all(run.logged_by == A_TABLE and len(run.history) == 1 for run in runs):  # nothing is known but one value
         return {contest.metric: contest.metric.removeprefix("val_").replace("_", " ")}
     return {name: _heading(name) for name in names if all(name in run.summary for run in runs)}
