@@ -11,6 +11,7 @@ from benchmarks.timing import ROOT
 
 NAMES = (
     "training",
+    "language",
     "tracking",
     "startup",
     "threads",

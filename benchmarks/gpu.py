@@ -137,10 +137,11 @@ def bare_loop(overrides: Sequence[str], images: int, clock: Clock, *, bf16: bool
 
     from benchmarks.scaling import noise
     from lrlab.config import build, compose
+    from lrlab.models import Interface
 
     torch.backends.cudnn.benchmark = True  # as lrlab with trainer.deterministic=false
     node = compose.resolve(composed(overrides))["model"]
-    model = build.build_model(node, (3, 32, 32), 10).cuda().train()
+    model = build.build_model(node, Interface((3, 32, 32), 10, num_classes=10)).cuda().train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     pixels, labels = noise(images, 256, 3, 32, 10).train.tensors
     inputs, labels = pixels.float().div_(255).cuda(), labels.cuda()

@@ -151,12 +151,13 @@ def built(root: str) -> tuple[Any, Any]:
     import torch
 
     from lrlab.config import build, compose
+    from lrlab.models import Interface
     from lrlab.system import randomness
 
     randomness.seed_everything(0)
     classes = sum(path.is_dir() for path in Path(root, "train").iterdir())
     node = compose.resolve(composed(run_overrides(root)))["model"]
-    model = build.build_model(node, image_shape(root), classes)
+    model = build.build_model(node, Interface(image_shape(root), classes, num_classes=classes))
     return model, torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
 
 

@@ -21,6 +21,7 @@ from benchmarks.runs import Clock, composed, train
 from benchmarks.timing import Measured, Missing
 from lrlab.config import build, compose
 from lrlab.data import Images, Splits, datasets
+from lrlab.models import Interface
 from lrlab.runs import checkpoint
 from lrlab.system import randomness
 
@@ -106,7 +107,7 @@ def built(task: Task, lr: float = LR) -> tuple[nn.Module, torch.optim.Optimizer,
     """lrlab's model with its initial weights, and torch's optimizer and scheduler."""
     randomness.seed_everything(SEED)
     node = compose.resolve(composed(task.overrides()))["model"]
-    model = build.build_model(node, (1, 28, 28), 10)
+    model = build.build_model(node, Interface((1, 28, 28), 10, num_classes=10))
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=MOMENTUM)
     return model, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=GAMMA)
 

@@ -6,9 +6,9 @@ A data set of one's own returns `Splits`.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lrlab.data.splits import Fixed, Images, MapDataset, Splits
+    from lrlab.data.splits import Fixed, Images, MapDataset, Splits, Tensors
 
-__all__ = ["Fixed", "Images", "MapDataset", "Splits"]
+__all__ = ["Fixed", "Images", "MapDataset", "Splits", "Tensors"]
 
 
 def __getattr__(name: str) -> Any:

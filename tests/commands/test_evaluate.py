@@ -14,6 +14,7 @@ from support import DATASETS, OWN_SPLITS, composed, folder_of_images, needs_data
 from lrlab.commands import evaluate
 from lrlab.config import build, compose
 from lrlab.data import datasets
+from lrlab.models import Interface
 from lrlab.runs import checkpoint, scores, testing
 
 SMALL = ("model=linear", "trainer.epochs=2")
@@ -41,7 +42,7 @@ def run(trained, tmp_path) -> Path:
 def by_hand(folder: Path, weights: Path) -> torch.Tensor:
     """Logits of the official test images, with nothing of the loop."""
     node = compose.resolve(composed(*SMALL))["model"]
-    model = build.build_model(node, (1, 8, 8), 10)
+    model = build.build_model(node, Interface((1, 8, 8), 10, num_classes=10))
     model.load_state_dict(checkpoint.load(folder / weights)["state"]["model"])
     images, _ = datasets.digits().val.tensors
     with torch.no_grad():

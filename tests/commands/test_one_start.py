@@ -10,6 +10,7 @@ from torch import nn
 
 from lrlab.config import build, compose, prepare
 from lrlab.config.compose import compose as compose_config
+from lrlab.models import Interface
 from lrlab.system import randomness
 from lrlab.system.lock import held
 
@@ -133,7 +134,7 @@ def test_a_trial_pass_leaves_weights_statistics_and_random_state_as_they_were(mo
     randomness.seed_everything(3)
     untried, expected = Restless(), torch.get_rng_state()
     randomness.seed_everything(3)
-    model = build.build_model({"_target_": "torch.nn.Identity"}, (1, 8, 8), 10)
+    model = build.build_model({"_target_": "torch.nn.Identity"}, Interface((1, 8, 8), 10, num_classes=10))
     assert same_weights(model.state_dict(), untried.state_dict())
     assert torch.equal(torch.get_rng_state(), expected)
 
@@ -211,7 +212,7 @@ class Hidden(nn.Module):
 
 def test_a_trial_pass_leaves_statistics_that_no_checkpoint_holds_as_they_were(monkeypatch):
     monkeypatch.setattr(build, "make", lambda *_args, **_given: Hidden())
-    assert build.build_model({"_target_": "torch.nn.Identity"}, (1, 8, 8), 10).mean == 0
+    assert build.build_model({"_target_": "torch.nn.Identity"}, Interface((1, 8, 8), 10, num_classes=10)).mean == 0
 
 
 def test_what_a_lazy_model_draws_in_its_first_pass_is_not_drawn_again(monkeypatch):
@@ -224,6 +225,6 @@ def test_what_a_lazy_model_draws_in_its_first_pass_is_not_drawn_again(monkeypatc
     made(torch.zeros(2, 1, 8, 8))
     expected = torch.get_rng_state()
     randomness.seed_everything(3)
-    model = build.build_model({"_target_": "torch.nn.Identity"}, (1, 8, 8), 10)
+    model = build.build_model({"_target_": "torch.nn.Identity"}, Interface((1, 8, 8), 10, num_classes=10))
     assert same_weights(model.state_dict(), made.state_dict())
     assert torch.equal(torch.get_rng_state(), expected)
