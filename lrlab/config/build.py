@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from lrlab.config import checks
 from lrlab.config.checks import Node
-from lrlab.config.groups import read_groups, split
+from lrlab.config.groups import ModelParameters, layer_decay_of, read_groups, split
 from lrlab.data.batches import Batching
 from lrlab.data.held_out import Holding
 from lrlab.errors import first_line, wrong
@@ -152,7 +152,7 @@ def require_trainable_on_one(node: Node, shape: Shape, num_classes: int, trial: 
             model.train(was_training)
 
 
-def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[list[tuple[str, Tensor]], Trial | None]:
+def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[ModelParameters, Trial | None]:
     """Stand-ins for the model's parameters, and the model itself where this process built it just now.
 
     However many runs of a sweep use a model, one process builds and tries it once.
@@ -164,7 +164,8 @@ def try_model(node: Node, shape: Shape, num_classes: int, seed: int) -> tuple[li
         randomness.seed_everything(seed)
         model = build_model(node, shape, num_classes)
         trial = Trial(model, seed, randomness.get_state(torch.device("cpu")))
-    _TRIED[description] = [(name, _stand_in(parameter)) for name, parameter in model.named_parameters()]
+    real = ModelParameters.of(model)
+    _TRIED[description] = ModelParameters([(name, _stand_in(one)) for name, one in real], real.depths)
     return _TRIED[description], trial
 
 
@@ -174,7 +175,7 @@ def _stand_in(parameter: Tensor) -> Tensor:
     return torch.from_numpy(zeros).requires_grad_(parameter.requires_grad)
 
 
-_TRIED: dict[tuple[str, Shape, int], list[tuple[str, Tensor]]] = {}
+_TRIED: dict[tuple[str, Shape, int], ModelParameters] = {}
 
 
 def build_optimizer(
@@ -191,17 +192,20 @@ def build_optimizer(
         node["fused"] = _fused(node["fused"], device)
     node.pop("schedule", None)  # the scheduler's business
     named = read_groups(node.pop("groups", {}))
-    decay_all = node.pop("decay_bias_and_norm", True)
+    decay_all, layer_decay = node.pop("decay_bias_and_norm", True), layer_decay_of(node)
+    node.pop("layer_decay", None)
     checks.flag("optimizer.decay_bias_and_norm", decay_all)
     taken = checks.check_target(node, "optimizer", given=(checks.taker(node, "optimizer", "params"),))
     if "lr" in node:
         checks.number("optimizer.lr", node["lr"], above=0, example=0.01)
 
     # The optimizer, and whether it is one that the loop can use.
-    if parameters is not None:
+    if isinstance(parameters, ModelParameters):
+        parameters = parameters.learning()
+    elif parameters is not None:
         parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     factory = make(node | {"_partial_": True}, "optimizer")
-    groups = split(parameters, named, decay_bias_and_norm=decay_all)
+    groups = split(parameters, named, decay_bias_and_norm=decay_all, layer_decay=layer_decay)
     optimizer = checks.call("optimizer", node["_target_"], checks.handing(factory, taken, "params", groups))
     if is_stand_in:
         _require_finite(node)
@@ -266,7 +270,7 @@ def known_settings(path: str, node: Node) -> set[str]:
     """The settings that the `_target_` of the node at `path` names as parameters, and those that lrlab reads itself."""
     ours = {
         "data": {field.name for field in (*fields(Batching), *fields(Holding))},
-        "optimizer": {"decay_bias_and_norm", "groups", "schedule"},
+        "optimizer": {"decay_bias_and_norm", "groups", "layer_decay", "schedule"},
         "scheduler": {"interval", "monitor"},
     }
     return {*checks.parameters_of(checks.locate(node["_target_"], path)), *ours.get(path, set())}
