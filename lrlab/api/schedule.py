@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lrlab.api.pictures import Picture
     from lrlab.lr.plan import Plan
 
-FOLLOW_A_METRIC = ("greedy", "plateau")
+FOLLOW_A_METRIC = ("greedy", "plateau", "warmup_plateau")
 NAMES = tuple(name for name in catalogue.options("scheduler") if name not in FOLLOW_A_METRIC)
 _BY_FUNCTION = "torch.optim.lr_scheduler.LambdaLR"
 _FACTOR = "lr_lambda"  # the setting of LambdaLR that holds the function

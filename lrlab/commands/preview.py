@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class PlannedCurve:
 def _run(settings: PreviewSettings, typed: list[str]) -> None:
     # The curves, and whether they can be shown as was asked.
     planned = plan_curves(overrides_of_runs(typed, several=True), settings.steps_per_epoch)
-    curves = [one for curve in planned for one in _with_groups(curve, settings.show)]
+    curves = list(chain.from_iterable(_with_groups(curve, settings.show) for curve in planned))
     shown = [curve for curve in curves if curve.shows(settings.show)]
     if not shown:
         raise _nothing_to_show(planned, settings.show)

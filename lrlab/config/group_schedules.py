@@ -46,9 +46,10 @@ class GroupSchedule:
                 self.key,
                 got=f"{type(scheduler).__name__}, which follows a metric",
                 allowed="a schedule that is known before; the run's scheduler may follow a metric",
-                do="scheduler=plateau for the run, and a schedule such as linear for the group, or none",
+                do=f"{self.key}=linear, or scheduler=plateau for the whole run",
             )
-        if stand_in.param_groups[0]["momentum"] != _MOMENTUM:
+        drives_momentum = stand_in.param_groups[0]["momentum"] != _MOMENTUM
+        if drives_momentum or getattr(scheduler, "cycle_momentum", False):
             raise wrong(
                 self.key,
                 got=f"{type(scheduler).__name__} with cycle_momentum, and momentum is one for all groups",

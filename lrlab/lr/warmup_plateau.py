@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lrlab import schedules
+from lrlab.errors import WrongArgument, wrong
 from lrlab.schedules.lengths import EPOCHS_OR_ZERO, EPOCHS_UNTIL, LENGTH_OR_ZERO, Level
 
 _OF_THE_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
@@ -45,6 +46,8 @@ class WarmupPlateau:
         min_lr: Level | Sequence[Level] = 0.0,
         eps: Level = 1e-8,
     ):
+        if not 0 < factor < 1:
+            raise wrong("factor", got=factor, allowed="between 0 and 1", do="factor=0.1", kind=WrongArgument)
         self.optimizer, self.warmup, self.shape, self.start, self.mode = optimizer, warmup, shape, start, mode
         # The plateau has groups of its own, whose LRs the warm-up does not touch.
         groups = [{"params": [torch.zeros(())], "lr": float(group["lr"])} for group in optimizer.param_groups]
