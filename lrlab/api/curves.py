@@ -255,12 +255,13 @@ def _simulated(
     optimizer = make_optimizer()
     node = _as_node(make_scheduler(optimizer))
     base = optimizer.param_groups[0].get("initial_lr", optimizer.param_groups[0]["lr"])
+    total = horizon.total(interval)
     found = lint.warnings(plan, node, {"lr": float(base), "_target_": type(optimizer).__name__})
+    told = [_in_counts(line, total) for line in found]
     for group, curve in _of_other_groups(plan).items():
-        for line in lint.warnings(curve, {"_target_": node["_target_"]}, {}):
-            if line not in found:
-                found.append(f"group {group}: {line}")
-    return Curve(name, plan, [_in_counts(line, horizon.total(interval)) for line in found])
+        lines = lint.warnings(curve, {"_target_": node["_target_"]}, {})
+        told += [f"group {group}: {_in_counts(line, total)}" for line in lines if line not in found]
+    return Curve(name, plan, told)
 
 
 def _of_other_groups(plan: Plan) -> dict[str, Plan]:

@@ -140,14 +140,18 @@ def _holds_modules(module: nn.Module | None) -> bool:
     """Whether some of a module's parameters lie in modules inside of it."""
     if module is None or isinstance(module, nn.MultiheadAttention):  # one layer to everybody
         return False
-    return any(True for child in module.children() for _ in child.parameters())
+    return any(map(_has_parameters, module.children()))
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
 
 
 def _is_stack(module: nn.Module) -> bool:
     """Whether a module is a container of blocks of one class. What is made as a `Sequential` is no block."""
     if type(module) not in _CONTAINERS:
         return False
-    children = [child for child in module.children() if any(True for _ in child.parameters())]
+    children = list(filter(_has_parameters, module.children()))
     if len(children) < 2 or len(set(map(type, children))) > 1:
         return False
     return _holds_modules(children[0]) and not isinstance(children[0], nn.Sequential)
