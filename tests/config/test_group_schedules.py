@@ -8,6 +8,7 @@ from support import StopAt, composed, history, points, same_weights, summary, tr
 
 import lrlab
 from lrlab.commands.preview import _with_groups, plan_curves
+from lrlab.comparison import candidates, results
 from lrlab.config import build, compose, trust
 from lrlab.config.group_schedules import group_schedules
 from lrlab.config.prepare import plan_only, prepare
@@ -80,6 +81,19 @@ SAME = {
 @pytest.mark.parametrize("way", SAME)
 def test_what_can_be_typed_in_several_ways_is_the_same(way):
     assert plan(*SAME[way]).per_update("lr/head") == alone("wsd", "step", decay="30%", floor=0.1)
+
+
+def test_an_option_of_the_users_own_is_found_by_its_name(command, tmp_path):
+    (tmp_path / "mine" / "scheduler").mkdir(parents=True)
+    text = (compose.CONF / "scheduler" / "wsd.yaml").read_text()
+    (tmp_path / "mine" / "scheduler" / "own.yaml").write_text(text.replace("decay: 20%", "decay: 50%"))
+    found = f"hydra.searchpath=[file://{tmp_path / 'mine'}]"
+    for typed, settings in (([f"{HEAD}=own"], {}), ([f"{HEAD}=own", f"{HEAD}.floor=0.1"], {"floor": 0.1})):
+        made = plan_only(compose.compose([*MLP, found, *typed]))[0]
+        assert made.per_update("lr/head") == alone("wsd", "step", decay="50%", **settings)
+    assert command(*MLP[:2], "trainer.epochs=10", "--config-dir", "mine", f"{HEAD}=own", "hydra.run.dir=run").code == 0
+    assert command("resume=run", "extend=11").code == 0  # and does not need the file any more
+    assert summary(tmp_path / "run")["audit"]["equal"]
 
 
 def test_a_function_has_the_clock_of_the_runs_scheduler():
@@ -195,6 +209,14 @@ def test_a_sweep_over_schedules_of_a_group_has_a_candidate_each(command, tmp_pat
     folder = tmp_path / "outputs" / "sweeps" / "groups"
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"schedule=linear", "schedule=cosine"}
     assert all(summary(folder / f"schedule={name}")["audit"]["equal"] for name in ("linear", "cosine"))
+    runs = results.find([folder])
+    assert set(candidates.names_of(runs).values()) == {"cosine, schedule=linear", "cosine, schedule=cosine"}
+
+
+def test_another_schedule_is_another_run(command):
+    assert command(*MLP[:2], "trainer.epochs=1", f"{HEAD}=linear", "hydra.run.dir=run").code == 0
+    refused = command("resume=run", "extend=2", f"{HEAD}=cosine")
+    assert "optimizer.groups.head.schedule: got cosine, but the checkpoint was saved with linear" in refused.err
 
 
 def test_the_preview_has_a_curve_for_each_group_that_differs():

@@ -178,3 +178,11 @@ def test_a_longer_run_keeps_what_the_metric_has_done_and_gets_new_durations(comm
     assert list(itertools.chain(found[12:18:5], found[18:24:5])) == pytest.approx([0.01, 0.01, 0.005, 0.005])
     assert found[24:30] == pytest.approx([0.0025] * 6)
     assert summary(tmp_path / "run")["audit"]["equal"]
+
+
+def test_a_metric_of_training_is_told_in_every_epoch_however_seldom_it_is_evaluated(tmp_path):
+    typed = [*RUN, "scheduler.monitor=train_loss"]
+    train(tmp_path / "each", *typed)
+    train(tmp_path / "seldom", *typed, "trainer.eval_every=3")
+    assert points(tmp_path / "each")["lr"] == points(tmp_path / "seldom")["lr"]
+    assert len({lr for _, lr in points(tmp_path / "each")["lr"][9:]}) > 2
