@@ -21,14 +21,13 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from lrlab.config import catalogue
 from lrlab.config.arguments import key_of
 from lrlab.config.catalogue import CONF
 from lrlab.config.checks import refuse_moved
 from lrlab.config.hydra_inside import split_arguments
 from lrlab.config.mistakes import several_values, unknown_key, unknown_option
 from lrlab.config.names import run_name, sweep_name
-from lrlab.config.nodes import with_settings
+from lrlab.config.own_options import spell_out
 from lrlab.config.targets import apply, is_for_hydra
 from lrlab.errors import UserError, first_line, wrong
 from lrlab.system import spelling
@@ -52,26 +51,15 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     try:
         config = _compose([str(override.input_line) for override in typed if is_for_hydra(override)])
         apply(config, [override for override in typed if not is_for_hydra(override)])
-        _spell_out_own_options(config, overrides)
+        spell_out(
+            config,
+            found=lambda: _options("scheduler", config.hydra.searchpath),
+            read=lambda option: _compose([*_hydra_only(overrides), f"scheduler={option}"]).scheduler,
+        )
     except (HydraException, OmegaConfBaseException) as error:
         raise in_one_line(error, overrides) from error
     _note(config, typed)
     return config
-
-
-def _spell_out_own_options(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Where a group's schedule is an option that only the user has (`--config-dir`), put what its file says there."""
-    groups = OmegaConf.select(config, "optimizer.groups", default=None)
-    for name in map(str, groups if isinstance(groups, DictConfig) else ()):
-        key = f"optimizer.groups.{name}.schedule"
-        entry = OmegaConf.select(config, key, default=None)
-        settings = dict(everything(entry)) if isinstance(entry, DictConfig) else {"name": entry}
-        option = settings.pop("name", None)
-        if not isinstance(option, str) or option in catalogue.options("scheduler"):
-            continue
-        if option in _options("scheduler", config.hydra.searchpath):
-            node = _compose([*_hydra_only(overrides), f"scheduler={option}"]).scheduler
-            OmegaConf.update(config, key, with_settings(option, everything(node), settings), merge=False)
 
 
 def _require_names_of_options(typed: Sequence[Override]) -> None:
