@@ -106,11 +106,20 @@ def test_every_run_of_every_command_of_the_readme_composes():
         compose.resolve(compose.compose(run))
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/data.md", "docs/schedules.md", "docs/sweeps.md"])
+@pytest.mark.parametrize("file", ["README.md", "docs/data.md", "docs/groups.md", "docs/schedules.md", "docs/sweeps.md"])
 def test_links_lead_somewhere(file):
     text = (ROOT / file).read_text()
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("http") or (ROOT / file).parent.joinpath(target).exists(), target
+
+
+def test_every_command_about_groups_is_planned():
+    page = (ROOT / "docs" / "groups.md").read_text()
+    commands = re.findall(r"^    lrlab (?:train|preview|sweep) (.+)$", page, re.MULTILINE)
+    assert len(commands) > 6
+    for typed in commands:
+        for run in compose.expand(shlex.split(typed)):
+            plan_only(compose.compose([*run, "data.root=/nowhere"] if "data=cifar10" in run else run))
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])

@@ -35,7 +35,7 @@ from lrlab.drawing import figures
 from lrlab.errors import wrong
 from lrlab.schedules.law import wrong_argument
 from lrlab.system import disk, spelling
-from lrlab.training.metrics import JUDGE, METRICS, find, possible_metrics
+from lrlab.training.metrics import JUDGE, METRICS, find, possible_metrics, usual
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ def gathered(paths: Sequence[Path], metric: str | None, columns: Columns) -> Gat
     asked = Columns(**{**vars(columns), "metric": metric})
     found = [foreign.read(path, asked) for path in tables]
     if not found:
+        if metric is not None and not metric.startswith(("val_", "best_val_", "train_")):
+            checks.choice("compare.metric", metric, possible_metrics(usual()))
         _require_no_columns(columns)
     if len(found) > 1:
         for result in chain.from_iterable(one.results for one in found):

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -26,6 +26,7 @@ from lrlab.lr.hyperparameters import follows_metric
 from lrlab.lr.plan import Plan, simulate
 from lrlab.schedules.law import wrong_argument
 
+_SAME = 1e-9  # relative: torch's recursions differ from each other in their last bits
 MakeScheduler = Callable[[torch.optim.Optimizer], Any]
 MakeOptimizer = Callable[[], torch.optim.Optimizer]
 
@@ -153,9 +154,9 @@ def check(
     """What is probably wrong with the LR that a scheduler of torch's, or of your own, will give; empty for nothing.
 
     `make_scheduler` is called with an optimizer, and `make_optimizer` makes one, as your own code does (SGD at an LR of
-    0.1 without it). The scheduler is stepped through the whole run, and nothing is trained. `interval` says after what
-    your loop calls `step()`, each "epoch" or each "step"; without it, where both are possible, both are tried, and a
-    line says for which it holds.
+    0.1 without it); parameter groups whose LR has another curve are looked at, too. The scheduler is stepped through
+    the whole run, and nothing is trained. `interval` says after what your loop calls `step()`, each "epoch" or each
+    "step"; without it, where both are possible, both are tried, and a line says for which it holds.
 
     >>> from torch.optim.lr_scheduler import CosineAnnealingLR
     >>> check(lambda optimizer: CosineAnnealingLR(optimizer, T_max=60), epochs=100)
@@ -254,8 +255,29 @@ def _simulated(
     optimizer = make_optimizer()
     node = _as_node(make_scheduler(optimizer))
     base = optimizer.param_groups[0].get("initial_lr", optimizer.param_groups[0]["lr"])
+    total = horizon.total(interval)
     found = lint.warnings(plan, node, {"lr": float(base), "_target_": type(optimizer).__name__})
-    return Curve(name, plan, [_in_counts(line, horizon.total(interval)) for line in found])
+    told = [_in_counts(line, total) for line in found]
+    for group, curve in _of_other_groups(plan).items():
+        lines = lint.warnings(curve, {"_target_": node["_target_"]}, {})
+        told += [f"group {group}: {_in_counts(line, total)}" for line in lines if line not in found]
+    return Curve(name, plan, told)
+
+
+def _of_other_groups(plan: Plan) -> dict[str, Plan]:
+    """The plans of the parameter groups whose LR is no multiple of the first group's, by their names or indices."""
+    others = {}
+    for name, values in plan.curves.items():
+        if name.startswith("lr/") and max(values) > 0 and not _is_multiple(values, plan.curves["lr"]):
+            others[name.removeprefix("lr/")] = replace(plan, curves={"lr": values})
+    return others
+
+
+def _is_multiple(values: Sequence[float], first: Sequence[float]) -> bool:
+    """Whether one curve is another one times a number, which their highest values tell."""
+    highest, other = max(values), max(first)
+    gaps = (abs(one * other - two * highest) for one, two in zip(values, first, strict=True))
+    return max(gaps) <= _SAME * highest * other
 
 
 def _as_node(scheduler: Any) -> dict[str, Any]:

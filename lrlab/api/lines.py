@@ -16,7 +16,7 @@ def line_of(name: str, plan: Plan, *, show: str = "lr", axis: str = "epoch") -> 
     unit = {
         "epoch": 1 / per_epoch,
         "step": plan.updates_per_count,
-        "percent": 100 / len(values),
+        "percent": 100 / plan.horizon.total(plan.interval),
     }[axis]
     return Line(name, [count * unit for count in range(len(values) + 1)], values)
 

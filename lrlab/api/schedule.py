@@ -17,9 +17,9 @@ from lrlab.api.axes import axis_or_default
 from lrlab.api.frames import frame
 from lrlab.api.horizons import horizon_of
 from lrlab.api.lr_curves import FunctionCurve, TableCurve
-from lrlab.api.nodes import ASIDE, built, with_settings
 from lrlab.api.wording import in_python, of_arguments
 from lrlab.config import catalogue, checks, durations
+from lrlab.config.nodes import ASIDE, built, with_settings
 from lrlab.errors import UserError, closest
 from lrlab.lr import hashes
 from lrlab.lr.horizon import INTERVALS, Horizon
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lrlab.api.pictures import Picture
     from lrlab.lr.plan import Plan
 
-FOLLOW_A_METRIC = ("greedy", "plateau")
+FOLLOW_A_METRIC = ("greedy", "plateau", "warmup_plateau")
 NAMES = tuple(name for name in catalogue.options("scheduler") if name not in FOLLOW_A_METRIC)
 _BY_FUNCTION = "torch.optim.lr_scheduler.LambdaLR"
 _FACTOR = "lr_lambda"  # the setting of LambdaLR that holds the function

@@ -1,6 +1,7 @@
 """LR curves without training: `lrlab preview scheduler=step,cosine preview.file=curves.png`.
 
-Takes what `lrlab train` takes; commas mean several curves, as in a sweep. No data is read, no model is built.
+Takes what `lrlab train` takes; commas mean several curves, as in a sweep, and groups whose LR is another one have a
+curve each. No data is read, and no model is built unless the LR depends on its layers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +74,11 @@ class PlannedCurve:
 
 def _run(settings: PreviewSettings, typed: list[str]) -> None:
     # The curves, and whether they can be shown as was asked.
-    curves = plan_curves(overrides_of_runs(typed, several=True), settings.steps_per_epoch)
+    planned = plan_curves(overrides_of_runs(typed, several=True), settings.steps_per_epoch)
+    curves = list(chain.from_iterable(_with_groups(curve, settings.show) for curve in planned))
     shown = [curve for curve in curves if curve.shows(settings.show)]
     if not shown:
-        raise _nothing_to_show(curves, settings.show)
+        raise _nothing_to_show(planned, settings.show)
     rows = as_csv(shown, settings.show) if settings.csv else ""
 
     # In the terminal, as a table, as a figure.
@@ -91,6 +94,20 @@ def _run(settings: PreviewSettings, typed: list[str]) -> None:
     if settings.file:
         _draw(curves, settings)
         print(f"wrote {settings.file}")
+
+
+def _with_groups(curve: PlannedCurve, show: str) -> list[PlannedCurve]:
+    """A planned run and, where its LR is shown, each LR of a group that is another one than those before."""
+    if show != "lr" or curve.plan is None:
+        return [curve]
+    plan, hashes = curve.plan, curve.plan.hashes
+    seen, found = {hashes.get("lr")}, [curve]
+    for name, values in plan.curves.items():
+        if name.startswith("lr/") and hashes[name] not in seen:
+            seen.add(hashes[name])
+            alone = replace(plan, curves={"lr": values})
+            found.append(PlannedCurve(f"{curve.name} {name.removeprefix('lr/')}", alone, []))
+    return found
 
 
 def _for_machines(curves: Sequence[PlannedCurve], name: str) -> list[dict[str, Any]]:
@@ -275,7 +292,9 @@ def _notes(curves: Sequence[PlannedCurve]) -> list[str]:
         if curve.plan is None:
             notes += [f"{curve.name}: {note}" for note in curve.notes]
         elif curve.plan.lrs is None:
-            notes.append(f"{curve.name} follows a metric: its LR is not known before training")
+            known = curve.plan.known_updates()
+            since = f" from update {known} on" if known else ""
+            notes.append(f"{curve.name} follows a metric{since}: its LR is not known before training")
         else:
             same.setdefault(curve.plan.hashes["lr"], []).append(curve.name)
     notes += [f"the same LR at every update: {', '.join(alike)}" for alike in same.values() if len(alike) > 1]

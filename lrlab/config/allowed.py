@@ -40,6 +40,7 @@ SCHEDULERS = (
     )
     | _in("torch.optim.swa_utils", "SWALR")
     | _in("lrlab.lr.greedy", "GreedyLR")
+    | _in("lrlab.lr.warmup_plateau", "WarmupPlateau")
     | _in("lrlab.lr.torch_composites", "chained sequential")
 )
 LOSSES = _in(
@@ -81,7 +82,7 @@ _OUTER = {
 _INNER = {
     "model": LAYERS,
     "task": LOSSES,
-    "optimizer": SCHEDULES,
+    "optimizer": SCHEDULERS | SCHEDULES,
     "scheduler": SCHEDULERS | SCHEDULES,
 }
 

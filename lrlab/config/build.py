@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from lrlab.config import checks
 from lrlab.config.checks import Node
-from lrlab.config.groups import read_groups, split
+from lrlab.config.groups import ModelParameters, layer_decay_of, read_groups, split
 from lrlab.data.batches import Batching
 from lrlab.data.held_out import Holding
 from lrlab.errors import first_line, wrong
@@ -169,7 +169,7 @@ def require_trainable_on_one(node: Node, interface: Interface, trial: Trial | No
 class KnownModel(NamedTuple):
     """What is known of a model that was built and tried."""
 
-    parameters: list[tuple[str, Tensor]]  # stand-ins for them
+    parameters: ModelParameters  # stand-ins for them
     output_shape: tuple[int, ...]  # for two samples
 
 
@@ -185,7 +185,8 @@ def try_model(node: Node, interface: Interface, seed: int) -> tuple[KnownModel, 
         randomness.seed_everything(seed)
         model, output_shape = _build_and_try(node, interface)
         trial = Trial(model, seed, randomness.get_state(torch.device("cpu")))
-    stand_ins = [(name, _stand_in(parameter)) for name, parameter in model.named_parameters()]
+    real = ModelParameters.of(model)
+    stand_ins = ModelParameters([(name, _stand_in(one)) for name, one in real], real.depths)
     _TRIED[description] = KnownModel(stand_ins, output_shape)
     return _TRIED[description], trial
 
@@ -213,17 +214,20 @@ def build_optimizer(
         node["fused"] = _fused(node["fused"], device)
     node.pop("schedule", None)  # the scheduler's business
     named = read_groups(node.pop("groups", {}))
-    decay_all = node.pop("decay_bias_and_norm", True)
+    decay_all, layer_decay = node.pop("decay_bias_and_norm", True), layer_decay_of(node)
+    node.pop("layer_decay", None)
     checks.flag("optimizer.decay_bias_and_norm", decay_all)
     taken = checks.check_target(node, "optimizer", given=(checks.taker(node, "optimizer", "params"),))
     if "lr" in node:
         checks.number("optimizer.lr", node["lr"], above=0, example=0.01)
 
     # The optimizer, and whether it is one that the loop can use.
-    if parameters is not None:
+    if isinstance(parameters, ModelParameters):
+        parameters = parameters.learning()
+    elif parameters is not None:
         parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     factory = make(node | {"_partial_": True}, "optimizer")
-    groups = split(parameters, named, decay_bias_and_norm=decay_all)
+    groups = split(parameters, named, decay_bias_and_norm=decay_all, layer_decay=layer_decay)
     optimizer = checks.call("optimizer", node["_target_"], checks.handing(factory, taken, "params", groups))
     if is_stand_in:
         _require_finite(node)
@@ -288,7 +292,7 @@ def known_settings(path: str, node: Node) -> set[str]:
     """The settings that the `_target_` of the node at `path` names as parameters, and those that lrlab reads itself."""
     ours = {
         "data": {field.name for field in (*fields(Batching), *fields(Holding))},
-        "optimizer": {"decay_bias_and_norm", "groups", "schedule"},
+        "optimizer": {"decay_bias_and_norm", "groups", "layer_decay", "schedule"},
         "scheduler": {"interval", "monitor"},
     }
     return {*checks.parameters_of(checks.locate(node["_target_"], path)), *ours.get(path, set())}

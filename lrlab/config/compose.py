@@ -27,6 +27,7 @@ from lrlab.config.checks import refuse_moved
 from lrlab.config.hydra_inside import split_arguments
 from lrlab.config.mistakes import several_values, unknown_key, unknown_option
 from lrlab.config.names import run_name, sweep_name
+from lrlab.config.own_options import spell_out
 from lrlab.config.targets import apply, is_for_hydra
 from lrlab.errors import UserError, first_line, wrong
 from lrlab.system import spelling
@@ -50,6 +51,11 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     try:
         config = _compose([str(override.input_line) for override in typed if is_for_hydra(override)])
         apply(config, [override for override in typed if not is_for_hydra(override)])
+        spell_out(
+            config,
+            found=lambda: _options("scheduler", config.hydra.searchpath),
+            read=lambda option: _compose([*_hydra_only(overrides), f"scheduler={option}"]).scheduler,
+        )
     except (HydraException, OmegaConfBaseException) as error:
         raise in_one_line(error, overrides) from error
     _note(config, typed)

@@ -12,7 +12,7 @@ from typing import Any
 from lrlab.errors import wrong
 from lrlab.lr.declared import Takes, declared_in, taken_by
 from lrlab.lr.horizon import Horizon, is_duration, is_meant_as_duration
-from lrlab.schedules.lengths import NEVER_COMES, Counts, Plain, counts, marked
+from lrlab.schedules.lengths import NEVER_COMES, Counts, Plain, clock_of, counts, marked
 
 
 def resolve(node: Any, horizon: Horizon, interval: str, key: str) -> Any:
@@ -44,14 +44,15 @@ def _resolve_value(value: Any, takes: Takes, horizon: Horizon, interval: str, ke
 
 def _resolve_settings(node: Mapping[str, Any], horizon: Horizon, interval: str, key: str) -> dict[str, Any]:
     declared, taken = declared_in(node), taken_by(node)
+    clocks = {name: clock_of(declared.get(name), interval) for name in node}
     for name, value in node.items():
-        _require_declared_form(value, declared.get(name), interval, f"{key}.{name}")
+        _require_declared_form(value, declared.get(name), clocks[name], f"{key}.{name}")
     resolved = {}
     for name, value in node.items():
-        resolved[name] = _resolve_value(value, taken.get(name, Takes.ANYTHING), horizon, interval, f"{key}.{name}")
+        resolved[name] = _resolve_value(value, taken.get(name, Takes.ANYTHING), horizon, clocks[name], f"{key}.{name}")
     for name, value in resolved.items():
-        _require_least_count(node[name], value, declared.get(name), interval, f"{key}.{name}")
-        _require_rising_moments(node[name], value, declared.get(name), interval, f"{key}.{name}")
+        _require_least_count(node[name], value, declared.get(name), clocks[name], f"{key}.{name}")
+        _require_rising_moments(node[name], value, declared.get(name), clocks[name], f"{key}.{name}")
     return resolved
 
 

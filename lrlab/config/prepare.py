@@ -16,13 +16,15 @@ from lrlab.config import build, checks, settings
 from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
-from lrlab.config.scheduler import SchedulerSettings, check_rhythm, naming_settings, scheduler_settings
+from lrlab.config.groups import ModelParameters, layer_decay_of
+from lrlab.config.scheduler import SchedulerSettings, check_rhythm, scheduler_settings
+from lrlab.config.scheduler_nodes import naming_settings
 from lrlab.config.targets import chosen
 from lrlab.data import room
 from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.kinds import bytes_of_an_image
 from lrlab.data.splits import Splits
-from lrlab.lr import lint, save_every
+from lrlab.lr import save_every
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan, simulate
 from lrlab.system import compiler
@@ -132,7 +134,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
 
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
     warnings = [*moved_targets(typed), *splits.notes]
-    warnings += lint.warnings(plan, parts.scheduler.resolved, plain["optimizer"])
+    warnings += parts.scheduler.warnings(plan, plain["optimizer"])
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
     return Prepared(**vars(parts), checked=checked, trial=trial)
 
@@ -171,7 +173,7 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
 
     # The length of the run is known now, and with it what durations mean.
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
-    scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"), task.metrics)
+    scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"], task.metrics)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
     return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
 
@@ -203,7 +205,8 @@ def plan_only(
 ) -> tuple[Plan, list[str]]:
     """The plan of the run that `config` describes, and warnings about it, without its model and without reading data.
 
-    `steps_per_epoch` is taken from the known size of the data set if it is not given. `progress` is told how far it is.
+    The model is built where the LR depends on its layers (`optimizer.layer_decay`). `steps_per_epoch` is taken from the
+    known size of the data set if it is not given. `progress` is told how far it is.
     Raises UserError as `prepare`.
     """
     plain = resolve(config)
@@ -216,18 +219,31 @@ def plan_only(
     trainer = settings.trainer_settings(plain["trainer"], metrics)
     horizon = Horizon(trainer.epochs, steps_per_epoch)
     optimizer = plain["optimizer"]
-    make_optimizer = partial(build.build_optimizer, optimizer, None)
-    scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
+    parameters = _parameters(plain) if layer_decay_of(optimizer) is not None else None
+    make_optimizer = partial(build.build_optimizer, optimizer, parameters)
+    scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer, metrics)
     with compiler.left_out(), naming_settings(scheduler.resolved):
         plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval, progress)
-    return plan, lint.warnings(plan, scheduler.resolved, optimizer)
+    return plan, scheduler.warnings(plan, optimizer)
+
+
+def _parameters(plain: dict[str, Any]) -> ModelParameters:
+    """Stand-ins of the model's parameters, for a plan that depends on its layers; the model is built."""
+    splits, _ = _opened(plain["data"])
+    tried, _ = build.try_model(plain["model"], splits.interface, plain["seed"])
+    return tried.parameters
 
 
 def _known_steps_per_epoch(data: dict[str, Any]) -> tuple[Splits, int]:
     """The splits, and how many updates an epoch has, by the size that the data set is known to have."""
+    splits, batching = _opened(data)
+    return splits, batches_per_epoch(len(splits.train), batching, train=True)
+
+
+def _opened(data: dict[str, Any]) -> tuple[Splits, Batching]:
+    """The data set, opened but neither read nor fetched."""
     batching, node = settings.split_batching(data)
     holding, node = settings.split_holding(node)
     checks.check_target(node, "data")
     unread = {"download": True} if "download" in node else {}  # nothing is fetched before it is read
-    splits = settings.held_out(build.make({**node, **unread}, "data"), holding)
-    return splits, batches_per_epoch(len(splits.train), batching, train=True)
+    return settings.held_out(build.make({**node, **unread}, "data"), holding), batching

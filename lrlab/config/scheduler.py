@@ -2,10 +2,8 @@
 
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,12 +13,15 @@ from lrlab import schedules
 from lrlab.config import checks, durations
 from lrlab.config.build import make
 from lrlab.config.checks import Node
-from lrlab.config.identity import flatten
-from lrlab.errors import UserError, wrong
-from lrlab.lr import hyperparameters
+from lrlab.config.group_schedules import GroupSchedule, group_schedules
+from lrlab.config.scheduler_nodes import as_partials, maker
+from lrlab.errors import wrong
+from lrlab.lr import hyperparameters, lint
 from lrlab.lr.declared import lengths_of
 from lrlab.lr.horizon import INTERVALS, Horizon
-from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric
+from lrlab.lr.hyperparameters import HyperparameterScheduler, Scheduler, follows_metric, metric_argument
+from lrlab.lr.own_schedule import OwnSchedule
+from lrlab.lr.plan import Plan
 from lrlab.training.metrics import Metric, lower_is_better, monitors, usual
 
 
@@ -29,53 +30,71 @@ class SchedulerSettings:
     """The `scheduler` group, checked: how to build one on an optimizer, what steps it and what it follows."""
 
     build: Callable[[torch.optim.Optimizer], Scheduler]
-    interval: str
+    interval: str  # what is built is stepped after each: the shorter one of its own and those of groups
     monitor: str
-    resolved: Node  # what it is built from, with every duration as a count of the interval
+    resolved: Node  # what it is built from, with every duration as a count of its own interval
+    own_interval: str = "epoch"
+    groups: Mapping[str, GroupSchedule] = field(default_factory=dict)  # by the names of groups
+
+    def warnings(self, plan: Plan, optimizer: Mapping[str, Any]) -> list[str]:
+        """What is probably a mistake in the plan, and in the schedules that it came from; a line each."""
+        found = lint.warnings(plan.on(self.own_interval), self.resolved, optimizer)
+        for name, group in self.groups.items():
+            curves = (plan.curves[one] for one in plan.curves if re.match(rf"lr/{re.escape(name)}(_|$)", one))
+            curve = next(curves, ())
+            if curve:
+                found += group.warnings(curve, plan.horizon, plan.interval)
+        return list(dict.fromkeys(found))
 
 
 def scheduler_settings(
-    node: Node, horizon: Horizon, schedule: Any = None, metrics: Sequence[Metric] | None = None
+    node: Node, horizon: Horizon, optimizer: Mapping[str, Any] | None = None, metrics: Sequence[Metric] | None = None
 ) -> SchedulerSettings:
     """The checked settings of the `scheduler` group. Raises UserError for the first mistake in it.
 
-    `schedule` is the optimizer's: what else follows the same clock, momentum and weight decay. `metrics` are the
-    task's, by default all of the table.
+    `optimizer` is that group, as far as it says what is scheduled: momentum and weight decay, on the same clock, and
+    groups that have a schedule of their own. `metrics` are the task's, by default all of the table.
     """
-    node = dict(node)
+    node, optimizer = dict(node), optimizer or {}
     interval, monitor = node.pop("interval", "epoch"), node.pop("monitor", "val_loss")
     checks.choice("scheduler.interval", interval, INTERVALS)
     checks.choice("scheduler.monitor", monitor, monitors(metrics or usual()))
-    resolved = _as_partials(durations.resolve(node, horizon, interval, "scheduler"))
-    taken = checks.check_target(resolved, "scheduler", given=(checks.taker(resolved, "scheduler", "optimizer"),))
+    resolved = as_partials(durations.resolve(node, horizon, interval, "scheduler"))
+    make_scheduler = maker(resolved, "scheduler")
+    schedule = optimizer.get("schedule", {})
     schedule = {} if schedule is None else schedule
     _hyperparameter_curves(schedule, horizon, interval)
+    groups = group_schedules(optimizer, horizon, interval)
+    _check_delays(optimizer, horizon, interval)
+    is_by_step = "step" in (interval, *(group.interval for group in groups.values()))
+    clocks = _Clocks(horizon, interval, "step" if is_by_step else "epoch")
 
     def build(optimizer: torch.optim.Optimizer) -> Scheduler:
-        # Made anew for each scheduler: an object of the user's may count its calls.
-        factory = make(resolved | {"_partial_": True}, "scheduler")
+        bases = [float(group["lr"]) for group in optimizer.param_groups]  # before the scheduler changes them
         curves = _hyperparameter_curves(schedule, horizon, interval)
-        make_it = checks.handing(factory, taken, "optimizer", optimizer)
-        scheduler = checks.call("scheduler", node["_target_"], make_it)
-        _require_protocol(scheduler, node["_target_"])
+        scheduler = make_scheduler(optimizer)
         if follows_metric(scheduler):
             _check_metric(scheduler, interval, monitor, metrics)
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            _check_plateau(scheduler)
-        return _with_hyperparameters(scheduler, optimizer, curves, horizon, interval)
+        plateau = getattr(scheduler, "plateau", scheduler)
+        if isinstance(plateau, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            _check_plateau(plateau)
+        own = _own_schedules(optimizer.param_groups, bases, groups, clocks)
+        return _with_hyperparameters(scheduler, optimizer, curves, clocks, own)
 
-    return SchedulerSettings(build, interval, monitor, resolved)
+    return SchedulerSettings(build, clocks.loop, monitor, resolved, interval, groups)
 
 
-def _require_protocol(scheduler: Any, target: str) -> None:
-    for name in ("step", "get_last_lr", "state_dict", "load_state_dict"):
-        if not hasattr(scheduler, name):
-            raise wrong(
-                "scheduler._target_",
-                got=f"{target}, whose object has no {name}()",
-                allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
-                do="derive it from torch.optim.lr_scheduler.LRScheduler",
-            )
+@dataclass(frozen=True)
+class _Clocks:
+    """The intervals of a run's schedulers: that of the `scheduler`, and the shortest of all, which the loop steps."""
+
+    horizon: Horizon
+    scheduler: str
+    loop: str
+
+    def per(self, interval: str) -> int:
+        """How many counts of the loop's clock one of `interval` is."""
+        return self.horizon.steps_per_epoch if interval != self.loop else 1
 
 
 def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[str, Callable[[int], float]]:
@@ -92,7 +111,7 @@ def _hyperparameter_curves(node: Any, horizon: Horizon, interval: str) -> dict[s
         settings = {"_target_": f"lrlab.schedules.{entry}"} if isinstance(entry, str) else entry
         if not isinstance(settings, dict) or "_target_" not in settings:
             raise wrong(key, got=repr(entry), allowed="a schedule's name, or a node with a _target_", do=example)
-        resolved = _as_partials(durations.resolve({"total": "100%", **settings}, horizon, interval, key))
+        resolved = as_partials(durations.resolve({"total": "100%", **settings}, horizon, interval, key))
         if isinstance(entry, str):
             _require_nothing_more(entry, key)
         checks.check_target({**resolved, "_partial_": False}, key, given=("t",))
@@ -115,31 +134,58 @@ def _require_nothing_more(name: str, key: str) -> None:
         )
 
 
-def _as_partials(node: Any) -> Any:
-    """`node` with `_partial_` set in every schedule of lrlab's inside of it: they are functions to be called later."""
-    if isinstance(node, list):
-        return [_as_partials(part) for part in node]
-    if not isinstance(node, dict):
-        return node
-    parts = {name: _as_partials(part) for name, part in node.items()}
-    if str(node.get("_target_", "")).startswith("lrlab.schedules."):
-        parts["_partial_"] = True
-    return parts
-
-
 def _with_hyperparameters(
-    scheduler: Scheduler, optimizer: torch.optim.Optimizer, curves: Mapping[str, Any], horizon: Horizon, interval: str
+    scheduler: Scheduler,
+    optimizer: torch.optim.Optimizer,
+    curves: Mapping[str, Any],
+    clocks: _Clocks,
+    own: Sequence[OwnSchedule | None],
 ) -> Scheduler:
-    """`scheduler`, or one around it where groups have scales or delays, or momentum and weight decay schedules."""
+    """`scheduler`, or one around it where groups are driven apart, and momentum and weight decay scheduled."""
     groups = optimizer.param_groups
     for name in curves:
         _require_drivable(name, scheduler, optimizer)
     if not curves and not any(map(hyperparameters.is_driven_apart, groups)):
         return scheduler
-    scales = [hyperparameters.scale_of(group) for group in groups]
-    delays = [_delay(group, horizon, interval) for group in groups]
-    build = partial(HyperparameterScheduler, scheduler, optimizer, scales=scales, delays=delays, curves=curves)
+    every = clocks.per(clocks.scheduler)
+    delays = []
+    for group, one in zip(groups, own, strict=True):
+        delays.append(one.delay * one.every if one is not None else every * _delay(group, clocks))
+    build = partial(
+        HyperparameterScheduler,
+        scheduler,
+        optimizer,
+        scales=[hyperparameters.scale_of(group) for group in groups],
+        delays=delays,
+        curves=curves,
+        own=own,
+        every=every,
+        tells_apart=clocks.scheduler != clocks.loop,
+    )
     return checks.call("optimizer.schedule", "it", build)
+
+
+def _own_schedules(
+    groups: Sequence[hyperparameters.ParameterGroup],
+    bases: Sequence[float],
+    schedules: Mapping[str, GroupSchedule],
+    clocks: _Clocks,
+) -> list[OwnSchedule | None]:
+    """The schedule of each parameter group that has its own; groups of one name and one base LR share it."""
+    built: dict[tuple[str, float], OwnSchedule] = {}
+    own: list[OwnSchedule | None] = []
+    for group, lr in zip(groups, bases, strict=True):
+        name = hyperparameters.schedule_of(group)
+        if name is None:
+            own.append(None)
+            continue
+        settings = schedules[name]
+        if (name, lr) not in built:
+            scheduler, stand_in = settings.build(lr)
+            every = clocks.per(settings.interval)
+            built[name, lr] = OwnSchedule(scheduler, stand_in, every=every, delay=settings.delay, key=settings.key)
+        own.append(built[name, lr])
+    return own
 
 
 def _require_drivable(name: str, scheduler: Scheduler, optimizer: torch.optim.Optimizer) -> None:
@@ -158,15 +204,22 @@ def _require_drivable(name: str, scheduler: Scheduler, optimizer: torch.optim.Op
         )
 
 
-def _delay(group: hyperparameters.ParameterGroup, horizon: Horizon, interval: str) -> int:
-    """The delay of a parameter group in counts of the interval."""
+def _check_delays(optimizer: Mapping[str, Any], horizon: Horizon, interval: str) -> None:
+    """Raise UserError where the delay of a group is no duration."""
+    groups = optimizer.get("groups")
+    for name, settings in groups.items() if isinstance(groups, Mapping) else ():
+        if isinstance(settings, Mapping) and isinstance(settings.get("delay"), str):
+            horizon.count(settings["delay"], interval, f"optimizer.groups.{name}.delay")
+
+
+def _delay(group: hyperparameters.ParameterGroup, clocks: _Clocks) -> int:
+    """The delay of a parameter group in counts of the scheduler's interval."""
     delay = hyperparameters.delay_of(group)
-    key = f"optimizer.groups.{str(group.get('name', '')).removesuffix('_no_decay')}.delay"
-    return horizon.count(delay, interval, key) if isinstance(delay, str) else delay
+    return clocks.horizon.count(delay, clocks.scheduler) if isinstance(delay, str) else delay
 
 
 def _check_metric(scheduler: Any, interval: str, monitor: str, metrics: Sequence[Metric] | None) -> None:
-    if interval != "epoch":
+    if interval != "epoch" and metric_argument(scheduler) is not None:
         raise wrong(
             "scheduler.interval",
             got=interval,
@@ -194,32 +247,6 @@ def _check_plateau(scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau) -> Non
     ):
         if not is_right:
             raise wrong(f"scheduler.{name}", got=got, allowed=allowed, do=f"scheduler.{name}={default}")
-
-
-@contextmanager
-def naming_settings(node: Node, key: str = "scheduler") -> Iterator[None]:
-    """In this block an error about an argument of a schedule inside of `node` names the setting, by its whole path.
-
-    A schedule knows its arguments, and not where a config has them. One of a name that the node has twice stays as it
-    is.
-    """
-    try:
-        yield
-    except UserError as error:
-        places = _places(node, key)
-        about = (error.key or "").removeprefix(f"{key}: ")
-        if about not in places or error.do is None:
-            raise
-        do = re.sub(r"\b(\w+)=", lambda match: f"{places.get(match[1], match[1])}=", error.do)
-        raise wrong(places[about], got=error.got, allowed=str(error.allowed), do=do) from error
-
-
-def _places(node: Node, key: str) -> dict[str, str]:
-    """The paths of the settings inside of a node by their names, of those names that occur once."""
-    paths = [f"{key}.{path}" for path in flatten(node)]
-    names = [path.rpartition(".")[2] for path in paths]
-    counts = Counter(names)
-    return {name: path for name, path in zip(names, paths, strict=True) if counts[name] == 1}
 
 
 def check_rhythm(scheduler: Any, monitor: str, eval_every: int) -> None:

@@ -1,5 +1,6 @@
 """What was typed, put into a composed config: a class takes whatever its signature names, so none needs a YAML."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from lrlab.config.mistakes import already_there, another_value, several_values, 
 from lrlab.moved import current
 
 _FREE = ("optimizer.groups", "optimizer.schedule")  # their keys are the user's
+_GROUP_SCHEDULE = re.compile(r"optimizer\.groups\.[^.]+\.schedule")
 _HOW_SPLIT = ("data.val", "data.split_seed")  # said of one data set; another is split as it comes unless it is typed
 _ABSENT = object()
 
@@ -61,7 +63,8 @@ def _turn(override: Override) -> int:
     """Nodes come before targets, and targets before settings: they decide which settings there are."""
     if _is_node(override):
         return 0
-    return 1 if override.key_or_group.endswith("._target_") else 2
+    key = override.key_or_group
+    return 1 if key.endswith("._target_") or _GROUP_SCHEDULE.fullmatch(key) else 2
 
 
 def _is_node(override: Override) -> bool:
@@ -76,12 +79,25 @@ def _apply_one(config: DictConfig, override: Override) -> None:
     if override.is_delete():
         _delete(config, override, there)
         return
+    _make_room_for_settings(config, key)
     value = override.value()
     if override.is_add() and there is not _ABSENT and there is not None and not isinstance(value, dict | list):
         raise already_there(key, there)
     if not override.is_add() and not override.is_force_add() and there is _ABSENT and not _may_be_added(config, key):
         raise unknown_key(config, key)
     OmegaConf.update(config, key, value, merge=not _replaces(there, value), force_add=True)
+
+
+def _make_room_for_settings(config: DictConfig, key: str) -> None:
+    """Where `key` is a setting of a group's schedule that is a name alone, make that a mapping with the name.
+
+    So `optimizer.groups.head.schedule=wsd optimizer.groups.head.schedule.decay=30%` is typed as for the scheduler.
+    """
+    found = _GROUP_SCHEDULE.match(key)
+    if found is not None and key[found.end() : found.end() + 1] == ".":
+        there = OmegaConf.select(config, found[0], default=None)
+        if isinstance(there, str):
+            OmegaConf.update(config, found[0], {"name": there}, force_add=True)
 
 
 def _replaces(there: Any, value: Any) -> bool:

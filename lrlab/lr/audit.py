@@ -27,7 +27,8 @@ class Audit:
         self.updates += 1
         count = self.plan.count(step)
         if self._expected[0] != count:
-            self._expected = (count, {name: values[count] for name, values in self.plan.curves.items()})
+            known = {name: values[count] for name, values in self.plan.curves.items() if count < len(values)}
+            self._expected = (count, known)
         planned = self._expected[1]
         if self.plan.lrs is None:
             applied = {name: value for name, value in applied.items() if name in planned}
@@ -64,7 +65,9 @@ class Audit:
 
         `equal` is None as long as there is nothing to say, or an update was not compared.
         """
-        exempt = {"exempt": f"the LR follows {monitor}"} if self.plan.lrs is None else {}
+        known = self.plan.known_updates()
+        since = f" from update {known} on" if known else ""
+        exempt = {"exempt": f"the LR follows {monitor}{since}"} if self.plan.lrs is None else {}
         if not self.plan.curves:
             return exempt
         complete = self.updates == updates > 0

@@ -86,3 +86,22 @@ class Horizon:
             return Fraction(self.total(interval), 100)
         steps = self.steps_per_epoch if unit == "ep" else 1
         return Fraction(steps, self.steps_per_epoch if interval == "epoch" else 1)
+
+    def rest(self, before: int, interval: str) -> "RestOfRun":
+        """What is left of the run when `before` counts of `interval` are over."""
+        return RestOfRun(self.epochs, self.steps_per_epoch, before, interval)
+
+
+@dataclass(frozen=True)
+class RestOfRun(Horizon):
+    """The end of a run, from `before` counts of `interval` on; 100% of it is what is left.
+
+    >>> Horizon(epochs=10, steps_per_epoch=100).rest(200, "step").count("25%", "step")
+    200
+    """
+
+    before: int
+    interval: str
+
+    def total(self, interval: str) -> int:
+        return super().total(interval) - self.before if interval == self.interval else super().total(interval)

@@ -14,9 +14,14 @@ from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
+from lrlab.lr.own_schedule import OwnSchedule
+
 
 class Scheduler(Protocol):
-    """All that lrlab asks of a scheduler: torch's protocol. One that follows a metric takes it as step(metrics)."""
+    """All that lrlab asks of a scheduler: torch's protocol.
+
+    One that follows a metric takes it as step(metrics); where step() has another clock, as tell(metric).
+    """
 
     def step(self) -> None: ...
     def get_last_lr(self) -> list[float]: ...
@@ -26,6 +31,7 @@ class Scheduler(Protocol):
 
 _SCALE, _DELAY = "lr_scale", "delay"  # what a group does with the LR that the scheduler gives it
 _UNSCALED = "unscaled_lr"  # that LR, while the optimizer has the group's own
+_OWN_SCHEDULE = "own_schedule"  # the name of the schedule that a group follows in place of the run's
 _OWN_WEIGHT_DECAY = "own_weight_decay"  # whether a weight decay that only this group has is worth recording
 
 ParameterGroup = dict[str, Any]  # one of an optimizer's `param_groups`
@@ -34,6 +40,16 @@ ParameterGroup = dict[str, Any]  # one of an optimizer's `param_groups`
 def drive_apart(group: ParameterGroup, *, scale: float, delay: int | str) -> None:
     """Let `group` have `scale` times the scheduler's LR, and none until a `delay`, a duration, is over."""
     group[_SCALE], group[_DELAY] = scale, delay
+
+
+def follow_own(group: ParameterGroup, name: str) -> None:
+    """Let `group`, which is driven apart, follow the schedule of that name in place of the run's."""
+    group[_OWN_SCHEDULE] = name
+
+
+def schedule_of(group: ParameterGroup) -> str | None:
+    """The name of the schedule that `group` follows; None for the run's."""
+    return group.get(_OWN_SCHEDULE)
 
 
 def is_driven_apart(group: ParameterGroup) -> bool:
@@ -68,7 +84,7 @@ def read(optimizer: Optimizer) -> dict[str, float]:
     values = {"lr": float(first.get(_UNSCALED, first["lr"]))}
     for index, group in enumerate(groups):
         if index or "name" in group:
-            values[f"lr/{group.get('name', index)}"] = float(group["lr"])
+            values[_name(group, index)] = float(group["lr"])
     if "momentum" in first:
         values["momentum"] = float(first["momentum"])
     elif "betas" in first:
@@ -81,12 +97,20 @@ def read(optimizer: Optimizer) -> dict[str, float]:
     return values
 
 
+def _name(group: ParameterGroup, index: int) -> str:
+    return f"lr/{group.get('name', index)}"
+
+
 def metric_argument(scheduler: Any) -> str | None:
     """The name of the argument under which step() must be told a metric, as ReduceLROnPlateau's must; None without one.
 
     An argument that has a default is not needed: GradualWarmupScheduler's step(epoch=None, metrics=None) has two.
     """
-    inner = scheduler.scheduler if isinstance(scheduler, HyperparameterScheduler) else scheduler
+    inner = scheduler
+    if isinstance(scheduler, HyperparameterScheduler):
+        if scheduler.tells_apart:
+            return None
+        inner = scheduler.scheduler
     for name, parameter in inspect.signature(inner.step).parameters.items():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if named and parameter.default is parameter.empty and name != "epoch":
@@ -95,8 +119,42 @@ def metric_argument(scheduler: Any) -> str | None:
 
 
 def follows_metric(scheduler: Any) -> bool:
-    """Whether the scheduler's step() is told a metric, as ReduceLROnPlateau's is."""
-    return metric_argument(scheduler) is not None
+    """Whether the scheduler is told a metric, as ReduceLROnPlateau is."""
+    if isinstance(scheduler, HyperparameterScheduler):
+        return follows_metric(scheduler.scheduler)
+    return metric_argument(scheduler) is not None or callable(getattr(scheduler, "tell", None))
+
+
+def tell(scheduler: Any, metric: float) -> None:
+    """Let a scheduler follow a metric: as the argument that its step() needs, or as tell(metric)."""
+    if argument := metric_argument(scheduler):
+        scheduler.step(**{argument: metric})
+    else:
+        scheduler.tell(metric)
+
+
+def foreseen(scheduler: Any, optimizer: Optimizer, total: int) -> dict[str, int]:
+    """For how many of `total` counts each hyperparameter is known in advance; those that are not are left out.
+
+    An LR that follows a metric is known as long as its scheduler heeds none, which says so as `certain`. What is
+    scheduled beside it is known throughout.
+    """
+    names = list(read(optimizer))
+    if not follows_metric(scheduler):
+        return dict.fromkeys(names, total)
+    known: dict[str, int] = {}
+    if isinstance(scheduler, HyperparameterScheduler):
+        known = {name: total for name in names if not name.startswith("lr")}
+        inner, every, own = scheduler.scheduler, scheduler.every, scheduler.own
+    else:
+        inner, every, own = scheduler, 1, [None] * len(optimizer.param_groups)
+    certain = min(getattr(inner, "certain", 0) * every, total)
+    apart = {_name(group, index) for index, group in enumerate(optimizer.param_groups) if own[index] is not None}
+    for name in names:
+        length = total if name in apart else certain
+        if name.startswith("lr") and length:
+            known[name] = length
+    return {name: known[name] for name in names if name in known}
 
 
 def count_as_stepped(optimizer: Optimizer) -> None:
@@ -110,11 +168,14 @@ def count_as_stepped(optimizer: Optimizer) -> None:
 
 
 class HyperparameterScheduler:
-    """A scheduler and, on its clock, what it does not drive: LR scales and delays of groups, momentum, weight decay.
+    """A scheduler and what it does not drive: scales, delays and schedules of groups, momentum, weight decay.
 
-    Group i has `scales[i]` times the LR that `scheduler` gives it, and 0 until `delays[i]` steps are done: its
-    parameters rest, though momentum and Adam's averages take notice of their gradients. `curves` maps `momentum` and
-    `weight_decay` to schedules t -> factor of the value that each group was built with.
+    Group i has `scales[i]` times the LR that `scheduler` gives it, or that its `own[i]` does, and 0 until `delays[i]`
+    steps are done: its parameters rest, though momentum and Adam's averages take notice of their gradients. `curves`
+    maps `momentum` and `weight_decay` to schedules t -> factor of the value that each group was built with.
+
+    Its clock is the fastest of all. `scheduler`, whose clock `curves` follow, is stepped after every `every` steps. One
+    that takes a metric in step() can be told it apart from that (`tells_apart`), as tell(metric).
     """
 
     def __init__(
@@ -125,47 +186,69 @@ class HyperparameterScheduler:
         scales: Sequence[float],
         delays: Sequence[int],
         curves: Mapping[str, Callable[[int], float]],
+        own: Sequence[OwnSchedule | None] | None = None,
+        every: int = 1,
+        tells_apart: bool = False,
     ):
         self.scheduler, self.optimizer = scheduler, optimizer
         self.scales, self.delays, self.curves = scales, delays, curves
+        self.own = [None] * len(optimizer.param_groups) if own is None else list(own)
+        self.every, self.tells_apart = every, tells_apart
         self.count = 0
+        self._schedules = list(dict.fromkeys(one for one in self.own if one is not None))  # each of them once
+        self._needs_metric = metric_argument(scheduler) is not None
         self._bases = [{name: _get(group, name) for name in curves} for group in optimizer.param_groups]
         self._apply()
 
     def step(self, **metrics: float) -> None:
-        for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_last_lr(), strict=True):
-            group["lr"] = lr  # torch's schedulers compute the next LR from the one that they left there
-        self.scheduler.step(**metrics)
-        self.advance()
-
-    def advance(self) -> None:
-        """Go on by one step in all that `scheduler` does not drive."""
+        """Go on by one. Without the metric that `scheduler` needs, it alone stays where it is."""
+        is_due = (self.count + 1) % self.every == 0
+        if is_due and (metrics or not self._needs_metric):
+            self._give_back()
+            self.scheduler.step(**metrics)
         self.count += 1
+        for one in self._schedules:
+            one.advance(self.count)
         self._apply()
+
+    def tell(self, metric: float) -> None:
+        """Let `scheduler` follow a metric, between two steps of the clock."""
+        self._give_back()
+        tell(self.scheduler, metric)
+        self._apply()
+
+    def _give_back(self) -> None:
+        """Put the LRs into the groups that `scheduler` left there: torch's compute the next LR from them."""
+        for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_last_lr(), strict=True):
+            group["lr"] = lr
 
     def _apply(self) -> None:
         unscaled = self.scheduler.get_last_lr()
         for group, lr, given in zip(self.optimizer.param_groups, self.get_last_lr(), unscaled, strict=True):
             group["lr"], group[_UNSCALED] = lr, float(given)
         for name, curve in self.curves.items():
-            factor = curve(self.count)
+            factor = curve(self.count // self.every)
             for group, bases in zip(self.optimizer.param_groups, self._bases, strict=True):
                 _set(group, name, bases[name] * factor)
 
     def get_last_lr(self) -> list[float]:
         """The LR in force, a value a parameter group."""
-        lrs = self.scheduler.get_last_lr()
-        return [
-            float(lr) * scale if self.count >= delay else 0.0
-            for lr, scale, delay in zip(lrs, self.scales, self.delays, strict=True)
-        ]
+        lrs = []
+        groups = zip(self.scheduler.get_last_lr(), self.own, self.scales, self.delays, strict=True)
+        for lr, own, scale, delay in groups:
+            unscaled = float(lr) if own is None else own.lr
+            lrs.append(unscaled * scale if self.count >= delay else 0.0)
+        return lrs
 
     def state_dict(self) -> dict[str, Any]:
-        return {"scheduler": self.scheduler.state_dict(), "count": self.count}
+        own = {"own": [one.state_dict() for one in self._schedules]} if self._schedules else {}
+        return {"scheduler": self.scheduler.state_dict(), "count": self.count, **own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.scheduler.load_state_dict(state_dict["scheduler"])
         self.count = state_dict["count"]
+        for one, state in zip(self._schedules, state_dict.get("own", []), strict=True):
+            one.load_state_dict(state)
         self._apply()  # the curves may be another run's, longer than the one that the optimizer's state is from
 
 

@@ -7,10 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from lrlab.lr.declared import declared_in
+from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan
-from lrlab.schedules.lengths import NEVER_COMES, NEVER_ENDS, counts
+from lrlab.schedules.lengths import NEVER_COMES, NEVER_ENDS, clock_of, counts
 from lrlab.words import counted
 
+_SPLIT = re.compile(r"(_layer_\d+)?(_no_decay)?$")  # what is added to a group's name where it is split
 _FAR = 0.1  # of the base LR: what is below, or as far above, was hardly meant
 _MANY_HALF_COSINES = 8
 _SOON, _LONG = 0.05, 40  # a share of the run, of runs with at least so many counts
@@ -19,7 +21,7 @@ _ANNEAL_BY_THEMSELVES = re.compile(r"ScheduleFree|Prodigy|DAdapt|L?DoW?G$|Adafac
 
 def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, Any]) -> list[str]:
     """What is probably a mistake in a plan and in the nodes that it came from; the durations in them are counts."""
-    run = _Room(plan.horizon.total(plan.interval), plan.interval)
+    run = _Room(plan.horizon.total(plan.interval), plan.interval, horizon=plan.horizon)
     found = list(_lengths(scheduler, run, "scheduler"))
     if plan.lrs is not None:
         found += _shape(plan.lrs, plan, scheduler)
@@ -27,7 +29,7 @@ def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, A
         found += _pace(plan.lrs, plan.interval, scheduler)
     for name, values in plan.curves.items():
         if name.startswith("lr/") and max(values) == 0 < max(plan.lrs or (0,)):
-            group = name.removeprefix("lr/").removesuffix("_no_decay")
+            group = _SPLIT.sub("", name.removeprefix("lr/"))
             found.append(f"optimizer.groups.{group}: its LR is 0 throughout; a shorter delay, or a scale above 0")
     name = str(optimizer.get("_target_", "")).rpartition(".")[2]
     flat = plan.lrs is not None and min(plan.lrs) == max(plan.lrs)
@@ -93,9 +95,16 @@ class _Room:
     total: float
     interval: str
     is_whole_run: bool = True
+    horizon: Horizon | None = None
 
     def part(self, total: float) -> "_Room":
-        return self if total == self.total else _Room(total, self.interval, is_whole_run=False)
+        return self if total == self.total else _Room(total, self.interval, is_whole_run=False, horizon=self.horizon)
+
+    def by(self, interval: str) -> "_Room":
+        """The whole run by another clock, for lengths that have one of their own."""
+        if interval == self.interval or self.horizon is None:
+            return self
+        return _Room(self.horizon.total(interval), interval, horizon=self.horizon)
 
     @property
     def all_of_it(self) -> str:
@@ -116,7 +125,7 @@ def _lengths(node: Any, room: _Room, key: str) -> Iterator[str]:
             shorter = node.get("steps", 0) if name == "then" else 0
             yield from _lengths(value, room.part(room.total - shorter) if _is_count(shorter) else room, path)
         elif name in declared:
-            yield from _too_long(value, declared[name], room, path)
+            yield from _too_long(value, declared[name], room.by(clock_of(declared[name], room.interval)), path)
 
 
 def _too_long(value: Any, annotation: Any, room: _Room, key: str) -> Iterator[str]:

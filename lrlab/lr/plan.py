@@ -13,7 +13,7 @@ import torch
 from lrlab.errors import UserError, wrong
 from lrlab.lr import hashes
 from lrlab.lr.horizon import Horizon
-from lrlab.lr.hyperparameters import follows_metric, read
+from lrlab.lr.hyperparameters import foreseen, read
 from lrlab.words import counted
 
 _COUNTS_BETWEEN_REPORTS = 20_000
@@ -25,8 +25,8 @@ _HIGHEST = torch.finfo(torch.float32).max  # by which weights of 32 bits can be 
 class Plan:
     """The value of each hyperparameter at every count of `interval`.
 
-    `curves` maps `lr`, `lr/GROUP`, `momentum` and `weight_decay` to their values. Where the LR follows a metric it
-    has no LR, and only what is scheduled beside it.
+    `curves` maps `lr`, `lr/GROUP`, `momentum` and `weight_decay` to their values. Where an LR follows a metric it is
+    missing, or ends where that begins, as after a warm-up; what is scheduled beside it is there.
     """
 
     horizon: Horizon
@@ -36,7 +36,15 @@ class Plan:
     @property
     def lrs(self) -> tuple[float, ...] | None:
         """The LR of every count of the interval; None where a metric decides it during training."""
-        return self.curves.get("lr")
+        return self.curves["lr"] if self.is_known("lr") else None
+
+    def is_known(self, name: str) -> bool:
+        """Whether a hyperparameter is known to the end of the run."""
+        return len(self.curves.get(name, ())) == self.horizon.total(self.interval)
+
+    def known_updates(self, name: str = "lr") -> int:
+        """The updates for which a hyperparameter is known, from the first on."""
+        return len(self.curves.get(name, ())) * self.updates_per_count
 
     @property
     def updates_per_count(self) -> int:
@@ -48,10 +56,11 @@ class Plan:
 
     def at(self, step: int, name: str = "lr") -> float | None:
         """The LR, or another hyperparameter, of update `step`, 0 <= step < horizon.steps."""
-        return self.curves[name][self.count(step)] if name in self.curves else None
+        count, values = self.count(step), self.curves.get(name, ())
+        return values[count] if count < len(values) else None
 
     def per_update(self, name: str = "lr") -> list[float]:
-        """The value of every update; empty where a metric decides."""
+        """The value of every update, as far as it is known; empty where a metric decides."""
         repeated = (repeat(value, self.updates_per_count) for value in self.curves.get(name, ()))
         return list(chain.from_iterable(repeated))
 
@@ -64,6 +73,13 @@ class Plan:
         """One hash for all curves together."""
         return hashlib.sha256(repr(self.hashes).encode()).hexdigest()
 
+    def on(self, interval: str) -> "Plan":
+        """The same plan by the counts of `interval`; by epochs it has the value of the first update of each."""
+        if interval in (self.interval, "step"):
+            return self
+        every = self.horizon.steps_per_epoch
+        return Plan(self.horizon, interval, {name: values[::every] for name, values in self.curves.items()})
+
     def driven(self) -> list[str]:
         """The hyperparameters that are worth recording: every LR, and what else changes during the run."""
         curves = self.curves
@@ -73,7 +89,9 @@ class Plan:
         """The horizon and, for what is driven, values at up to about `points` updates and a hash of all of them."""
         steps = self.horizon.steps
         sampled = sorted({round(i * (steps - 1) / points) for i in range(points + 1)})
-        curves = {name: {str(step): self.at(step, name) for step in sampled} for name in self.driven()}
+        curves = {}
+        for name in self.driven():
+            curves[name] = {str(step): self.at(step, name) for step in sampled if step < self.known_updates(name)}
         result = {
             "epochs": self.horizon.epochs,
             "steps_per_epoch": self.horizon.steps_per_epoch,
@@ -83,7 +101,11 @@ class Plan:
             "sha256": {name: self.hashes[name] for name in curves},
         }
         if self.lrs is None:
-            result |= {"lr": None, "note": "the LR follows a metric, so it is not known in advance"}
+            known = self.known_updates()
+            when = f"from update {known} on, so from there" if known else "so"
+            result |= {"lr": None, "note": f"the LR follows a metric, {when} it is not known in advance"}
+            if known:
+                result["known"] = {"updates": known, "lr": curves["lr"]}
         return result
 
 
@@ -102,16 +124,12 @@ def simulate(
     """
     optimizer = make_optimizer()
     scheduler = make_scheduler(optimizer)
-    step, names = scheduler.step, list(read(optimizer))
-    if follows_metric(scheduler):
-        # What is scheduled beside such an LR is known, and only HyperparameterScheduler has it.
-        step = getattr(scheduler, "advance", None)
-        names = [name for name in names if not name.startswith("lr")] if step else []
-    curves: dict[str, list[float]] = {name: [] for name in names}
     with warnings.catch_warnings():
         # Nothing is trained here, and torch warns where a scheduler steps before its optimizer.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
         total = horizon.total(interval)
+        known = foreseen(scheduler, optimizer, total)
+        curves: dict[str, list[float]] = {name: [] for name in known}
         if total > _MOST_COUNTS:
             raise wrong(
                 "trainer.epochs",
@@ -119,22 +137,25 @@ def simulate(
                 allowed=f"at most {_MOST_COUNTS:,}",
                 do="scheduler.interval=epoch" if interval == "step" else "trainer.epochs=10",
             )
-        for count in range(total if names else 0):
+        for count in range(max(known.values(), default=0)):
             if progress is not None and count % _COUNTS_BETWEEN_REPORTS == 0:
                 progress(count, total)
             values = read(optimizer)
             _require_usable(values, count, interval)
-            for name in names:
-                curves[name].append(values[name])
-            _advance(step, scheduler, count, horizon, interval)
+            for name, length in known.items():
+                if count < length:
+                    curves[name].append(values[name])
+            _advance(scheduler, count, horizon, interval)
     return Plan(horizon, interval, {name: tuple(values) for name, values in curves.items()})
 
 
-def _advance(step: Callable[[], None], scheduler: Any, count: int, horizon: Horizon, interval: str) -> None:
+def _advance(scheduler: Any, count: int, horizon: Horizon, interval: str) -> None:
     """Make one step. Raises UserError where the scheduler fails, with what it says itself."""
     try:
-        step()
+        scheduler.step()
     except UserError as error:
+        if (error.key or "").startswith("optimizer."):  # it is about the schedule of a group
+            raise
         raise error.under("scheduler") from error
     except Exception as error:
         raise wrong(

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils import deterministic
 
 from lrlab.config import build
+from lrlab.config.groups import ModelParameters
 from lrlab.config.prepare import Prepared
 from lrlab.data import store
 from lrlab.data.batches import Batches
@@ -48,7 +49,7 @@ def build_state(prepared: Prepared) -> TrainState:
 
     # What trains it.
     optimizer = build.build_optimizer(
-        prepared.config["optimizer"], model.named_parameters(), device.type, is_stand_in=False
+        prepared.config["optimizer"], ModelParameters.of(model), device.type, is_stand_in=False
     )
     scheduler = prepared.scheduler.build(optimizer)
     network = distributed.replicate(model, device)

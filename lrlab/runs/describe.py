@@ -13,8 +13,11 @@ from lrlab.config.identity import flatten
 from lrlab.data.batches import Batching
 from lrlab.data.room import Choice, in_words
 from lrlab.data.splits import Splits
+from lrlab.lr.declared import declared_in
+from lrlab.lr.layers import layers_of
 from lrlab.lr.plan import Plan
 from lrlab.runs import summary
+from lrlab.schedules.lengths import clock_of
 from lrlab.system import distributed
 from lrlab.words import counted
 
@@ -26,7 +29,7 @@ def start_lines(
     splits: Splits,
     kept: Choice,
     plan: Plan,
-    parameters: int,
+    model: nn.Module,
     device: torch.device,
     folder: Path,
 ) -> list[str]:
@@ -40,10 +43,12 @@ def start_lines(
     updates = f"{horizon.epochs} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
     subjects = {
         "data": f"{images} {_shape(splits)}, {_predicted(splits)}; {_kept(kept, device, config['data'])}",
-        "model": f"{parameters:,} parameters",
+        "model": f"{count_parameters(model):,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
-        "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
+        **_layers(optimizer.get("layer_decay"), model),
+        "scheduler": f"{_class(config['scheduler'])}, stepped every {_interval(config)}; "
         f"{updates}{_durations(config, plan)}",
+        **_schedules(optimizer),
         "device": device_name(device) + _way(config["trainer"]),
         "folder": str(folder),
     }
@@ -68,6 +73,38 @@ def _predicted(splits: Splits) -> str:
     if splits.vocabulary:
         return f"a vocabulary of {splits.num_classes}"
     return counted(splits.num_classes, "class", "classes")
+
+
+def _layers(decay: float | None, model: nn.Module) -> dict[str, str]:
+    """The layers of the model and the factor of each, where the LR falls with the depth."""
+    if decay is None:
+        return {}
+    layers = layers_of(model)
+    factors = []
+    for depth, layer in enumerate(reversed(layers)):
+        factors.append(f"{layer.name or 'all of it'} {decay**depth:.3g}")
+    told = f"{len(layers)}, each with {decay:g} times the LR of the one after it"
+    return {"layers": f"{told}: {', '.join(reversed(factors))}"}
+
+
+def _schedules(optimizer: Mapping[str, Any]) -> dict[str, str]:
+    """The groups that have a schedule of their own."""
+    found = []
+    for name, settings in (optimizer.get("groups") or {}).items():
+        schedule = settings.get("schedule")
+        if schedule is not None:
+            found.append(f"{name} {schedule if isinstance(schedule, str) else _name_of(schedule)}")
+    return {"groups": f"with a schedule of their own: {', '.join(found)}"} if found else {}
+
+
+def _name_of(schedule: Mapping[str, Any]) -> str:
+    """A schedule that is a mapping, in a word: the option or the class."""
+    return str(schedule.get("name") or _class(schedule))
+
+
+def _interval(config: Mapping[str, Any]) -> str:
+    """The interval of the run's scheduler itself. A plan may have a shorter one, where a group has."""
+    return str(config["scheduler"].get("interval", "epoch"))
 
 
 def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:
@@ -99,9 +136,14 @@ def _way(trainer: Mapping[str, Any]) -> str:
 def _durations(config: Mapping[str, Any], plan: Plan) -> str:
     """The durations of the scheduler that were rounded to its interval, as written and as rounded."""
     written = flatten(config["scheduler"])
-    counts = flatten(durations.resolve(config["scheduler"], plan.horizon, plan.interval, "scheduler"))
+    counts = flatten(durations.resolve(config["scheduler"], plan.horizon, _interval(config), "scheduler"))
     changed = [name for name in written if written[name] != counts[name]]
-    return "".join(f"; {name} {written[name]} = {_in_counts(counts[name], plan.interval)}" for name in changed)
+    declared = declared_in(config["scheduler"])
+    told = []
+    for name in changed:
+        interval = clock_of(declared.get(name), _interval(config))
+        told.append(f"; {name} {written[name]} = {_in_counts(counts[name], interval)}")
+    return "".join(told)
 
 
 def _in_counts(value: Any, interval: str) -> str:

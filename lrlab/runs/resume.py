@@ -123,13 +123,18 @@ def _under_new_horizon(contents: dict[str, Any], state: TrainState, interval: st
 
     The scheduler's saved state would bring the old horizon back. So the fresh scheduler in `state` is stepped to where
     training stopped. It replaces the saved one, and the hyperparameters that it set replace the saved ones. A scheduler
-    that follows a metric keeps its state and only gets new durations.
+    that follows a metric keeps its state and only gets new durations; schedules of groups beside it are new.
     """
+    counts = contents["progress"]["epoch" if interval == "epoch" else "step"]
     if follows_metric(state.scheduler):
-        return {**contents, "scheduler": _new_durations(contents["scheduler"], state.scheduler)}
+        scheduler = _new_durations(contents["scheduler"], state.scheduler)
+        if "own" in scheduler:
+            for _ in range(counts):
+                state.scheduler.step()
+            scheduler = {**scheduler, "own": state.scheduler.state_dict()["own"]}
+        return {**contents, "scheduler": scheduler}
     driven = _driven_keys(state)
     count_as_stepped(state.optimizer)
-    counts = contents["progress"]["epoch" if interval == "epoch" else "step"]
     for _ in range(counts):
         before = [dict(group) for group in state.optimizer.param_groups]
         state.scheduler.step()
@@ -171,9 +176,7 @@ def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
     """The plan that the saved run followed: the same scheduler over the old horizon."""
     horizon = Horizon(saved["config"]["trainer"]["epochs"], prepared.plan.horizon.steps_per_epoch)
     optimizer, splits = prepared.config["optimizer"], prepared.splits
-    scheduler = scheduler_settings(
-        prepared.config["scheduler"], horizon, optimizer.get("schedule"), prepared.task.metrics
-    )
+    scheduler = scheduler_settings(prepared.config["scheduler"], horizon, optimizer, prepared.task.metrics)
     tried, _ = build.try_model(prepared.config["model"], splits.interface, prepared.seed)
     make_optimizer = partial(build.build_optimizer, optimizer, tried.parameters)
     return simulate(scheduler.build, make_optimizer, horizon, scheduler.interval)

@@ -121,7 +121,7 @@ class RunUnderWay:
             splits=prepared.splits,
             kept=kept,
             plan=prepared.plan,
-            parameters=count_parameters(self.state.model),
+            model=self.state.model,
             device=prepared.device,
             folder=self.folder,
         )

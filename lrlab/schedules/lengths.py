@@ -23,6 +23,7 @@ class Counts:
     least: int | None = 1  # None: any count
     beyond: str | None = None  # what a length means that the run is too short for: NEVER_ENDS, NEVER_COMES, or nothing
     end: str = "the floor"  # where a way leads to
+    clock: str | None = None  # the interval that it counts, where that is not the scheduler's: "epoch"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Plain:
 Mark = Counts | Plain
 LENGTH, LENGTH_OR_ZERO = Counts(), Counts(least=0)
 MOMENT = Counts(least=0, beyond=NEVER_COMES)
+EPOCHS_OR_ZERO = Counts(least=0, clock="epoch")
+EPOCHS_UNTIL = Counts(least=0, beyond=NEVER_COMES, clock="epoch")
 NUMBER = Plain()
 
 Length = Annotated[float, LENGTH]
@@ -105,6 +108,18 @@ def counts(value: Any, annotation: Any) -> Iterator[tuple[int, Counts]]:
     for part, mark in marked(value, annotation):
         if isinstance(mark, Counts) and isinstance(part, int) and not isinstance(part, bool):
             yield part, mark
+
+
+def clock_of(annotation: Any, interval: str) -> str:
+    """The interval that a parameter's lengths count: the scheduler's, unless its annotation says another.
+
+    >>> clock_of(Length, "step"), clock_of(Annotated[int, EPOCHS_UNTIL], "step")
+    ('step', 'epoch')
+    """
+    for part in get_args(annotation):
+        if isinstance(part, Counts) and part.clock is not None:
+            return part.clock
+    return interval
 
 
 def _marked_each(value: Any, annotation: Any, mark: Mark | None) -> Iterator[tuple[Any, Mark]]:

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import update_bn
 from lrlab.data.batches import Batches
 from lrlab.errors import first_line, wrong
 from lrlab.lr import hyperparameters
-from lrlab.lr.hyperparameters import Scheduler, metric_argument
+from lrlab.lr.hyperparameters import Scheduler, follows_metric, metric_argument, tell
 from lrlab.system import distributed, randomness
 from lrlab.training.divergence import Guard, diverged, require_finite_weights
 from lrlab.training.metrics import Means, Metric, usual
@@ -132,8 +132,7 @@ def fit(
             val_means = yield from evaluate(state, task, val)
 
         # The end of the epoch: the state is made ready for the next one before it is handed out.
-        if interval == "epoch":
-            advance(state.scheduler, monitor, train_means, val_means)
+        advance(state.scheduler, monitor, train_means, val_means, interval=interval)
         result = Epoch(
             epoch=epoch,
             step=state.step,
@@ -243,25 +242,27 @@ def evaluate(state: TrainState, task: Task, val: Batches) -> Generator[Evaluatin
     return means
 
 
-def advance(scheduler: Scheduler, monitor: str, train: Means, val: Means | None) -> None:
-    """scheduler.step() at the end of an epoch; one that follows a metric is told it, when there is one.
+def advance(scheduler: Scheduler, monitor: str, train: Means, val: Means | None, *, interval: str = "epoch") -> None:
+    """Let a scheduler do what it does at the end of an epoch: step, if that is its interval, and follow a metric.
 
-    The loss is finite, or Diverged was raised.
+    Where the metric was not measured, it is not told. The loss is finite, or Diverged was raised.
     """
-    argument = metric_argument(scheduler)
-    if argument is None:
+    if interval == "epoch" and metric_argument(scheduler) is None:
         step_scheduler(scheduler)
-        return
-    split, _, name = monitor.partition("_")
-    means = train if split == "train" else val
-    if means is not None:
-        step_scheduler(scheduler, **{argument: means[name]})
+    if follows_metric(scheduler):
+        split, _, name = monitor.partition("_")
+        means = train if split == "train" else val
+        if means is not None:
+            step_scheduler(scheduler, means[name])
 
 
-def step_scheduler(scheduler: Scheduler, **metric: float) -> None:
-    """scheduler.step(). Raises UserError where that fails, as with a state that is not its own."""
+def step_scheduler(scheduler: Scheduler, metric: float | None = None) -> None:
+    """scheduler.step(), or what tells it a metric. Raises UserError where that fails, as with a state not its own."""
     try:
-        scheduler.step(**metric)
+        if metric is None:
+            scheduler.step()
+        else:
+            tell(scheduler, metric)
     except Exception as error:
         raise wrong(
             "scheduler",

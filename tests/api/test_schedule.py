@@ -6,7 +6,7 @@ import re
 import numpy
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 import lrlab
 from lrlab.api import frames
@@ -246,7 +246,7 @@ def test_a_preview_says_which_curves_are_the_same():
             "which fails after step",
         ),
         (
-            lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: -1.0 - t),
+            lambda optimizer: LambdaLR(optimizer, lambda t: -1.0 - t),
             {"epochs": 5},
             "finite and not negative",
         ),
@@ -256,6 +256,26 @@ def test_a_check_finds_what_a_preview_of_lrlab_would(make, given, said):
     found = lrlab.check(make, **given)
     assert any(said in line for line in found), found
     assert not any("scheduler." in line for line in found)
+
+
+def test_a_check_looks_at_every_parameter_group_that_has_a_curve_of_its_own():
+    def grouped():
+        return torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.1, 0.2)])
+
+    def make(*functions):
+        return lambda optimizer: LambdaLR(optimizer, list(functions))
+
+    def rises(t):
+        return abs(1 - t / 60)
+
+    def falls(t):
+        return 1 - t / 100
+
+    assert lrlab.check(make(falls, falls), grouped, epochs=100) == []
+    [said] = lrlab.check(make(falls, rises), grouped, epochs=100)
+    assert said.startswith("group 1: schedule: the LR rises at the end, from 0 in epoch 60")
+    [said] = lrlab.check(make(rises, rises), grouped, epochs=100)
+    assert said.startswith("schedule: the LR rises at the end")
 
 
 def test_a_check_of_a_sound_scheduler_finds_nothing():

@@ -19,12 +19,14 @@ from lrlab.config.prepare import plan_only
 from lrlab.config.scheduler import scheduler_settings
 from lrlab.errors import Interrupted
 from lrlab.lr.horizon import Horizon
+from lrlab.lr.hyperparameters import tell
 
 GROUPS = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 FILES = sorted(path for group in GROUPS for path in (compose.CONF / group).glob("*.yaml"))
 SAY_IT_THEMSELVES = {"train_images", "val_images", "channels", "num_classes", "name", "nesterov"}
-OURS = {"interval", "monitor", "decay_bias_and_norm", "groups", "schedule"}
-FOLLOW_A_METRIC = ("plateau", "greedy")
+OURS = {"interval", "monitor", "decay_bias_and_norm", "groups", "layer_decay", "schedule"}
+BY_EPOCH = ("plateau", "greedy")  # whose only clock is the metric's
+FOLLOW_A_METRIC = (*BY_EPOCH, "warmup_plateau")
 
 
 def names(group: str) -> list[str]:
@@ -47,7 +49,7 @@ def test_every_promised_option_is_there():
             *("noisy_cosine", "onecycle", "onecycle_three_phase", "piecewise_constant", "piecewise_linear", "plateau"),
             *("polynomial", "polynomial_cycles", "power", "product", "rex", "sequence", "sequential", "sigmoid"),
             *("slanted_triangular", "step", "tanh", "untuned_warmup_cosine", "warmup_constant", "warmup_cosine"),
-            *("warmup_linear", "warmup_multistep", "warmup_polynomial", "wsd", "wsd_s"),
+            *("warmup_linear", "warmup_multistep", "warmup_plateau", "warmup_polynomial", "wsd", "wsd_s"),
         ],
         "task": ["classification", "language", "regression"],
         "trainer": ["default"],
@@ -106,8 +108,10 @@ def stepped_by_hand(config: dict, epochs: int, steps_per_epoch: int, losses: lis
             by_hand.step()
             if settings.interval == "step":
                 stepped.step()
-        if settings.interval == "epoch":
-            stepped.step(*([losses[epoch]] if follows_a_metric else []))
+        if follows_a_metric:
+            tell(stepped, losses[epoch])
+        elif settings.interval == "epoch":
+            stepped.step()
     return lrs
 
 
@@ -135,7 +139,9 @@ def test_every_scheduler_trains_at_the_lr_of_its_class_stepped_by_hand(scheduler
     assert recorded["lr"] == [(step, float(numpy.float32(lr))) for step, lr in enumerate(expected)]
     assert [float(row["lr"]) for row in rows] == expected[UPDATES - 1 :: UPDATES]
     if scheduler in FOLLOW_A_METRIC:
-        assert summary["audit"] == {"exempt": "the LR follows val_loss"}
+        warmup = "" if scheduler in BY_EPOCH else " from update 3 on"
+        assert summary["audit"]["exempt"] == f"the LR follows val_loss{warmup}"
+        assert summary["audit"].get("equal", scheduler in BY_EPOCH)
     else:
         assert summary["audit"]["equal"]
         assert summary["audit"]["updates"] == 3 * UPDATES
@@ -215,7 +221,7 @@ def shares(node, key):
 @pytest.mark.parametrize("interval", ["epoch", "step"])
 @pytest.mark.parametrize("scheduler", names("scheduler"))
 def test_durations_in_every_unit_mean_the_same_in_every_scheduler(scheduler, interval):
-    if scheduler in FOLLOW_A_METRIC and interval == "step":
+    if scheduler in BY_EPOCH and interval == "step":
         pytest.skip("a metric is measured once an epoch")
     node = yaml.safe_load((compose.CONF / "scheduler" / f"{scheduler}.yaml").read_text())
     durations = dict(shares(node, "scheduler"))

@@ -41,8 +41,27 @@ BEFORE_ANY_DATA = {
     "--config-dir /nowhere": "--config-dir: got /nowhere, which is no folder; allowed: a folder with GROUP/OPTION.yaml files in it; do: make it, or correct its path",
     "--config-path /nowhere": "--config-path: got /nowhere; allowed: --config-dir; do: --config-dir /nowhere",
     "optimizer.groups.heat.lr_scale=2": "optimizer.groups.heat: got heat heat.*, which no parameter of the model matches (did you mean head?); allowed: names or patterns of parameters, which begin with backbone, head; do: optimizer.groups.heat.params=[head.*]",
-    "optimizer.groups.head.scale=2": "optimizer.groups.head.scale: got a setting that does not exist (did you mean optimizer.groups.head.lr_scale?); allowed: params, lr_scale, delay, weight_decay; do: optimizer.groups.head.lr_scale=VALUE",
+    "optimizer.groups.head.scale=2": "optimizer.groups.head.scale: got a setting that does not exist (did you mean optimizer.groups.head.lr_scale?); allowed: params, lr_scale, delay, weight_decay, schedule; do: optimizer.groups.head.lr_scale=VALUE",
     "optimizer.groups.head.delay=soon": "optimizer.groups.head.delay: got 'soon', which is no duration; allowed: a whole number of epochs such as 25, or 5ep, 500st, 25%; do: optimizer.groups.head.delay=25%",
+    "optimizer.groups.head.schedule=linaer": "optimizer.groups.head.schedule: got 'linaer'; allowed: chained, constant, cosine, …; do: optimizer.groups.head.schedule=linear",
+    "optimizer.groups.head.schedule=3": "optimizer.groups.head.schedule: got 3; allowed: an option of conf/scheduler by its name, {name: wsd, decay: 30%}, or a node with a _target_; do: optimizer.groups.head.schedule=linear",
+    "optimizer.groups.head.schedule=plateau": "optimizer.groups.head.schedule: got ReduceLROnPlateau, which follows a metric; allowed: a schedule that is known before; the run's scheduler may follow a metric; do: optimizer.groups.head.schedule=linear, or scheduler=plateau for the whole run",
+    "optimizer.groups.head.schedule=warmup_plateau": "optimizer.groups.head.schedule: got WarmupPlateau, which follows a metric; allowed: a schedule that is known before; the run's scheduler may follow a metric; do: optimizer.groups.head.schedule=linear, or scheduler=plateau for the whole run",
+    "optimizer.groups.head.schedule=onecycle": "optimizer.groups.head.schedule: got OneCycleLR with cycle_momentum, and momentum is one for all groups; allowed: a schedule of the LR alone; do: 'optimizer.groups.head.schedule={name:onecycle,cycle_momentum:false}'",
+    "optimizer.groups.head.schedule={name:wsd,decai:30%}": "optimizer.groups.head.schedule.decai: got a setting that wsd does not have (did you mean decay?); allowed: decay, exponent, floor, …; do: optimizer.groups.head.schedule.decay=VALUE",
+    "optimizer.groups.head.schedule={name:wsd,decay:30%,floor:2}": "optimizer.groups.head.schedule.lr_lambda.floor: got 2 with shape one_minus_sqrt; allowed: 0 to 1, a fraction of the base LR; do: optimizer.groups.head.schedule.lr_lambda.floor=0.01",
+    "optimizer.groups.head.schedule={name:step,interval:batch}": "optimizer.groups.head.schedule.interval: got 'batch'; allowed: epoch, step; do: optimizer.groups.head.schedule.interval=epoch",
+    "optimizer.groups.head.schedule={_target_:torch.nn.Identity}": "optimizer.groups.head.schedule._target_: got torch.nn.Identity, whose object has no step(); allowed: a class with step(), get_last_lr(), state_dict() and load_state_dict(); do: derive it from torch.optim.lr_scheduler.LRScheduler",
+    "optimizer.groups.head.schedule=linear optimizer.groups.head.delay=100%": "optimizer.groups.head.delay: got 100%, which leaves nothing of the run to its schedule; allowed: shorter than the run; do: optimizer.groups.head.delay=25%, or no optimizer.groups.head.schedule",
+    "optimizer.groups.head.schedule=linear optimizer.groups.head.delay=soon": "optimizer.groups.head.delay: got 'soon', which is no duration; allowed: a whole number of epochs such as 25, or 5ep, 500st, 25%; do: optimizer.groups.head.delay=25%",
+    "optimizer.layer_decay=1.5": "optimizer.layer_decay: got 1.5; allowed: a number > 0 and <= 1; do: optimizer.layer_decay=0.75, or null",
+    "optimizer.layer_decay=0": "optimizer.layer_decay: got 0; allowed: a number > 0 and <= 1; do: optimizer.layer_decay=0.75, or null",
+    "optimizer.layer_decay=0.5 optimizer.groups.layer_0.params=[head.*]": "optimizer.groups: got two groups that are called layer_0, as parts of groups are; allowed: names of which none is that of a part: NAME_layer_N, NAME_no_decay; do: another name than optimizer.groups.layer_0",
+    "scheduler=warmup_plateau trainer.eval_every=5": "trainer.eval_every: got 5 with a scheduler that follows val_loss and counts epochs; allowed: 1; do: trainer.eval_every=1, or scheduler.monitor=train_loss",
+    "scheduler=warmup_plateau scheduler.monitor=val_accuracy": "scheduler.mode: got min with monitor=val_accuracy; allowed: max; do: scheduler.mode=max",
+    "scheduler=warmup_plateau scheduler.factor=2": "scheduler.factor: got 2; allowed: between 0 and 1; do: scheduler.factor=0.1",
+    "scheduler=warmup_plateau scheduler.shape=sine": "scheduler.shape: got sine; allowed: linear, cosine, square, …; do: scheduler.shape=linear",
+    "scheduler=warmup_plateau scheduler.patience=0.5": "scheduler.patience: got 0.5; allowed: a whole number of epochs, or 5ep, 500st, 25%; do: scheduler.patience=50%",
     "optimizer.groups=3": "optimizer.groups: got 3; allowed: a mapping of names; do: optimizer.groups.head.lr_scale=10",
     "optimizer.schedule.lr=cosine": "optimizer.schedule.lr: got a setting that does not exist; allowed: momentum, weight_decay; do: leave optimizer.schedule.lr out",
     "optimizer.schedule.momentum=cosin": "optimizer.schedule.momentum: got 'cosin'; allowed: ceiling, constant, cooldown, …; do: optimizer.schedule.momentum=cosine",
@@ -257,7 +276,8 @@ def followed(typed: str, do: str) -> list[list[str]]:
 def replaced(override: str, keys: list[str]) -> bool:
     """Whether an override gives way to others: of the same key, of one inside of it, or to an option of its group."""
     own = override.lstrip("+~").partition("=")[0]
-    inside = () if own in identity.GROUPS else [key for key in keys if key.startswith(f"{own}.")]
+    is_an_option = own in identity.GROUPS or re.fullmatch(r"optimizer\.groups\.\w+\.schedule", own)
+    inside = () if is_an_option else [key for key in keys if key.startswith(f"{own}.")]
     return bool(inside) or any(own in (key, f"{key}._target_") for key in keys)
 
 
@@ -287,6 +307,7 @@ FOR_THE_USER_TO_FIND = {
     "change the scheduler's settings (gamma, factor, end value, ...)",
     "choose one by name, or set task.loss._target_",
     "derive it from torch.optim.lr_scheduler.LRScheduler",
+    "another name than optimizer.groups.layer_0",
     "leave it out",
     "leave optimizer.schedule.lr out",
     "leave out -m and what is swept",

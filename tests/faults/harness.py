@@ -34,6 +34,8 @@ SCHEDULERS = {
     "warmup_cosine": ("scheduler=warmup_cosine",),
     "cosine_bounce": ("scheduler=cosine_bounce", "scheduler.T_max=2"),
     "greedy": ("scheduler=greedy", "scheduler.patience=0", "scheduler.warmup=0"),
+    "warmup_plateau": ("scheduler=warmup_plateau", "scheduler.patience=0", "scheduler.threshold=0.3"),
+    "of a group": ("scheduler=step", "optimizer.groups.head.schedule=warmup_cosine", "optimizer.layer_decay=0.5"),
 }
 
 
@@ -263,7 +265,7 @@ class Case:
 
 
 def cases(epochs: int = 4) -> list[Case]:
-    """The six schedulers over digits with a CNN, dropout and augmentation; checkpoints within epochs."""
+    """The schedulers over digits with a CNN, dropout and augmentation; checkpoints within epochs."""
     common = (*DIGITS, f"trainer.epochs={epochs}", "checkpoint.every=2st", "seed=3")
     return [Case(name, (*common, *choice)) for name, choice in SCHEDULERS.items()]
 

@@ -94,6 +94,8 @@ def test_hundreds_of_changed_values_are_one_line_or_are_trained_with(trained, co
         pytest.param("scheduler=greedy", marks=pytest.mark.slow),
         pytest.param("scheduler=onecycle optimizer=adamw", marks=pytest.mark.slow),
         "scheduler=multistep optimizer.groups.head.lr_scale=2",
+        "scheduler=plateau optimizer.groups.head.schedule=wsd optimizer.layer_decay=0.5",
+        pytest.param("scheduler=warmup_plateau", marks=pytest.mark.slow),
         "optimizer.schedule.weight_decay=cosine trainer.precision=bf16",
         pytest.param("optimizer._target_=torch.optim.Adafactor", marks=pytest.mark.slow),
         pytest.param("scheduler=sequential checkpoint.every=3st", marks=pytest.mark.slow),

@@ -9,13 +9,13 @@ import pytest
 from faults import mutants
 from faults.harness import Case, Plan, cases, disturb, first_difference, undisturbed
 
-SIX = cases()
+CASES = cases()
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 
 
 @pytest.mark.parametrize(
     "case",
-    [SIX[3], *(pytest.param(case, marks=pytest.mark.slow) for case in SIX if case != SIX[3])],
+    [CASES[3], *(pytest.param(case, marks=pytest.mark.slow) for case in CASES if case != CASES[3])],
     ids=lambda case: case.name,
 )
 def test_a_run_that_is_killed_and_resumed_is_the_undisturbed_one(case, tmp_path):
@@ -25,13 +25,13 @@ def test_a_run_that_is_killed_and_resumed_is_the_undisturbed_one(case, tmp_path)
 
 
 def test_a_kill_inside_of_every_part_of_a_write_costs_nothing(tmp_path):
-    tally = disturb(SIX[1], tmp_path, Plan(5, seed=1, inside=1, per_run=5))
+    tally = disturb(CASES[1], tmp_path, Plan(5, seed=1, inside=1, per_run=5))
     assert tally.wrong == []
     assert tally.inside == tally.stops == 5
 
 
 def test_runs_that_nothing_disturbs_are_equal(tmp_path):
-    with undisturbed(SIX[0], tmp_path / "one") as (one, _), undisturbed(SIX[0], tmp_path / "other") as (other, _):
+    with undisturbed(CASES[0], tmp_path / "one") as (one, _), undisturbed(CASES[0], tmp_path / "other") as (other, _):
         assert first_difference(one, other) == ""
         assert len(one["points"]["train/loss"]) == one["summary"]["updates"]
 
@@ -40,20 +40,20 @@ def test_runs_that_nothing_disturbs_are_equal(tmp_path):
 @pytest.mark.parametrize("broken", mutants.ALL, ids=lambda broken: broken.__name__)
 def test_the_harness_notices_when_lrlab_is_broken(broken, tmp_path):
     in_writes = broken is mutants.saved_in_place
-    tally = disturb(SIX[3], tmp_path, Plan(12, inside=1 if in_writes else 0, per_run=3, broken=broken))
+    tally = disturb(CASES[3], tmp_path, Plan(12, inside=1 if in_writes else 0, per_run=3, broken=broken))
     assert tally.wrong
 
 
 @pytest.mark.slow
 def test_a_killed_rank_and_a_resumed_group_are_the_undisturbed_one(tmp_path):
-    case = Case("two ranks", (*SIX[3].overrides, "data.batch_size=64"), ranks=2)
+    case = Case("two ranks", (*CASES[3].overrides, "data.batch_size=64"), ranks=2)
     tally = disturb(case, tmp_path, Plan(2, inside=0.3))
     assert tally.wrong == []
 
 
 @pytest.mark.slow
 def test_a_kill_leaves_no_loader_worker_behind(tmp_path):
-    case = Case("workers", (*SIX[0].overrides, "data.cache=none", "data.workers=2"))
+    case = Case("workers", (*CASES[0].overrides, "data.cache=none", "data.workers=2"))
     tally = disturb(case, tmp_path, Plan(3, inside=0.3))
     assert tally.wrong == []
 
@@ -67,6 +67,6 @@ def test_a_kill_leaves_no_loader_worker_behind(tmp_path):
     ids=lambda number: number.name,
 )
 def test_a_signal_at_any_moment_saves_and_says_so(number, tmp_path):
-    tally = disturb(SIX[2], tmp_path, Plan(4, number=number))
+    tally = disturb(CASES[2], tmp_path, Plan(4, number=number))
     assert tally.wrong == []
     assert tally.codes == {128 + number: 4}

@@ -257,11 +257,13 @@ def test_a_fixture_of_an_old_checkpoint_has_the_keys_of_today():
 
 def test_only_one_room_reads_and_writes_these_keys():
     package = Path(lrlab.__file__).parent
-    keys = {"lr_scale", "delay", "unscaled_lr", "own_weight_decay"}
+    keys = {"lr_scale", "delay", "unscaled_lr", "own_schedule", "own_weight_decay"}
     users = {}
     for path in sorted(package.rglob("*.py")):
         texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
         if found := keys & texts:
             users[str(path.relative_to(package))] = found
-    # To config/groups.py the first two are names of settings.
-    assert users == {"lr/hyperparameters.py": keys, "config/groups.py": {"lr_scale", "delay"}}
+    # To the rooms of config the first two are names of settings.
+    settings = {"config/groups.py": {"lr_scale", "delay"}}
+    settings |= {f"config/{room}.py": {"delay"} for room in ("group_schedules", "scheduler")}
+    assert users == {"lr/hyperparameters.py": keys, **settings}

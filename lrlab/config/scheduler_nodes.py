@@ -1,0 +1,83 @@
+"""A node that describes a scheduler: from its settings to the object, with every mistake under the node's key."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from lrlab.config import checks
+from lrlab.config.build import make
+from lrlab.config.checks import Node
+from lrlab.config.identity import flatten
+from lrlab.errors import UserError, wrong
+from lrlab.lr.hyperparameters import Scheduler
+
+
+def maker(resolved: Node, key: str) -> Callable[[torch.optim.Optimizer], Scheduler]:
+    """What makes the scheduler of a node, whose durations are counts, for an optimizer; the node is checked now.
+
+    Raises UserError for the first mistake in it, and so does the function that is returned.
+    """
+    taken = checks.check_target(resolved, key, given=(checks.taker(resolved, key, "optimizer"),))
+
+    def build(optimizer: torch.optim.Optimizer) -> Scheduler:
+        # Made anew for each scheduler: an object of the user's may count its calls.
+        factory = make(resolved | {"_partial_": True}, key)
+        make_it = checks.handing(factory, taken, "optimizer", optimizer)
+        scheduler = checks.call(key, resolved["_target_"], make_it)
+        _require_protocol(scheduler, resolved["_target_"], key)
+        return scheduler
+
+    return build
+
+
+def _require_protocol(scheduler: Any, target: str, key: str) -> None:
+    for name in ("step", "get_last_lr", "state_dict", "load_state_dict"):
+        if not hasattr(scheduler, name):
+            raise wrong(
+                f"{key}._target_",
+                got=f"{target}, whose object has no {name}()",
+                allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
+                do="derive it from torch.optim.lr_scheduler.LRScheduler",
+            )
+
+
+def as_partials(node: Any) -> Any:
+    """`node` with `_partial_` set in every schedule of lrlab's inside of it: they are functions to be called later."""
+    if isinstance(node, list):
+        return [as_partials(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    parts = {name: as_partials(part) for name, part in node.items()}
+    if str(node.get("_target_", "")).startswith("lrlab.schedules."):
+        parts["_partial_"] = True
+    return parts
+
+
+@contextmanager
+def naming_settings(node: Node, key: str = "scheduler") -> Iterator[None]:
+    """In this block an error about an argument of a schedule inside of `node` names the setting, by its whole path.
+
+    A schedule knows its arguments, and not where a config has them. One of a name that the node has twice stays as it
+    is.
+    """
+    try:
+        yield
+    except UserError as error:
+        places = _places(node, key)
+        about = (error.key or "").removeprefix(f"{key}: ")
+        if about not in places or error.do is None:
+            raise
+        do = re.sub(r"\b(\w+)=", lambda match: f"{places.get(match[1], match[1])}=", error.do)
+        raise wrong(places[about], got=error.got, allowed=str(error.allowed), do=do) from error
+
+
+def _places(node: Node, key: str) -> dict[str, str]:
+    """The paths of the settings inside of a node by their names, of those names that occur once."""
+    paths = [f"{key}.{path}" for path in flatten(node)]
+    names = [path.rpartition(".")[2] for path in paths]
+    counts = Counter(names)
+    return {name: path for name, path in zip(names, paths, strict=True) if counts[name] == 1}
