@@ -161,7 +161,7 @@ def _require_drivable(name: str, scheduler: Scheduler, optimizer: torch.optim.Op
 def _delay(group: hyperparameters.ParameterGroup, horizon: Horizon, interval: str) -> int:
     """The delay of a parameter group in counts of the interval."""
     delay = hyperparameters.delay_of(group)
-    key = f"optimizer.groups.{str(group.get('name', '')).removesuffix('_no_decay')}.delay"
+    key = f"optimizer.groups.{hyperparameters.setting_of(str(group.get('name', '')))}.delay"
     return horizon.count(delay, interval, key) if isinstance(delay, str) else delay
 
 

@@ -16,6 +16,7 @@ from lrlab.config.prepare import Prepared
 from lrlab.data import store
 from lrlab.data.batches import Batches
 from lrlab.errors import Interrupted
+from lrlab.optimizers.layers import ModelParameters
 from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
 from lrlab.training.loop import Evaluating, Event, Update, fit
@@ -48,7 +49,7 @@ def build_state(prepared: Prepared) -> TrainState:
 
     # What trains it.
     optimizer = build.build_optimizer(
-        prepared.config["optimizer"], model.named_parameters(), device.type, is_stand_in=False
+        prepared.config["optimizer"], ModelParameters.of(model), device.type, is_stand_in=False
     )
     scheduler = prepared.scheduler.build(optimizer)
     network = distributed.replicate(model, device)

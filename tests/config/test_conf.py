@@ -23,7 +23,7 @@ from lrlab.lr.horizon import Horizon
 GROUPS = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 FILES = sorted(path for group in GROUPS for path in (compose.CONF / group).glob("*.yaml"))
 SAY_IT_THEMSELVES = {"train_images", "val_images", "channels", "num_classes", "name", "nesterov"}
-OURS = {"interval", "monitor", "decay_bias_and_norm", "groups", "schedule"}
+OURS = {"interval", "monitor", "decay_bias_and_norm", "groups", "schedule", "adamw"}
 FOLLOW_A_METRIC = ("plateau", "greedy")
 
 
@@ -35,7 +35,10 @@ def test_every_promised_option_is_there():
     assert {group: names(group) for group in GROUPS} == {
         "data": ["cifar10", "cifar100", "digits", "fake", "fashion_mnist", "imagefolder", "kmnist", "mnist"],
         "model": ["cnn", "linear", "mlp", "resnet20", "torchvision"],
-        "optimizer": ["adam", "adamw", "nesterov", "rmsprop", "sgd"],
+        "optimizer": [
+            *("adafactor", "adagrad", "adam", "adamw", "lion", "muon", "nadam", "nesterov", "prodigy", "radam"),
+            *("rmsprop", "schedule_free", "sgd"),
+        ],
         "scheduler": [
             *("chained", "constant", "cosine", "cosine_bounce", "cosine_cooldown", "cosine_cycles", "cosine_power"),
             *("cosine_restarts", "cyclic", "cyclic_exp_range", "cyclic_triangular2", "exponential"),

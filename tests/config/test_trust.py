@@ -10,7 +10,7 @@ import yaml
 from support import composed
 from torch import nn
 
-from lrlab import models, schedules
+from lrlab import models, optimizers, schedules
 from lrlab.config import allowed, compose, trust
 from lrlab.config.catalogue import CONF
 from lrlab.data import datasets
@@ -151,7 +151,7 @@ def test_the_lists_name_what_they_say_and_nothing_that_reaches_out():
     kinds = [
         (allowed.LAYERS, nn.Module, "torch.nn.modules."),
         (allowed.LOSSES, nn.Module, "torch.nn.modules.loss"),
-        (allowed.OPTIMIZERS, torch.optim.Optimizer, "torch.optim"),
+        (allowed.OPTIMIZERS_OF_TORCH, torch.optim.Optimizer, "torch.optim"),
     ]
     for names, kind, module in kinds:
         for name in names:
@@ -162,9 +162,9 @@ def test_the_lists_name_what_they_say_and_nothing_that_reaches_out():
             assert found.__module__.startswith(module), name
     assert all(name.startswith(("torch.optim.", "lrlab.lr.")) for name in allowed.SCHEDULERS)
     assert all(pkgutil.resolve_name(name) for name in allowed.SCHEDULERS)
-    own = {"DATA": datasets, "MODELS": models, "TASKS": task, "SCHEDULES": schedules}
+    own = {"DATA": datasets, "MODELS": models, "TASKS": task, "SCHEDULES": schedules, "OPTIMIZERS": optimizers}
     for constant, module in own.items():
-        for name in getattr(allowed, constant):
+        for name in getattr(allowed, constant) - allowed.OPTIMIZERS_OF_TORCH:
             assert getattr(module, name.rpartition(".")[2]).__module__.startswith(module.__name__), name
 
 
