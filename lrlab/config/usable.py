@@ -111,14 +111,18 @@ def require_finite(node: Node) -> None:
 
 
 def _wants_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether step() cannot be called without an argument: torch's classes say so, any other is tried."""
+    """Whether step() cannot be called without an argument: its signature says so, or it fails when it is tried.
+
+    It is tried without gradients, which some want, so that only what it says of a closure counts.
+    """
+    closure = checks.parameters_of(optimizer.step).get("closure")
+    if closure is not None and closure.default is closure.empty:
+        return True
     if type(optimizer).__module__.startswith("torch.optim"):
-        closure = checks.parameters_of(optimizer.step).get("closure")
-        return closure is not None and closure.default is closure.empty
+        return False
     try:
         optimizer.step()
-    except TypeError:
-        return True
-    except Exception as error:  # it may want gradients
-        return "closure" in f"{type(error).__name__} {error}".lower()
+    except Exception as error:
+        said = f"{type(error).__name__} {error}".lower()
+        return "closure" in said or "'nonetype' object is not callable" in said or "required positional" in said
     return False
