@@ -25,9 +25,9 @@ class Lion(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-4,
+        lr: float = 3e-4,
         betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        weight_decay: float = 0.1,
     ):
         require_betas("betas", betas)
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay})

@@ -45,7 +45,7 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: float = 0.01,
         *,
         momentum: float = 0.95,
         nesterov: bool = True,
@@ -54,7 +54,7 @@ class Muon(Optimizer):
         ns_coefficients: Sequence[float] = COEFFICIENTS,
         ns_dtype: Literal["float32", "bfloat16"] | None = None,
         adjust_lr_fn: Literal["original", "match_rms_adamw", "spectral_unclamped"] = "match_rms_adamw",
-        adamw_lr: float = 1e-3,
+        adamw_lr: float = 0.003,
         adamw_betas: tuple[float, float] = (0.9, 0.95),
         adamw_eps: float = 1e-8,
         adamw_weight_decay: float = 0.01,

@@ -61,8 +61,8 @@ def test_groups_of_the_users_are_divided_as_well():
         "head_adamw": ["head.weight", "head.bias"],
     }
     scales = {group.get("name"): scale_of(group) for group in optimizer.param_groups}
-    third = 0.001 / 0.003
-    expected = {None: 1, "adamw": third, "early": 0.5, "early_adamw": third / 2, "head_adamw": 4 * third}
+    share = 0.003 / 0.01
+    expected = {None: 1, "adamw": share, "early": 0.5, "early_adamw": share / 2, "head_adamw": 4 * share}
     assert scales == pytest.approx(expected)
     decays = {group.get("name"): group["weight_decay"] for group in optimizer.param_groups}
     assert decays == {None: 0.1, "adamw": 0.01, "early": 0.1, "early_adamw": 0.01, "head_adamw": 0.25}
@@ -88,7 +88,7 @@ def test_a_model_without_hidden_layers_is_adamws_at_its_lr():
     optimizer = build.build_optimizer(node(), ModelParameters.of(model))
     [group] = optimizer.param_groups
     assert group["name"] == "adamw"
-    assert read(optimizer)["lr"] == 0.003
+    assert read(optimizer)["lr"] == 0.01
 
 
 def test_where_no_one_knows_the_layers_all_matrices_are_muons():
@@ -130,15 +130,15 @@ def test_both_lrs_are_one_relative_schedule_and_the_preview_has_both(scheduler, 
     for name, values in trained.curves.items():
         assert previewed.plan.curves[name] == values, name
     name = "lr/head_adamw" if groups else "lr/adamw"
-    ratio = (4 if groups else 1) * 0.001 / 0.003
+    ratio = (4 if groups else 1) * 0.003 / 0.01
     assert trained.curves[name] == pytest.approx([ratio * lr for lr in trained.lrs])
 
 
 def test_both_lrs_are_in_tensorboard_and_the_start_says_what_goes_where(command):
-    done = command("optimizer=muon", "optimizer.adamw_lr=0.006", "trainer.epochs=1", "hydra.run.dir=run")
+    done = command("optimizer=muon", "optimizer.adamw_lr=0.02", "trainer.epochs=1", "hydra.run.dir=run")
     assert done.code == 0, done.err
     assert re.search(
-        r"^optimizer  muon: Muon, lr 0\.003, adamw_lr 0\.006, momentum 0\.95, weight_decay 0\.1$", done.out, re.M
+        r"^optimizer  muon: Muon, lr 0\.01, adamw_lr 0\.02, momentum 0\.95, weight_decay 0\.1$", done.out, re.M
     )
     assert "\nmuon       2 matrices: backbone.0.weight, backbone.4.weight\n" in done.out
     assert (

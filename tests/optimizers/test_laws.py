@@ -28,7 +28,6 @@ UPDATES = 6  # in an epoch
 GROUPED = {
     # Prodigy takes one LR, or none for a time.
     "prodigy": ("optimizer.groups.head.delay=1ep", "optimizer.groups.head.weight_decay=0.5"),
-    "schedule_free": ("optimizer.groups.head.lr_scale=0.5", "optimizer.groups.head.weight_decay=0.5"),
 }
 SCALED = (
     *("optimizer.groups.head.lr_scale=0.5", "optimizer.groups.head.delay=1ep"),

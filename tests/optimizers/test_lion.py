@@ -36,7 +36,7 @@ def test_an_update_is_the_papers():
 def test_every_weight_moves_by_the_lr():
     parameters = weights()
     before = [parameter.detach().clone() for parameter in parameters]
-    optimizer = Lion(parameters, lr=0.25)
+    optimizer = Lion(parameters, lr=0.25, weight_decay=0.0)
     give_gradients(parameters, 0)
     optimizer.step()
     for parameter, was in zip(parameters, before, strict=True):

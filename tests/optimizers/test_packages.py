@@ -9,6 +9,7 @@ import torch
 from support import composed
 
 from lrlab import optimizers
+from lrlab.config.catalogue import option
 from lrlab.config.prepare import plan_only
 from lrlab.errors import UserError
 
@@ -45,6 +46,14 @@ def test_the_defaults_are_the_packages_and_every_setting_reaches_it(name, capsys
     group = make([weight], **changed).param_groups[0]
     assert {setting: group[setting] for setting in changed} == changed
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["Lion", "Muon", "prodigy", "schedule_free"])
+def test_an_option_has_the_defaults_of_what_it_makes(name):
+    node = option("optimizer", name.lower())
+    for setting, parameter in list(inspect.signature(getattr(optimizers, name)).parameters.items())[1:]:
+        default = parameter.default
+        assert node[setting] == (list(default) if isinstance(default, tuple) else default), setting
 
 
 def _another(default):

@@ -9,7 +9,7 @@ from support import ROOT, needs
 
 from lrlab.config import compose
 from lrlab.config.arguments import read
-from lrlab.config.catalogue import option, options
+from lrlab.config.catalogue import options
 from lrlab.config.prepare import plan_only
 
 PAGE = (ROOT / "docs" / "optimizers.md").read_text()
@@ -22,6 +22,7 @@ COMMANDS = [typed for typed in re.findall(r"^    python train\.py (.+)$", PAGE, 
 
 def test_the_table_has_every_option():
     assert sorted(ROWS) == options("optimizer")
+    assert {len(cells) for cells in ROWS.values()} == {8}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in options("optimizer")])
@@ -31,8 +32,6 @@ def test_the_lr_to_start_with_can_be_planned_without_a_warning(name):
     scheduler = "warmup_constant" if name == "schedule_free" else "warmup_cosine"
     typed = [f"optimizer={name}", f"optimizer.lr={start[0]}", f"scheduler={scheduler}"]
     assert plan_only(compose.compose(typed))[1] == []
-    lr = option("optimizer", name)["lr"]
-    assert 0.1 < float(start[0]) / lr < 10.1
 
 
 @pytest.mark.parametrize("typed", COMMANDS)
