@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ ROOT = Path(__file__).parents[1]
 DATASETS = ROOT.parent / "shared" / "datasets"
 
 needs_datasets = pytest.mark.skipif(not DATASETS.is_dir(), reason=f"no data sets in {DATASETS}")
+
+
+# The packages that options of `optimizer` are made with, where they are not torch's or lrlab's.
+PACKAGES = {"schedule_free": "schedulefree", "prodigy": "prodigyopt"}
+
+
+def needs(optimizer: str) -> list[pytest.MarkDecorator]:
+    """The mark that leaves out a test of an `optimizer` whose package is not installed."""
+    package = PACKAGES.get(optimizer)
+    if package is None:
+        return []
+    return [pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")]
 
 
 # Models of a user that end a run in every way there is.

@@ -19,7 +19,7 @@ PACKAGE = Path(lrlab.__file__).parent
 FLOORS = [
     {"doors", "errors", "moved", "words"},
     {"schedules"},
-    {"lr", "system", "models", "language_models"},
+    {"lr", "system", "models", "language_models", "optimizers"},
     {"data", "drawing"},
     {"training"},
     {"config"},

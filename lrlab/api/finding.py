@@ -25,6 +25,7 @@ from lrlab.runs.assemble import build_state
 from lrlab.runs.explain import explain
 from lrlab.schedules.law import wrong_argument
 from lrlab.training import range_test
+from lrlab.training.precision import StepFailed
 from lrlab.training.range_test import Suggestion, rising, smooth, suggest
 
 Points = list[tuple[float, float]]  # LR and loss of each update
@@ -267,7 +268,7 @@ def range_tests(
             points = _test(prepared, train, seed, start=start, end=end, updates=updates)
             tests.append((seed, points, suggest(points)))
             told(tests[-1])
-    except RuntimeError as error:
+    except (RuntimeError, StepFailed) as error:
         explained = explain(error)
         if explained is None:
             raise

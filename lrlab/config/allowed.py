@@ -28,10 +28,11 @@ TASKS = (
 )
 SCHEDULES = _in("lrlab.schedules", " ".join(schedules.__all__))
 
-OPTIMIZERS = _in(
+OPTIMIZERS_OF_TORCH = _in(
     "torch.optim",
     "Adadelta Adafactor Adagrad Adam AdamW Adamax ASGD LBFGS Muon NAdam RAdam RMSprop Rprop SGD SparseAdam",
 )
+OPTIMIZERS = OPTIMIZERS_OF_TORCH | _in("lrlab.optimizers", "Lion Muon prodigy schedule_free")
 SCHEDULERS = (
     _in(
         "torch.optim.lr_scheduler",

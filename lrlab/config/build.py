@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from lrlab.config import checks
+from lrlab.config import checks, muon, usable
 from lrlab.config.checks import Node
 from lrlab.config.groups import ModelParameters, layer_decay_of, read_groups, split
 from lrlab.data.batches import Batching
@@ -186,7 +186,7 @@ def try_model(node: Node, interface: Interface, seed: int) -> tuple[KnownModel, 
         model, output_shape = _build_and_try(node, interface)
         trial = Trial(model, seed, randomness.get_state(torch.device("cpu")))
     real = ModelParameters.of(model)
-    stand_ins = ModelParameters([(name, _stand_in(one)) for name, one in real], real.depths)
+    stand_ins = ModelParameters([(name, _stand_in(one)) for name, one in real], real.depths, real.hidden)
     _TRIED[description] = KnownModel(stand_ins, output_shape)
     return _TRIED[description], trial
 
@@ -217,22 +217,32 @@ def build_optimizer(
     decay_all, layer_decay = node.pop("decay_bias_and_norm", True), layer_decay_of(node)
     node.pop("layer_decay", None)
     checks.flag("optimizer.decay_bias_and_norm", decay_all)
+    is_divided = _is_divided(node)
+    patterns = node.pop(muon.PATTERNS, None) if is_divided else None
     taken = checks.check_target(node, "optimizer", given=(checks.taker(node, "optimizer", "params"),))
     if "lr" in node:
         checks.number("optimizer.lr", node["lr"], above=0, example=0.01)
 
     # The optimizer, and whether it is one that the loop can use.
+    hidden = muon.hidden_of(parameters)
     if isinstance(parameters, ModelParameters):
         parameters = parameters.learning()
     elif parameters is not None:
         parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     factory = make(node | {"_partial_": True}, "optimizer")
     groups = split(parameters, named, decay_bias_and_norm=decay_all, layer_decay=layer_decay)
-    optimizer = checks.call("optimizer", node["_target_"], checks.handing(factory, taken, "params", groups))
+    if is_divided:
+        groups = muon.divided(groups, parameters, hidden, patterns, muon.settings_of(node, taken))
+    optimizer = usable.made(node, checks.handing(factory, taken, "params", groups))
     if is_stand_in:
-        _require_finite(node)
-        _require_usable(optimizer, node["_target_"])
+        usable.require_finite(node)
+        usable.require_usable(optimizer, node["_target_"])
     return optimizer
+
+
+def _is_divided(node: Node) -> bool:
+    target = node.get("_target_")
+    return isinstance(target, str) and muon.divides(checks.locate(target, "optimizer"))
 
 
 def _fused(value: Any, device: str) -> bool | None:
@@ -243,51 +253,6 @@ def _fused(value: Any, device: str) -> bool | None:
     return value
 
 
-def _require_usable(optimizer: Any, target: str) -> None:
-    """Raise UserError unless `optimizer` is torch's kind, and makes an update from one gradient."""
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise wrong(
-            "optimizer._target_",
-            got=f"{target}, which makes a {type(optimizer).__name__}",
-            allowed="a class derived from torch.optim.Optimizer",
-            do="optimizer=sgd",
-        )
-    if _wants_closure(optimizer):
-        raise wrong(
-            "optimizer._target_",
-            got=f"{target}, whose step() wants a closure",
-            allowed="an optimizer that makes one update from one gradient",
-            do="optimizer=sgd",
-        )
-
-
-def _require_finite(node: Node) -> None:
-    """Raise UserError where a number that was chosen is none by which weights of 32 bits each can be changed.
-
-    What a class has as its default may be infinite, as Prodigy's `growth_rate` is.
-    """
-    for name, value in node.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        is_too_long = isinstance(value, int) and abs(value) >= 2**63
-        if is_number and (is_too_long or not abs(value) <= torch.finfo(torch.float32).max):
-            most = f"at most {torch.finfo(torch.float32).max:.3g}"
-            raise wrong(f"optimizer.{name}", got=value, allowed=most, do=f"optimizer.{name}=0.01")
-
-
-def _wants_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether step() cannot be called without an argument: torch's classes say so, any other is tried."""
-    if type(optimizer).__module__.startswith("torch.optim"):
-        closure = checks.parameters_of(optimizer.step).get("closure")
-        return closure is not None and closure.default is closure.empty
-    try:
-        optimizer.step()
-    except TypeError:
-        return True
-    except Exception:  # it may want gradients
-        return False
-    return False
-
-
 def known_settings(path: str, node: Node) -> set[str]:
     """The settings that the `_target_` of the node at `path` names as parameters, and those that lrlab reads itself."""
     ours = {
@@ -295,6 +260,8 @@ def known_settings(path: str, node: Node) -> set[str]:
         "optimizer": {"decay_bias_and_norm", "groups", "layer_decay", "schedule"},
         "scheduler": {"interval", "monitor"},
     }
+    if path == "optimizer" and _is_divided(node):
+        ours[path].add(muon.PATTERNS)
     return {*checks.parameters_of(checks.locate(node["_target_"], path)), *ours.get(path, set())}
 
 

@@ -1,6 +1,7 @@
 """Checks of settings: each raises UserError with the one line for a value that is not allowed."""
 
 import inspect
+import json
 import math
 import pkgutil
 import re
@@ -17,6 +18,7 @@ from lrlab.schedules.lengths import parameters_of
 Node = dict[str, Any]  # one with a `_target_`, in a resolved config
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 _LISTS = re.compile(r"(?:Iterable|Sequence|list|tuple)\[", re.IGNORECASE)
+_NULL_INSIDE = re.compile(r"\[[^\]]*None")  # as in the annotation of Adafactor's eps, tuple[float | None, float]
 
 
 def check_target(node: Any, key: str, given: Iterable[str] = ()) -> Mapping[str, inspect.Parameter]:
@@ -114,7 +116,10 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
     example: Any = 10 if whole else 0.1
     if isinstance(default, int | float) and default is not False:
         example = default
+    may_be_null = _NULL_INSIDE.search(kind) is not None
     for one in _parts(value, nested=len(_LISTS.findall(kind)) > 1):
+        if one is None and may_be_null:
+            continue
         if words & {"int", "float"}:
             number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
         else:
@@ -250,10 +255,10 @@ def refuse_moved(key: str) -> None:
         raise wrong(key, got=f"a setting that is {new} now", allowed=new, do=f"{new}=VALUE")
 
 
-def choice(key: str, value: Any, choices: Sequence[str | bool]) -> None:
+def choice(key: str, value: Any, choices: Sequence[str | bool | None]) -> None:
     """`value` is one of `choices`."""
-    if not isinstance(value, str | bool) or value not in choices:
-        written = [str(one).lower() if isinstance(one, bool) else one for one in choices]
+    if not isinstance(value, str | bool | None) or value not in choices:
+        written = [one if isinstance(one, str) else json.dumps(one) for one in choices]
         guess = closest(str(value), written) or written[0]
         raise wrong(key, got=repr(value), allowed=", ".join(written), do=f"{key}={guess}")
 

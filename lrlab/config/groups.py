@@ -16,6 +16,7 @@ from lrlab.config import checks
 from lrlab.errors import closest, wrong
 from lrlab.lr.hyperparameters import drive_apart, follow_own, give_weight_decay, is_driven_apart
 from lrlab.lr.layers import depths_of, layers_of
+from lrlab.optimizers.layers import hidden_weights
 
 _SETTINGS = ("params", "lr_scale", "delay", "weight_decay", "schedule")
 Named = tuple[str, Tensor]
@@ -67,19 +68,23 @@ def _read(name: str, settings: Any) -> Group:
 
 
 class ModelParameters(list[Named]):
-    """The named parameters of a model, with the layer of each, counted from the output (see `lrlab.lr.layers`)."""
+    """The named parameters of a model, with what its modules say of each.
 
-    def __init__(self, named: Iterable[Named], depths: Mapping[str, int]):
+    `depths` is the layer of each, counted from the output (see `lrlab.lr.layers`); `hidden` are the names of those that
+    are weights of hidden layers (see `lrlab.optimizers.layers`).
+    """
+
+    def __init__(self, named: Iterable[Named], depths: Mapping[str, int], hidden: frozenset[str]):
         super().__init__(named)
-        self.depths = depths
+        self.depths, self.hidden = depths, hidden
 
     @classmethod
     def of(cls, model: nn.Module) -> "ModelParameters":
-        return cls(model.named_parameters(), depths_of(layers_of(model)))
+        return cls(model.named_parameters(), depths_of(layers_of(model)), hidden_weights(model))
 
     def learning(self) -> "ModelParameters":
         """Those that are trained."""
-        return ModelParameters((one for one in self if one[1].requires_grad), self.depths)
+        return ModelParameters((one for one in self if one[1].requires_grad), self.depths, self.hidden)
 
 
 def layer_decay_of(node: Mapping[str, Any]) -> float | None:

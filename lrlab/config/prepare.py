@@ -20,6 +20,7 @@ from lrlab.config.groups import ModelParameters, layer_decay_of
 from lrlab.config.scheduler import SchedulerSettings, check_rhythm, scheduler_settings
 from lrlab.config.scheduler_nodes import naming_settings
 from lrlab.config.targets import chosen
+from lrlab.config.usable import require_steady_momentum
 from lrlab.data import room
 from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.kinds import bytes_of_an_image
@@ -131,6 +132,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
         scheduler = parts.scheduler.build(optimizer)
         check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
         plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
+    require_steady_momentum(plain["optimizer"], plan)
 
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
     warnings = [*moved_targets(typed), *splits.notes]
@@ -224,6 +226,7 @@ def plan_only(
     scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer, metrics)
     with compiler.left_out(), naming_settings(scheduler.resolved):
         plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval, progress)
+    require_steady_momentum(optimizer, plan)
     return plan, scheduler.warnings(plan, optimizer)
 
 

@@ -215,7 +215,8 @@ def _check_delays(optimizer: Mapping[str, Any], horizon: Horizon, interval: str)
 def _delay(group: hyperparameters.ParameterGroup, clocks: _Clocks) -> int:
     """The delay of a parameter group in counts of the scheduler's interval."""
     delay = hyperparameters.delay_of(group)
-    return clocks.horizon.count(delay, clocks.scheduler) if isinstance(delay, str) else delay
+    key = f"optimizer.groups.{hyperparameters.setting_of(str(group.get('name', '')))}.delay"
+    return clocks.horizon.count(delay, clocks.scheduler, key) if isinstance(delay, str) else delay
 
 
 def _check_metric(scheduler: Any, interval: str, monitor: str, metrics: Sequence[Metric] | None) -> None:

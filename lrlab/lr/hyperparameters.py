@@ -9,6 +9,7 @@ of this room read and write them.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -33,6 +34,8 @@ _SCALE, _DELAY = "lr_scale", "delay"  # what a group does with the LR that the s
 _UNSCALED = "unscaled_lr"  # that LR, while the optimizer has the group's own
 _OWN_SCHEDULE = "own_schedule"  # the name of the schedule that a group follows in place of the run's
 _OWN_WEIGHT_DECAY = "own_weight_decay"  # whether a weight decay that only this group has is worth recording
+
+EFFECTIVE = "lr/effective"
 
 ParameterGroup = dict[str, Any]  # one of an optimizer's `param_groups`
 
@@ -70,6 +73,39 @@ def delay_of(group: ParameterGroup) -> int | str:
 def give_weight_decay(group: ParameterGroup, value: float, *, record: bool) -> None:
     """Give `group` a weight decay of its own, to be recorded under its name or not at all."""
     group["weight_decay"], group[_OWN_WEIGHT_DECAY] = value, record
+
+
+_ADDED = re.compile(r"(_layer_\d+)?(_adamw)?(_no_decay)?$")  # to a group's name, where it is split
+
+
+def setting_of(name: str) -> str:
+    """The name under which the user's settings have the group that is called `name`, or of which it is a part.
+
+    >>> setting_of("head"), setting_of("head_no_decay"), setting_of("head_layer_2_adamw_no_decay")
+    ('head', 'head', 'head')
+    """
+    return _ADDED.sub("", name)
+
+
+def adapts_its_lr(optimizer: Optimizer) -> bool:
+    """Whether the optimizer finds a step size `d` by itself, and keeps it in its groups: Prodigy and D-Adaptation do.
+
+    Adafactor's `d` is a setting, which its class takes as an argument.
+    """
+    is_setting = "d" in inspect.signature(type(optimizer).__init__).parameters
+    return not is_setting and all("d" in group and "lr" in group for group in optimizer.param_groups)
+
+
+def effective(optimizer: Optimizer) -> dict[str, float]:
+    """d x LR of each group of an optimizer that `adapts_its_lr`: `lr/effective`, of further groups `lr/effective/NAME`.
+
+    Before `optimizer.step()` it is what the update will use. Waits for the device where d is kept there.
+    """
+    values = {}
+    for index, group in enumerate(optimizer.param_groups):
+        suffix = f"/{group.get('name', index)}" if index or "name" in group else ""
+        values[f"{EFFECTIVE}{suffix}"] = float(group["d"]) * float(group["lr"])
+    return values
 
 
 def read(optimizer: Optimizer) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Curves that can be trained with, but that hardly anyone means: one line each, with the key and the cure."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,15 +9,17 @@ from typing import Any
 
 from lrlab.lr.declared import declared_in
 from lrlab.lr.horizon import Horizon
+from lrlab.lr.hyperparameters import setting_of
 from lrlab.lr.plan import Plan
 from lrlab.schedules.lengths import NEVER_COMES, NEVER_ENDS, clock_of, counts
 from lrlab.words import counted
 
-_SPLIT = re.compile(r"(_layer_\d+)?(_no_decay)?$")  # what is added to a group's name where it is split
 _FAR = 0.1  # of the base LR: what is below, or as far above, was hardly meant
 _MANY_HALF_COSINES = 8
 _SOON, _LONG = 0.05, 40  # a share of the run, of runs with at least so many counts
-_ANNEAL_BY_THEMSELVES = re.compile(r"ScheduleFree|Prodigy|DAdapt|L?DoW?G$|Adafactor", re.IGNORECASE)
+_ANNEAL_BY_THEMSELVES = re.compile(r"L?DoW?G$|Adafactor", re.IGNORECASE)
+_AVERAGE_BY_THEMSELVES = re.compile(r"Schedule_?Free", re.IGNORECASE)
+_OF_TORCH = "torch.optim.Adafactor"
 
 
 def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, Any]) -> list[str]:
@@ -29,17 +32,45 @@ def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, A
         found += _pace(plan.lrs, plan.interval, scheduler)
     for name, values in plan.curves.items():
         if name.startswith("lr/") and max(values) == 0 < max(plan.lrs or (0,)):
-            group = _SPLIT.sub("", name.removeprefix("lr/"))
+            group = setting_of(name.removeprefix("lr/"))
             found.append(f"optimizer.groups.{group}: its LR is 0 throughout; a shorter delay, or a scale above 0")
-    name = str(optimizer.get("_target_", "")).rpartition(".")[2]
-    flat = plan.lrs is not None and min(plan.lrs) == max(plan.lrs)
-    if _ANNEAL_BY_THEMSELVES.search(name) and not flat and optimizer.get("relative_step") is not False:
-        found.append(
-            f"optimizer: {name} anneals its steps by itself, and the schedule comes on top; scheduler=constant"
-        )
-    if name == "Rprop" and plan.lrs is not None and not flat:
-        found.append("optimizer: Rprop takes the LR for its first update only, then its own steps; scheduler=constant")
+    found += _beside_optimizer(plan, optimizer)
     return list(dict.fromkeys(found))
+
+
+def _beside_optimizer(plan: Plan, optimizer: Mapping[str, Any]) -> Iterator[str]:
+    """A schedule for an optimizer that has one of its own, or that heeds none."""
+    target = str(optimizer.get("_target_", ""))
+    name = target.rpartition(".")[2]
+    lrs = plan.lrs
+    changes = lrs is None or min(lrs) < max(lrs)
+    if name == "Rprop" and lrs is not None and changes:
+        yield "optimizer: Rprop takes the LR for its first update only, then its own steps; scheduler=constant"
+    elif target == _OF_TORCH:
+        yield from _beyond_adafactors(plan, optimizer.get("lr")) if changes else ()
+    elif averages_by_itself(target) and (lrs is None or any(one > other for one, other in pairwise(lrs))):
+        yield (
+            f"optimizer: {name} averages its weights in place of a falling LR, which comes on top; scheduler=constant, "
+            "or scheduler=warmup_constant"
+        )
+    elif _ANNEAL_BY_THEMSELVES.search(name) and changes and optimizer.get("relative_step") is not False:
+        yield f"optimizer: {name} anneals its steps by itself, and the schedule comes on top; scheduler=constant"
+
+
+def averages_by_itself(target: str) -> bool:
+    """Whether a schedule-free optimizer is meant, by its class or the function that makes it."""
+    return _AVERAGE_BY_THEMSELVES.search(target.rpartition(".")[2]) is not None
+
+
+def _beyond_adafactors(plan: Plan, base: Any) -> Iterator[str]:
+    """LRs of a schedule that torch's Adafactor does not use: of update t, from 1 on, it takes at most 1 / sqrt(t)."""
+    roots = [math.sqrt((count + 1) * plan.updates_per_count) for count in range(len(plan.lrs or ()))]
+    times = max((lr * root for lr, root in zip(plan.lrs or (), roots, strict=True)), default=0.0)
+    if times > 1 and _is_number(base):
+        yield (
+            f"optimizer: Adafactor takes at most 1 / sqrt(t) as the LR of update t, and the schedule has up to "
+            f"{times:.3g} times that; optimizer.lr={0.9 * base / times:.2g}, or scheduler=constant"
+        )
 
 
 def _level(lrs: tuple[float, ...], resolved: Mapping[str, Any], base: Any) -> Iterator[str]:

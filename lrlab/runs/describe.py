@@ -16,10 +16,14 @@ from lrlab.data.splits import Splits
 from lrlab.lr.declared import declared_in
 from lrlab.lr.layers import layers_of
 from lrlab.lr.plan import Plan
+from lrlab.optimizers import Muon
 from lrlab.runs import summary
 from lrlab.schedules.lengths import clock_of
 from lrlab.system import distributed
 from lrlab.words import counted
+
+_NAMED = 4  # parameters of a list
+_TOLD = ("lr", "adamw_lr", "momentum", "weight_decay")  # settings of an optimizer
 
 
 def start_lines(
@@ -35,7 +39,7 @@ def start_lines(
 ) -> list[str]:
     """What is about to be trained, with a line for each subject."""
     horizon, optimizer = plan.horizon, config["optimizer"]
-    settings = [f"{name} {optimizer[name]}" for name in ("lr", "momentum", "weight_decay") if optimizer.get(name)]
+    settings = [f"{name} {optimizer[name]}" for name in _TOLD if optimizer.get(name)]
     images = f"{len(splits.train):,} training and {counted(len(splits.val), f'validation {splits.each}')}"
     if splits.test is not None:
         counts = f"{len(splits.train):,} training, {len(splits.val):,} validation and {len(splits.test):,} test"
@@ -105,6 +109,30 @@ def _name_of(schedule: Mapping[str, Any]) -> str:
 def _interval(config: Mapping[str, Any]) -> str:
     """The interval of the run's scheduler itself. A plan may have a shorter one, where a group has."""
     return str(config["scheduler"].get("interval", "epoch"))
+
+
+def division_lines(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Which parameters Muon updates as matrices, and which AdamW's way; nothing of any other optimizer."""
+    if not isinstance(optimizer, Muon):
+        return []
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    matrices: list[str] = []
+    others: list[str] = []  # what has two dimensions is named before biases and scales
+    for group in optimizer.param_groups:
+        members = sorted(group["params"], key=lambda one: one.ndim < 2)
+        (others if group["adamw"] else matrices).extend(names[id(one)] for one in members)
+    return [
+        f"{'muon':<9}  {counted(len(matrices), 'matrix', 'matrices')}{_some_of(matrices)}",
+        f"{'adamw':<9}  {counted(len(others), 'tensor')}{_some_of(others)}",
+    ]
+
+
+def _some_of(names: Sequence[str]) -> str:
+    """Some names, and how many more there are; of tensors there are always some."""
+    if not names:
+        return ", for the model has no hidden layers"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f": {', '.join(names[:_NAMED])}{more}"
 
 
 def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:

@@ -6,10 +6,13 @@ import torch
 
 from lrlab.errors import UserError, first_line, wrong
 from lrlab.system import compiler, distributed, peers
+from lrlab.training.precision import StepFailed
 
 
 def explain(error: BaseException) -> UserError | None:
     """The error that tells the user what to do about one that torch raised; None where that is not known."""
+    if isinstance(error, StepFailed) and error.__cause__ is not None:  # perhaps not the optimizer's doing
+        return explain(error.__cause__)
     if lost := peers.lost_with(error):
         return lost
     if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):

@@ -12,7 +12,7 @@ from lrlab.config.identity import of_the_machine
 from lrlab.config.names import run_name
 from lrlab.config.prepare import Prepared
 from lrlab.config.secrets import mask, mask_overrides
-from lrlab.lr.hyperparameters import read
+from lrlab.lr.hyperparameters import adapts_its_lr, effective, read
 from lrlab.runs import checkpoint
 from lrlab.runs.describe import computed_by, hyperparameters
 from lrlab.runs.tracking import Tracker, require_as_written
@@ -54,9 +54,10 @@ def open_logs(folder: Path, prepared: Prepared, state: TrainState, saved: Saved 
 
 
 def _driven(prepared: Prepared, state: TrainState) -> list[str]:
-    """The hyperparameters to record: what is planned to change, and every LR, planned or not."""
+    """The hyperparameters to record: what is planned to change, and every LR, planned, not planned or effective."""
     lrs = [name for name in read(state.optimizer) if name.startswith("lr")]
-    return list(dict.fromkeys([*lrs, *prepared.plan.driven()]))
+    found = effective(state.optimizer) if adapts_its_lr(state.optimizer) else {}
+    return list(dict.fromkeys([*lrs, *prepared.plan.driven(), *found]))
 
 
 def origin(prepared: Prepared) -> dict[str, Any]:

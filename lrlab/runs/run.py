@@ -18,7 +18,7 @@ from lrlab.errors import DataError, Interrupted, UserError, complaint_of, in_wor
 from lrlab.lr.audit import Audit
 from lrlab.runs import assemble, checkpoint, files, summary
 from lrlab.runs.beside import Beside
-from lrlab.runs.describe import count_parameters, device_name, start_lines
+from lrlab.runs.describe import count_parameters, device_name, division_lines, start_lines
 from lrlab.runs.display import Display, View, result_line
 from lrlab.runs.explain import explain
 from lrlab.runs.files import Saved
@@ -125,6 +125,7 @@ class RunUnderWay:
             device=prepared.device,
             folder=self.folder,
         )
+        lines += division_lines(self.state.model, self.state.optimizer)
         self.display.say(*lines, *(f"warning: {warning}" for warning in prepared.checked.warnings))
         if prepared.trainer.compile:
             self.display.say("compile    before the first update, which takes a minute or so")
@@ -198,8 +199,9 @@ class RunUnderWay:
 
     def _after_update(self, update: Update) -> None:
         """Record an update, compare its LR with the plan, and save where that is due."""
-        self.tracker.update(update.step, update.applied, update.loss)
-        self.beside.update(update.step, update.applied)
+        recorded = update.applied if update.effective is None else {**update.applied, **update.effective}
+        self.tracker.update(update.step, recorded, update.loss)
+        self.beside.update(update.step, recorded)
         self._warn_of_refusal()
         if warning := self.audit.check(update.step, update.applied):
             self.display.say(warning)

@@ -43,7 +43,8 @@ _FLUSH_UPDATES, _FLUSH_SECONDS = 1_000, 10.0
 class Tracker:
     """Writes a run's events and history into `folder`; `state` is what `state_dict` returned at the checkpoint.
 
-    `driven` names the hyperparameters to record at every update: `lr`, `lr/GROUP`, `momentum`, `weight_decay`.
+    `driven` names the hyperparameters to record at every update: `lr`, `lr/GROUP`, `momentum`, `weight_decay`, and
+    last, where the optimizer finds a step size by itself, `lr/effective`.
     `metrics` are those of the task, by default all that lrlab knows.
     """
 
@@ -72,7 +73,9 @@ class Tracker:
             refuse_second_run(folder)
         else:
             cut_back(folder, state["lengths"], state.get("hashes", {}))
-            for curve, progress in zip(self.curves, state["curves"], strict=True):
+            if len(state["curves"]) > len(self.curves):
+                raise ValueError(f"{len(state['curves'])} curves, where {len(self.curves)} are recorded")
+            for curve, progress in zip(self.curves, state["curves"], strict=False):  # `lr/effective` came later
                 curve.recent = [tuple(point) for point in progress["recent"]]
                 curve.corners = progress["corners"]
 

@@ -38,6 +38,7 @@ class Update:
     step: int  # its index: updates completed before it
     applied: dict[str, float]  # what it used: lr, lr/GROUP, momentum, weight_decay, as `hyperparameters.read` says
     loss: Tensor  # () float32, mean over the batch
+    effective: dict[str, float] | None = None  # d x LR, where the optimizer finds a step size d by itself
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def fit(
     Raises Diverged where a loss or a gradient is not finite: on the CPU before the optimizer uses it, elsewhere some
     updates later. Raises it before an epoch's yield where a weight is not. Raises UserError where the scheduler fails.
     """
+    adapts = hyperparameters.adapts_its_lr(state.optimizer)
     for epoch in range(state.epoch, epochs):
         clock = time.perf_counter()
         guard = Guard(state.device)
@@ -108,6 +110,7 @@ def fit(
         # Training: an update a batch, from the first that is not done yet.
         for images, labels in train.epoch(epoch, start=state.batch):
             state.applied = hyperparameters.read(state.optimizer)
+            effective = hyperparameters.effective(state.optimizer) if adapts else None
             randomness.seed_rank(train.seed, state.step, train.rank, train.ranks)
             size, last = train.size(state.batch), state.batch + 1 == len(train)
             measured = make_update(images, labels, size=size, last=last)
@@ -118,7 +121,7 @@ def fit(
             state.batch += 1
             now = time.perf_counter()
             state.seconds, clock = state.seconds + now - clock, now
-            yield Update(state.step - 1, state.applied, measured["loss"])
+            yield Update(state.step - 1, state.applied, measured["loss"], effective)
 
         # The training's results; here the device is waited for.
         require_finite_weights(state)

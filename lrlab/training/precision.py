@@ -6,7 +6,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lrlab.errors import UserError, first_line, wrong
+
 FORMATS = ("fp32", "bf16", "fp16")
+
+
+class StepFailed(UserError):
+    """An optimizer's step() failed, as SparseAdam's does on dense gradients, and Prodigy's at two LRs."""
+
+
+def _failed(optimizer: torch.optim.Optimizer, error: Exception) -> StepFailed:
+    return wrong(
+        "optimizer",
+        got=f"{type(optimizer).__name__}, whose step() fails ({type(error).__name__}: {first_line(error)})",
+        allowed="an optimizer that makes an update from the gradients of one backward pass, in the groups that it has",
+        do="optimizer=adamw, or settings that it can be stepped with; LRLAB_DEBUG=1 shows where",
+        kind=StepFailed,
+    )
 
 
 class Precision:
@@ -38,13 +54,19 @@ class Precision:
     def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, clip_grad_norm: float | None) -> bool:
         """optimizer.step() with gradients brought back to scale and clipped; whether it was made.
 
-        It is not where a gradient is too large for fp16; the next scale is then half as large.
+        It is not where a gradient is too large for fp16; the next scale is then half as large. Raises StepFailed where
+        the optimizer fails.
         """
         if clip_grad_norm is not None:
             self._scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
         before = self.scale
-        self._scaler.step(optimizer)
+        try:
+            self._scaler.step(optimizer)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise _failed(optimizer, error) from error
         self._scaler.update()
         return self.scale >= before
 

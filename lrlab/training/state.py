@@ -1,11 +1,12 @@
 """The training state: everything that training changes, and so everything that resuming needs."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lrlab.errors import wrong
 from lrlab.lr.hyperparameters import Scheduler, count_as_stepped
@@ -40,6 +41,17 @@ def _is_alike(saved: Any, own: Any) -> bool:
     if isinstance(saved, int) and abs(saved) >= 2**63:
         return False
     return isinstance(saved, expected) and (isinstance(own, bool) or not isinstance(saved, bool))
+
+
+def _in_format(loaded: Any, saved: Any) -> Any:
+    """What was loaded, with every tensor in it in the number format that it was saved in, from the saved values."""
+    if isinstance(loaded, Tensor) and isinstance(saved, Tensor):
+        return loaded if loaded.dtype == saved.dtype else saved.detach().clone().to(loaded.device)
+    if isinstance(loaded, dict) and isinstance(saved, Mapping):
+        return {name: _in_format(value, saved.get(name)) for name, value in loaded.items()}
+    if isinstance(loaded, list | tuple) and isinstance(saved, list | tuple) and len(loaded) == len(saved):
+        return type(loaded)(_in_format(one, other) for one, other in zip(loaded, saved, strict=True))
+    return loaded
 
 
 @dataclass
@@ -103,7 +115,9 @@ class TrainState:
         count_as_stepped(self.optimizer)
         self.model.load_state_dict(state["model"])
         if "is_training" in state:  # asked of it while it has nothing to exchange, for some keep no note of it
-            self.at_training_point(state["is_training"])
+            with suppress(KeyError):  # and some look for what there is to exchange
+                self.at_training_point(state["is_training"])
+            self.is_training = state["is_training"]
         self._load_optimizer(state["optimizer"])
         self.precision.load_state_dict(state.get("precision", {}))
         fresh = self.scheduler.state_dict()
@@ -127,11 +141,29 @@ class TrainState:
             ways = {way: own[way] for way in _WAYS if way in own}
             groups.append({**theirs, **ways})
         self.optimizer.load_state_dict({**saved, "param_groups": groups})
+        self._keep_formats(saved)
         for parameter, gathered in self.optimizer.state.items():
+            if not isinstance(gathered, Mapping):  # what some keep for all parameters together
+                continue
             for name in _OF_ITS_SHAPE & gathered.keys():
                 value = gathered[name]
                 if value is not None and getattr(value, "shape", None) != parameter.shape:
                     raise ValueError(f"{name} is not of the shape {tuple(parameter.shape)} of its parameter")
+
+    def _keep_formats(self, saved: dict[str, Any]) -> None:
+        """Give what the optimizer gathered the number formats that were saved: torch makes all of it its parameter's.
+
+        Some keep averages in bfloat16, or counts in integers, and would go on otherwise than if they were not stopped.
+        """
+        numbers, parameters = [], []
+        for theirs, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
+            numbers += theirs["params"]
+            parameters += own["params"]
+        for number, parameter in zip(numbers, parameters, strict=True):
+            gathered, before = self.optimizer.state.get(parameter), saved["state"].get(number)
+            if isinstance(gathered, dict) and isinstance(before, Mapping):
+                for name in gathered.keys() & before.keys():
+                    gathered[name] = _in_format(gathered[name], before[name])
 
     def _require_one_lr(self) -> None:
         """Raise UserError where optimizer and scheduler do not agree on the LR.

@@ -42,6 +42,8 @@ def plain(
     table: Mapping[str, int] | None = None,
     nested: Sequence[Sequence[int]] = (),
     betas: tuple[float, float] = (0.9, 0.99),
+    eps: tuple[float | None, float] = (None, 1e-3),
+    maybe_word: Literal["a", "b"] | None = None,
 ): ...
 
 
@@ -79,6 +81,10 @@ def check(function, **settings):
         (plain, "table", 3),
         (plain, "nested", [[1], [2, 3]]),
         (plain, "betas", [0.9, 0.99]),
+        (plain, "eps", [None, 0.1]),
+        (plain, "eps", [0.1, 0.1]),
+        (plain, "maybe_word", None),
+        (plain, "maybe_word", "b"),
     ],
 )
 def test_a_value_of_the_kind_that_is_expected_is_right(function, name, value):
@@ -108,6 +114,9 @@ def test_a_value_of_the_kind_that_is_expected_is_right(function, name, value):
         (plain, "floats", 3, "got 3; allowed: a list"),
         (plain, "nested", [[1], [2.5]], "got 2.5; allowed: an integer"),
         (plain, "betas", [0.9, "x"], "got 'x'; allowed: a number"),
+        (plain, "betas", [0.9, None], "got None; allowed: a number"),
+        (plain, "eps", [None, "x"], "got 'x'; allowed: a number"),
+        (plain, "maybe_word", "c", "got 'c'; allowed: a, b, null; do: node.maybe_word=a"),
     ],
 )
 def test_a_value_of_another_kind_is_one_line(function, name, value, message):

@@ -56,8 +56,8 @@ WARNINGS = {
     "scheduler=linear scheduler.interval=step scheduler.total_iters=20 scheduler.end_factor=0.1": r"falls in the first 20 steps of 420 and then stays",
     # an optimizer that heeds no LR
     "optimizer._target_=torch.optim.Rprop": r"optimizer: Rprop takes the LR for its first update only",
-    # an optimizer that anneals by itself
-    "optimizer._target_=torch.optim.Adafactor": r"optimizer: Adafactor anneals its steps by itself, .*; scheduler=constant",
+    # an optimizer that anneals by itself, averages its weights, or takes no LR above a bound
+    "optimizer._target_=torch.optim.Adafactor optimizer.lr=0.2": r"optimizer: Adafactor takes at most 1 / sqrt\(t\) .* up to 1\.9\d times that; optimizer\.lr=0\.0\d+, or scheduler=constant",
 }
 MEANT = [
     "scheduler=fractal_chebyshev scheduler.lr_lambda.period=1024",  # its steps have no order that ends
@@ -65,6 +65,9 @@ MEANT = [
     "scheduler=sigmoid scheduler.lr_lambda.width=100%",
     "scheduler=fractal_chebyshev trainer.epochs=10",
     "scheduler=constant optimizer._target_=torch.optim.Adafactor",
+    "optimizer=adafactor",
+    "optimizer=lion",
+    "optimizer=muon scheduler=onecycle",
     "scheduler=cosine scheduler.T_max=95%",
     "scheduler=linear scheduler.start_factor=0.1 scheduler.end_factor=1.0 scheduler.total_iters=5",
     "scheduler=multistep scheduler.milestones=[10,19]",
