@@ -14,7 +14,7 @@ from itertools import islice
 from operator import add
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from lrlab.data.batches import Batches
@@ -23,7 +23,7 @@ from lrlab.lr import hyperparameters
 from lrlab.lr.hyperparameters import Scheduler, metric_argument
 from lrlab.system import distributed, randomness
 from lrlab.training.divergence import Guard, diverged, require_finite_weights
-from lrlab.training.metrics import Means, Metric, known
+from lrlab.training.metrics import AVERAGE, Means, Metric, known
 from lrlab.training.state import TrainState
 from lrlab.training.sums import Sums
 from lrlab.training.task import CLASSIFICATION, Task, measure
@@ -59,14 +59,21 @@ class Epoch:
     val: Means | None  # None in an epoch that was not evaluated
     seconds: float
     images_per_second: float  # in training
+    average: Means | None = None  # what the averaged weights measure in validation; None where there is none
+    is_averaged: bool = False  # whether weights are averaged, or will be
     metrics: tuple[Metric, ...] = field(default_factory=known)  # of the task
 
     @property
     def measured(self) -> dict[str, float]:
-        """What was measured, as it is recorded: `train_loss`, and `val_loss` if the epoch was evaluated."""
+        """What was measured, as it is recorded: `train_loss`, and `val_loss` if the epoch was evaluated.
+
+        What averaged weights measured is `average_val_loss`.
+        """
         measured = {f"train_{name}": value for name, value in self.train.items()}
         if self.val is not None:
             measured |= {f"val_{name}": value for name, value in self.val.items()}
+        if self.average is not None:
+            measured |= {f"{AVERAGE}val_{name}": value for name, value in self.average.items()}
         return measured
 
 
@@ -115,6 +122,8 @@ def fit(
                 step_scheduler(state.scheduler)  # after optimizer.step(), as torch requires
             state.step += 1
             state.batch += 1
+            if state.average is not None:
+                state.average.take(state.step)
             now = time.perf_counter()
             state.seconds, clock = state.seconds + now - clock, now
             yield Update(state.step - 1, state.applied, measured["loss"])
@@ -126,9 +135,13 @@ def fit(
 
         # Validation, where this epoch has one. The same weights are saved.
         _to_evaluated_point(state, train.epoch(epoch))
-        val_means = None
+        val_means, average_means = None, None
         if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
             val_means = yield from evaluate(state, task, val)
+            if state.average is not None and state.average.exists:
+                averaged = state.average.settled()
+                _measure_statistics(state, averaged, train.epoch(epoch))
+                average_means = yield from evaluate(state, task, val, averaged)
 
         # The end of the epoch: the state is made ready for the next one before it is handed out.
         if interval == "epoch":
@@ -141,6 +154,8 @@ def fit(
             val=val_means,
             seconds=state.seconds + time.perf_counter() - clock,
             images_per_second=images_per_second,
+            average=average_means,
+            is_averaged=state.average is not None,
             metrics=task.metrics,
         )
         state.epoch, state.batch, state.seconds = epoch + 1, 0, 0.0
@@ -218,26 +233,34 @@ def _to_evaluated_point(state: TrainState, batches: Iterator[tuple[Tensor, Tenso
     """
     if state.has_two_points:
         state.at_training_point(False)
-        # What is drawn meanwhile, by dropout say, is drawn again where this is done again after a resume.
-        devices = [state.device] if state.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), state.precision.autocast():
-            update_bn(islice(batches, _BATCHES_TO_MEASURE), state.model)
+        _measure_statistics(state, state.model, batches)
 
 
-def evaluate(state: TrainState, task: Task, val: Batches) -> Generator[Evaluating, None, Means]:
-    """The means over the validation split, as the generator's return value."""
-    distributed.copy_buffers_from_first(state.model)
-    state.network.eval()
+def _measure_statistics(state: TrainState, model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+    """Measure the statistics of normalization of `model` anew, on the first of `batches`."""
+    # What is drawn meanwhile, by dropout say, is drawn again where this is done again after a resume.
+    devices = [state.device] if state.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), state.precision.autocast():
+        update_bn(islice(batches, _BATCHES_TO_MEASURE), model)
+
+
+def evaluate(
+    state: TrainState, task: Task, val: Batches, averaged: nn.Module | None = None
+) -> Generator[Evaluating, None, Means]:
+    """The means over the validation split, as the generator's return value: of the model, or of the `averaged` one."""
+    network = state.network if averaged is None else averaged
+    distributed.copy_buffers_from_first(state.model if averaged is None else averaged)
+    network.eval()
     sums = Sums(state.device)
     for images, labels in val.epoch(0):
         with torch.no_grad(), state.precision.autocast():
-            outputs = state.network(images)
+            outputs = network(images)
             loss = task.validation_loss(outputs, labels)
             sums.count({"loss": loss, **measure(task, outputs, labels)}, len(labels))
         yield Evaluating(outputs, labels)
     means = sums.over_all_ranks(task.metrics).means()
     if not math.isfinite(means["loss"]):
-        raise diverged(state, "val/loss", means["loss"])
+        raise diverged(state, "val/loss" if averaged is None else "average/val_loss", means["loss"])
     return means
 
 
