@@ -17,7 +17,7 @@ from lrlab.errors import wrong
 from lrlab.moved import current
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
-from lrlab.training.metrics import Metric, known, measured_names
+from lrlab.training.metrics import AVERAGE, Metric, known, measured_names
 from lrlab.training.metrics import find as metric_of
 from lrlab.words import printable
 
@@ -120,7 +120,7 @@ def read_result(folder: Path, name: str) -> Result:
 
 def _sound(said: dict[str, Any]) -> dict[str, Any]:
     """What a summary says, without what no run could have written. The file may come from anybody."""
-    kept = {name: said[name] for name in (*_NUMBERS, *measured_of_a_run()) if is_number(said.get(name))}
+    kept = {name: said[name] for name in (*_NUMBERS, *measured_of_a_run(averaged=True)) if is_number(said.get(name))}
     for name in ("status", "error", "complaint", "device", "commit", "logged_by"):
         if isinstance(said.get(name), str):
             kept[name] = printable(said[name])
@@ -151,9 +151,10 @@ def _is_plan(said: Any) -> bool:
     return all(step.isdecimal() and is_number(lr) for step, lr in said["lr"].items())
 
 
-def measured_of_a_run() -> list[str]:
-    """The names under which a summary has the metrics."""
-    return measured_names(known(), "train", "val", "best_val")
+def measured_of_a_run(*, averaged: bool = False) -> list[str]:
+    """The names under which a summary has the metrics, with those of `averaged` weights too."""
+    of_average = (f"{AVERAGE}val", f"best_{AVERAGE}val") if averaged else ()
+    return measured_names(known(), "train", "val", "best_val", *of_average)
 
 
 def is_number(value: Any) -> bool:
@@ -227,7 +228,8 @@ def as_csv(results: Sequence[Result]) -> str:
     """
     varying = [key for key in differing(results) if key not in TUNED]
     kept = [key for key in varying if not key.rpartition(".")[2].startswith("_")]
-    reached = ["epochs", "updates", *measured_of_a_run(), "best_epoch"]
+    averaged = any(result.settings.get("trainer.average") is not None for result in results)
+    reached = ["epochs", "updates", *measured_of_a_run(averaged=averaged), "best_epoch"]
     header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, *reached]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

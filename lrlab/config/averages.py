@@ -59,7 +59,9 @@ def _updates(own: str, value: Any, horizon: Horizon, *, least: int) -> int:
     """The duration `value` of a setting in updates, of which there are at least so many."""
     key = f"trainer.average_{own}"
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise wrong(key, got=repr(value), allowed="a duration: 25 (updates), 5ep, 500st, 25%", do=f"{key}=25%")
+        is_decay = own == "window" and isinstance(value, float) and 0 < value < 1
+        do = f"{key}={round(1 / (1 - value))}st for a decay of {value}" if is_decay else f"{key}=25%"
+        raise wrong(key, got=repr(value), allowed="a duration: 25 (updates), 5ep, 500st, 25%", do=do)
     updates = horizon.count(str(value), "step", key)
     if updates < least:
         raise wrong(

@@ -117,6 +117,15 @@ def is_of_average(measured: str) -> bool:
     return measured.removeprefix("best_").startswith(AVERAGE)
 
 
+def followed(measured: str) -> str:
+    """The column of a history in which runs that are judged by `measured` are followed from epoch to epoch.
+
+    >>> followed("best_val_loss"), followed("train_loss"), followed("average_val_loss")
+    ('val_loss', 'val_loss', 'average_val_loss')
+    """
+    return f"{AVERAGE if is_of_average(measured) else ''}val_{split_and_metric(measured)[1]}"
+
+
 def lower_is_better(measured: str, metrics: Sequence[Metric] | None = None) -> bool:
     """Which way is better for `val_loss` and its like."""
     return find(measured, metrics).lower_is_better
