@@ -26,6 +26,7 @@ NAMES = (
     "saving",
     "honesty",
     "bank",
+    "averages",
 )
 
 

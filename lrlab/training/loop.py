@@ -134,13 +134,13 @@ def fit(
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
 
         # Validation, where this epoch has one. The same weights are saved.
-        _to_evaluated_point(state, train.epoch(epoch))
+        _to_evaluated_point(state, train, epoch)
         val_means, average_means = None, None
         if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
             val_means = yield from evaluate(state, task, val)
             if state.average is not None and state.average.exists:
                 averaged = state.average.settled()
-                _measure_statistics(state, averaged, train.epoch(epoch))
+                _measure_statistics(state, averaged, train, epoch)
                 average_means = yield from evaluate(state, task, val, averaged)
 
         # The end of the epoch: the state is made ready for the next one before it is handed out.
@@ -226,22 +226,22 @@ def _apply(state: TrainState, clip_grad_norm: float | None) -> bool:
     return made
 
 
-def _to_evaluated_point(state: TrainState, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+def _to_evaluated_point(state: TrainState, train: Batches, epoch: int) -> None:
     """Give the model the weights that are evaluated, where its optimizer knows others than those it trains.
 
-    Normalization has seen the activations of those, so its statistics are measured anew, on the first of `batches`.
+    Normalization has seen the activations of those, so its statistics are measured anew.
     """
     if state.has_two_points:
         state.at_training_point(False)
-        _measure_statistics(state, state.model, batches)
+        _measure_statistics(state, state.model, train, epoch)
 
 
-def _measure_statistics(state: TrainState, model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
-    """Measure the statistics of normalization of `model` anew, on the first of `batches`."""
+def _measure_statistics(state: TrainState, model: nn.Module, train: Batches, epoch: int) -> None:
+    """Measure the statistics of normalization of `model` anew, on the first batches of the epoch."""
     # What is drawn meanwhile, by dropout say, is drawn again where this is done again after a resume.
     devices = [state.device] if state.device.type == "cuda" else []
     with torch.random.fork_rng(devices), state.precision.autocast():
-        update_bn(islice(batches, _BATCHES_TO_MEASURE), model)
+        update_bn(islice(train.epoch(epoch), _BATCHES_TO_MEASURE), model)
 
 
 def evaluate(
