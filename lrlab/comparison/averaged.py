@@ -12,9 +12,9 @@ def on_equal_terms(results: Sequence[Result], metric: str) -> list[Result]:
     """The runs as they are judged by `metric`.
 
     Where that is one of averaged weights, a run that averaged none is judged by its weights as they are: by what it
-    would give to whoever uses it.
+    would give to whoever uses it. Where none averages there is nothing to judge by it.
     """
-    if not is_of_average(metric):
+    if not is_of_average(metric) or not any(map(averages, results)):
         return list(results)
     return [result if averages(result) else _as_it_is(result) for result in results]
 

@@ -146,8 +146,9 @@ def _across_budgets(contests: Sequence[Contest]) -> list[str]:
 def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tuple[str, str]]) -> UserError:
     """The error where no run can be compared, with the most common reason."""
     measured = [one for one in results if one.status == "finished" and one.metrics and one.logged_by is None]
-    if measured and find(metric) not in measured[0].metrics:
-        names = possible_metrics(measured[0].metrics)
+    lacks_average = is_of_average(metric) and not any(map(averaged.averages, measured))
+    if measured and (find(metric) not in measured[0].metrics or lacks_average):
+        names = [name for name in possible_metrics(measured[0].metrics) if not (lacks_average and is_of_average(name))]
         return wrong(
             "compare.metric",
             got=f"{metric}, which these runs do not measure",
@@ -245,6 +246,8 @@ def _why_unusable(result: Result, metric: str) -> str | None:
         return _why_unfinished(result)
     if result.history and find(metric) not in result.metrics:
         return f"its task does not measure {find(metric).name}"
+    if is_of_average(metric) and not averaged.averages(result) and metric not in result.summary:
+        return "it averaged no weights"
     lacking = _lacking(result, metric)
     return f"its files are missing or damaged (no {lacking})" if lacking else None
 

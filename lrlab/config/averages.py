@@ -37,7 +37,7 @@ def average_settings(trainer: TrainerSettings, horizon: Horizon) -> AverageSetti
     chosen: dict[str, Any] = {**taken, **given}
     last = chosen.get("last")
     if last is not None:
-        checks.number("trainer.average_last", last, whole=True, low=2, example=5)
+        checks.number("trainer.average_last", last, whole=True, low=2, high=1000, example=5)
     start = _updates("start", chosen["start"], horizon, least=0)
     every = _updates("every", chosen["every"], horizon, least=1)
     window = None

@@ -41,7 +41,7 @@ def test_a_run_without_an_average_is_judged_by_its_weights_as_they_are(sweep, me
     for average in ("ema", "lawa"):
         assert found[f"constant, average={average}"].values(0.3) == values(sweep, average, metric)
     assert "judged by the weights as they are, for they average none: constant, average=None" in contest.warnings
-    assert [*contests.columns(contest)][0] == metric
+    assert next(iter(contests.columns(contest))) == metric
 
 
 def test_by_other_metrics_they_are_equal_and_a_warning_says_what_to_compare_by(sweep):
@@ -69,7 +69,7 @@ def test_nothing_is_made_up_but_where_averages_are_judged(sweep):
     assert on_equal_terms(found, "val_loss") == found
     [plain, *_] = [one for one in found if one.name == "null,0"]
     assert not [name for name in plain.summary if "average" in name]
-    [judged] = on_equal_terms([plain], "average_val_loss")
+    judged = next(one for one in on_equal_terms(found, "average_val_loss") if one.name == plain.name)
     assert judged.history[0].measured["average_val_loss"] == plain.history[0].measured["val_loss"]
 
 
@@ -79,7 +79,7 @@ def test_the_command_shows_it_and_writes_it_down(enter, sweep, tmp_path):
     assert ended.code == 0, ended.err
     assert "final average val accuracy" in ended.out
     assert "to confirm it" not in ended.out
-    [contest] = json.loads(Path("out.json").read_text())["result"]["contests"]
+    [contest] = json.loads(Path("out.json").read_text())["contests"]
     assert contest["metric"] == "average_val_accuracy"
     with (tmp_path / "results.csv").open(newline="") as file:
         rows = {row["run"]: row for row in csv.DictReader(file)}
@@ -88,7 +88,17 @@ def test_the_command_shows_it_and_writes_it_down(enter, sweep, tmp_path):
     assert {row["trainer.average"] for row in rows.values()} == {"", "ema", "lawa"}
 
 
-def test_a_run_whose_average_is_missing_is_left_out(sweep, tmp_path):
+def test_runs_of_which_none_averages_are_not_judged_by_averages(enter, sweep, tmp_path):
+    plain = [str(path) for path in sorted(sweep.glob("null,*"))]
+    refused = enter(compare.main, *plain, "compare.metric=average_val_loss", f"compare.folder={tmp_path}")
+    assert refused.code == 1
+    assert refused.err == (
+        "lrlab: error: compare.metric: got average_val_loss, which these runs do not measure; allowed: val_accuracy, "
+        "val_loss, best_val_accuracy, best_val_loss, train_accuracy, train_loss; do: compare.metric=val_accuracy\n"
+    )
+
+
+def test_a_run_whose_average_is_missing_is_left_out(sweep):
     found = results.find([sweep])
     [broken] = [one for one in found if one.name == "ema,0"]
     del broken.summary["average_val_loss"]
@@ -100,8 +110,9 @@ def test_a_study_judges_weights_as_they_are_and_refuses_averages(enter):
     refused = enter(study.main, "mine", "scheduler=constant,cosine", "trainer.average=ema", "model=linear")
     assert refused.code == 1
     assert refused.err == (
-        "lrlab: error: trainer.average: got ema, for a study, which judges the weights of the end as they are; allowed: "
-        "null; a sweep judges averages, by compare.metric=average_val_accuracy; do: leave trainer.average out\n"
+        "lrlab: error: trainer.average: got ema, for a study, which judges the weights of the end as they are; "
+        "allowed: null; a sweep judges averages, by compare.metric=average_val_accuracy; "
+        "do: leave trainer.average out\n"
     )
 
 
