@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from lrlab.comparison import averaged, cautions, pairs
+from lrlab.comparison import cautions, equal_terms, pairs
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import A_TABLE, Result, differing, is_number
@@ -108,7 +108,7 @@ def compare(
     """
     # Which runs can be compared.
     comparison = Comparison([])
-    results = averaged.on_equal_terms(results, metric)
+    results = equal_terms.on_equal_terms(results, metric)
     usable = _usable(results, metric, comparison.left_out)
     if not usable:
         raise _none_finished(results, metric, comparison.left_out)
@@ -146,7 +146,7 @@ def _across_budgets(contests: Sequence[Contest]) -> list[str]:
 def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tuple[str, str]]) -> UserError:
     """The error where no run can be compared, with the most common reason."""
     measured = [one for one in results if one.status == "finished" and one.metrics and one.logged_by is None]
-    lacks_average = is_of_average(metric) and not any(map(averaged.averages, measured))
+    lacks_average = is_of_average(metric) and not any(map(equal_terms.averages, measured))
     if measured and (find(metric) not in measured[0].metrics or lacks_average):
         names = [name for name in possible_metrics(measured[0].metrics) if not (lacks_average and is_of_average(name))]
         return wrong(
@@ -246,7 +246,7 @@ def _why_unusable(result: Result, metric: str) -> str | None:
         return _why_unfinished(result)
     if result.history and find(metric) not in result.metrics:
         return f"its task does not measure {find(metric).name}"
-    if is_of_average(metric) and not averaged.averages(result) and metric not in result.summary:
+    if is_of_average(metric) and not equal_terms.averages(result) and metric not in result.summary:
         return "it averaged no weights"
     lacking = _lacking(result, metric)
     return f"its files are missing or damaged (no {lacking})" if lacking else None
@@ -335,7 +335,7 @@ def _contest(
         pairs=[],
         warnings=[
             *cautions.cautions(candidates),
-            *averaged.cautions(candidates, metric),
+            *equal_terms.cautions(candidates, metric),
             *_without_any(unfinished, results, names),
         ],
     )

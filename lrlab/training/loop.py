@@ -98,7 +98,8 @@ def fit(
     The `task` says what the loss is and what is measured beside it. `interval` says what steps the scheduler: every
     "epoch" or every "step" (update). A scheduler that follows a metric is told `monitor`. Validation runs every
     `eval_every` epochs and after the last. Gradients are clipped to the total norm `clip_grad_norm`. They are computed
-    over `accumulate` parts of the batch one after another, which needs less memory.
+    over `accumulate` parts of the batch one after another, which needs less memory. An average of the weights that the
+    `state` has takes them in after every update, and is evaluated beside them.
 
     Raises Diverged where a loss or a gradient is not finite: on the CPU before the optimizer uses it, elsewhere some
     updates later. Raises it before an epoch's yield where a weight is not. Raises UserError where the scheduler fails.

@@ -55,8 +55,8 @@ MISTAKES = {
     "allowed: null, or trainer.average=ema; do: leave trainer.average_window out",
     "trainer.average=ema trainer.average_last=3": "trainer.average_last: got 3, which ema has no use for; "
     "allowed: null, or trainer.average=lawa; do: leave trainer.average_last out",
-    "trainer.average=lawa trainer.average_last=1": "trainer.average_last: got 1; allowed: an integer >= 2 and <= 1000; do: "
-    "trainer.average_last=5",
+    "trainer.average=lawa trainer.average_last=1": "trainer.average_last: got 1; allowed: an integer >= 2 and <= "
+    "1000; do: trainer.average_last=5",
     "trainer.average=ema trainer.average_window=0.999": "trainer.average_window: got 0.999; allowed: a duration: "
     "25 (updates), 5ep, 500st, 25%; do: trainer.average_window=1000st for a decay of 0.999",
     "trainer.average=swa trainer.average_start=0.5": "trainer.average_start: got 0.5; allowed: a duration: "

@@ -40,9 +40,7 @@ def test_a_run_repeats_itself_and_goes_on_bit_for_bit(precision, tmp_path, monke
 
 
 @pytest.mark.parametrize("typed", ["trainer.average=ema", "trainer.average=lawa trainer.average_every=2"])
-def test_an_average_of_weights_goes_on_bit_for_bit_and_what_is_trained_knows_nothing_of_it(
-    typed, tmp_path, monkeypatch
-):
+def test_an_average_of_weights_goes_on_bit_for_bit_and_the_weights_know_nothing_of_it(typed, tmp_path, monkeypatch):
     unaveraged = (*SHORT, "trainer.precision=fp16")
     settings = (*unaveraged, *typed.split())
     whole, plain, stopped = tmp_path / "whole", tmp_path / "plain", tmp_path / "stopped"

@@ -9,7 +9,7 @@ from support import summary
 
 from lrlab.commands import compare, study
 from lrlab.comparison import contests, results
-from lrlab.comparison.averaged import on_equal_terms
+from lrlab.comparison.equal_terms import on_equal_terms
 from lrlab.training import metrics
 
 SMALL = ("model=linear", "trainer.epochs=3", "optimizer.lr=0.3", "scheduler=constant", "seed=0,1,2")
