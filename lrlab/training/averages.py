@@ -9,8 +9,8 @@ moving average of Polyak and Ruppert, whose sum is divided by what it has gather
 initial weights are no part of it. lawa is the mean of the latest few (Kaddour, 2022, arXiv:2209.14981; Sanyal et al.,
 2023, arXiv:2306.03241). What is trained is never touched.
 
-torch's functions of `swa_utils` do the arithmetic. Its class AveragedModel copies every buffer at every update and groups
-the weights anew, and took six to twelve times as long as they do on a CPU.
+torch's functions of `swa_utils` do the arithmetic. Its class AveragedModel, which copies every buffer and groups the
+weights anew at every update, took six to twelve times as long as they do on a CPU.
 """
 
 import copy
