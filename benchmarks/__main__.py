@@ -27,6 +27,7 @@ NAMES = (
     "saving",
     "honesty",
     "bank",
+    "averages",
 )
 
 

@@ -26,7 +26,7 @@ from lrlab.runs import summary
 from lrlab.schedules.law import wrong_argument
 from lrlab.sweeps import launch
 from lrlab.sweeps import request as requests
-from lrlab.training.metrics import find
+from lrlab.training.metrics import find, split_and_metric
 from lrlab.words import counted
 
 
@@ -81,9 +81,9 @@ class Run:
         return self.load_model("last")
 
     def load_model(self, weights: str = "last", *overrides: str) -> nn.Module:
-        """The model with the weights of the end ("last") or of the best epoch ("best"), on the CPU.
+        """The model with the weights of the end ("last"), of the best epoch ("best") or averaged ones ("average").
 
-        A folder may come from anybody, so classes of yours that it names have to be typed again:
+        It is on the CPU. A folder may come from anybody, so classes of yours that it names have to be typed again:
         `"model._target_=my_code.Net"`. Those of a run that was trained in this session are known.
         """
         from lrlab.api.trained import load_model
@@ -101,15 +101,17 @@ class Run:
     def _panels(self) -> list[figures.Panel]:
         rows = self._rows()
         names = rows[0].measured if rows else {}
-        metrics = dict.fromkeys(name.partition("_")[2] for name in names)
+        metrics = dict.fromkeys(split_and_metric(name)[1] for name in names)
         panels = []
         for metric in metrics:
             kind = find(f"val_{metric}")
             bands = []
-            for split in ("train", "val"):
+            for split in ("train", "val", "average_val"):
                 shown = [row for row in rows if row.measured.get(f"{split}_{metric}") is not None]
                 values = [kind.scale * float(row.measured[f"{split}_{metric}"] or 0.0) for row in shown]
-                bands.append(figures.Band(split, [row.epoch + 1 for row in shown], values))
+                if not shown and split == "average_val":
+                    continue
+                bands.append(figures.Band(split.replace("_", " "), [row.epoch + 1 for row in shown], values))
             unit = " (%)" if kind.is_share else ""
             panels.append(figures.Panel(bands, "epoch", metric + unit))
         lrs = [row.lr for row in rows]  # each of its epoch's last update

@@ -17,7 +17,7 @@ from lrlab.system import disk, spelling, streams
 if TYPE_CHECKING:
     from lrlab.runs.scores import TestScore
 
-WEIGHTS = ("last", "best")
+WEIGHTS = ("last", "best", "average")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class EvaluateSettings:
     weights: str = options.option(
         "last",
         options.choice(lambda: WEIGHTS),
-        "last: of the last epoch; best: of the best one by trainer.monitor",
+        "last: of the last epoch; best: of the best one by trainer.monitor; average: averaged ones, by trainer.average",
     )
     json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
 

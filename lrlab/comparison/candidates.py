@@ -17,7 +17,7 @@ from lrlab.comparison import choice
 from lrlab.comparison.results import Result, differing, is_number
 from lrlab.comparison.statistics import Interval, median
 from lrlab.config.identity import GROUPS, TUNED
-from lrlab.training.metrics import find, lower_is_better
+from lrlab.training.metrics import find, followed, lower_is_better
 from lrlab.words import counted
 
 FAILED = ("failed", "diverged")  # how runs end that say something of their LR; others were only stopped
@@ -164,7 +164,7 @@ def _first_epoch_at(run: Result, metric_name: str, target: float) -> int | None:
     metric = find(metric_name)
     sign = 1 if metric.lower_is_better else -1
     for row in run.history:
-        value = row.measured[f"val_{metric.name}"]
+        value = row.measured[followed(metric_name)]
         if value is not None and sign * value <= sign * target:
             return row.epoch + 1
     return None

@@ -9,16 +9,24 @@ from lrlab.comparison.contests import Comparison, Contest
 from lrlab.config.arguments import key_of
 from lrlab.runs import summary
 from lrlab.system import spelling
+from lrlab.training.metrics import is_of_average
 
 EXPLORATORY = "exploratory: the base LRs were chosen by the runs that are compared, and nothing was declared beforehand"
-_NOT_ITS = ("seed", "sweep", "hydra.sweep", "hydra/launcher", "hydra/sweeper", "hydra.sweeper")
+_AVERAGE = "trainer.average"
+_NOT_ITS = ("seed", "sweep", "hydra.sweep", "hydra/launcher", "hydra/sweeper", "hydra.sweeper", _AVERAGE)
 
 
 def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
-    """The command of a study of the same candidates; None where there are not two of them to compare."""
+    """The command of a study of the same candidates; None where there are not two of them to compare.
+
+    A study judges weights as they are, so what is compared of averaged ones it cannot confirm.
+    """
     if all(len(contest.candidates) < 2 for contest in contests):
         return None
     typed = _typed(paths[0]) if len(paths) == 1 else []
+    differ_in_average = any("," in one for one in typed if key_of(one).startswith(_AVERAGE))
+    if differ_in_average or any(is_of_average(contest.metric) for contest in contests):
+        return None
     name = paths[0].resolve().name if len(paths) == 1 else "NAME"
     overrides = [one for one in typed if not key_of(one).startswith(_NOT_ITS)]
     if not overrides:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from lrlab.comparison import cautions, pairs
+from lrlab.comparison import cautions, equal_terms, pairs
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import A_TABLE, Result, default_metric, differing, is_number
@@ -18,7 +18,16 @@ from lrlab.comparison.statistics import Interval, counting_step, mean
 from lrlab.config import other_data
 from lrlab.config.identity import GROUPS, SHARED, fingerprint
 from lrlab.errors import UserError, closest, wrong
-from lrlab.training.metrics import find, lower_is_better, measured_names, possible_metrics
+from lrlab.training.metrics import (
+    AVERAGE,
+    find,
+    followed,
+    is_of_average,
+    lower_is_better,
+    measured_names,
+    possible_metrics,
+    split_and_metric,
+)
 from lrlab.words import counted, printable
 
 
@@ -67,7 +76,7 @@ class Contest:
         found = {}
         for name in possible_metrics(runs[0].metrics):
             if find(name).is_share and all(name in run.summary for run in runs):
-                images = {run.images(name.removeprefix("best_").partition("_")[0]) for run in runs}
+                images = {run.images(split_and_metric(name)[0]) for run in runs}
                 known = images.pop() if len(images) == 1 else None
                 found[name] = 1 / known if known else counting_step(run.summary[name] for run in runs)
         return found
@@ -101,6 +110,7 @@ def compare(
     # Which runs can be compared.
     comparison = Comparison([])
     metric = metric or default_metric(results)
+    results = equal_terms.on_equal_terms(results, metric)
     usable = _usable(results, metric, comparison.left_out)
     if not usable:
         raise _none_finished(results, metric, comparison.left_out)
@@ -138,8 +148,9 @@ def _across_budgets(contests: Sequence[Contest]) -> list[str]:
 def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tuple[str, str]]) -> UserError:
     """The error where no run can be compared, with the most common reason."""
     measured = [one for one in results if one.status == "finished" and one.metrics and one.logged_by is None]
-    if measured and find(metric) not in measured[0].metrics:
-        names = possible_metrics(measured[0].metrics)
+    lacks_average = is_of_average(metric) and not any(map(equal_terms.averages, measured))
+    if measured and (find(metric) not in measured[0].metrics or lacks_average):
+        names = [name for name in possible_metrics(measured[0].metrics) if not (lacks_average and is_of_average(name))]
         return wrong(
             "compare.metric",
             got=f"{metric}, which these runs do not measure",
@@ -237,7 +248,9 @@ def _why_unusable(result: Result, metric: str) -> str | None:
         return _why_unfinished(result)
     if result.history and find(metric) not in result.metrics:
         return f"its task does not measure {find(metric).name}"
-    lacking = _lacking(result)
+    if is_of_average(metric) and not equal_terms.averages(result) and metric not in result.summary:
+        return "it averaged no weights"
+    lacking = _lacking(result, metric)
     return f"its files are missing or damaged (no {lacking})" if lacking else None
 
 
@@ -258,8 +271,8 @@ def _most_common_contents(results: Sequence[Result]) -> Any:
     return next((one for one in known if repr(one) == counts.most_common(1)[0][0]), None)
 
 
-def _lacking(result: Result) -> str | None:
-    """The first thing that a finished run should have and lacks; None where it has them all."""
+def _lacking(result: Result, metric: str) -> str | None:
+    """The first thing that a finished run should have, to be judged by `metric`, and lacks; None where it has all."""
     if not result.history:
         return "history.csv"
     if not result.settings:
@@ -267,7 +280,7 @@ def _lacking(result: Result) -> str | None:
     numbers = {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
     if "optimizer.lr" in result.settings:
         numbers["optimizer.lr"] = _above_zero(result.settings["optimizer.lr"])
-    needed = possible_metrics(result.metrics)
+    needed = [name for name in possible_metrics(result.metrics) if name == metric or not is_of_average(name)]
     if result.logged_by is not None:  # it need not have measured its training data
         needed = [name for name in needed if not name.startswith("train_")]
     numbers |= {name: result.summary.get(name) for name in (*needed, "seconds")}
@@ -322,7 +335,11 @@ def _contest(
         reference=against_whom,
         target=_common_target(candidates, metric) if target is None else target,
         pairs=[],
-        warnings=[*cautions.cautions(candidates), *_without_any(unfinished, results, names)],
+        warnings=[
+            *cautions.cautions(candidates),
+            *equal_terms.cautions(candidates, metric),
+            *_without_any(unfinished, results, names),
+        ],
     )
     samples = {one.name: Sample([*one.values(one.best_lr).values()]) for one in candidates}
     judged = pairs.judge(samples, lower_is_better=lower_is_better(metric), step=contest.steps.get(metric, 0.0))
@@ -338,7 +355,7 @@ def _without_any(unfinished: Sequence[Result], results: Sequence[Result], known:
 
 def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
     """The final validation metric that the mean of every candidate reaches."""
-    name = f"val_{find(metric).name}"
+    name = followed(metric)
     worst = max if lower_is_better(metric) else min
     return worst(candidate.mean(name) for candidate in candidates)
 
@@ -346,7 +363,8 @@ def _common_target(candidates: Sequence[Candidate], metric: str) -> float:
 def columns(contest: Contest) -> Mapping[str, str]:
     """The metrics that a table of the contest shows, with their headings. The one that it is judged by comes first."""
     runs = contest.runs
-    shown = chain.from_iterable(measured_names([metric], "val", "best_val") for metric in reversed(runs[0].metrics))
+    splits = ("val", "best_val", f"{AVERAGE}val")
+    shown = chain.from_iterable(measured_names([metric], *splits) for metric in reversed(runs[0].metrics))
     best = [f"best_{contest.metric}"] if contest.metric.startswith("val_") else []
     names = dict.fromkeys([contest.metric, *best, *shown, "train_loss"])
     if all(run.logged_by == A_TABLE and len(run.history) == 1 for run in runs):  # nothing is known but one value

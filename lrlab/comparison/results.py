@@ -18,7 +18,17 @@ from lrlab.errors import wrong
 from lrlab.moved import current
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
-from lrlab.training.metrics import JUDGE, METRICS, Metric, declare, judge, known, measured_names, usual
+from lrlab.training.metrics import (
+    AVERAGE,
+    JUDGE,
+    METRICS,
+    Metric,
+    declare,
+    judge,
+    known,
+    measured_names,
+    usual,
+)
 from lrlab.training.metrics import find as metric_of
 from lrlab.words import printable
 
@@ -30,6 +40,7 @@ _NOT_MEASURED = ("epoch", "step", "lr", "seconds")  # of the columns of history.
 _MOST = 1e150
 _METRIC_NAME = re.compile(r"[A-Za-z]\w{0,60}")
 _MOST_METRICS = 50
+_SPLITS, _AVERAGED = ("train", "val", "best_val"), (f"{AVERAGE}val", f"best_{AVERAGE}val")
 _MOST_HISTORY_BYTES = 1_000_000_000
 _MOST_COUNTED = 2**53
 _ALIAS = re.compile(r"[&*]\w")
@@ -131,7 +142,7 @@ def read_result(folder: Path, name: str) -> Result:
 def _sound(said: dict[str, Any]) -> dict[str, Any]:
     """What a summary says, without what no run could have written. The file may come from anybody."""
     own = _sound_metrics(said.get("metrics"))
-    names = measured_names([*known(), *own_metrics({"metrics": own})], "train", "val", "best_val")
+    names = measured_names([*known(), *own_metrics({"metrics": own})], *_SPLITS, *_AVERAGED)
     kept = {name: said[name] for name in (*_NUMBERS, *names) if is_number(said.get(name))}
     if own:
         kept["metrics"] = own
@@ -188,12 +199,15 @@ def own_metrics(said: Mapping[str, Any]) -> list[Metric]:
     return found
 
 
-def measured_of_runs(found: Iterable[Result]) -> list[str]:
-    """The names under which summaries have the metrics: a classification's, and what else these runs measured."""
+def measured_of_runs(found: Iterable[Result], *, averaged: bool = False) -> list[str]:
+    """The names under which summaries have the metrics: a classification's, and what else these runs measured.
+
+    With `averaged`, those of averaged weights too.
+    """
     metrics = {metric.name: metric for metric in usual()}
     for result in found:
         metrics |= {metric.name: metric for metric in result.metrics if result.logged_by is None}
-    return measured_names([*metrics.values()], "train", "val", "best_val")
+    return measured_names([*metrics.values()], *_SPLITS, *(_AVERAGED if averaged else ()))
 
 
 def default_metric(found: Iterable[Result]) -> str:
@@ -273,7 +287,8 @@ def as_csv(results: Sequence[Result]) -> str:
     """
     varying = [key for key in differing(results) if key not in TUNED]
     kept = [key for key in varying if not key.rpartition(".")[2].startswith("_")]
-    reached = ["epochs", "updates", *measured_of_runs(results), "best_epoch"]
+    averaged = any(result.settings.get("trainer.average") is not None for result in results)
+    reached = ["epochs", "updates", *measured_of_runs(results, averaged=averaged), "best_epoch"]
     header = ["run", "status", *GROUPS, "optimizer.lr", "seed", *kept, *reached]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -5,6 +5,8 @@ from typing import Any
 from lrlab.moved import current
 
 OFFICIAL = "official"  # lrlab.data.held_out's, which imports torch
+_OF_AVERAGE = ("average", "average_start", "average_every", "average_window", "average_last")
+_WITHOUT_AVERAGE = dict.fromkeys(_OF_AVERAGE)  # as all runs were before there were averages
 
 
 def in_todays_words(config: Any) -> Any:
@@ -12,8 +14,9 @@ def in_todays_words(config: Any) -> Any:
     config = _with_todays_targets(config)
     if isinstance(config, dict) and isinstance(config.get("data"), dict):
         config = {**config, "data": _with_holding(config["data"])}
-    if isinstance(config, dict) and isinstance(config.get("trainer"), dict) and "task" not in config:
-        return _with_task(config)
+    if isinstance(config, dict) and isinstance(config.get("trainer"), dict):
+        config = {**config, "trainer": config["trainer"] | {**_WITHOUT_AVERAGE, **config["trainer"]}}
+        return config if "task" in config else _with_task(config)
     return config
 
 

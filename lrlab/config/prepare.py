@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from lrlab.config import build, checks, settings
+from lrlab.config import averages, build, checks, settings
 from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
@@ -29,6 +29,7 @@ from lrlab.lr import save_every
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan, simulate
 from lrlab.system import compiler
+from lrlab.training.averages import AverageSettings
 from lrlab.training.task import Task, check_loss, for_data
 
 
@@ -66,6 +67,7 @@ class Equipment:
     device: torch.device
     horizon: Horizon
     rhythm: save_every.Rhythm  # of checkpoints within epochs
+    average: AverageSettings | None  # of the weights
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     # One optimizer and one scheduler are stepped through the whole run.
     with compiler.left_out():
         optimizer = build.build_optimizer(plain["optimizer"], tried.parameters)
+    if parts.average is not None:
+        averages.require_one_point(optimizer)
     with naming_settings(parts.scheduler.resolved):
         scheduler = parts.scheduler.build(optimizer)
         check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
@@ -177,7 +181,8 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
     horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
     scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"], task.metrics)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
+    average = averages.average_settings(trainer, horizon)
+    return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm, average)
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:

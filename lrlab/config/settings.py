@@ -15,6 +15,7 @@ from lrlab.data.room import CACHES
 from lrlab.data.splits import Splits
 from lrlab.errors import wrong
 from lrlab.system import distributed
+from lrlab.training import averages
 from lrlab.training.metrics import Metric, judge, monitors, usual
 from lrlab.training.precision import FORMATS
 from lrlab.words import counted
@@ -40,6 +41,11 @@ class TrainerSettings:
     channels_last: bool | str = "auto"
     accumulate: int = 1
     timeout: float = 900
+    average: str | None = None
+    average_start: Any = None  # these durations are counted once the length of the run is known: `config.averages`
+    average_every: Any = None
+    average_window: Any = None
+    average_last: Any = None
 
 
 def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> TrainerSettings:
@@ -60,7 +66,9 @@ def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> Tra
         allowed = f"an integer from 1 to {MOST_EPOCHS:,}"
         raise wrong("trainer.epochs", got=f"{settings.epochs:,}", allowed=allowed, do="trainer.epochs=10")
     checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
-    checks.choice("trainer.monitor", settings.monitor, monitors(own))
+    if settings.average is not None:
+        checks.choice("trainer.average", settings.average, averages.NAMES)
+    checks.choice("trainer.monitor", settings.monitor, monitors(own, averaged=settings.average is not None))
     if settings.clip_grad_norm is not None:
         checks.number("trainer.clip_grad_norm", settings.clip_grad_norm, above=0, example="1.0, or null for none")
     checks.flag("trainer.deterministic", settings.deterministic)

@@ -19,6 +19,7 @@ from lrlab.data.batches import Batches
 from lrlab.errors import Interrupted
 from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
+from lrlab.training.averages import Average
 from lrlab.training.loop import Evaluating, Event, Update, fit
 from lrlab.training.precision import Precision
 from lrlab.training.state import TrainState
@@ -52,10 +53,12 @@ def build_state(prepared: Prepared) -> TrainState:
         prepared.config["optimizer"], ModelParameters.of(model), device.type, is_stand_in=False
     )
     scheduler = prepared.scheduler.build(optimizer)
+    average = Average(model, prepared.average) if prepared.average is not None else None
     network = distributed.replicate(model, device)
     if trainer.compile:
         network = torch.compile(network, mode=None if trainer.compile is True else trainer.compile)  # type: ignore[assignment]
-    return TrainState(model, optimizer, scheduler, device, Precision(trainer.precision, device.type), wrapped=network)
+    precision = Precision(trainer.precision, device.type)
+    return TrainState(model, optimizer, scheduler, device, precision, wrapped=network, average=average)
 
 
 def _model(prepared: Prepared) -> nn.Module:

@@ -18,7 +18,7 @@ from lrlab.data import store
 from lrlab.runs.summary import Tally
 from lrlab.system import disk, streams
 from lrlab.training.loop import Epoch, Event, Update
-from lrlab.training.metrics import Means, Metric, find
+from lrlab.training.metrics import AVERAGE, Means, Metric, find
 from lrlab.words import counted, printable
 
 log = logging.getLogger(__name__)
@@ -122,18 +122,24 @@ def epoch_line(result: Epoch, epochs: int, width: int | None = None) -> str:
     val = "not validated".ljust(len(f"val {columns(result.train, shown)}"))
     if result.val is not None:
         val = f"val {columns(result.val, shown)}"
+    average = ""
+    if result.is_averaged:
+        average = "   no average yet".ljust(len(f"   average {columns(result.train, shown)}"))
+    if result.average is not None:
+        average = f"   average {columns(result.average, shown)}"
     parts = {
         "epoch": f"epoch {result.epoch + 1:>{len(str(epochs))}}/{epochs}  ",
         "lr": f"lr {result.lr:<10.4g}",
         "train": f"train {train}   ",
         "val": val,
+        "average": average,
         "seconds": f"   {duration(result.seconds):>6}",
         "speed": f"  {result.images_per_second:8,.0f} {result.each}s/s",
     }
 
     # Those for which there is room, the most important first.
     kept: list[str] = []
-    for name in ("epoch", "val", "lr", "train", "seconds", "speed"):
+    for name in ("epoch", "val", "average", "lr", "train", "seconds", "speed"):
         if width is None or sum(len(parts[one]) for one in [*kept, name]) <= width:
             kept.append(name)
     return "".join(text for name, text in parts.items() if name in kept)
@@ -178,13 +184,21 @@ def duration(seconds: float) -> str:
 
 def result_line(tally: Tally, updates: int, monitor: str) -> str:
     """The outcome of a finished run. Its last epoch is always validated."""
-    reached = {metric: tally.measured[f"val_{metric.name}"] for metric in tally.metrics}
-    last = ", ".join(f"val {one.name} {one.written(value)}" for one, value in reached.items() if value is not None)
+    last = _reached(tally, "val")
+    if averaged := _reached(tally, f"{AVERAGE}val"):
+        last += f"; {averaged}"
     best = ""
     if tally.best_epoch is not None and tally.best_monitored is not None:
         shown = find(monitor, tally.metrics).written(tally.best_monitored)
         best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {tally.best_epoch + 1} (best.pt)"
     return f"finished: {last}{best}; {counted(updates, 'update')} in {duration(tally.seconds)}"
+
+
+def _reached(tally: Tally, split: str) -> str:
+    """What a run measured last on a split, or of its averaged weights: `val loss 0.1234, val accuracy 98.76%`."""
+    values = {metric: tally.measured.get(f"{split}_{metric.name}") for metric in tally.metrics}
+    words = split.replace("_", " ")
+    return ", ".join(f"{words} {one.name} {one.written(value)}" for one, value in values.items() if value is not None)
 
 
 def tensorboard_hint(folder: Path, *, colour_by: str = "") -> list[str]:

@@ -39,6 +39,7 @@ def open_logs(folder: Path, prepared: Prepared, state: TrainState, saved: Saved 
         updates=prepared.plan.horizon.steps,
         driven=_driven(prepared, state),
         metrics=prepared.task.metrics,
+        averaged=prepared.average is not None,
         hyperparameters=mask(hyperparameters(prepared.config, prepared.checked.choices, prepared.checked.overrides)),
         trial=run_name(prepared.checked.overrides, leave_out=["seed", *of_the_machine(prepared.config)]),
         step=state.step,

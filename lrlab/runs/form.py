@@ -158,6 +158,22 @@ def _sums(value: Any) -> bool:
     return _mapping_of(_number)(value if inside is None else inside)
 
 
+def _average(value: Any) -> bool:
+    """The average of the weights: its model, or the trained one, and perhaps the weights that it is made of."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("latest"), list):
+        return False
+    models = [value[name] for name in ("model", "trained") if name in value]
+    latest = [one for one in value["latest"] if isinstance(one, Mapping) and _count(one.get("step"))]
+    return (
+        len(models) == 1
+        and _mapping_of(_dense)(models[0])
+        and _number(value.get("gathered"))
+        and _number(value.get("mean_step"))
+        and len(latest) == len(value["latest"])
+        and all(_list_of(_tensor)(one.get("weights")) for one in latest)
+    )
+
+
 def _any_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
@@ -186,6 +202,7 @@ CHECKPOINT: dict[str, Form] = {
         "scheduler": _any_mapping,
         "precision": _optional(_any_mapping),
         "is_training": _optional(lambda one: isinstance(one, bool)),
+        "average": _optional(_average),
         "progress": {
             "epoch": _count,
             "batch": _count,

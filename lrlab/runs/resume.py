@@ -99,11 +99,24 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
             do="start a new run",
         ) from error
 
+    # A longer run may begin to average later.
+    if epochs != saved["config"]["trainer"]["epochs"]:
+        lines += _average_of_longer_run(state)
+
     # Can the result still be the same, bit for bit?
     if warning := changed(saved["computed_by"], computed_by(prepared.device)):
         lines.append(warning)
     lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1} of {epochs}")
     return lines
+
+
+def _average_of_longer_run(state: TrainState) -> list[str]:
+    """Let the average begin anew where a longer run begins with it later than now; returns what to tell the user."""
+    average = state.average
+    if average is None or not average.exists or state.step > average.settings.start:
+        return []
+    average.begin_anew()
+    return [f"the average begins anew after update {average.settings.start}, where that of a run of this length does"]
 
 
 def _require_within(progress: Mapping[str, int], steps_per_epoch: int) -> None:

@@ -16,7 +16,7 @@ from lrlab.data.batches import Batches
 from lrlab.data.room import Choice
 from lrlab.errors import DataError, Interrupted, UserError, complaint_of, in_words
 from lrlab.lr.audit import Audit
-from lrlab.runs import assemble, checkpoint, files, summary
+from lrlab.runs import assemble, averaged, checkpoint, files, summary
 from lrlab.runs.beside import Beside
 from lrlab.runs.describe import count_parameters, device_name, division_lines, start_lines
 from lrlab.runs.display import Display, View, result_line
@@ -27,8 +27,10 @@ from lrlab.runs.resume import require_same_run, restore
 from lrlab.runs.tracking import refuse_second_run
 from lrlab.system import disk, distributed, repository, spelling
 from lrlab.system.signals import Request, stop_request
+from lrlab.training import averages
 from lrlab.training.divergence import Diverged, require_finite_weights
 from lrlab.training.loop import Epoch, Update
+from lrlab.training.metrics import is_of_average
 
 _KEEPS = Diverged | disk.Refused  # after these errors the last checkpoint is still good
 
@@ -97,7 +99,7 @@ class RunUnderWay:
         horizon = self.prepared.plan.horizon
         self.display = make_display(horizon.epochs, horizon.steps_per_epoch)
         self._introduce(kept)
-        self.tally = summary.Tally(self.prepared.task.metrics)
+        self.tally = summary.Tally(self.prepared.task.metrics, averaged=self.state.average is not None)
         self.audit = Audit(self.prepared.plan)
         if saved is not None:
             with checkpoint.restoring(saved.path, "state"):
@@ -126,6 +128,8 @@ class RunUnderWay:
             folder=self.folder,
         )
         lines += division_lines(self.state.model, self.state.optimizer)
+        if prepared.average is not None:
+            lines.append(f"{'average':<9}  {averaged.in_words(prepared.average)}")
         self.display.say(*lines, *(f"warning: {warning}" for warning in prepared.checked.warnings))
         if prepared.trainer.compile:
             self.display.say("compile    before the first update, which takes a minute or so")
@@ -230,8 +234,11 @@ class RunUnderWay:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint `path`. The last.pt before this one stays as previous.pt."""
+        state = self.state.state_dict()
+        if path == checkpoint.BEST and is_of_average(self.prepared.trainer.monitor):
+            state = averages.in_front(state)
         contents = {
-            "state": checkpoint.plain_numbers(self.state.state_dict()),
+            "state": checkpoint.plain_numbers(state),
             "progress": self.tally.state_dict(),
             "audit": self.audit.state_dict(),
             "tracker": self.tracker.state_dict(),
@@ -249,6 +256,7 @@ class RunUnderWay:
         self._warn_of_refusal()
         self.write_summary("finished")
         self.display.say(result_line(self.tally, self.state.step, self.prepared.trainer.monitor))
+        self.display.say(*averaged.said_of_decay(self.state.average, self.prepared.plan, self.tally, self.state.step))
 
     def _stopped(self) -> None:
         """Close the files of a run that a signal ended after it was saved, and tell how to go on."""
@@ -314,5 +322,6 @@ class RunUnderWay:
             contents=prepared.checked.contents,
             warnings=warnings,
             audit=self.audit.summary(prepared.scheduler.monitor, self.state.step),
+            **averaged.facts(self.state.average, prepared.plan, self.state.step),
             **facts,
         )

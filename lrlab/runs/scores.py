@@ -2,6 +2,7 @@
 
 test.json  what the weights of the last epoch measure, and how often the split was looked at;  test.npz  every image
 test_best.json, test_best.npz  the same of the best epoch's
+test_average.json, test_average.npz  the same of the averaged weights of the last epoch
 """
 
 import io
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from lrlab.runs import summary
 from lrlab.system import disk
 
-NAMES = {"last": "test", "best": "test_best"}  # of the files, by the weights
+NAMES = {"last": "test", "best": "test_best", "average": "test_average"}  # of the files, by the weights
 _MOST_BYTES = 1_000_000_000  # of test.npz; longer ones are none of lrlab's
 
 
@@ -27,7 +28,7 @@ _MOST_BYTES = 1_000_000_000  # of test.npz; longer ones are none of lrlab's
 class TestScore:
     """What a look at the test split showed."""
 
-    weights: str  # one of NAMES: of the last epoch, or of the best by what the run monitors on val
+    weights: str  # one of NAMES: of the last epoch, of the best by what the run monitors on val, or averaged ones
     step: int  # updates that they were trained for
     images: int
     looks: int  # how often the test split of this run was looked at, by any weights

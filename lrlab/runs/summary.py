@@ -11,7 +11,15 @@ from typing import Any
 
 from lrlab.system import disk
 from lrlab.system.disk import write_whole
-from lrlab.training.metrics import METRICS, Metric, lower_is_better, measured_names, usual
+from lrlab.training.metrics import (
+    AVERAGE,
+    METRICS,
+    Metric,
+    lower_is_better,
+    measured_names,
+    split_and_metric,
+    usual,
+)
 
 FILE = "summary.json"
 
@@ -21,6 +29,7 @@ class Tally:
     """What a run has reached so far; part of every checkpoint."""
 
     metrics: Sequence[Metric] = field(default_factory=usual)  # of the task
+    averaged: bool = False  # whether averaged weights are measured beside the others
     epochs: int = 0  # complete
     seconds: float = 0.0
     measured: dict[str, float | None] = field(init=False)  # train_loss, val_loss, best_val_loss and the like
@@ -29,7 +38,8 @@ class Tally:
     extended_from: int | None = None  # epochs that were planned at first, where the run was extended
 
     def __post_init__(self) -> None:
-        self.measured = dict.fromkeys(measured_names(self.metrics, "train", "val", "best_val"))
+        of_average = (f"{AVERAGE}val", f"best_{AVERAGE}val") if self.averaged else ()
+        self.measured = dict.fromkeys(measured_names(self.metrics, "train", "val", "best_val", *of_average))
 
     @property
     def val_loss(self) -> float | None:
@@ -46,7 +56,7 @@ class Tally:
         # The latest and the best of each metric.
         for name, value in measured.items():
             self.measured[name] = value
-            if name.startswith("val_"):
+            if split_and_metric(name)[0] == "val":
                 self.measured[f"best_{name}"] = self._better(name, self.measured[f"best_{name}"], value)
 
         # The best epoch.

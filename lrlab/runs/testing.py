@@ -7,25 +7,26 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from lrlab.config.again import as_it_was
 from lrlab.config.prepare import Prepared, prepare
 from lrlab.data.batches import Batches
 from lrlab.data.splits import MapDataset
-from lrlab.errors import wrong
+from lrlab.errors import UserError, wrong
 from lrlab.runs import assemble, checkpoint, scores, summary
 from lrlab.runs.folders import require_plain
 from lrlab.runs.resume import require_same_run
 from lrlab.runs.scores import TestScore
 from lrlab.system.lock import held
+from lrlab.training import averages
 from lrlab.training.divergence import Diverged
 from lrlab.training.loop import Evaluating, evaluate
 from lrlab.training.metrics import Means
 from lrlab.training.state import TrainState
 from lrlab.training.task import Task
 
-WEIGHTS = {"last": checkpoint.LAST, "best": checkpoint.BEST}
+WEIGHTS = {"last": checkpoint.LAST, "best": checkpoint.BEST, "average": checkpoint.LAST}
 
 
 def score(folder: Path, overrides: Sequence[str] = (), *, weights: str = "last") -> TestScore:
@@ -37,6 +38,8 @@ def score(folder: Path, overrides: Sequence[str] = (), *, weights: str = "last")
     require_plain(folder)
     with held(folder, what="evaluating"):
         path, contents = _finished(folder, weights)
+        if weights == "average" and not has_average(contents):
+            raise _no_average()
         with checkpoint.restoring(path, "config"):
             config = as_it_was(contents["config"], path.resolve(), overrides)
         prepared = prepare(config, contents["choices"], contents["overrides"])
@@ -46,7 +49,9 @@ def score(folder: Path, overrides: Sequence[str] = (), *, weights: str = "last")
         with checkpoint.restoring(path, "state"):
             state.load_state_dict(contents["state"])
         looks = [before.looks for before in (scores.read(folder, one) for one in WEIGHTS) if before is not None]
-        means, each = _measured(prepared, state, test)
+        wants_average = weights == "average" or (weights == "best" and averages.is_in_front(contents["state"]))
+        averaged = state.average.model if wants_average and state.average is not None else None
+        means, each = _measured(prepared, state, test, averaged)
         found = TestScore(
             weights=weights,
             step=contents["state"]["progress"]["step"],
@@ -65,12 +70,26 @@ def _finished(folder: Path, weights: str) -> tuple[Path, dict[str, Any]]:
         got = f"a run that is not finished ({status})"
         raise wrong("evaluate", got=got, allowed="finished runs", do="finish it first, by resume=FOLDER")
     path = folder / WEIGHTS[weights]
-    if weights == "last":
+    if path.name == checkpoint.LAST.name:
         path, contents = checkpoint.latest(str(folder), lambda _reason: None)
     else:
         contents = checkpoint.load(checkpoint.find(str(path)))
     checkpoint.require_form(path, contents)
     return path, contents
+
+
+def has_average(contents: dict[str, Any]) -> bool:
+    """Whether a checkpoint has averaged weights."""
+    return "average" in contents["state"]
+
+
+def _no_average() -> UserError:
+    return wrong(
+        "evaluate",
+        got="a run that did not average its weights",
+        allowed="runs with trainer.average",
+        do="evaluate.weights=last, or train again with trainer.average=ema",
+    )
 
 
 def _test_split(prepared: Prepared) -> MapDataset:
@@ -85,10 +104,12 @@ def _test_split(prepared: Prepared) -> MapDataset:
     return prepared.splits.test
 
 
-def _measured(prepared: Prepared, state: TrainState, test: MapDataset) -> tuple[Means, dict[str, NDArray[Any]]]:
+def _measured(
+    prepared: Prepared, state: TrainState, test: MapDataset, averaged: nn.Module | None
+) -> tuple[Means, dict[str, NDArray[Any]]]:
     """The means over the test split, and what they are means of: a value (N,) of every metric for each image.
 
-    Both are empty where the loss is not finite.
+    The model measures, or else the `averaged` one. Both are empty where the loss is not finite.
     """
     batches = Batches(
         test,
@@ -101,7 +122,7 @@ def _measured(prepared: Prepared, state: TrainState, test: MapDataset) -> tuple[
     task = prepared.task.to(prepared.device)
     each: list[dict[str, Tensor]] = []
     with closing(batches):
-        passing = evaluate(state, task, batches)
+        passing = evaluate(state, task, batches, averaged)
         while True:
             try:
                 event = next(passing)

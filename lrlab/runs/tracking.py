@@ -31,7 +31,7 @@ from lrlab.errors import wrong
 from lrlab.runs.curve import RecordedCurve
 from lrlab.system import disk
 from lrlab.system.disk import Log
-from lrlab.training.metrics import Metric, measured_names, usual
+from lrlab.training.metrics import AVERAGE, Metric, measured_names, usual
 
 HISTORY = "history.csv"
 _OURS = ".lrlab"  # how the names of our event files end, for a folder may hold those of other writers too
@@ -45,7 +45,7 @@ class Tracker:
 
     `driven` names the hyperparameters to record at every update: `lr`, `lr/GROUP`, `momentum`, `weight_decay`, and
     last, where the optimizer finds a step size by itself, `lr/effective`.
-    `metrics` are those of the task, by default all that lrlab knows.
+    `metrics` are those of the task, by default a classification's; `averaged` weights measure them too.
     """
 
     def __init__(
@@ -55,13 +55,15 @@ class Tracker:
         updates: int,
         driven: Sequence[str] = ("lr",),
         metrics: Sequence[Metric] | None = None,
+        averaged: bool = False,
         hyperparameters: Mapping[str, Any] | None = None,
         trial: str = "",
         step: int = 0,
         state: Mapping[str, Any] | None = None,
     ):
         self.folder = folder
-        self._measured = measured_names(metrics or usual(), "train", "val")
+        splits = ("train", "val", f"{AVERAGE}val") if averaged else ("train", "val")
+        self._measured = measured_names(metrics or usual(), *splits)
         self.stride = max(1, math.ceil(updates / MOST_POINTS))
         self.last_update = updates - 1
         self.curves = [RecordedCurve(name, self.stride) for name in driven]
@@ -88,7 +90,7 @@ class Tracker:
         self._begin(step)
         if state is None:
             self._rows.writerow(["epoch", "step", "lr", *self._measured, "seconds"])
-            self._summary(0, custom_scalars(_layout(metrics or usual())))
+            self._summary(0, custom_scalars(_layout(metrics or usual(), averaged=averaged)))
             if hyperparameters is not None:
                 self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
 
@@ -201,12 +203,16 @@ def _end_of_run(status: str) -> Summary:
     return Summary(value=[value])
 
 
-def _layout(metrics: Sequence[Metric]) -> dict[str, dict[str, list[Any]]]:
+def _layout(metrics: Sequence[Metric], *, averaged: bool) -> dict[str, dict[str, list[Any]]]:
     """The charts of the CUSTOM SCALARS tab. TensorBoard draws equal layouts of several runs once."""
     charts: dict[str, list[Any]] = {"LR": ["Multiline", ["^lr$"]]}
     for metric in metrics:
         tags = [f"^{split}/{metric.name}$" for split in ("val", "train")]
-        charts[f"validation and training {metric.name}"] = ["Multiline", tags]
+        name = f"validation and training {metric.name}"
+        if averaged:  # under a name of its own, for a chart of a name is drawn once for all runs
+            tags.append(f"^average/val_{metric.name}$")
+            name += ", and of averaged weights"
+        charts[name] = ["Multiline", tags]
     return {"LR and loss": charts}
 
 

@@ -89,6 +89,7 @@ def read_request(name: str, typed: list[str], overrides: list[str], settings: De
             got = f"{value_of(overrides, key)}, for a study"
             allowed = "nothing: a study chooses seeds and folders itself, and carries its runs out by lrlab's launcher"
             raise wrong(key, got=got, allowed=allowed, do="leave it out")
+    _refuse_averages(overrides)
     overrides = [one for one in compose.with_recipe(overrides) if key_of(one) != "seed"]  # a recipe may have seeds
     runs = compose.expand(overrides)
     config = compose.compose(compose.without_sweeps(overrides))
@@ -103,6 +104,19 @@ def read_request(name: str, typed: list[str], overrides: list[str], settings: De
         grids=grids,
         launcher=launch.read_settings({str(key): value for key, value in launcher.items()}),
     )
+
+
+def _refuse_averages(overrides: Sequence[str]) -> None:
+    """Raise UserError where weights would be averaged, for a study judges them as they are."""
+    for one in overrides:
+        key, _, value = one.lstrip("+").partition("=")
+        if key.startswith("trainer.average") and value != "null":
+            raise wrong(
+                key,
+                got=f"{value}, for a study, which judges the weights of the end as they are",
+                allowed="null; a sweep judges averages, by compare.metric=average_val_accuracy",
+                do=f"leave {key} out",
+            )
 
 
 def _candidates(runs: Sequence[Sequence[str]]) -> tuple[dict[str, list[str]], dict[str, list[float]]]:

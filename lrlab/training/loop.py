@@ -14,7 +14,7 @@ from itertools import islice
 from operator import add
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from lrlab.data.batches import Batches
@@ -23,7 +23,7 @@ from lrlab.lr import hyperparameters
 from lrlab.lr.hyperparameters import Scheduler, follows_metric, metric_argument, tell
 from lrlab.system import distributed, randomness
 from lrlab.training.divergence import Guard, diverged, require_finite_weights
-from lrlab.training.metrics import Means, Metric, usual
+from lrlab.training.metrics import AVERAGE, Means, Metric, usual
 from lrlab.training.state import TrainState
 from lrlab.training.sums import Sums
 from lrlab.training.task import CLASSIFICATION, Task, measure
@@ -60,15 +60,22 @@ class Epoch:
     val: Means | None  # None in an epoch that was not evaluated
     seconds: float
     images_per_second: float  # in training
+    average: Means | None = None  # what the averaged weights measure in validation; None where there is none
+    is_averaged: bool = False  # whether weights are averaged, or will be
     metrics: tuple[Metric, ...] = field(default_factory=usual)  # of the task
     each: str = "image"  # what a sample is called
 
     @property
     def measured(self) -> dict[str, float]:
-        """What was measured, as it is recorded: `train_loss`, and `val_loss` if the epoch was evaluated."""
+        """What was measured, as it is recorded: `train_loss`, and `val_loss` if the epoch was evaluated.
+
+        What averaged weights measured is `average_val_loss`.
+        """
         measured = {f"train_{name}": value for name, value in self.train.items()}
         if self.val is not None:
             measured |= {f"val_{name}": value for name, value in self.val.items()}
+        if self.average is not None:
+            measured |= {f"{AVERAGE}val_{name}": value for name, value in self.average.items()}
         return measured
 
 
@@ -93,7 +100,8 @@ def fit(
     The `task` says what the loss is and what is measured beside it. `interval` says what steps the scheduler: every
     "epoch" or every "step" (update). A scheduler that follows a metric is told `monitor`. Validation runs every
     `eval_every` epochs and after the last. Gradients are clipped to the total norm `clip_grad_norm`. They are computed
-    over `accumulate` parts of the batch one after another, which needs less memory.
+    over `accumulate` parts of the batch one after another, which needs less memory. An average of the weights that the
+    `state` has takes them in after every update, and is evaluated beside them.
 
     Raises Diverged where a loss or a gradient is not finite: on the CPU before the optimizer uses it, elsewhere some
     updates later. Raises it before an epoch's yield where a weight is not. Raises UserError where the scheduler fails.
@@ -119,6 +127,8 @@ def fit(
                 step_scheduler(state.scheduler)  # after optimizer.step(), as torch requires
             state.step += 1
             state.batch += 1
+            if state.average is not None:
+                state.average.take(state.step)
             now = time.perf_counter()
             state.seconds, clock = state.seconds + now - clock, now
             yield Update(state.step - 1, state.applied, measured["loss"], effective)
@@ -129,10 +139,14 @@ def fit(
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
 
         # Validation, where this epoch has one. The same weights are saved.
-        _to_evaluated_point(state, train.epoch(epoch))
-        val_means = None
+        _to_evaluated_point(state, train, epoch)
+        val_means, average_means = None, None
         if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
             val_means = yield from evaluate(state, task, val)
+            if state.average is not None and state.average.exists:
+                averaged = state.average.settled()
+                _measure_statistics(state, averaged, train, epoch)
+                average_means = yield from evaluate(state, task, val, averaged)
 
         # The end of the epoch: the state is made ready for the next one before it is handed out.
         advance(state.scheduler, monitor, train_means, val_means, interval=interval)
@@ -144,6 +158,8 @@ def fit(
             val=val_means,
             seconds=state.seconds + time.perf_counter() - clock,
             images_per_second=images_per_second,
+            average=average_means,
+            is_averaged=state.average is not None,
             metrics=task.metrics,
             each=train.each,
         )
@@ -215,33 +231,41 @@ def _apply(state: TrainState, clip_grad_norm: float | None) -> bool:
     return made
 
 
-def _to_evaluated_point(state: TrainState, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+def _to_evaluated_point(state: TrainState, train: Batches, epoch: int) -> None:
     """Give the model the weights that are evaluated, where its optimizer knows others than those it trains.
 
-    Normalization has seen the activations of those, so its statistics are measured anew, on the first of `batches`.
+    Normalization has seen the activations of those, so its statistics are measured anew.
     """
     if state.has_two_points:
         state.at_training_point(False)
-        # What is drawn meanwhile, by dropout say, is drawn again where this is done again after a resume.
-        devices = [state.device] if state.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), state.precision.autocast():
-            update_bn(islice(batches, _BATCHES_TO_MEASURE), state.model)
+        _measure_statistics(state, state.model, train, epoch)
 
 
-def evaluate(state: TrainState, task: Task, val: Batches) -> Generator[Evaluating, None, Means]:
-    """The means over the validation split, as the generator's return value."""
-    distributed.copy_buffers_from_first(state.model)
-    state.network.eval()
+def _measure_statistics(state: TrainState, model: nn.Module, train: Batches, epoch: int) -> None:
+    """Measure the statistics of normalization of `model` anew, on the first batches of the epoch."""
+    # What is drawn meanwhile, by dropout say, is drawn again where this is done again after a resume.
+    devices = [state.device] if state.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), state.precision.autocast():
+        update_bn(islice(train.epoch(epoch), _BATCHES_TO_MEASURE), model)
+
+
+def evaluate(
+    state: TrainState, task: Task, val: Batches, averaged: nn.Module | None = None
+) -> Generator[Evaluating, None, Means]:
+    """The means over the validation split, as the generator's return value: of the model, or of the `averaged` one."""
+    network = state.network if averaged is None else averaged
+    distributed.copy_buffers_from_first(state.model if averaged is None else averaged)
+    network.eval()
     sums = Sums(state.device)
     for images, labels in val.epoch(0):
         with torch.no_grad(), state.precision.autocast():
-            outputs = state.network(images)
+            outputs = network(images)
             loss = task.validation_loss(outputs, labels)
             sums.count({"loss": loss, **measure(task, outputs, labels)}, len(labels))
         yield Evaluating(outputs, labels)
     means = sums.over_all_ranks(task.metrics).means(task.metrics)
     if not math.isfinite(means["loss"]):
-        raise diverged(state, "val/loss", means["loss"])
+        raise diverged(state, "val/loss" if averaged is None else "average/val_loss", means["loss"])
     return means
 
 

@@ -1,7 +1,8 @@
 """The metrics: one table of what each is called, which way is better and how it is written.
 
 A run measures each of its task's metrics on both splits, under the names `train_loss`, `val_loss`, `best_val_loss`.
-Whoever must know which way is better, how a value is written or which names there are asks here.
+Where it averages its weights, `average_val_loss` is what the averaged ones measure. Whoever must know which way is
+better, how a value is written or which names there are asks here.
 """
 
 from __future__ import annotations
@@ -154,6 +155,7 @@ METRICS = {
     )
 }
 _DECLARED: dict[str, Metric] = {}  # of tables of other programs, whose runs measure nothing that lrlab knows
+AVERAGE = "average_"  # how the names of what averaged weights measure begin, but for `best_` before it
 JUDGE = "val_accuracy"  # of a classification
 
 
@@ -189,10 +191,38 @@ def declare(metric: Metric) -> Metric:
 
 def find(measured: str, metrics: Sequence[Metric] | None = None) -> Metric:
     """The metric, of these or else of the table, that `measured` is a value of: `val_loss` is one of `loss`."""
-    name = measured.removeprefix("best_").partition("_")[2]
+    name = split_and_metric(measured)[1]
     if metrics is None and name in _DECLARED and name not in METRICS:
         return _DECLARED[name]
     return next(metric for metric in metrics or known() if metric.name == name)
+
+
+def split_and_metric(measured: str) -> tuple[str, str]:
+    """The split that was measured and what of it, whichever weights measured it.
+
+    >>> split_and_metric("train_loss"), split_and_metric("best_val_loss"), split_and_metric("average_val_loss")
+    (('train', 'loss'), ('val', 'loss'), ('val', 'loss'))
+    """
+    split, _, name = measured.removeprefix("best_").removeprefix(AVERAGE).partition("_")
+    return split, name
+
+
+def is_of_average(measured: str) -> bool:
+    """Whether averaged weights measured it.
+
+    >>> is_of_average("val_loss"), is_of_average("average_val_loss"), is_of_average("best_average_val_loss")
+    (False, True, True)
+    """
+    return measured.removeprefix("best_").startswith(AVERAGE)
+
+
+def followed(measured: str) -> str:
+    """The column of a history in which runs that are judged by `measured` are followed from epoch to epoch.
+
+    >>> followed("best_val_loss"), followed("train_loss"), followed("average_val_loss")
+    ('val_loss', 'val_loss', 'average_val_loss')
+    """
+    return f"{AVERAGE if is_of_average(measured) else ''}val_{split_and_metric(measured)[1]}"
 
 
 def lower_is_better(measured: str, metrics: Sequence[Metric] | None = None) -> bool:
@@ -209,19 +239,23 @@ def measured_names(metrics: Sequence[Metric], *splits: str) -> list[str]:
     return [f"{split}_{metric.name}" for split, metric in product(splits, metrics)]
 
 
-def monitors(metrics: Sequence[Metric]) -> list[str]:
-    """What a scheduler or the choice of the best epoch may follow.
+def monitors(metrics: Sequence[Metric], *, averaged: bool = False) -> list[str]:
+    """What a scheduler or the choice of the best epoch may follow; the latter also what `averaged` weights measure.
 
     >>> monitors(usual())
     ['val_loss', 'val_accuracy', 'train_loss', 'train_accuracy']
     """
-    return measured_names(metrics, "val", "train")
+    of_average = measured_names(metrics, f"{AVERAGE}val") if averaged else []
+    return [*measured_names(metrics, "val", "train"), *of_average]
 
 
 def possible_metrics(metrics: Sequence[Metric] | None = None) -> list[str]:
     """What runs can be compared by.
 
-    >>> possible_metrics(usual())
+    >>> possible_metrics(usual())[:6]
     ['val_accuracy', 'val_loss', 'best_val_accuracy', 'best_val_loss', 'train_accuracy', 'train_loss']
+    >>> possible_metrics(usual())[6:]
+    ['average_val_accuracy', 'average_val_loss', 'best_average_val_accuracy', 'best_average_val_loss']
     """
-    return measured_names([*reversed(known() if metrics is None else metrics)], "val", "best_val", "train")
+    splits = ("val", "best_val", "train", f"{AVERAGE}val", f"best_{AVERAGE}val")
+    return measured_names([*reversed(known() if metrics is None else metrics)], *splits)

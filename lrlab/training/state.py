@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from lrlab.errors import wrong
 from lrlab.lr.hyperparameters import Scheduler, count_as_stepped
 from lrlab.system import randomness
+from lrlab.training import averages
+from lrlab.training.averages import Average
 from lrlab.training.precision import Precision
 from lrlab.training.sums import Sums
 
@@ -54,6 +56,15 @@ def _in_format(loaded: Any, saved: Any) -> Any:
     return loaded
 
 
+def has_two_points(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the weights that `optimizer` trains are others than those that are meant to be used.
+
+    Schedule-free optimizers exchange the two in their methods `train` and `eval` (Defazio et al., The Road Less
+    Scheduled, 2024, arXiv:2405.15682).
+    """
+    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+
+
 @dataclass
 class TrainState:
     """Model, optimizer and scheduler, and how far training is."""
@@ -70,6 +81,7 @@ class TrainState:
     applied: dict[str, float] = field(default_factory=dict)  # hyperparameters that the last update used
     seconds: float = 0.0  # spent in the epoch under way
     is_training: bool | None = None  # which of its two weights the model has, where its optimizer knows two
+    average: Average | None = None  # of the model's weights, where they are averaged
     sums: Sums = field(init=False)  # of what is measured in the training of the epoch under way
 
     def __post_init__(self) -> None:
@@ -82,12 +94,8 @@ class TrainState:
 
     @property
     def has_two_points(self) -> bool:
-        """Whether the weights that are trained are others than those that are meant to be used.
-
-        Schedule-free optimizers exchange the two in their methods `train` and `eval` (Defazio et al., The Road Less
-        Scheduled, 2024, arXiv:2405.15682).
-        """
-        return all(callable(getattr(self.optimizer, name, None)) for name in ("train", "eval"))
+        """Whether the weights that are trained are others than those that are meant to be used."""
+        return has_two_points(self.optimizer)
 
     def at_training_point(self, is_training: bool) -> None:
         """Let the model have the weights that are trained, or else those that are evaluated and used."""
@@ -99,8 +107,10 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings and containers of them only."""
         point = {"is_training": self.is_training} if self.has_two_points else {}
+        average = {"average": self.average.state_dict()} if self.average is not None else {}
         return {
             **point,
+            **average,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -112,6 +122,7 @@ class TrainState:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`; the scheduler must have been built with the same settings."""
+        state = averages.apart(state)
         count_as_stepped(self.optimizer)
         self.model.load_state_dict(state["model"])
         if "is_training" in state:  # asked of it while it has nothing to exchange, for some keep no note of it
@@ -129,6 +140,8 @@ class TrainState:
         for name, value in state["progress"].items():
             setattr(self, name, value)
         self.sums.load_state_dict(state["sums"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         randomness.set_state(state["random"], self.device)
         self._require_one_lr()
 

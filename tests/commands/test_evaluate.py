@@ -130,7 +130,7 @@ def test_runs_without_a_test_split_and_unfinished_ones_are_told(look, run, tmp_p
     [
         (["data.val=20%"], "data.val: got 20%, but the checkpoint was saved with 10%; "),
         (["seed=1"], "seed: got 1, but the checkpoint was saved with 0; "),
-        (["evaluate.weights=first"], "evaluate.weights: got 'first'; allowed: last, best; "),
+        (["evaluate.weights=first"], "evaluate.weights: got 'first'; allowed: last, best, average; "),
         (["nowhere"], "which is no folder"),
         (["-m"], "command line: got -m; "),
     ],

@@ -52,6 +52,16 @@ def test_a_killed_rank_and_a_resumed_group_are_the_undisturbed_one(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("typed", [("ema", "trainer.monitor=average_val_loss"), ("lawa", "trainer.average_every=7st")])
+def test_an_average_of_the_weights_is_the_undisturbed_one_too(typed, ranks, tmp_path):
+    average, more = typed
+    case = Case("average", (*CASES[3].overrides, "data.batch_size=64", f"trainer.average={average}", more), ranks=ranks)
+    tally = disturb(case, tmp_path, Plan(4 // ranks, inside=0.3))
+    assert tally.wrong == []
+
+
+@pytest.mark.slow
 def test_a_kill_leaves_no_loader_worker_behind(tmp_path):
     case = Case("workers", (*CASES[0].overrides, "data.cache=none", "data.workers=2"))
     tally = disturb(case, tmp_path, Plan(3, inside=0.3))

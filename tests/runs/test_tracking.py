@@ -11,7 +11,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lrlab.errors import UserError
 from lrlab.runs.curve import RecordedCurve
-from lrlab.runs.tracking import MOST_POINTS, Tracker
+from lrlab.runs.tracking import MOST_POINTS, Tracker, _layout
+from lrlab.training.metrics import known
 
 METRICS = {"train_loss": 1.5, "train_accuracy": 0.25, "val_loss": 1.25, "val_accuracy": 0.5}
 
@@ -188,6 +189,8 @@ def test_every_run_brings_the_same_layout_of_charts_once(tmp_path):
     assert len(content) == 1
     assert charts["LR"] == ["^lr$"]
     assert "^val/loss$" in charts["validation and training loss"]
+    averaged = _layout(known(), averaged=True)["LR and loss"]["validation and training loss, and of averaged weights"]
+    assert averaged == ["Multiline", ["^val/loss$", "^train/loss$", "^average/val_loss$"]]
 
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path):

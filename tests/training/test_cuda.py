@@ -39,6 +39,27 @@ def test_a_run_repeats_itself_and_goes_on_bit_for_bit(precision, tmp_path, monke
     assert history(stopped) == history(whole)
 
 
+@pytest.mark.parametrize("typed", ["trainer.average=ema", "trainer.average=lawa trainer.average_every=2"])
+def test_an_average_of_weights_goes_on_bit_for_bit_and_the_weights_know_nothing_of_it(typed, tmp_path, monkeypatch):
+    unaveraged = (*SHORT, "trainer.precision=fp16")
+    settings = (*unaveraged, *typed.split())
+    whole, plain, stopped = tmp_path / "whole", tmp_path / "plain", tmp_path / "stopped"
+    train(whole, *settings)
+    train(plain, *unaveraged)
+    StopAt(monkeypatch, signal.SIGTERM, 9)
+    with pytest.raises(Interrupted):
+        train(stopped, *settings)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    train(stopped, *settings, f"resume={stopped}")
+    assert same_weights(weights(plain), weights(whole))
+    assert same_weights(weights(stopped), weights(whole))
+    assert history(stopped) == history(whole)
+    states = [torch.load(one / "checkpoints" / "last.pt", weights_only=True)["state"] for one in (whole, stopped)]
+    assert same_weights(*[state["average"]["model"] for state in states])
+    assert {kept.device.type for one in states[0]["average"]["latest"] for kept in one["weights"]} <= {"cpu"}
+
+
 @pytest.mark.parametrize("mode", ["true", "reduce-overhead"])
 def test_a_compiled_model_learns_as_much(mode, tmp_path):
     settings = (*SHORT, "model.dropout=0")
