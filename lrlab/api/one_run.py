@@ -17,6 +17,7 @@ from lrlab.config.arguments import value_of
 from lrlab.config.heeded import require_heeded
 from lrlab.config.prepare import Prepared, prepare, prepare_typed
 from lrlab.errors import UserError, wrong
+from lrlab.lr.horizon import Horizon
 from lrlab.runs import checkpoint, folders
 from lrlab.runs.display import Display, View, log_to
 from lrlab.runs.run import Saved, carry_out
@@ -24,7 +25,7 @@ from lrlab.system import spelling
 from lrlab.system.lock import held
 
 log = logging.getLogger(__name__)
-MakeDisplay = Callable[[int, int], View]
+MakeDisplay = Callable[[Horizon], View]
 LoggingTo = Callable[[Path], AbstractContextManager[None]]
 
 

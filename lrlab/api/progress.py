@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lrlab.data import store
+from lrlab.lr.horizon import Horizon
 from lrlab.system import streams
 from lrlab.training.loop import Epoch, Event, Update
 
@@ -79,9 +80,9 @@ def _on_a_terminal(total: int) -> Shown | None:
 class RunBar(Bar):
     """A run as one bar. What the run says is in its log; its warnings are Python's."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int):
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
-        super().__init__(epochs * steps_per_epoch)
+    def __init__(self, horizon: Horizon):
+        self.epochs, self.steps_per_epoch = horizon.epochs, horizon.steps_per_epoch
+        super().__init__(horizon.steps)
         self._words = ""
 
     def say(self, *lines: str) -> None:

@@ -257,7 +257,8 @@ def _print(curves: Sequence[PlannedCurve], settings: PreviewSettings) -> None:
     keyed = together and len(lines) > 1
     marks = [f"{chr(ord('a') + index)} " if keyed else "" for index in range(len(lines))]
     labels = [mark + line.name for mark, line in zip(marks, lines, strict=True)]
-    repeats = [curve.plan.updates_per_count for curve in planned if curve.plan is not None]
+    plans = [curve.plan for curve in planned if curve.plan is not None]
+    repeats = [(plan.updates_per_count, plan.horizon.steps) for plan in plans]
     seen = console.width if console.is_terminal else None
     header, *rest = table(labels, lines, repeats, drawn=not together, width=seen)
     console.print(Text(header))

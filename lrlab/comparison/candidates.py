@@ -18,7 +18,7 @@ from lrlab.comparison.results import Result, differing, is_number
 from lrlab.comparison.statistics import Interval, median
 from lrlab.config.identity import GROUPS, TUNED
 from lrlab.training.metrics import find, lower_is_better
-from lrlab.words import counted
+from lrlab.words import epochs_in_words
 
 FAILED = ("failed", "diverged")  # how runs end that say something of their LR; others were only stopped
 
@@ -148,7 +148,7 @@ def _follows(key: str, results: Sequence[Result]) -> bool:
 def extended(result: Result) -> str:
     """A mark for a run that was first planned for fewer epochs: it had another LR than one planned for all of them."""
     first = result.summary.get("extended_from")
-    return f"extended from {counted(first, 'epoch')}" if first is not None else ""
+    return f"extended from {epochs_in_words(first)}" if first is not None else ""
 
 
 def reached(candidate: Candidate, target: float) -> Reached:
@@ -159,12 +159,12 @@ def reached(candidate: Candidate, target: float) -> Reached:
     return Reached(median(epochs), len(there), len(candidate.best))
 
 
-def _first_epoch_at(run: Result, metric_name: str, target: float) -> int | None:
+def _first_epoch_at(run: Result, metric_name: str, target: float) -> int | float | None:
     """The first epoch, counted from 1, after which a run is as good as `target`; None where it never is."""
     metric = find(metric_name)
     sign = 1 if metric.lower_is_better else -1
     for row in run.history:
         value = row.measured[f"val_{metric.name}"]
         if value is not None and sign * value <= sign * target:
-            return row.epoch + 1
+            return run.epochs_at(row)
     return None

@@ -1,6 +1,6 @@
 """A comparison of runs: which of them can be compared, and what that shows.
 
-Runs are compared within a *contest*: the same data, model and number of epochs.
+Runs are compared within a *contest*: the same data, model and budget: so many epochs, or so many updates.
 """
 
 import functools
@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from lrlab.comparison import cautions, pairs
+from lrlab.comparison.budgets import Budget, budget_of, epochs_of, in_order
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import A_TABLE, Result, differing, is_number
@@ -28,12 +29,17 @@ class Contest:
 
     title: str
     metric: str
-    epochs: int
+    budget: Budget
     candidates: list[Candidate]
     reference: str
     target: float
     pairs: list[Pair]  # all of them, each named by the better one first
     warnings: list[str]
+
+    @property
+    def epochs(self) -> int | float:
+        """The epochs of its runs; where their updates were said, those that they come to."""
+        return self.budget.amount if self.budget.unit == "epochs" else epochs_of(self.runs[0])
 
     @property
     def against(self) -> list[Pair]:
@@ -104,13 +110,12 @@ def compare(
     comparison.differences = _differences(usable)
     unfinished = _unfinished(results, usable)
 
-    # A contest for each number of epochs.
-    budgets = sorted({int(result.settings["trainer.epochs"]) for result in usable})
-    for epochs in budgets:
-        own = [result for result in usable if result.settings["trainer.epochs"] == epochs]
-        lost = [result for result in unfinished if result.settings.get("trainer.epochs") == epochs]
+    # A contest for each budget.
+    for budget in in_order(map(budget_of, usable)):
+        own = [result for result in usable if budget_of(result) == budget]
+        lost = [result for result in unfinished if budget_of(result) == budget]
         comparison.contests.append(
-            _contest(own, lost, epochs=epochs, metric=metric, reference=reference, target=target)
+            _contest(own, lost, budget=budget, metric=metric, reference=reference, target=target)
         )
     if reference is not None:
         _require_reference(reference, comparison.contests)
@@ -126,8 +131,7 @@ def _across_budgets(contests: Sequence[Contest]) -> list[str]:
     if set.intersection(*names):
         return []
     listed = "; ".join(
-        f"{counted(contest.epochs, 'epoch')}: {', '.join(sorted(own))}"
-        for contest, own in zip(contests, names, strict=True)
+        f"{contest.budget.in_words}: {', '.join(sorted(own))}" for contest, own in zip(contests, names, strict=True)
     )
     return [f"runs of different lengths are not compared, and no schedule was trained for all of them ({listed})"]
 
@@ -261,7 +265,8 @@ def _lacking(result: Result) -> str | None:
         return "history.csv"
     if not result.settings:
         return "config.yaml"
-    numbers = {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
+    budget = budget_of(result)
+    numbers = {"seed": result.settings.get("seed"), "trainer.epochs": budget.amount if budget else None}
     if "optimizer.lr" in result.settings:
         numbers["optimizer.lr"] = _above_zero(result.settings["optimizer.lr"])
     needed = possible_metrics(result.metrics)
@@ -289,12 +294,12 @@ def _contest(
     results: Sequence[Result],
     unfinished: Sequence[Result],
     *,
-    epochs: int,
+    budget: Budget,
     metric: str,
     reference: str | None,
     target: float | None,
 ) -> Contest:
-    """The contest between the candidates of `results`, which were all trained for `epochs` epochs."""
+    """The contest between the candidates of `results`, which all had one `budget`."""
     # Best first; of equal ones the first by name.
     candidates = gather(results, unfinished, metric)
     sign = 1 if lower_is_better(metric) else -1
@@ -309,12 +314,12 @@ def _contest(
         against_whom = "constant"
 
     named = [results[0].choice(group) for group in ("data", "model")]
-    length = [] if all(result.logged_by == A_TABLE for result in results) else [counted(epochs, "epoch")]
+    length = [] if all(result.logged_by == A_TABLE for result in results) else [budget.in_words]
     title = ", ".join([*(name for name in named if name != "?"), *length])
     contest = Contest(
         title=title,
         metric=metric,
-        epochs=epochs,
+        budget=budget,
         candidates=candidates,
         reference=against_whom,
         target=_common_target(candidates, metric) if target is None else target,

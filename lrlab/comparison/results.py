@@ -74,6 +74,14 @@ class Result:
             return [metric_of(name) for name in columns if name.startswith("val_")]
         return [metric for metric in known() if columns >= {*measured_names([metric], "train", "val")}]
 
+    def epochs_at(self, row: HistoryRow) -> int | float:
+        """The epochs that were trained when a row was written. The last one may have been cut short."""
+        plan = self.summary.get("plan") or {}
+        per_epoch = plan.get("steps_per_epoch")
+        if self.logged_by is None and per_epoch and 0 < row.step < (row.epoch + 1) * per_epoch:
+            return row.step / per_epoch
+        return row.epoch + 1
+
     def images(self, split: str) -> int | None:
         """How many images a split has; None where an earlier version did not write that down."""
         return (self.summary.get("data") or {}).get(split)

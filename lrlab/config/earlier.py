@@ -4,6 +4,7 @@ from typing import Any
 
 from lrlab.moved import current
 
+_NEW_IN_TRAINER = ("steps",)  # null where a run was written before there was such a setting
 OFFICIAL = "official"  # lrlab.data.held_out's, which imports torch
 
 
@@ -12,6 +13,8 @@ def in_todays_words(config: Any) -> Any:
     config = _with_todays_targets(config)
     if isinstance(config, dict) and isinstance(config.get("data"), dict):
         config = {**config, "data": _with_holding(config["data"])}
+    if isinstance(config, dict) and isinstance(config.get("trainer"), dict):
+        config = {**config, "trainer": {**dict.fromkeys(_NEW_IN_TRAINER), **config["trainer"]}}
     if isinstance(config, dict) and isinstance(config.get("trainer"), dict) and "task" not in config:
         return _with_task(config)
     return config

@@ -28,6 +28,7 @@ NO_SETTING = ("resume", "extend", "sweep", "checkpoint.every", *MACHINE)  # they
 _NOT_COMPARED = ("seed", "trainer.monitor", "trainer.deterministic")  # runs that differ in nothing else are averaged
 
 
+LENGTHS = ("trainer.epochs", "trainer.steps")  # of the run, of which it has one
 TUNED = ("optimizer.lr", "seed")  # what the runs of one candidate differ in
 SHARED = ("data.", "model.", "task._target_")  # how settings begin that all runs of a contest have alike
 

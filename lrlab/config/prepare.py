@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from lrlab.config import build, checks, settings
+from lrlab.config import build, checks, length, settings
 from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
@@ -23,7 +23,7 @@ from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.kinds import bytes_of_an_image
 from lrlab.data.splits import Splits
 from lrlab.lr import lint, save_every
-from lrlab.lr.horizon import Horizon
+from lrlab.lr.horizon import Horizon, Samples
 from lrlab.lr.plan import Plan, simulate
 from lrlab.system import compiler
 from lrlab.training.task import Task, check_loss
@@ -110,6 +110,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
         checks.check_target(typed["tracking"], "tracking", given=("folder", "name", "settings", "resumed"))
     plain = in_todays_words(typed)
     settings.check_top_level(plain)
+    plain = length.with_one_length(plain, _typed_for(config))
     parts = _read(plain, together=True)
     splits, horizon = parts.splits, parts.horizon
 
@@ -161,12 +162,24 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
             choose_cache(batching, splits, device)
 
     # The length of the run is known now, and with it what durations mean.
-    horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
+    horizon = _horizon(plain["trainer"], splits, batching)
     scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"), task.metrics)
     if together:
         check_loss(task, splits.num_classes)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
     return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
+
+
+def _typed_for(config: DictConfig) -> list[str]:
+    """What was typed for a config that was just composed; of one that a run saved that is not known, nor needed."""
+    return list(OmegaConf.select(config, "hydra.overrides.task", default=None) or [])
+
+
+def _horizon(trainer: Mapping[str, Any], splits: Splits, batching: Batching) -> Horizon:
+    """How long the run is on these data."""
+    images = len(splits.train)
+    steps_per_epoch = batches_per_epoch(images, batching, train=True)
+    return length.horizon_of(trainer, steps_per_epoch, length.samples_of(images, batching))
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:
@@ -201,11 +214,10 @@ def plan_only(
     """
     plain = resolve(config)
     settings.check_top_level(plain)
+    plain = length.with_one_length(plain, _typed_for(config))
     metrics = build.build_task(plain["task"]).metrics
-    trainer = settings.trainer_settings(plain["trainer"], metrics)
-    if steps_per_epoch is None:
-        steps_per_epoch = _known_steps_per_epoch(plain["data"])
-    horizon = Horizon(trainer.epochs, steps_per_epoch)
+    settings.trainer_settings(plain["trainer"], metrics)
+    horizon = _known_horizon(plain, steps_per_epoch)
     optimizer = plain["optimizer"]
     make_optimizer = partial(build.build_optimizer, optimizer, None)
     scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
@@ -214,11 +226,14 @@ def plan_only(
     return plan, lint.warnings(plan, scheduler.resolved, optimizer)
 
 
-def _known_steps_per_epoch(data: dict[str, Any]) -> int:
-    """How many updates an epoch has, by the size that the data set is known to have."""
-    batching, node = settings.split_batching(data)
+def _known_horizon(plain: dict[str, Any], steps_per_epoch: int | None) -> Horizon:
+    """How long the run is, with the epochs that are given or those of the size that the data set is known to have."""
+    batching, node = settings.split_batching(plain["data"])
+    if steps_per_epoch is not None:
+        samples = Samples(steps_per_epoch * batching.batch_size, batching.batch_size)
+        return length.horizon_of(plain["trainer"], steps_per_epoch, samples)
     holding, node = settings.split_holding(node)
     checks.check_target(node, "data")
     unread = {"download": True} if "download" in node else {}  # nothing is fetched before it is read
     splits = settings.held_out(build.make({**node, **unread}, "data"), holding)
-    return batches_per_epoch(len(splits.train), batching, train=True)
+    return _horizon(plain["trainer"], splits, batching)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lrlab.config import checks
+from lrlab.config import checks, length
 from lrlab.config.checks import Node
 from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.held_out import Holding
@@ -20,7 +20,6 @@ from lrlab.training.precision import FORMATS
 from lrlab.words import counted
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
-MOST_EPOCHS = 10_000_000  # the plan of more would take minutes and memory
 GRAPHS = ("reduce-overhead", "max-autotune")
 _NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 
@@ -29,7 +28,7 @@ _NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 class TrainerSettings:
     """The `trainer` group, checked."""
 
-    epochs: int
+    epochs: int | float | None  # this or one of the other lengths
     device: str
     eval_every: int
     monitor: str
@@ -40,6 +39,7 @@ class TrainerSettings:
     channels_last: bool | str = "auto"
     accumulate: int = 1
     timeout: float = 900
+    steps: int | str | None = None
 
 
 def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> TrainerSettings:
@@ -52,10 +52,7 @@ def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> Tra
     required = [field.name for field in fields(TrainerSettings) if field.default is MISSING]
     checks.require_names(node, "trainer", names, required=required)
     settings = TrainerSettings(**node)
-    checks.number("trainer.epochs", settings.epochs, whole=True, low=1, example=10)
-    if settings.epochs > MOST_EPOCHS:
-        allowed = f"an integer from 1 to {MOST_EPOCHS:,}"
-        raise wrong("trainer.epochs", got=f"{settings.epochs:,}", allowed=allowed, do="trainer.epochs=10")
+    length.check(node)
     checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
     checks.choice("trainer.monitor", settings.monitor, monitors(metrics or known()))
     if settings.clip_grad_norm is not None:
@@ -194,7 +191,7 @@ def check_top_level(config: Node) -> None:
     checks.require_names(config.get("checkpoint", {}), "checkpoint", ["every"], required=[])
     checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
     if config["extend"] is not None:
-        checks.number("extend", config["extend"], whole=True, low=1, example=40)
+        length.check_extend(config["extend"])
         if config["resume"] is None:
             raise wrong("extend", got=config["extend"], allowed="null, unless a run is resumed", do="trainer.epochs=N")
 

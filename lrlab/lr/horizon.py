@@ -1,18 +1,21 @@
 """How long a run is, and durations: lengths of training that a config states in the unit that suits it.
 
 A duration is an integer count of the scheduler's interval (`25`), or a string with a unit: `5ep` (epochs), `500st`
-(steps, that is updates), `25%` (of the run). It becomes an integer once, before any scheduler is built.
+(steps, that is updates), `50_000im` (images, or samples of another kind), `25%` (of the run). It becomes an integer
+once, before any scheduler is built.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from lrlab.errors import wrong
 from lrlab.words import counted
 
 INTERVALS = ("epoch", "step")
-_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ep|st|%)?")
+_NUMBER = r"\d{1,18}(?:\.\d{1,18})?|\d{1,3}(?:_\d{3}){1,5}"
+_DURATION = re.compile(rf"({_NUMBER})(ep|st|im|%)?")
 _MEANT_AS_DURATION = re.compile(r"[-+.]?\d")
 
 
@@ -30,20 +33,42 @@ def is_meant_as_duration(text: str) -> bool:
     return _MEANT_AS_DURATION.match(text) is not None
 
 
+class Samples(NamedTuple):
+    """How many training samples there are: in an epoch, and in a whole batch, of which an update is made."""
+
+    per_epoch: int
+    per_update: int
+
+
 @dataclass(frozen=True)
 class Horizon:
-    """The length of a run: `epochs` passes of `steps_per_epoch` updates each."""
+    """The length of a run: `epochs` passes of `steps_per_epoch` updates each, of which the last may be cut short."""
 
-    epochs: int
+    epochs: int  # that are begun
     steps_per_epoch: int
+    updates: int | None = None  # in the whole run, where the last epoch is cut short
+    samples: Samples | None = field(default=None, compare=False)  # None where nothing is known of them
 
     @property
     def steps(self) -> int:
         """Updates in the whole run."""
-        return self.epochs * self.steps_per_epoch
+        return self.epochs * self.steps_per_epoch if self.updates is None else self.updates
+
+    @property
+    def passes(self) -> int | float:
+        """The epochs of the run, with the share of the last one that is trained.
+
+        >>> Horizon(epochs=3, steps_per_epoch=100, updates=250).passes, Horizon(epochs=3, steps_per_epoch=100).passes
+        (2.5, 3)
+        """
+        return self.epochs if self.updates is None else self.updates / self.steps_per_epoch
+
+    def in_epoch(self, epoch: int) -> int:
+        """The updates of the epoch of that index."""
+        return max(0, min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch))
 
     def total(self, interval: str) -> int:
-        """The run's length in counts of `interval`."""
+        """The run's length in counts of `interval`; an epoch that is cut short counts."""
         return self.epochs if interval == "epoch" else self.steps
 
     def count(self, duration: str, interval: str, key: str = "duration") -> int:
@@ -60,15 +85,18 @@ class Horizon:
             raise wrong(
                 key,
                 got=f"'{duration[:60]}', which is no duration",
-                allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 25%",
+                allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 50_000im, 25%",
                 do=f"{key}=25%",
             )
-        exact = Fraction(match[1]) * self._unit(match[2], interval)
+        number = Fraction(match[1].replace("_", ""))
+        if match[2] == "im":
+            exact = self._updates_of(number, key) * self._unit("st", interval)
+        else:
+            exact = number * self._unit(match[2], interval)
         counts = int(exact + Fraction(1, 2))
         if match[2] is None and counts != exact:
-            raise wrong(
-                key, got=duration, allowed=f"a whole number of {interval}s, or 5ep, 500st, 25%", do=f"{key}={counts}"
-            )
+            allowed = f"a whole number of {interval}s, or 5ep, 500st, 50_000im, 25%"
+            raise wrong(key, got=duration, allowed=allowed, do=f"{key}={counts}")
         if counts == 0 and exact > 0:
             raise wrong(
                 key,
@@ -86,3 +114,42 @@ class Horizon:
             return Fraction(self.total(interval), 100)
         steps = self.steps_per_epoch if unit == "ep" else 1
         return Fraction(steps, self.steps_per_epoch if interval == "epoch" else 1)
+
+    def _updates_of(self, samples: Fraction, key: str) -> Fraction:
+        """The updates after which so many training samples were seen. The last batch of an epoch may be smaller."""
+        if self.samples is None:
+            raise wrong(
+                key,
+                got=f"{samples}im, a number of images, where the size of a batch is not known",
+                allowed="5ep, 500st, 25%, or a count",
+                do=f"{key}=500st",
+            )
+        epochs, rest = divmod(samples, self.samples.per_epoch)
+        whole = (self.steps_per_epoch - 1) * self.samples.per_update
+        updates = rest / self.samples.per_update
+        if rest > whole:
+            updates = self.steps_per_epoch - 1 + (rest - whole) / (self.samples.per_epoch - whole)
+        return epochs * self.steps_per_epoch + updates
+
+
+def of_updates(updates: int, steps_per_epoch: int, samples: Samples | None = None) -> Horizon:
+    """The horizon of so many updates; its last epoch is cut short where they do not fill it.
+
+    >>> of_updates(250, 100).steps, of_updates(200, 100).epochs
+    (250, 2)
+    """
+    epochs = -(-updates // steps_per_epoch)
+    is_whole = updates == epochs * steps_per_epoch
+    return Horizon(epochs, steps_per_epoch, None if is_whole else updates, samples)
+
+
+def of_epochs(epochs: int | float, steps_per_epoch: int, samples: Samples | None = None) -> Horizon:
+    """The horizon of so many epochs, perhaps with a fraction, which is rounded half up to whole updates.
+
+    >>> of_epochs(0.5, 25).steps, of_epochs(1.1, 10).steps, of_epochs(3, 10).steps
+    (13, 11, 30)
+    """
+    if epochs == int(epochs):
+        return Horizon(int(epochs), steps_per_epoch, samples=samples)
+    exact = Fraction(repr(float(epochs))) * steps_per_epoch
+    return of_updates(int(exact + Fraction(1, 2)), steps_per_epoch, samples)

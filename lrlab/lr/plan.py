@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import torch
@@ -53,12 +53,13 @@ class Plan:
     def per_update(self, name: str = "lr") -> list[float]:
         """The value of every update; empty where a metric decides."""
         repeated = (repeat(value, self.updates_per_count) for value in self.curves.get(name, ()))
-        return list(chain.from_iterable(repeated))
+        return list(islice(chain.from_iterable(repeated), self.horizon.steps))  # the last epoch may be cut short
 
     @cached_property
     def hashes(self) -> dict[str, str]:
         """A hash of each curve: equal for equal values at every update, whatever the interval."""
-        return {name: hashes.of_curve(values, self.updates_per_count) for name, values in self.curves.items()}
+        each, updates = self.updates_per_count, self.horizon.steps
+        return {name: hashes.of_curve(values, each, updates) for name, values in self.curves.items()}
 
     def fingerprint(self) -> str:
         """One hash for all curves together."""
@@ -74,8 +75,8 @@ class Plan:
         steps = self.horizon.steps
         sampled = sorted({round(i * (steps - 1) / points) for i in range(points + 1)})
         curves = {name: {str(step): self.at(step, name) for step in sampled} for name in self.driven()}
-        result = {
-            "epochs": self.horizon.epochs,
+        result: dict[str, Any] = {
+            "epochs": self.horizon.passes,
             "steps_per_epoch": self.horizon.steps_per_epoch,
             "updates": steps,
             "interval": self.interval,

@@ -108,13 +108,14 @@ def unseen(_what: str) -> AbstractContextManager[store.Progress]:
 
 def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) -> Iterator[Event]:
     """The events of the run from where `state` is to the end."""
-    trainer, scheduler = prepared.trainer, prepared.scheduler
+    trainer, scheduler, horizon = prepared.trainer, prepared.scheduler, prepared.horizon
     return fit(
         state,
         train,
         val,
         task=prepared.task.to(prepared.device),
-        epochs=trainer.epochs,
+        epochs=horizon.epochs,
+        steps=horizon.updates,
         interval=scheduler.interval,
         monitor=scheduler.monitor,
         eval_every=trainer.eval_every,

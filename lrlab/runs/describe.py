@@ -37,7 +37,7 @@ def start_lines(
     if splits.test is not None:
         images = f"{len(splits.train):,} training, {len(splits.val):,} validation and {len(splits.test):,} test images"
     classes = counted(splits.num_classes, "class", "classes")
-    updates = f"{horizon.epochs} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
+    updates = f"{horizon.passes:.6g} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
     subjects = {
         "data": f"{images} {'x'.join(map(str, splits.shape))}, {classes}; {_kept(kept, device, config['data'])}",
         "model": f"{parameters:,} parameters",
@@ -92,7 +92,7 @@ def _in_counts(value: Any, interval: str) -> str:
     return counted(value, interval) if isinstance(value, int) else f"{value} {interval}s"
 
 
-_ALWAYS_COMPARED = ("optimizer.lr", "data.batch_size", "trainer.epochs")
+_ALWAYS_COMPARED = ("optimizer.lr", "data.batch_size", "trainer.epochs", "trainer.steps")
 
 
 def hyperparameters(

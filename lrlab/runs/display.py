@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from rich import progress as rich_progress
 
 from lrlab.data import store
+from lrlab.lr.horizon import Horizon
 from lrlab.runs.summary import Tally
 from lrlab.system import disk, streams
 from lrlab.training.loop import Epoch, Event, Update
@@ -39,8 +40,8 @@ class View(Protocol):
 class Display:
     """Prints to the terminal and to the run's log; shows a live bar only where the output is a terminal."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int):
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+    def __init__(self, horizon: Horizon):
+        self.epochs, self.steps_per_epoch = horizon.epochs, horizon.steps_per_epoch
         self.console = streams.console()
         self.bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
@@ -53,7 +54,7 @@ class Display:
             refresh_per_second=_MOVES_A_SECOND,
             disable=not self.console.is_terminal,
         )
-        self._task = self.bar.add_task("", total=epochs * steps_per_epoch, loss="")
+        self._task = self.bar.add_task("", total=horizon.steps, loss="")
         self._loss_shown = 0.0  # when
         self._moved = 0.0  # when
 

@@ -142,7 +142,10 @@ def _config(value: Any) -> bool:
     if not _mapping_of(_plain)(value):
         return False
     trainer = value.get("trainer")
-    return isinstance(trainer, Mapping) and _count(trainer.get("epochs"))
+    if not isinstance(trainer, Mapping):
+        return False
+    epochs, steps = trainer.get("epochs"), trainer.get("steps")
+    return _number(epochs) if steps is None else _count(steps) or _text(steps)
 
 
 def _facts(value: Any) -> bool:

@@ -16,6 +16,7 @@ from lrlab.data.batches import Batches
 from lrlab.data.room import Choice
 from lrlab.errors import DataError, Interrupted, UserError, complaint_of, in_words
 from lrlab.lr.audit import Audit
+from lrlab.lr.horizon import Horizon
 from lrlab.runs import assemble, checkpoint, files, summary
 from lrlab.runs.beside import Beside
 from lrlab.runs.describe import count_parameters, device_name, start_lines
@@ -23,12 +24,13 @@ from lrlab.runs.display import Display, View, result_line
 from lrlab.runs.explain import explain
 from lrlab.runs.files import Saved
 from lrlab.runs.ranks import Assignment
-from lrlab.runs.resume import require_same_run, restore
+from lrlab.runs.resume import horizon_before, require_same_run, restore
 from lrlab.runs.tracking import refuse_second_run
 from lrlab.system import disk, distributed, repository, spelling
 from lrlab.system.signals import Request, stop_request
 from lrlab.training.divergence import Diverged, require_finite_weights
 from lrlab.training.loop import Epoch, Update
+from lrlab.words import counted
 
 _KEEPS = Diverged | disk.Refused  # after these errors the last checkpoint is still good
 
@@ -38,11 +40,11 @@ def carry_out(
     folder: Path,
     saved: Saved | None = None,
     *,
-    make_display: Callable[[int, int], View] = Display,
+    make_display: Callable[[Horizon], View] = Display,
 ) -> float | None:
     """Train the run in `folder` and return its validation loss. It goes on from `saved` if that is not None.
 
-    The caller holds the folder against other processes. `make_display` is told the epochs and the updates of an epoch.
+    The caller holds the folder against other processes. `make_display` is told how long the run is.
     Raises UserError for a mistake and Diverged where the loss is no longer finite. Raises Interrupted where a signal
     stopped the run, which is saved before.
     """
@@ -50,7 +52,7 @@ def carry_out(
     if saved is not None:
         require_same_run(saved.contents, prepared)
         if _is_complete(saved, prepared, folder):
-            print(f"nothing to do: {_all_epochs(prepared.trainer.epochs, folder)} done; extend=EPOCHS goes on")
+            print(f"nothing to do: {_all_of_it(prepared.horizon, folder)} done; extend=EPOCHS goes on")
             return saved.contents["progress"]["val_loss"]
 
     # Train, together with the other ranks if there are any.
@@ -65,13 +67,16 @@ def carry_out(
 
 
 def _is_complete(saved: Saved, prepared: Prepared, folder: Path) -> bool:
-    """Whether all epochs are done and the summary says so. A run that was killed in between still has to write that."""
-    done = saved.contents["state"]["progress"]["epoch"] >= prepared.trainer.epochs
+    """Whether all is trained and the summary says so. A run that was killed in between still has to write that."""
+    progress, horizon = saved.contents["state"]["progress"], prepared.horizon
+    done = progress["epoch"] >= horizon.epochs and progress["step"] >= horizon.steps
     return done and summary.read(folder).get("status") == "finished"
 
 
-def _all_epochs(epochs: int, folder: Path) -> str:
-    return f"all {epochs} epochs of {folder} are" if epochs > 1 else f"the one epoch of {folder} is"
+def _all_of_it(horizon: Horizon, folder: Path) -> str:
+    if horizon.updates is not None:
+        return f"all {counted(horizon.steps, 'update')} of {folder} are"
+    return f"all {horizon.epochs} epochs of {folder} are" if horizon.epochs > 1 else f"the one epoch of {folder} is"
 
 
 class RunUnderWay:
@@ -82,7 +87,7 @@ class RunUnderWay:
         prepared: Prepared,
         folder: Path,
         saved: Saved | None,
-        make_display: Callable[[int, int], View],
+        make_display: Callable[[Horizon], View],
         request: Request,
     ):
         if saved is None:
@@ -94,8 +99,7 @@ class RunUnderWay:
 
         # What it computes with.
         self.state = assemble.build_state(self.prepared)
-        horizon = self.prepared.plan.horizon
-        self.display = make_display(horizon.epochs, horizon.steps_per_epoch)
+        self.display = make_display(self.prepared.horizon)
         self._introduce(kept)
         self.tally = summary.Tally(self.prepared.task.metrics)
         self.audit = Audit(self.prepared.plan)
@@ -133,9 +137,9 @@ class RunUnderWay:
         """Put the state of a checkpoint in place."""
         self.display.say(*restore(self.state, contents, self.prepared))
         self.tally.load_state_dict(contents["progress"])
-        planned = contents["config"]["trainer"]["epochs"]
-        if planned != self.prepared.trainer.epochs:
-            self.tally.extended_from = self.tally.extended_from or planned
+        planned = horizon_before(contents, self.prepared)
+        if planned != self.prepared.horizon:
+            self.tally.extended_from = self.tally.extended_from or planned.passes
         self.audit.load_state_dict(contents["audit"])
 
     def _read_images(self, *, train: bool) -> Batches:
@@ -160,7 +164,7 @@ class RunUnderWay:
             self.val.close()
 
         # Say how it ended.
-        if self.state.epoch == self.prepared.trainer.epochs:
+        if self.state.epoch == self.prepared.horizon.epochs:
             self._finished()
         else:
             self._stopped()

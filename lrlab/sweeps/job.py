@@ -15,6 +15,7 @@ from lrlab.config.identity import Identity
 from lrlab.config.prepare import Checked, Prepared, equip
 from lrlab.data.store import Progress
 from lrlab.errors import Interrupted, UserError, in_words
+from lrlab.lr.horizon import Horizon
 from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
@@ -56,8 +57,12 @@ class Job:
         return self.checked.plan.horizon.epochs
 
     @property
+    def updates_per_epoch(self) -> int:
+        return self.checked.plan.horizon.steps_per_epoch
+
+    @property
     def updates(self) -> int:
-        """The updates of all epochs."""
+        """The updates of the whole run."""
         return self.checked.plan.horizon.steps
 
 
@@ -118,7 +123,7 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         job.folder.mkdir(parents=True, exist_ok=True)
         handler = log_to(job.folder)
         prepared = equip(job.checked)
-        value = run_in_sweep(prepared, job.folder, make_display=lambda epochs, _: Reporter(send, epochs))
+        value = run_in_sweep(prepared, job.folder, make_display=lambda horizon: Reporter(send, horizon.epochs))
         return Outcome("finished", value)
     except UserError as error:
         log.error("error: %s", error)
@@ -150,12 +155,12 @@ def _stopped(folder: Path) -> Outcome:
 
 
 def run_in_sweep(
-    prepared: Prepared, folder: Path, *, make_display: Callable[[int, int], View] = Display
+    prepared: Prepared, folder: Path, *, make_display: Callable[[Horizon], View] = Display
 ) -> float | None:
     """Carry out the run in `folder`. It goes on from the checkpoint that an earlier start of the sweep left there.
 
     Files without a whole checkpoint are put aside. When a sweep is killed, its runs take a moment to notice, so a
-    process that still trains there is given a minute. `make_display` gets the epochs and the updates of an epoch.
+    process that still trains there is given a minute. `make_display` is told how long the run is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     require_plain(folder)

@@ -20,7 +20,7 @@ from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.table import Board
 from lrlab.system import disk, distributed, peers, process
 from lrlab.system.signals import stop_request
-from lrlab.words import counted
+from lrlab.words import counted, epochs_in_words
 
 EXECUTORS = ("processes", "ray")
 
@@ -72,7 +72,7 @@ def read_settings(node: Mapping[str, Any]) -> LauncherSettings:
 def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
     """What is about to be done."""
     to_do = planned.to_do
-    epochs = _epochs([job.epochs for job in planned.jobs])
+    epochs = _epochs([job.checked.plan.horizon.passes for job in planned.jobs])
     lines = [f"each       {epochs}; {_how(settings)}"]
     if planned.finished or planned.begun:
         lines.append(
@@ -224,8 +224,8 @@ def _gpus() -> list[str]:
     return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
 
 
-def _epochs(values: Sequence[int]) -> str:
+def _epochs(values: Sequence[int | float]) -> str:
     """How many epochs the runs have, from the fewest to the most."""
     fewest, most = min(values), max(values)
-    shown = counted(most, "epoch")
-    return shown if fewest == most else f"{fewest} to {shown}"
+    shown = epochs_in_words(most)
+    return shown if fewest == most else f"{fewest:.4g} to {shown}"

@@ -171,7 +171,7 @@ def protocol_of(request: StudyRequest) -> Protocol:
         candidates={name: mask_overrides(_telling(overrides)) for name, overrides in candidates.items()},
         metric=settings.metric,
         margin=settings.margin,
-        epochs=prepared[0].trainer.epochs,
+        epochs=prepared[0].horizon.passes,
         split={
             **prepared[0].splits.sizes,
             "data": prepared[0].checked.choices.get("data"),
@@ -211,7 +211,7 @@ def _require_alike(prepared: Mapping[str, Prepared]) -> None:
 
 
 def _what_is_shared(prepared: Prepared) -> dict[str, Any]:
-    return {"data": prepared.config["data"], "epochs": prepared.trainer.epochs}
+    return {"data": prepared.config["data"], "epochs": (prepared.trainer.epochs, prepared.trainer.steps)}
 
 
 def _require_metric(metric: str, prepared: Prepared) -> None:

@@ -89,7 +89,7 @@ class Board:
                 row.started = time.monotonic()
                 row.state = "running"
             row.step = report.step
-            row.epoch = report.step // (job.updates // job.epochs)
+            row.epoch = job.epochs if report.step == job.updates else report.step // job.updates_per_epoch
             row.lr = report.lr
             row.val = report.val or row.val
             long_enough = report.epoch is not None and time.monotonic() - self.started > _SECONDS_TO_JUDGE

@@ -80,13 +80,14 @@ def fit(
     *,
     task: Task = CLASSIFICATION,
     epochs: int,
+    steps: int | None = None,
     interval: str = "epoch",
     monitor: str = "val_loss",
     eval_every: int = 1,
     clip_grad_norm: float | None = None,
     accumulate: int = 1,
 ) -> Iterator[Event]:
-    """Train until `epochs` are complete, from wherever `state` is.
+    """Train until `epochs` are complete, or so many `steps` were made, from wherever `state` is.
 
     The `task` says what the loss is and what is measured beside it. `interval` says what steps the scheduler: every
     "epoch" or every "step" (update). A scheduler that follows a metric is told `monitor`. Validation runs every
@@ -97,18 +98,19 @@ def fit(
     updates later. Raises it before an epoch's yield where a weight is not. Raises UserError where the scheduler fails.
     """
     for epoch in range(state.epoch, epochs):
+        updates = len(train) if steps is None else min(len(train), steps - epoch * len(train))
         clock = time.perf_counter()
         guard = Guard(state.device)
         make_update = partial(update, state, task, accumulate=accumulate, clip_grad_norm=clip_grad_norm, guard=guard)
         state.network.train()
-        if state.batch < len(train):  # or else only its validation is left
+        if state.batch < updates:  # or else only its validation is left
             state.at_training_point(True)
 
         # Training: an update a batch, from the first that is not done yet.
-        for images, labels in train.epoch(epoch, start=state.batch):
+        for images, labels in train.epoch(epoch, start=state.batch, stop=updates):
             state.applied = hyperparameters.read(state.optimizer)
             randomness.seed_rank(train.seed, state.step, train.rank, train.ranks)
-            size, last = train.size(state.batch), state.batch + 1 == len(train)
+            size, last = train.size(state.batch), state.batch + 1 == updates
             measured = make_update(images, labels, size=size, last=last)
             state.sums.count(measured, size)
             if interval == "step":

@@ -181,6 +181,17 @@ def test_budgets_are_compared_each_by_itself():
     assert [[one.name for one in contest.candidates] for contest in comparison.contests] == [["step"], ["cosine"]]
 
 
+def test_runs_of_so_many_updates_are_no_runs_of_so_many_epochs():
+    by_steps = {"trainer.epochs": None, "trainer.steps": 100}
+    by_images = {"trainer.epochs": None, "trainer.steps": "6_400im"}
+    runs = [run("a"), run("b", **by_steps), run("c", seed=1, **by_images), run("d", **{"trainer.epochs": 2.5})]
+    runs[2].summary["updates"] = 100
+    contests = compare(runs).contests
+    assert [contest.budget.in_words for contest in contests] == ["2 epochs", "2.5 epochs", "100 updates"]
+    assert [len(contest.runs) for contest in contests] == [1, 1, 2]
+    assert [contest.budget.setting for contest in contests][1:] == ["trainer.epochs=2.5", "trainer.steps=100"]
+
+
 def test_a_schedule_with_other_settings_is_another_candidate_named_by_them():
     results = [
         run(f"{gamma},{seed}", seed=seed, **{"scheduler.gamma": gamma}) for gamma in (0.1, 0.5) for seed in (0, 1)
