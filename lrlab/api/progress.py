@@ -81,8 +81,8 @@ class RunBar(Bar):
     """A run as one bar. What the run says is in its log; its warnings are Python's."""
 
     def __init__(self, horizon: Horizon):
-        self.epochs, self.steps_per_epoch = horizon.epochs, horizon.steps_per_epoch
-        super().__init__(horizon.steps)
+        self.epochs, self.steps_per_epoch = horizon.known_epochs, horizon.steps_per_epoch
+        super().__init__(horizon.planned.steps)
         self._words = ""
 
     def say(self, *lines: str) -> None:
@@ -97,7 +97,9 @@ class RunBar(Bar):
             self._words = "".join(f", {one.name} {one.written(shown[one.name])}" for one in event.metrics)
         if isinstance(event, Update):
             epoch = event.step // self.steps_per_epoch + 1
-            self.move(event.step + 1, f"epoch {epoch} of {self.epochs}{self._words}")
+            done = event.step + 1 if event.position is None else event.position
+            of_all = f" of {self.epochs}" if self.epochs is not None else ""
+            self.move(done, f"epoch {epoch}{of_all}{self._words}")
 
     @contextmanager
     def reading(self, _what: str) -> Iterator[store.Progress]:

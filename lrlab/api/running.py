@@ -19,7 +19,7 @@ from lrlab.api.guest import guest, logging_to
 from lrlab.api.one_run import Attempt
 from lrlab.api.progress import RunBar, SweepBar
 from lrlab.comparison import results
-from lrlab.config.arguments import key_of, read
+from lrlab.config.arguments import key_of, read, value_of
 from lrlab.drawing import figures
 from lrlab.errors import Interrupted, wrong
 from lrlab.runs import summary
@@ -163,9 +163,9 @@ class Runs(Sequence[Run]):
 def train(*overrides: str) -> Run:
     """Train one run, as `lrlab train` does with the same words: `lrlab.train("scheduler=step", "trainer.epochs=5")`.
 
-    Also `"resume=FOLDER"`, with `"extend=40"` to train on. Its folder is below `outputs/runs` in the current folder.
-    Ctrl-C saves the run and returns it, its status "interrupted". Classes of yours are named by where they are, those
-    of a notebook's cells as `__main__.NAME`.
+    Also `"resume=FOLDER"`, with `"extend=40"` to train on, and `"replay=FOLDER"` of a run with a time budget. Its
+    folder is below `outputs/runs` in the current folder. Ctrl-C saves the run and returns it, its status
+    "interrupted". Classes of yours are named by where they are, those of a notebook's cells as `__main__.NAME`.
 
     Raises UserError, a line that says what to change, for a setting that is not allowed and for a loss that diverges.
     """
@@ -178,6 +178,8 @@ def train(*overrides: str) -> Run:
                 folder = attempt.resume(
                     arguments.overrides, arguments.resume, lambda line: warnings.warn(line, stacklevel=4)
                 )
+            elif repeated := value_of(arguments.overrides, "replay"):
+                folder = attempt.replay(arguments.overrides, repeated, lambda line: warnings.warn(line, stacklevel=4))
             else:
                 folder = attempt.begin(arguments.overrides)
     except Interrupted as stop:

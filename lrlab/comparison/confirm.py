@@ -20,6 +20,8 @@ def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
     """The command of a study of the same candidates; None where there are not two of them to compare."""
     if all(len(contest.candidates) < 2 for contest in contests):
         return None
+    if any(contest.budget.unit not in ("epochs", "steps") for contest in contests):
+        return None  # a study has no time budget
     typed = _typed(paths[0]) if len(paths) == 1 else []
     name = paths[0].resolve().name if len(paths) == 1 else "NAME"
     overrides = [one for one in typed if not key_of(one).startswith(_NOT_ITS)]

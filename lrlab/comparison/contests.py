@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from lrlab.comparison import cautions, pairs
-from lrlab.comparison.budgets import Budget, budget_of, epochs_of, in_order
+from lrlab.comparison.budgets import ANY, Budget, budget_of, epochs_of, in_order
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import A_TABLE, Result, differing, is_number
@@ -21,6 +21,8 @@ from lrlab.config.identity import GROUPS, SHARED, fingerprint
 from lrlab.errors import UserError, closest, wrong
 from lrlab.training.metrics import JUDGE, find, lower_is_better, measured_names, possible_metrics
 from lrlab.words import counted, printable
+
+_STOPPED_EARLY = "stopped early"
 
 
 @dataclass(frozen=True)
@@ -96,30 +98,37 @@ def compare(
     metric: str = JUDGE,
     reference: str | None = None,
     target: float | None = None,
+    stopped_early: bool = False,
+    together: bool = False,
 ) -> Comparison:
     """Compare `results` by `metric`, each candidate with `reference`: by default `constant`, or else the first name.
 
     Epochs are counted until the validation metric reaches `target`. By default that is the value that the mean of
-    every candidate reaches. Raises UserError where nothing can be compared.
+    every candidate reaches. Runs that were `stopped_early` are left out unless they are asked for. Budgets are compared
+    each by itself unless `together`. Raises UserError where nothing can be compared.
     """
     # Which runs can be compared.
     comparison = Comparison([])
-    usable = _usable(results, metric, comparison.left_out)
+    usable = _usable(results, metric, comparison.left_out, stopped_early=stopped_early)
     if not usable:
         raise _none_finished(results, metric, comparison.left_out)
     comparison.differences = _differences(usable)
     unfinished = _unfinished(results, usable)
 
     # A contest for each budget.
-    for budget in in_order(map(budget_of, usable)):
-        own = [result for result in usable if budget_of(result) == budget]
-        lost = [result for result in unfinished if budget_of(result) == budget]
+    def of(result: Result) -> Budget | None:
+        return Budget(ANY, 0) if together else budget_of(result)
+
+    for budget in in_order(map(of, usable)):
+        own = [result for result in usable if of(result) == budget]
+        lost = [result for result in unfinished if of(result) == budget]
         comparison.contests.append(
             _contest(own, lost, budget=budget, metric=metric, reference=reference, target=target)
         )
     if reference is not None:
         _require_reference(reference, comparison.contests)
     comparison.warnings += _across_budgets(comparison.contests)
+    comparison.warnings += _stopped_early(comparison.left_out)
     return comparison
 
 
@@ -134,6 +143,15 @@ def _across_budgets(contests: Sequence[Contest]) -> list[str]:
         f"{contest.budget.in_words}: {', '.join(sorted(own))}" for contest, own in zip(contests, names, strict=True)
     )
     return [f"runs of different lengths are not compared, and no schedule was trained for all of them ({listed})"]
+
+
+def _stopped_early(left_out: Sequence[tuple[str, str]]) -> list[str]:
+    """A warning where runs were left out because they were stopped early: a comparison without them has a bias."""
+    count = sum(why.startswith(_STOPPED_EARLY) for _, why in left_out)
+    if not count:
+        return []
+    told = "1 run that was stopped early is" if count == 1 else f"{count} runs that were stopped early are"
+    return [f"{told} left out, for they had less training than the others; compare.stopped_early=true compares them"]
 
 
 def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tuple[str, str]]) -> UserError:
@@ -199,12 +217,16 @@ def _what_is_shared(results: Sequence[Result]) -> Callable[[Result], str]:
     return lambda result: fingerprint({key: one for key, one in result.settings.items() if key.startswith(SHARED)})
 
 
-def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, str]]) -> list[Result]:
+def _usable(
+    results: Sequence[Result], metric: str, left_out: list[tuple[str, str]], *, stopped_early: bool = False
+) -> list[Result]:
     """The runs that can be compared, each once. The others are noted in `left_out` with the reason."""
     # Those that finished, with all that a comparison needs.
     finished = []
     for result in results:
         reason = _why_unusable(result, metric)
+        if reason is None and not stopped_early and (stop := result.summary.get("stopped_early")):
+            reason = f"{_STOPPED_EARLY} in epoch {stop['epoch'] + 1}: {stop['why']}"
         if reason is None:
             finished.append(result)
         else:

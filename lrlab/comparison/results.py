@@ -142,6 +142,9 @@ def _sound(said: dict[str, Any]) -> dict[str, Any]:
     audit = said.get("audit")
     if isinstance(audit, dict) and isinstance(audit.get("equal"), bool):
         kept["audit"] = {"equal": audit["equal"]}
+    stop = said.get("stopped_early")
+    if isinstance(stop, dict) and is_number(stop.get("epoch")) and isinstance(stop.get("why"), str):
+        kept["stopped_early"] = {"epoch": int(stop["epoch"]), "why": printable(stop["why"])}
     if isinstance(said.get("contents"), dict):  # only compared, by a function that takes anything
         kept["contents"] = said["contents"]
     if _is_plan(said.get("plan")):

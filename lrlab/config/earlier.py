@@ -4,7 +4,7 @@ from typing import Any
 
 from lrlab.moved import current
 
-_NEW_IN_TRAINER = ("steps",)  # null where a run was written before there was such a setting
+_NEW_IN_TRAINER = ("steps", "budget", "stop_early")  # null where a run was written before there was such a setting
 OFFICIAL = "official"  # lrlab.data.held_out's, which imports torch
 
 

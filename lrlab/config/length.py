@@ -1,12 +1,12 @@
 """How long a run is: `trainer.epochs`, `trainer.steps` or `trainer.budget`, of which a run has one."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lrlab.config import checks
 from lrlab.config.arguments import key_of
 from lrlab.config.identity import LENGTHS
+from lrlab.config.seconds import seconds_of
 from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.errors import wrong
 from lrlab.lr import horizon
@@ -14,8 +14,6 @@ from lrlab.lr.horizon import Horizon, Samples, is_duration
 
 _WAYS = tuple(key.removeprefix("trainer.") for key in LENGTHS)
 MOST_EPOCHS = 10_000_000  # the plan of more would take minutes and memory
-_BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(s|min|h)")
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
 def with_one_length(config: dict[str, Any], typed: Iterable[str]) -> dict[str, Any]:
@@ -44,8 +42,10 @@ def with_one_length(config: dict[str, Any], typed: Iterable[str]) -> dict[str, A
 
 def check(trainer: Mapping[str, Any]) -> None:
     """Raise UserError where the length in a `trainer` group is none."""
-    epochs, steps = (trainer.get(way) for way in _WAYS)
-    if epochs is not None or steps is None:
+    epochs, steps, budget = (trainer.get(way) for way in _WAYS)
+    if budget is not None:
+        seconds_of(budget)
+    if epochs is not None or (steps is None and budget is None):
         checks.number("trainer.epochs", epochs, above=0, example=10)
         if epochs is not None and epochs > MOST_EPOCHS:
             got, allowed = f"{epochs:,}", f"a number up to {MOST_EPOCHS:,}"
@@ -59,21 +59,10 @@ def _is_with_unit(steps: Any) -> bool:
     return isinstance(steps, str) and is_duration(steps) and steps.endswith(("ep", "st", "im"))
 
 
-def seconds_of(budget: Any) -> float:
-    """The seconds of `trainer.budget`.
-
-    >>> seconds_of("30min"), seconds_of("1.5h"), seconds_of("10s")
-    (1800.0, 5400.0, 10.0)
-    """
-    match = _BUDGET.fullmatch(budget) if isinstance(budget, str) else None
-    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
-    if not seconds:
-        raise wrong("trainer.budget", got=repr(budget), allowed="a time: 90s, 30min, 2h", do="trainer.budget=30min")
-    return seconds
-
-
 def horizon_of(trainer: Mapping[str, Any], steps_per_epoch: int, samples: Samples | None = None) -> Horizon:
     """The horizon that a checked `trainer` group means. Raises UserError where it has no whole update, or too many."""
+    if (budget := trainer.get("budget")) is not None:
+        return Horizon(MOST_EPOCHS, steps_per_epoch, samples=samples, budget_seconds=seconds_of(budget))
     if (steps := trainer.get("steps")) is not None:
         updates = steps
         if isinstance(steps, str):
@@ -104,6 +93,17 @@ def check_extend(extend: Any) -> None:
     """Raise UserError where `extend` is no length."""
     if not _is_with_unit(extend):
         checks.number("extend", extend, above=0, example="40, or 5000st")
+
+
+def check_replay(config: Mapping[str, Any]) -> None:
+    """Raise UserError where a run is to repeat another one, and has no time budget in which to do that."""
+    repeated = config.get("replay")
+    if repeated is None:
+        return
+    if not isinstance(repeated, str) or config["trainer"].get("budget") is None:
+        got = f"{repeated}, whose run has no time budget"
+        allowed = "a finished run with trainer.budget; others repeat themselves, by the same command"
+        raise wrong("replay", got=got, allowed=allowed, do="replay=outputs/runs/NAME")
 
 
 def instead_of_others(typed: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lrlab.config import build, checks, length, settings
+from lrlab.config import budgeted, build, checks, length, settings, stopping
 from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
@@ -26,6 +26,7 @@ from lrlab.lr import lint, save_every
 from lrlab.lr.horizon import Horizon, Samples
 from lrlab.lr.plan import Plan, simulate
 from lrlab.system import compiler
+from lrlab.training.early import StopEarly
 from lrlab.training.task import Task, check_loss
 
 
@@ -63,6 +64,7 @@ class Equipment:
     device: torch.device
     horizon: Horizon
     rhythm: save_every.Rhythm  # of checkpoints within epochs
+    early: StopEarly | None  # what stops it early
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Prepared(Equipment):
         return {
             "data": {**self.splits.sizes, "shape": list(self.splits.shape), "num_classes": self.splits.num_classes},
             "contents": self.checked.contents,
-            "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
+            "plan": {"steps_per_epoch": self.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
         }
 
 
@@ -127,7 +129,8 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     with naming_settings(parts.scheduler.resolved):
         scheduler = parts.scheduler.build(optimizer)
         check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
-        plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
+        plan = simulate(lambda _: scheduler, lambda: optimizer, horizon.planned, parts.scheduler.interval)
+        budgeted.require_shares(plan, plain, parameters, parts.task.metrics)
 
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
     warnings = [*moved_targets(typed), *splits.notes]
@@ -163,11 +166,13 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
 
     # The length of the run is known now, and with it what durations mean.
     horizon = _horizon(plain["trainer"], splits, batching)
-    scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"].get("schedule"), task.metrics)
+    planned = horizon.planned
+    scheduler = scheduler_settings(plain["scheduler"], planned, plain["optimizer"].get("schedule"), task.metrics)
     if together:
         check_loss(task, splits.num_classes)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm)
+    early = stopping.stop_early(trainer.stop_early, horizon, trainer.monitor, task.metrics)
+    return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm, early)
 
 
 def _typed_for(config: DictConfig) -> list[str]:
@@ -220,9 +225,10 @@ def plan_only(
     horizon = _known_horizon(plain, steps_per_epoch)
     optimizer = plain["optimizer"]
     make_optimizer = partial(build.build_optimizer, optimizer, None)
-    scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer.get("schedule"), metrics)
+    scheduler = scheduler_settings(plain["scheduler"], horizon.planned, optimizer.get("schedule"), metrics)
     with compiler.left_out(), naming_settings(scheduler.resolved):
-        plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval, progress)
+        plan = simulate(scheduler.build, make_optimizer, horizon.planned, scheduler.interval, progress)
+        budgeted.require_shares(plan, plain, None, metrics)
     return plan, lint.warnings(plan, scheduler.resolved, optimizer)
 
 

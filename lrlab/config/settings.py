@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lrlab.config import checks, length
+from lrlab.config import checks, length, stopping
 from lrlab.config.checks import Node
 from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.held_out import Holding
@@ -40,6 +40,8 @@ class TrainerSettings:
     accumulate: int = 1
     timeout: float = 900
     steps: int | str | None = None
+    budget: str | None = None
+    stop_early: Any = None
 
 
 def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> TrainerSettings:
@@ -53,6 +55,7 @@ def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> Tra
     checks.require_names(node, "trainer", names, required=required)
     settings = TrainerSettings(**node)
     length.check(node)
+    stopping.check(settings.stop_early)
     checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
     checks.choice("trainer.monitor", settings.monitor, monitors(metrics or known()))
     if settings.clip_grad_norm is not None:
@@ -183,12 +186,13 @@ def check_top_level(config: Node) -> None:
             raise wrong(
                 group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
             )
-    own = ("seed", "resume", "extend", "sweep", "checkpoint", "tracking")
+    own = ("seed", "resume", "extend", "sweep", "checkpoint", "tracking", "replay")
     checks.require_names(config, "", [*own, *_NODES], required=own[:3])
     if not isinstance(config.get("checkpoint", {}), dict):
         got = config["checkpoint"]
         raise wrong("checkpoint", got=got, allowed="a mapping with every", do="checkpoint.every=10min, or null")
     checks.require_names(config.get("checkpoint", {}), "checkpoint", ["every"], required=[])
+    length.check_replay(config)
     checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
     if config["extend"] is not None:
         length.check_extend(config["extend"])

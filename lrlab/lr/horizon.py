@@ -14,6 +14,7 @@ from lrlab.errors import wrong
 from lrlab.words import counted
 
 INTERVALS = ("epoch", "step")
+POSITIONS = 10_000  # in the plan of a run with a time budget: a step of its LR is so small a share of the time
 _NUMBER = r"\d{1,18}(?:\.\d{1,18})?|\d{1,3}(?:_\d{3}){1,5}"
 _DURATION = re.compile(rf"({_NUMBER})(ep|st|im|%)?")
 _MEANT_AS_DURATION = re.compile(r"[-+.]?\d")
@@ -48,6 +49,8 @@ class Horizon:
     steps_per_epoch: int
     updates: int | None = None  # in the whole run, where the last epoch is cut short
     samples: Samples | None = field(default=None, compare=False)  # None where nothing is known of them
+    budget_seconds: float | None = None  # of training, where that ends the run, and `epochs` are never reached
+    in_shares: bool = False  # whether it is that of such a run's plan, whose counts are shares of the budget
 
     @property
     def steps(self) -> int:
@@ -62,6 +65,18 @@ class Horizon:
         (2.5, 3)
         """
         return self.epochs if self.updates is None else self.updates / self.steps_per_epoch
+
+    @property
+    def known_epochs(self) -> int | None:
+        """The epochs that are begun; None where a time budget decides how many."""
+        return self.epochs if self.budget_seconds is None else None
+
+    @property
+    def planned(self) -> "Horizon":
+        """The horizon of the run's plan: of a run with a time budget, positions in it, of either interval."""
+        if self.budget_seconds is None:
+            return self
+        return Horizon(POSITIONS, 1, budget_seconds=self.budget_seconds, in_shares=True)
 
     def in_epoch(self, epoch: int) -> int:
         """The updates of the epoch of that index."""
@@ -88,6 +103,8 @@ class Horizon:
                 allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 50_000im, 25%",
                 do=f"{key}=25%",
             )
+        if self.budget_seconds is not None and Fraction(match[1].replace("_", "")):
+            self._require_known(duration, match[2], key)
         number = Fraction(match[1].replace("_", ""))
         if match[2] == "im":
             exact = self._updates_of(number, key) * self._unit("st", interval)
@@ -105,6 +122,15 @@ class Horizon:
                 do=f"{key}=1, or a longer run",
             )
         return counts
+
+    def _require_known(self, duration: str, unit: str | None, key: str) -> None:
+        """Raise UserError where a duration has no length in a run whose updates are known when it is over."""
+        if self.in_shares and unit != "%":
+            got = f"{duration}, with trainer.budget, in which the number of updates is not known"
+            raise wrong(key, got=got, allowed="a share of the budget, such as 25%", do=f"{key}=25%")
+        if not self.in_shares and unit == "%":
+            got = f"{duration} of a run with trainer.budget, whose number of updates is not known"
+            raise wrong(key, got=got, allowed="500st, 2ep, or a time such as 10min", do=f"{key}=10min")
 
     def _unit(self, unit: str | None, interval: str) -> Fraction:
         """One `unit` in counts of `interval`."""

@@ -75,6 +75,9 @@ class Plan:
         steps = self.horizon.steps
         sampled = sorted({round(i * (steps - 1) / points) for i in range(points + 1)})
         curves = {name: {str(step): self.at(step, name) for step in sampled} for name in self.driven()}
+        if self.horizon.in_shares:
+            hashes = {name: self.hashes[name] for name in curves}
+            return {"budget_seconds": self.horizon.budget_seconds, "positions": steps, **curves, "sha256": hashes}
         result: dict[str, Any] = {
             "epochs": self.horizon.passes,
             "steps_per_epoch": self.horizon.steps_per_epoch,

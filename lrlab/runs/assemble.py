@@ -6,6 +6,7 @@ Every rank does this. Rank 0, or the only process, also does what `runs.run` hol
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from lrlab.errors import Interrupted
 from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
 from lrlab.training.loop import Evaluating, Event, Update, fit
+from lrlab.training.pace import Pace
 from lrlab.training.precision import Precision
 from lrlab.training.state import TrainState
 
@@ -54,7 +56,17 @@ def build_state(prepared: Prepared) -> TrainState:
     network = distributed.replicate(model, device)
     if trainer.compile:
         network = torch.compile(network, mode=None if trainer.compile is True else trainer.compile)  # type: ignore[assignment]
-    return TrainState(model, optimizer, scheduler, device, Precision(trainer.precision, device.type), wrapped=network)
+    seconds = prepared.horizon.budget_seconds
+    return TrainState(
+        model,
+        optimizer,
+        scheduler,
+        device,
+        Precision(trainer.precision, device.type),
+        wrapped=network,
+        pace=Pace(seconds) if seconds is not None else None,
+        early=replace(prepared.early) if prepared.early is not None else None,
+    )
 
 
 def _model(prepared: Prepared) -> nn.Module:
@@ -122,6 +134,11 @@ def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) 
         clip_grad_norm=trainer.clip_grad_norm,
         accumulate=trainer.accumulate,
     )
+
+
+def is_complete(prepared: Prepared, state: TrainState) -> bool:
+    """Whether nothing is left to train."""
+    return state.has_ended or state.epoch == prepared.horizon.epochs
 
 
 def stop_is_agreed(event: Event, request: Request) -> bool:

@@ -10,13 +10,15 @@ from torch import nn
 from lrlab.config import durations, identity
 from lrlab.config.arguments import key_of
 from lrlab.config.identity import flatten
+from lrlab.config.prepare import Prepared
 from lrlab.data.batches import Batching
 from lrlab.data.room import Choice, in_words
 from lrlab.data.splits import Splits
 from lrlab.lr.plan import Plan
 from lrlab.runs import summary
 from lrlab.system import distributed
-from lrlab.words import counted
+from lrlab.training.state import TrainState
+from lrlab.words import budget_in_words, counted, epochs_in_words
 
 
 def start_lines(
@@ -38,12 +40,14 @@ def start_lines(
         images = f"{len(splits.train):,} training, {len(splits.val):,} validation and {len(splits.test):,} test images"
     classes = counted(splits.num_classes, "class", "classes")
     updates = f"{horizon.passes:.6g} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
+    stepped = f"stepped every {plan.interval}; {updates}{_durations(config, plan)}"
+    if horizon.in_shares and horizon.budget_seconds is not None:
+        stepped = f"by the used share of {budget_in_words(horizon.budget_seconds)} of training"
     subjects = {
         "data": f"{images} {'x'.join(map(str, splits.shape))}, {classes}; {_kept(kept, device, config['data'])}",
         "model": f"{parameters:,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
-        "scheduler": f"{_class(config['scheduler'])}, stepped every {plan.interval}; "
-        f"{updates}{_durations(config, plan)}",
+        "scheduler": f"{_class(config['scheduler'])}, {stepped}",
         "device": device_name(device) + _way(config["trainer"]),
         "folder": str(folder),
     }
@@ -52,6 +56,17 @@ def start_lines(
         choice = f"{choices[name]}: " if name in choices else ""
         lines.append(f"{name:<9}  {choice}{text}")
     return lines
+
+
+def stopped_early_lines(state: TrainState, prepared: Prepared) -> list[str]:
+    """What is said of a run that was stopped early: why, and how far its LR was from its end."""
+    early = state.early
+    if early is None or early.stopped is None:
+        return []
+    lrs, lr = prepared.plan.lrs, state.applied["lr"]
+    end = "a time budget" if prepared.horizon.budget_seconds is not None else epochs_in_words(prepared.horizon.passes)
+    left = f"; its LR was {lr:.4g}, and would have ended at {lrs[-1]:.4g} after {end}" if lrs is not None else ""
+    return [f"stopped early in epoch {early.stopped['epoch'] + 1}: {early.stopped['why']}{left}"]
 
 
 def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:
@@ -92,7 +107,7 @@ def _in_counts(value: Any, interval: str) -> str:
     return counted(value, interval) if isinstance(value, int) else f"{value} {interval}s"
 
 
-_ALWAYS_COMPARED = ("optimizer.lr", "data.batch_size", "trainer.epochs", "trainer.steps")
+_ALWAYS_COMPARED = ("optimizer.lr", "data.batch_size", *identity.LENGTHS)
 
 
 def hyperparameters(

@@ -144,7 +144,9 @@ def _config(value: Any) -> bool:
     trainer = value.get("trainer")
     if not isinstance(trainer, Mapping):
         return False
-    epochs, steps = trainer.get("epochs"), trainer.get("steps")
+    epochs, steps, budget = (trainer.get(name) for name in ("epochs", "steps", "budget"))
+    if budget is not None:
+        return _text(budget)
     return _number(epochs) if steps is None else _count(steps) or _text(steps)
 
 
@@ -197,6 +199,8 @@ CHECKPOINT: dict[str, Form] = {
             "seconds": _number,
         },
         "sums": _sums,
+        "pace": _optional(_plain),
+        "stop_early": _optional(_plain),
         "random": {"torch": _tensor, "python": _plain, "numpy": _mapping_of(_plain)},
     },
 }

@@ -11,7 +11,7 @@ from lrlab.config.prepare import Prepared
 from lrlab.config.scheduler import scheduler_settings
 from lrlab.errors import first_line, wrong
 from lrlab.lr.declared import lengths_of
-from lrlab.lr.horizon import Horizon
+from lrlab.lr.horizon import Horizon, of_updates
 from lrlab.lr.hyperparameters import HyperparameterScheduler, count_as_stepped, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
 from lrlab.runs.describe import changed, computed_by
@@ -50,6 +50,12 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
 def _require_longer(extend: Any, saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where a run cannot be extended to that length."""
     before = horizon_before(saved, prepared)
+    if stop := stopped_early(saved):
+        got = f"{extend}, for a run that was stopped early in epoch {stop['epoch'] + 1}"
+        raise wrong("extend", got=got, allowed="null", do="start a new run without trainer.stop_early")
+    if before.budget_seconds is not None:
+        allowed = "null, for a run with trainer.budget"
+        raise wrong("extend", got=extend, allowed=allowed, do="start a new run with a longer trainer.budget")
     if prepared.horizon.steps <= before.steps:
         by_updates = saved["config"]["trainer"].get("steps") is not None
         planned = counted(before.steps, "update") if by_updates else epochs_in_words(before.passes)
@@ -91,7 +97,7 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     contents = saved["state"]
     lines = []
     before, now = horizon_before(saved, prepared), prepared.horizon
-    _require_within(contents["progress"], before)
+    _require_within(contents, before)
 
     # A longer run has another LR from here on.
     if before != now:
@@ -113,11 +119,18 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
             do="start a new run",
         ) from error
 
+    of_all = f" of {now.epochs}" if now.budget_seconds is None else ""
+
     # Can the result still be the same, bit for bit?
     if warning := changed(saved["computed_by"], computed_by(prepared.device)):
         lines.append(warning)
-    lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1} of {now.epochs}")
+    lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1}{of_all}")
     return lines
+
+
+def stopped_early(saved: Mapping[str, Any]) -> dict[str, Any] | None:
+    """In which epoch the saved run was stopped early, and why; None where it was not."""
+    return (saved["state"].get("stop_early") or {}).get("stopped")
 
 
 def horizon_before(saved: Mapping[str, Any], prepared: Prepared) -> Horizon:
@@ -140,8 +153,11 @@ def _within_its_epoch(progress: dict[str, Any], before: Horizon) -> dict[str, An
     return {**progress, "epoch": epoch, "batch": batch}
 
 
-def _require_within(progress: Mapping[str, int], horizon: Horizon) -> None:
+def _require_within(state: Mapping[str, Any], horizon: Horizon) -> None:
     """Raise UserError where epoch, batch and step do not say the same."""
+    progress: Mapping[str, int] = state["progress"]
+    if horizon.budget_seconds is not None and state["pace"]["is_over"]:  # it may have ended within an epoch
+        horizon = of_updates(progress["step"], horizon.steps_per_epoch)
     epoch, batch, step = (progress[name] for name in ("epoch", "batch", "step"))
     steps_per_epoch = horizon.steps_per_epoch
     fits = batch <= steps_per_epoch and step == epoch * steps_per_epoch + batch

@@ -57,12 +57,16 @@ class Job:
         return self.checked.plan.horizon.epochs
 
     @property
+    def budget_seconds(self) -> float | None:
+        return self.checked.plan.horizon.budget_seconds
+
+    @property
     def updates_per_epoch(self) -> int:
         return self.checked.plan.horizon.steps_per_epoch
 
     @property
     def updates(self) -> int:
-        """The updates of the whole run."""
+        """The updates of the whole run; with a time budget, the positions of its plan."""
         return self.checked.plan.horizon.steps
 
 
@@ -70,7 +74,7 @@ class Job:
 class Seen:
     """What a run reports while it trains."""
 
-    step: int  # completed updates
+    step: int  # completed updates; with a time budget, the position in the plan
     lr: float
     epoch: int | None = None  # complete; None between epochs
     val: Means | None = None  # of the validation split, where the epoch was validated
@@ -89,9 +93,10 @@ class Outcome:
 class Reporter:
     """The display of a run that nobody watches. What it says goes to its log, and what it shows goes to `send`."""
 
-    def __init__(self, send: Callable[[Seen], None], epochs: int):
+    def __init__(self, send: Callable[[Seen], None], epochs: int | None):
         self.send = send
         self.epochs = epochs
+        self._position: int | None = None  # in the plan of a run with a time budget, of its latest update
         self._sent = 0.0  # when an update was last sent
 
     def __enter__(self) -> "Reporter":
@@ -107,10 +112,15 @@ class Reporter:
     def show(self, event: Event) -> None:
         if isinstance(event, Epoch):
             log.info(epoch_line(event, self.epochs))
-            self.send(Seen(event.step, event.lr, event.epoch + 1, event.val))
-        elif isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
+            done = event.step if self._position is None else self._position
+            self.send(Seen(done, event.lr, event.epoch + 1, event.val))
+            return
+        if isinstance(event, Update):
+            self._position = event.position
+        if isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
             self._sent = time.monotonic()
-            self.send(Seen(event.step + 1, event.applied["lr"]))
+            done = event.step + 1 if event.position is None else event.position
+            self.send(Seen(done, event.applied["lr"]))
 
     def reading(self, what: str) -> AbstractContextManager[Progress]:
         return unseen(what)
@@ -123,7 +133,7 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         job.folder.mkdir(parents=True, exist_ok=True)
         handler = log_to(job.folder)
         prepared = equip(job.checked)
-        value = run_in_sweep(prepared, job.folder, make_display=lambda horizon: Reporter(send, horizon.epochs))
+        value = run_in_sweep(prepared, job.folder, make_display=lambda horizon: Reporter(send, horizon.known_epochs))
         return Outcome("finished", value)
     except UserError as error:
         log.error("error: %s", error)

@@ -38,6 +38,7 @@ class Update:
     step: int  # its index: updates completed before it
     applied: dict[str, float]  # what it used: lr, lr/GROUP, momentum, weight_decay, as `hyperparameters.read` says
     loss: Tensor  # () float32, mean over the batch
+    position: int | None = None  # in the plan, where that is not `step`: in a run with a time budget
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,19 @@ def fit(
     """Train until `epochs` are complete, or so many `steps` were made, from wherever `state` is.
 
     The `task` says what the loss is and what is measured beside it. `interval` says what steps the scheduler: every
-    "epoch" or every "step" (update). A scheduler that follows a metric is told `monitor`. Validation runs every
-    `eval_every` epochs and after the last. Gradients are clipped to the total norm `clip_grad_norm`. They are computed
-    over `accumulate` parts of the batch one after another, which needs less memory.
+    "epoch" or every "step" (update). Where the state has a `pace`, a time budget, that steps it, and ends the training.
+    A scheduler that follows a metric is told `monitor`. Validation runs every `eval_every` epochs and after the last.
+    Gradients are clipped to the total norm `clip_grad_norm`. They are computed over `accumulate` parts of the batch one
+    after another, which needs less memory.
 
     Raises Diverged where a loss or a gradient is not finite: on the CPU before the optimizer uses it, elsewhere some
     updates later. Raises it before an epoch's yield where a weight is not. Raises UserError where the scheduler fails.
     """
+    pace = state.pace
     for epoch in range(state.epoch, epochs):
-        updates = len(train) if steps is None else min(len(train), steps - epoch * len(train))
+        if state.has_ended:
+            return
+        updates = _updates_of(epoch, state, len(train), steps)
         clock = time.perf_counter()
         guard = Guard(state.device)
         make_update = partial(update, state, task, accumulate=accumulate, clip_grad_norm=clip_grad_norm, guard=guard)
@@ -108,18 +113,24 @@ def fit(
 
         # Training: an update a batch, from the first that is not done yet.
         for images, labels in train.epoch(epoch, start=state.batch, stop=updates):
+            if pace is not None:
+                for _ in range(pace.move(state.step, len(val), ends_epoch=state.batch + 1 == updates)):
+                    step_scheduler(state.scheduler)
             state.applied = hyperparameters.read(state.optimizer)
             randomness.seed_rank(train.seed, state.step, train.rank, train.ranks)
             size, last = train.size(state.batch), state.batch + 1 == updates
+            last = last or (pace is not None and pace.is_last)
             measured = make_update(images, labels, size=size, last=last)
             state.sums.count(measured, size)
-            if interval == "step":
+            if interval == "step" and pace is None:
                 step_scheduler(state.scheduler)  # after optimizer.step(), as torch requires
             state.step += 1
             state.batch += 1
             now = time.perf_counter()
             state.seconds, clock = state.seconds + now - clock, now
-            yield Update(state.step - 1, state.applied, measured["loss"])
+            yield Update(state.step - 1, state.applied, measured["loss"], pace.position if pace is not None else None)
+            if pace is not None and pace.is_last:
+                break
 
         # The training's results; here the device is waited for.
         require_finite_weights(state)
@@ -127,13 +138,16 @@ def fit(
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
 
         # Validation, where this epoch has one. The same weights are saved.
+        is_validated = (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
+        if pace is not None:
+            is_validated = pace.end_epoch(epoch, is_validated)
         _to_evaluated_point(state, train.epoch(epoch))
         val_means = None
-        if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
+        if is_validated:
             val_means = yield from evaluate(state, task, val)
 
         # The end of the epoch: the state is made ready for the next one before it is handed out.
-        if interval == "epoch":
+        if interval == "epoch" and pace is None:
             advance(state.scheduler, monitor, train_means, val_means)
         result = Epoch(
             epoch=epoch,
@@ -145,9 +159,26 @@ def fit(
             images_per_second=images_per_second,
             metrics=task.metrics,
         )
-        state.epoch, state.batch, state.seconds = epoch + 1, 0, 0.0
-        state.sums.reset()
+        _end_epoch(state, result, is_last=epoch + 1 == epochs)
         yield result
+
+
+def _updates_of(epoch: int, state: TrainState, batches: int, steps: int | None) -> int:
+    """The updates of an epoch that are made: one for each of its batches, unless the run ends within it."""
+    if state.pace is not None and state.pace.is_last:  # only the last validation is left
+        return state.batch
+    return batches if steps is None else min(batches, steps - epoch * batches)
+
+
+def _end_epoch(state: TrainState, result: Epoch, *, is_last: bool) -> None:
+    """Make the state ready for the next epoch, or note that the run is at its end."""
+    state.epoch, state.batch, state.seconds = result.epoch + 1, 0, 0.0
+    state.sums.reset()
+    if state.pace is not None:
+        state.pace.close_epoch()
+        is_last = state.pace.is_over
+    if state.early is not None and not is_last:
+        state.early.see(result.epoch, result.step, result.measured)
 
 
 def update(

@@ -10,6 +10,8 @@ from torch import nn
 from lrlab.errors import wrong
 from lrlab.lr.hyperparameters import Scheduler, count_as_stepped
 from lrlab.system import randomness
+from lrlab.training.early import StopEarly
+from lrlab.training.pace import Pace
 from lrlab.training.precision import Precision
 from lrlab.training.sums import Sums
 
@@ -57,6 +59,8 @@ class TrainState:
     step: int = 0  # completed updates
     applied: dict[str, float] = field(default_factory=dict)  # hyperparameters that the last update used
     seconds: float = 0.0  # spent in the epoch under way
+    pace: Pace | None = None  # of a run with a time budget
+    early: StopEarly | None = None  # what stops the run early
     is_training: bool | None = None  # which of its two weights the model has, where its optimizer knows two
     sums: Sums = field(init=False)  # of what is measured in the training of the epoch under way
 
@@ -67,6 +71,13 @@ class TrainState:
     def network(self) -> nn.Module:
         """The model as training calls it."""
         return self.model if self.wrapped is None else self.wrapped
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a time budget is used up, or the run was stopped early: nothing is left to train."""
+        return (self.pace is not None and self.pace.is_over) or (
+            self.early is not None and self.early.stopped is not None
+        )
 
     @property
     def has_two_points(self) -> bool:
@@ -86,9 +97,12 @@ class TrainState:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings and containers of them only."""
-        point = {"is_training": self.is_training} if self.has_two_points else {}
+        point: dict[str, Any] = {"is_training": self.is_training} if self.has_two_points else {}
+        parts = {"pace": self.pace, "stop_early": self.early}
+        ending = {name: part.state_dict() for name, part in parts.items() if part is not None}
         return {
             **point,
+            **ending,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -115,6 +129,10 @@ class TrainState:
         for name, value in state["progress"].items():
             setattr(self, name, value)
         self.sums.load_state_dict(state["sums"])
+        if self.pace is not None:
+            self.pace.load_state_dict(state["pace"])
+        if self.early is not None:
+            self.early.load_state_dict(state["stop_early"])
         randomness.set_state(state["random"], self.device)
         self._require_one_lr()
 

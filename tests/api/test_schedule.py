@@ -283,7 +283,5 @@ def test_a_share_of_an_epoch_needs_the_updates_of_one():
         lrlab.cosine(lr=0.1, epochs=2.5)
     with pytest.raises(ValueError, match=r"epochs: got 0\.01, which is less than half an update"):
         lrlab.cosine(lr=0.1, epochs=0.01, steps_per_epoch=10)
-    with pytest.raises(
-        ValueError, match=r"warmup: got 500im, a number of images, where the size of a batch is not"
-    ):
+    with pytest.raises(ValueError, match=r"warmup: got 500im, a number of images, where the size of a batch is not"):
         lrlab.wsd(lr=0.1, total_steps=100, warmup="500im")

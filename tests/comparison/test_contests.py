@@ -192,6 +192,27 @@ def test_runs_of_so_many_updates_are_no_runs_of_so_many_epochs():
     assert [contest.budget.setting for contest in contests][1:] == ["trainer.epochs=2.5", "trainer.steps=100"]
 
 
+def test_runs_of_a_time_budget_are_a_contest_of_their_own_unless_asked():
+    in_time = {"trainer.epochs": None, "trainer.budget": "30min"}
+    hours = {"trainer.epochs": None, "trainer.budget": "0.5h"}
+    runs = [run("a"), run("b", **in_time), run("c", seed=1, **hours)]
+    assert [contest.budget.in_words for contest in compare(runs).contests] == ["2 epochs", "30 min"]
+    [together] = compare(runs, together=True).contests
+    assert len(together.candidates) > 1
+    assert {one.name for one in together.runs} <= {"a", "b", "c"}
+
+
+def test_runs_that_were_stopped_early_are_left_out_and_counted():
+    early = [run(name, seed=index + 1) for index, name in enumerate("bc")]
+    for one in early:
+        one.summary["stopped_early"] = {"epoch": 1, "why": "val_loss has not become better for 5 epochs"}
+    comparison = compare([run("a"), *early])
+    assert [len(contest.runs) for contest in comparison.contests] == [1]
+    assert comparison.left_out[0] == ("b", "stopped early in epoch 2: val_loss has not become better for 5 epochs")
+    assert any(line.startswith("2 runs that were stopped early are left out") for line in comparison.warnings)
+    assert len(only([run("a"), *early], stopped_early=True).runs) == 3
+
+
 def test_a_schedule_with_other_settings_is_another_candidate_named_by_them():
     results = [
         run(f"{gamma},{seed}", seed=seed, **{"scheduler.gamma": gamma}) for gamma in (0.1, 0.5) for seed in (0, 1)
