@@ -13,7 +13,7 @@ from lrlab.runs.tracking import HISTORY, SHARES
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordedShares:
     """The positions in the plan of all updates of a run, and the epochs that it validated."""
 
     updates: int
@@ -29,7 +29,7 @@ class Record:
         return epoch in self.validated
 
 
-def read(folder: Path) -> Record:
+def read(folder: Path) -> RecordedShares:
     """The record that the finished run in `folder` left. Raises UserError where there is none."""
     said = summary.read(folder)
     if not (folder / SHARES).is_file():
@@ -47,7 +47,7 @@ def read(folder: Path) -> Record:
             raise ValueError("updates that are not in order")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _no_record(folder, f"whose {SHARES} is damaged ({error})", "the file as the run wrote it") from error
-    return Record(said["updates"], firsts, positions, validated)
+    return RecordedShares(said["updates"], firsts, positions, validated)
 
 
 def _no_record(folder: Path, what: str, allowed: str) -> Exception:

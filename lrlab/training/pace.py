@@ -60,8 +60,9 @@ class Pace:
             position, is_last = self.recorded.position(step), step + 1 >= self.recorded.updates
         else:
             position, is_last = self._by_the_clock(val_batches, self._closing if ends_epoch else 0.0)
-        steps = position - self.position
-        self.position, self.is_last = position, is_last
+        decided = _of_the_first(2 * max(position, self.position) + is_last)
+        steps = decided // 2 - self.position
+        self.position, self.is_last = decided // 2, bool(decided % 2)
         return steps
 
     def _by_the_clock(self, val_batches: int, between: float) -> tuple[int, bool]:
@@ -73,9 +74,7 @@ class Pace:
         each = max(self.updates, default=0.0)
         if not self.endings:
             self._expected = _FORWARD * val_batches * each
-        position, is_last = position_at(self._used_at(now), self.seconds - self._ending, each, between)
-        decided = _of_the_first(2 * max(position, self.position) + is_last)
-        return decided // 2, bool(decided % 2)
+        return position_at(self._used_at(now), self.seconds - self._ending, each, between)
 
     def _used_at(self, now: float) -> float:
         assert self._started is not None
@@ -106,13 +105,14 @@ class Pace:
 
         The last always is. Another one that is due is left out where there would be no time for an update after it.
         """
-        if self.recorded is not None:
-            return self.is_last or self.recorded.validates(epoch)
         now = self.clock()
-        self._note(now)
-        room = self.seconds - self._used_at(now) if self._started is not None else 0.0
-        has_time = room >= 2 * self._ending + 2 * max(self.updates, default=0.0)
-        validates = self.is_last or bool(_of_the_first(int(wants_validation and has_time)))
+        if self.recorded is not None:
+            is_due = self.recorded.validates(epoch)
+        else:
+            self._note(now)
+            room = self.seconds - self._used_at(now) if self._started is not None else 0.0
+            is_due = wants_validation and room >= 2 * self._ending + 2 * max(self.updates, default=0.0)
+        validates = self.is_last or bool(_of_the_first(int(is_due)))
         self._latest = ("validated end" if validates else "end", now)
         return validates
 
