@@ -14,9 +14,10 @@ from itertools import chain
 from typing import Any
 
 from lrlab.comparison import choice
+from lrlab.comparison.budgets import budget_of
 from lrlab.comparison.results import Result, differing, is_number
 from lrlab.comparison.statistics import Interval, median
-from lrlab.config.identity import GROUPS, TUNED
+from lrlab.config.identity import GROUPS, LENGTHS, TUNED
 from lrlab.training.metrics import find, lower_is_better
 from lrlab.words import epochs_in_words
 
@@ -112,7 +113,9 @@ def names_of(results: Sequence[Result]) -> dict[str, str]:
     for result in results:
         alike = [one for one in results if chosen[one.name] == chosen[result.name]]
         keys = [key for key in differing(alike) if _tells_apart(key, alike)]
-        extra = [f"{key.rpartition('.')[2]}={result.settings.get(key)}" for key in keys]
+        extra = [f"{key.rpartition('.')[2]}={result.settings.get(key)}" for key in keys if key not in LENGTHS]
+        if len(set(map(budget_of, alike))) > 1 and (budget := budget_of(result)) is not None:
+            extra.append(budget.setting.removeprefix("trainer."))
         others = [f"{group}={result.choice(group)}" for group in varying if group != "scheduler"]
         parts = [result.choice("scheduler"), *others, *extra, extended(result)]
         names[result.name] = ", ".join(part for part in parts if part)
