@@ -30,7 +30,7 @@ BEFORE_ANY_DATA = {
     "scheduler=step ++scheduler.gama=0.9": "scheduler.gama: got a setting that does not exist (did you mean scheduler.gamma?); allowed: step_size, gamma, last_epoch; do: scheduler.gamma=VALUE",
     "lr=0.1": "lr: got a setting that does not exist (did you mean optimizer.lr?); allowed: checkpoint, data, extend, …; do: optimizer.lr=VALUE",
     "schedular=cosine": "schedular: got a setting that does not exist (did you mean scheduler?); allowed: checkpoint, data, extend, …; do: scheduler=VALUE",
-    "trainer.epoch=3": "trainer.epoch: got a setting that does not exist (did you mean trainer.epochs?); allowed: accumulate, channels_last, clip_grad_norm, …; do: trainer.epochs=VALUE",
+    "trainer.epoch=3": "trainer.epoch: got a setting that does not exist (did you mean trainer.epochs?); allowed: accumulate, …; do: trainer.epochs=VALUE",
     "+trainer.epoch=3": "trainer.epoch: got a setting that does not exist (did you mean trainer.epochs?); allowed: epochs, device, eval_every, …; do: trainer.epochs=VALUE",
     "+model.widht=3": "model.widht: got a setting that does not exist (did you mean model.width?); allowed: width, dropout; do: model.width=VALUE",
     "~scheduler": "scheduler: got nothing; allowed: an option of conf/scheduler; do: scheduler=NAME",
