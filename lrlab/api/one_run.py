@@ -20,6 +20,7 @@ from lrlab.config.prepare import Prepared, prepare, prepare_typed
 from lrlab.errors import UserError, wrong
 from lrlab.lr.horizon import Horizon
 from lrlab.runs import checkpoint, folders, replay
+from lrlab.runs.describe import changed, computed_by
 from lrlab.runs.display import Display, View, log_to
 from lrlab.runs.run import Saved, carry_out
 from lrlab.system import disk, spelling
@@ -111,6 +112,8 @@ class Attempt:
         config.resume, config.replay = None, str(before.resolve())
         prepared = prepare(config, contents["choices"], contents["overrides"])
         _require_same_settings(contents, prepared)
+        if warning := changed(contents["computed_by"], computed_by(prepared.device)):
+            warn(warning.removeprefix("warning: "))
 
         # Where it goes.
         hydra = compose.compose([one for one in own if key_of(one).startswith("hydra")])

@@ -104,7 +104,7 @@ class Run:
     def _panels(self) -> list[figures.Panel]:
         result = self._result()
         rows = result.history
-        ends = {row.epoch: result.epochs_at(row) for row in rows}  # the last epoch may be cut short
+        ends = [result.epochs_at(row) for row in rows]  # the last epoch may be cut short
         names = rows[0].measured if rows else {}
         metrics = dict.fromkeys(name.partition("_")[2] for name in names)
         panels = []
@@ -114,11 +114,11 @@ class Run:
             for split in ("train", "val"):
                 shown = [row for row in rows if row.measured.get(f"{split}_{metric}") is not None]
                 values = [kind.scale * float(row.measured[f"{split}_{metric}"] or 0.0) for row in shown]
-                bands.append(figures.Band(split, [ends[row.epoch] for row in shown], values))
+                bands.append(figures.Band(split, [result.epochs_at(row) for row in shown], values))
             unit = " (%)" if kind.is_share else ""
             panels.append(figures.Panel(bands, "epoch", metric + unit))
         lrs = [row.lr for row in rows]  # each of its epoch's last update
-        stairs = figures.Band("LR", [*(row.epoch for row in rows), *[*ends.values()][-1:]], [*lrs, *lrs[-1:]])
+        stairs = figures.Band("LR", [*(row.epoch for row in rows), *ends[-1:]], [*lrs, *lrs[-1:]])
         panels.append(figures.Panel([stairs], "epoch", LABELS["lr"], stairs=True))
         return panels
 

@@ -163,6 +163,24 @@ def _sums(value: Any) -> bool:
     return _mapping_of(_number)(value if inside is None else inside)
 
 
+def _pace(value: Any) -> bool:
+    """How far a run with a time budget is: times, a position in its plan, and whether it is at its end."""
+    if not isinstance(value, Mapping):
+        return False
+    times = [_list_of(_number)(value.get(name)) for name in ("updates", "endings", "closings")]
+    flags = [isinstance(value.get(name), bool) for name in ("is_last", "is_over")]
+    return _number(value.get("used")) and _count(value.get("position")) and all([*times, *flags])
+
+
+def _stop_early(value: Any) -> bool:
+    """The best value of a metric, when it was reached, and in which epoch that stopped the run, if it did."""
+    if not isinstance(value, Mapping) or not _count(value.get("best_step")):
+        return False
+    stopped = value.get("stopped")
+    is_known = isinstance(stopped, Mapping) and _count(stopped.get("epoch")) and _text(stopped.get("why"))
+    return _or_none(_number)(value.get("best")) and (stopped is None or is_known)
+
+
 def _any_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
@@ -199,8 +217,8 @@ CHECKPOINT: dict[str, Form] = {
             "seconds": _number,
         },
         "sums": _sums,
-        "pace": _optional(_plain),
-        "stop_early": _optional(_plain),
+        "pace": _optional(_pace),
+        "stop_early": _optional(_stop_early),
         "random": {"torch": _tensor, "python": _plain, "numpy": _mapping_of(_plain)},
     },
 }

@@ -72,7 +72,7 @@ def _is_complete(saved: Saved, prepared: Prepared, folder: Path) -> bool:
     progress, horizon = saved.contents["state"]["progress"], prepared.horizon
     done = progress["epoch"] >= horizon.epochs and progress["step"] >= horizon.steps
     if horizon.budget_seconds is not None:
-        done = saved.contents["state"]["pace"]["is_over"]
+        done = saved.contents["state"].get("pace", {}).get("is_over", False)
     done = done or stopped_early(saved.contents) is not None
     return done and summary.read(folder).get("status") == "finished"
 
