@@ -10,15 +10,13 @@ from torch import nn
 from lrlab.config import durations, identity
 from lrlab.config.arguments import key_of
 from lrlab.config.identity import flatten
-from lrlab.config.prepare import Prepared
 from lrlab.data.batches import Batching
 from lrlab.data.room import Choice, in_words
 from lrlab.data.splits import Splits
 from lrlab.lr.plan import Plan
 from lrlab.runs import summary
 from lrlab.system import distributed
-from lrlab.training.state import TrainState
-from lrlab.words import budget_in_words, counted, epochs_in_words
+from lrlab.words import budget_in_words, counted
 
 
 def start_lines(
@@ -56,17 +54,6 @@ def start_lines(
         choice = f"{choices[name]}: " if name in choices else ""
         lines.append(f"{name:<9}  {choice}{text}")
     return lines
-
-
-def stopped_early_lines(state: TrainState, prepared: Prepared) -> list[str]:
-    """What is said of a run that was stopped early: why, and how far its LR was from its end."""
-    early = state.early
-    if early is None or early.stopped is None:
-        return []
-    lrs, lr = prepared.plan.lrs, state.applied["lr"]
-    end = "a time budget" if prepared.horizon.budget_seconds is not None else epochs_in_words(prepared.horizon.passes)
-    left = f"; its LR was {lr:.4g}, and would have ended at {lrs[-1]:.4g} after {end}" if lrs is not None else ""
-    return [f"stopped early in epoch {early.stopped['epoch'] + 1}: {early.stopped['why']}{left}"]
 
 
 def _kept(choice: Choice, device: torch.device, data: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from lrlab.lr.horizon import Horizon, of_updates
 from lrlab.lr.hyperparameters import HyperparameterScheduler, count_as_stepped, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
 from lrlab.runs.describe import changed, computed_by
+from lrlab.runs.ending import stopped_early
 from lrlab.training.state import TrainState
 from lrlab.words import counted, epochs_in_words
 
@@ -126,11 +127,6 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
         lines.append(warning)
     lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1}{of_all}")
     return lines
-
-
-def stopped_early(saved: Mapping[str, Any]) -> dict[str, Any] | None:
-    """In which epoch the saved run was stopped early, and why; None where it was not."""
-    return (saved["state"].get("stop_early") or {}).get("stopped")
 
 
 def horizon_before(saved: Mapping[str, Any], prepared: Prepared) -> Horizon:

@@ -17,21 +17,19 @@ from lrlab.data.room import Choice
 from lrlab.errors import DataError, Interrupted, UserError, complaint_of, in_words
 from lrlab.lr.audit import Audit
 from lrlab.lr.horizon import Horizon
-from lrlab.runs import assemble, checkpoint, files, replay, summary
+from lrlab.runs import assemble, checkpoint, ending, files, replay, summary
 from lrlab.runs.beside import Beside
-from lrlab.runs.describe import count_parameters, device_name, start_lines, stopped_early_lines
+from lrlab.runs.describe import count_parameters, device_name, start_lines
 from lrlab.runs.display import Display, View, result_line
 from lrlab.runs.explain import explain
 from lrlab.runs.files import Saved
 from lrlab.runs.ranks import Assignment
-from lrlab.runs.resume import horizon_before, require_same_run, restore, stopped_early
+from lrlab.runs.resume import horizon_before, require_same_run, restore
 from lrlab.runs.tracking import refuse_second_run
 from lrlab.system import disk, distributed, repository, spelling
 from lrlab.system.signals import Request, stop_request
 from lrlab.training.divergence import Diverged, require_finite_weights
 from lrlab.training.loop import Epoch, Update
-from lrlab.training.pace import Pace
-from lrlab.words import budget_in_words, counted
 
 _KEEPS = Diverged | disk.Refused  # after these errors the last checkpoint is still good
 
@@ -52,8 +50,8 @@ def carry_out(
     # Is it the same run, and is anything left to do?
     if saved is not None:
         require_same_run(saved.contents, prepared)
-        if _is_complete(saved, prepared, folder):
-            print(f"nothing to do: {_what_is_done(saved, prepared, folder)}")
+        if ending.is_complete(saved.contents, prepared, folder):
+            print(f"nothing to do: {ending.what_is_done(saved.contents, prepared, folder)}")
             return saved.contents["progress"]["val_loss"]
 
     # Train, together with the other ranks if there are any.
@@ -65,32 +63,6 @@ def carry_out(
         distributed.patience(assignment.timeout_seconds),
     ):
         return RunUnderWay(prepared, folder, saved, make_display, request).to_its_end()
-
-
-def _is_complete(saved: Saved, prepared: Prepared, folder: Path) -> bool:
-    """Whether all is trained and the summary says so. A run that was killed in between still has to write that."""
-    progress, horizon = saved.contents["state"]["progress"], prepared.horizon
-    done = progress["epoch"] >= horizon.epochs and progress["step"] >= horizon.steps
-    if horizon.budget_seconds is not None:
-        done = saved.contents["state"].get("pace", {}).get("is_over", False)
-    done = done or stopped_early(saved.contents) is not None
-    return done and summary.read(folder).get("status") == "finished"
-
-
-def _what_is_done(saved: Saved, prepared: Prepared, folder: Path) -> str:
-    """Why a run has nothing left to do, and what would go on with it."""
-    if stop := stopped_early(saved.contents):
-        return f"{folder} was stopped early, in epoch {stop['epoch'] + 1}: {stop['why']}"
-    goes_on = "; extend=EPOCHS goes on" if prepared.horizon.budget_seconds is None else ""
-    return f"{_all_of_it(prepared.horizon, folder)} done{goes_on}"
-
-
-def _all_of_it(horizon: Horizon, folder: Path) -> str:
-    if horizon.budget_seconds is not None:
-        return f"the {budget_in_words(horizon.budget_seconds)} of {folder} are"
-    if horizon.updates is not None:
-        return f"all {counted(horizon.steps, 'update')} of {folder} are"
-    return f"all {horizon.epochs} epochs of {folder} are" if horizon.epochs > 1 else f"the one epoch of {folder} is"
 
 
 class RunUnderWay:
@@ -267,7 +239,7 @@ class RunUnderWay:
         self._warn_of_refusal()
         self.write_summary("finished")
         self.display.say(
-            *stopped_early_lines(self.state, self.prepared),
+            *ending.stopped_early_lines(self.state, self.prepared),
             result_line(self.tally, self.state.step, self.prepared.trainer.monitor),
         )
 
@@ -313,19 +285,6 @@ class RunUnderWay:
         where = f"{shlex.quote(str(last))} (update {self.prepared.rhythm.last})"
         return error.adding(f"last good checkpoint: {where}")
 
-    def _ending(self) -> dict[str, Any]:
-        """What the summary says of what may end a run besides its epochs: a time budget, early stopping."""
-        pace, early = self.state.pace, self.state.early
-        stop = {"stopped_early": early.stopped} if early is not None else {}
-        if pace is None:
-            return stop
-        return {**stop, "budget": self._budget(pace)}
-
-    def _budget(self, pace: Pace) -> dict[str, Any]:
-        if pace.recorded is not None:
-            return {"seconds": pace.seconds, "replay": self.prepared.config["replay"]}
-        return {"seconds": pace.seconds, "used_seconds": round(pace.used, 3)}
-
     def write_summary(self, status: str, **facts: Any) -> None:
         """Write summary.json."""
         prepared = self.prepared
@@ -346,7 +305,7 @@ class RunUnderWay:
             data={**prepared.splits.sizes, "classes": prepared.splits.num_classes},
             contents=prepared.checked.contents,
             warnings=warnings,
-            **self._ending(),
+            **ending.facts(self.state, self.prepared),
             audit=self.audit.summary(prepared.scheduler.monitor, self.state.step),
             **facts,
         )
