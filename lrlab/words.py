@@ -10,6 +10,29 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def epochs_in_words(epochs: int | float) -> str:
+    """A number of epochs, perhaps with a fraction.
+
+    >>> epochs_in_words(1), epochs_in_words(20), epochs_in_words(0.5), epochs_in_words(47.6190476190)
+    ('1 epoch', '20 epochs', '0.5 epochs', '47.62 epochs')
+    """
+    if epochs == int(epochs):
+        return counted(int(epochs), "epoch")
+    return f"{epochs:,.4g} epochs" if epochs < 1000 else f"{epochs:,.1f} epochs"
+
+
+def budget_in_words(seconds: float) -> str:
+    """A budget of time.
+
+    >>> budget_in_words(1800), budget_in_words(5400), budget_in_words(90), budget_in_words(7200)
+    ('30 min', '90 min', '90 s', '2 h')
+    """
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
+
+
 def printable(text: str) -> str:
     r"""`text` in one line that no terminal obeys: what would move its cursor or change its colours is replaced.
 

@@ -96,10 +96,23 @@ def _require_no_columns(columns: Columns) -> None:
 
 
 def comparison_of(
-    what: Gathered, *, reference: str | None, target: float | None, paths: Sequence[Path] = ()
+    what: Gathered,
+    *,
+    reference: str | None,
+    target: float | None,
+    paths: Sequence[Path] = (),
+    stopped_early: bool = False,
+    together: bool = False,
 ) -> Comparison:
     """What the runs say, with what they cannot say among its warnings."""
-    compared = contests.compare(what.runs, metric=what.metric, reference=reference, target=target)
+    compared = contests.compare(
+        what.runs,
+        metric=what.metric,
+        reference=reference,
+        target=target,
+        stopped_early=stopped_early,
+        together=together,
+    )
     compared.left_out += what.left_out
     compared.warnings += [*what.unknown, *cautions.of_other_programs(what.runs)]
     if not what.unknown and all(run.logged_by is None for run in what.runs):
@@ -264,6 +277,8 @@ def compare(
     better: str | None = None,
     reference: str | None = None,
     target: float | None = None,
+    stopped_early: bool = False,
+    together: bool = False,
 ) -> Compared | ComparedStudy:
     """What `what` showed: runs of `lrlab.train` and `lrlab.sweep`, folders, or a table of another program.
 
@@ -273,8 +288,9 @@ def compare(
     "higher" or "lower". For lrlab's own runs `metric` is one of those that they measured, "val_accuracy" by default.
 
     Each schedule is judged at its own best LR, and every pair is tested together. `reference` is what the sentences
-    compare with, and `target` a value of the metric whose reaching is timed. Raises ValueError where nothing can be
-    compared.
+    compare with, and `target` a value of the metric whose reaching is timed. Runs that were `stopped_early` are left
+    out unless they are asked for, and budgets (epochs, updates, times) are compared each by itself unless `together`.
+    Raises ValueError where nothing can be compared.
 
     >>> table = {"schedule": ["a"] * 4 + ["b"] * 4, "lr": [0.1] * 8, "seed": [0, 1, 2, 3] * 2,
     ...          "accuracy": [0.90, 0.91, 0.92, 0.91, 0.80, 0.81, 0.80, 0.82]}
@@ -291,7 +307,15 @@ def compare(
         if len(paths) == 1 and design.is_study(paths[0]):
             return ComparedStudy(verdict.read(paths[0]))
         found = gathered(paths, metric, columns)
-        return Compared(comparison_of(found, reference=reference, target=target, paths=paths), found.runs)
+        compared = comparison_of(
+            found,
+            reference=reference,
+            target=target,
+            paths=paths,
+            stopped_early=stopped_early,
+            together=together,
+        )
+        return Compared(compared, found.runs)
 
 
 def _paths(what: Sequence[Any]) -> list[Path] | None:

@@ -87,14 +87,15 @@ class Curves(Sequence[Curve]):
 
     def __repr__(self) -> str:
         lines = [line_of(curve.name, curve.plan) for curve in self]
-        repeats = [curve.plan.updates_per_count for curve in self]
+        repeats = [(curve.plan.updates_per_count, curve.plan.horizon.steps) for curve in self]
         names = [curve.name for curve in self]
         return "\n".join([*curve_table.table(names, lines, repeats, drawn=True), *self.lint])
 
     def _repr_html_(self) -> str:
         rows = []
         for curve in self:
-            numbers = curve_table.numbers(curve.plan.curves["lr"], curve.plan.updates_per_count)
+            plan = curve.plan
+            numbers = curve_table.numbers(plan.curves["lr"], plan.updates_per_count, plan.horizon.steps)
             rows.append([curve.name, *numbers])
         return self.plot()._repr_html_() + pictures.table(curve_table.HEADER, rows) + pictures.notes(self.lint)
 
@@ -112,7 +113,7 @@ class Findings(list[str]):
 def preview(
     *schedules: "str | Schedule | MakeScheduler | Callable[..., float]",
     lr: float | None = None,
-    epochs: int | None = None,
+    epochs: int | float | None = None,
     steps_per_epoch: int | None = None,
     total_steps: int | None = None,
     interval: str | None = None,
@@ -133,7 +134,7 @@ def preview(
     if not schedules:
         do = 'lrlab.preview("step", "cosine", lr=0.1, epochs=100)'
         raise wrong_argument("schedules", got="none", allowed="at least one", do=do)
-    lengths = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
+    lengths: dict[str, Any] = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
     curves: list[Curve] = []
     for one in schedules:
         curve = _curve_of(one, lr, lengths, interval)
@@ -146,7 +147,7 @@ def check(
     make_scheduler: MakeScheduler,
     make_optimizer: MakeOptimizer | None = None,
     *,
-    epochs: int | None = None,
+    epochs: int | float | None = None,
     steps_per_epoch: int | None = None,
     total_steps: int | None = None,
     interval: str | None = None,
@@ -212,7 +213,7 @@ def _require_makes(name: str, function: Any) -> None:
         raise wrong_argument(name, got=got, allowed="a function that makes one", do=do)
 
 
-def _curve_of(one: Any, lr: float | None, lengths: dict[str, int | None], interval: str | None) -> Curve:
+def _curve_of(one: Any, lr: float | None, lengths: dict[str, Any], interval: str | None) -> Curve:
     if isinstance(one, Curve):
         return one
     if isinstance(one, str):
@@ -229,7 +230,7 @@ def _curve_of(one: Any, lr: float | None, lengths: dict[str, int | None], interv
 
 
 def _of_a_scheduler(
-    name: str, make: MakeScheduler, lr: float | None, lengths: dict[str, int | None], interval: str | None
+    name: str, make: MakeScheduler, lr: float | None, lengths: dict[str, Any], interval: str | None
 ) -> Curve:
     horizon = horizon_of(lengths["epochs"], lengths["steps_per_epoch"], lengths["total_steps"])
     lr = 1.0 if lr is None else lr

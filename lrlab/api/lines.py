@@ -11,14 +11,10 @@ from lrlab.lr.plan import Plan
 
 def line_of(name: str, plan: Plan, *, show: str = "lr", axis: str = "epoch") -> Line:
     """A planned curve as a staircase over epochs, updates or percent of the run."""
-    values = plan.curves[show]
-    per_epoch = plan.horizon.steps_per_epoch // plan.updates_per_count
-    unit = {
-        "epoch": 1 / per_epoch,
-        "step": plan.updates_per_count,
-        "percent": 100 / plan.horizon.total(plan.interval),
-    }[axis]
-    return Line(name, [count * unit for count in range(len(values) + 1)], values)
+    values, steps = plan.curves[show], plan.horizon.steps
+    in_updates = [min(count * plan.updates_per_count, steps) for count in range(len(values) + 1)]
+    unit = {"epoch": plan.horizon.steps_per_epoch, "step": 1, "percent": steps / 100}[axis]
+    return Line(name, [updates / unit for updates in in_updates], values)
 
 
 def picture(lines: Sequence[Line], *, x: str, show: str = "lr", log: bool = False) -> Picture:

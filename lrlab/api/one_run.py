@@ -4,27 +4,30 @@ Nothing is written before the run is known to be sound.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lrlab.config import compose
+from lrlab.config import compose, identity
 from lrlab.config.again import as_it_was
-from lrlab.config.arguments import value_of
+from lrlab.config.arguments import key_of, value_of
 from lrlab.config.heeded import require_heeded
 from lrlab.config.prepare import Prepared, prepare, prepare_typed
 from lrlab.errors import UserError, wrong
-from lrlab.runs import checkpoint, folders
+from lrlab.lr.horizon import Horizon
+from lrlab.runs import checkpoint, folders, replay
+from lrlab.runs.describe import changed, computed_by
 from lrlab.runs.display import Display, View, log_to
 from lrlab.runs.run import Saved, carry_out
-from lrlab.system import spelling
+from lrlab.system import disk, spelling
 from lrlab.system.lock import held
 
 log = logging.getLogger(__name__)
-MakeDisplay = Callable[[int, int], View]
+MakeDisplay = Callable[[Horizon], View]
 LoggingTo = Callable[[Path], AbstractContextManager[None]]
 
 
@@ -96,12 +99,47 @@ class Attempt:
             prepared = prepare(config, contents["choices"], contents["overrides"])
             return self._carry_out(prepared, folder, Saved(path, contents))
 
+    def replay(self, overrides: list[str], target: str, warn: Callable[[str], None]) -> Path:
+        """Train the run in the folder `target` again, in a folder of its own, at the LRs that it recorded."""
+        # What it was, and what is typed on top, which may say where it is computed.
+        before = spelling.shortest(disk.expanded(target, "replay").resolve())
+        replay.read(before)
+        path, contents = checkpoint.latest(str(before), warn)
+        checkpoint.require_form(path, contents)
+        own = [one for one in overrides if key_of(one) != "replay"]
+        with checkpoint.restoring(path, "config"):
+            config = as_it_was(contents["config"], path.resolve(), own)
+        config.resume, config.replay = None, str(before.resolve())
+        prepared = prepare(config, contents["choices"], contents["overrides"])
+        _require_same_settings(contents, prepared)
+        if warning := changed(contents["computed_by"], computed_by(prepared.device)):
+            warn(warning.removeprefix("warning: "))
+
+        # Where it goes.
+        hydra = compose.compose([one for one in own if key_of(one).startswith("hydra")])
+        made = folders.missing(_folder_of(hydra))
+        folder = _reserve(hydra, own)
+        with held(folder):
+            try:
+                return self._carry_out(prepared, folder)
+            except UserError:
+                folders.discard_unused(folder, made)
+                raise
+
     def _carry_out(self, prepared: Prepared, folder: Path, saved: Saved | None = None) -> Path:
         """Train in `folder`, which this process holds. What ends the run early is in its log."""
         self.folder = folder
         with self._logging_to(folder):
             guarded(lambda: carry_out(prepared, folder, saved, make_display=self._make_display))
         return folder
+
+
+def _require_same_settings(saved: Mapping[str, Any], prepared: Prepared) -> None:
+    """Raise UserError where a run would be no repetition of the one that was saved."""
+    before = identity.of(saved["config"], saved["facts"].get("contents"))
+    if found := identity.difference(before, identity.of(prepared.config, prepared.checked.contents)):
+        allowed = "the same value, when a run is repeated"
+        raise found.refusal("the run to repeat has", allowed=allowed, do="leave it out, or start a new run")
 
 
 def _folder_of(config: DictConfig) -> Path:

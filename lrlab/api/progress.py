@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lrlab.data import store
+from lrlab.lr.horizon import Horizon
 from lrlab.system import streams
 from lrlab.training.loop import Epoch, Event, Update
 
@@ -79,9 +80,9 @@ def _on_a_terminal(total: int) -> Shown | None:
 class RunBar(Bar):
     """A run as one bar. What the run says is in its log; its warnings are Python's."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int):
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
-        super().__init__(epochs * steps_per_epoch)
+    def __init__(self, horizon: Horizon):
+        self.epochs, self.steps_per_epoch = horizon.known_epochs, horizon.steps_per_epoch
+        super().__init__(horizon.planned.steps)
         self._words = ""
 
     def say(self, *lines: str) -> None:
@@ -96,7 +97,9 @@ class RunBar(Bar):
             self._words = "".join(f", {one.name} {one.written(shown[one.name])}" for one in event.metrics)
         if isinstance(event, Update):
             epoch = event.step // self.steps_per_epoch + 1
-            self.move(event.step + 1, f"epoch {epoch} of {self.epochs}{self._words}")
+            done = event.step + 1 if event.position is None else event.position
+            of_all = f" of {self.epochs}" if self.epochs is not None else ""
+            self.move(done, f"epoch {epoch}{of_all}{self._words}")
 
     @contextmanager
     def reading(self, _what: str) -> Iterator[store.Progress]:

@@ -19,7 +19,7 @@ from lrlab.api.guest import guest, logging_to
 from lrlab.api.one_run import Attempt
 from lrlab.api.progress import RunBar, SweepBar
 from lrlab.comparison import results
-from lrlab.config.arguments import key_of, read
+from lrlab.config.arguments import key_of, read, value_of
 from lrlab.drawing import figures
 from lrlab.errors import Interrupted, wrong
 from lrlab.runs import summary
@@ -96,10 +96,15 @@ class Run:
         return pictures.Picture(lambda: figures.draw_panels(self._panels()))
 
     def _rows(self) -> list[results.HistoryRow]:
-        return results.read_result(self.folder, self.folder.name).history
+        return self._result().history
+
+    def _result(self) -> results.Result:
+        return results.read_result(self.folder, self.folder.name)
 
     def _panels(self) -> list[figures.Panel]:
-        rows = self._rows()
+        result = self._result()
+        rows = result.history
+        ends = [result.epochs_at(row) for row in rows]  # the last epoch may be cut short
         names = rows[0].measured if rows else {}
         metrics = dict.fromkeys(split_and_metric(name)[1] for name in names)
         panels = []
@@ -111,11 +116,11 @@ class Run:
                 values = [kind.scale * float(row.measured[f"{split}_{metric}"] or 0.0) for row in shown]
                 if not shown and split == "average_val":
                     continue
-                bands.append(figures.Band(split.replace("_", " "), [row.epoch + 1 for row in shown], values))
+                bands.append(figures.Band(split.replace("_", " "), [result.epochs_at(row) for row in shown], values))
             unit = " (%)" if kind.is_share else ""
             panels.append(figures.Panel(bands, "epoch", metric + unit))
         lrs = [row.lr for row in rows]  # each of its epoch's last update
-        stairs = figures.Band("LR", [*(row.epoch for row in rows), len(rows)], [*lrs, *lrs[-1:]])
+        stairs = figures.Band("LR", [*(row.epoch for row in rows), *ends[-1:]], [*lrs, *lrs[-1:]])
         panels.append(figures.Panel([stairs], "epoch", LABELS["lr"], stairs=True))
         return panels
 
@@ -165,9 +170,9 @@ class Runs(Sequence[Run]):
 def train(*overrides: str) -> Run:
     """Train one run, as `lrlab train` does with the same words: `lrlab.train("scheduler=step", "trainer.epochs=5")`.
 
-    Also `"resume=FOLDER"`, with `"extend=40"` to train on. Its folder is below `outputs/runs` in the current folder.
-    Ctrl-C saves the run and returns it, its status "interrupted". Classes of yours are named by where they are, those
-    of a notebook's cells as `__main__.NAME`.
+    Also `"resume=FOLDER"`, with `"extend=40"` to train on, and `"replay=FOLDER"` of a run with a time budget. Its
+    folder is below `outputs/runs` in the current folder. Ctrl-C saves the run and returns it, its status
+    "interrupted". Classes of yours are named by where they are, those of a notebook's cells as `__main__.NAME`.
 
     Raises UserError, a line that says what to change, for a setting that is not allowed and for a loss that diverges.
     """
@@ -180,6 +185,8 @@ def train(*overrides: str) -> Run:
                 folder = attempt.resume(
                     arguments.overrides, arguments.resume, lambda line: warnings.warn(line, stacklevel=4)
                 )
+            elif repeated := value_of(arguments.overrides, "replay"):
+                folder = attempt.replay(arguments.overrides, repeated, lambda line: warnings.warn(line, stacklevel=4))
             else:
                 folder = attempt.begin(arguments.overrides)
     except Interrupted as stop:

@@ -93,12 +93,12 @@ class Schedule:
         repeated = []
         for lr in self._counts:
             repeated += [lr] * self._updates_per_count
-        return repeated
+        return repeated[: self.horizon.steps]  # the last epoch may be cut short
 
     @property
     def sha256(self) -> str:
         """A hash of the LR of every update, as `summary.json` of a run has it: equal for equal curves."""
-        return hashes.of_curve(self._counts, self._updates_per_count)
+        return hashes.of_curve(self._counts, self._updates_per_count, self.horizon.steps)
 
     @property
     def lint(self) -> list[str]:
@@ -212,14 +212,14 @@ class NamedSchedule:
         self,
         *,
         lr: float | None = None,
-        epochs: int | None = None,
+        epochs: int | float | None = None,
         steps_per_epoch: int | None = None,
         total_steps: int | None = None,
         interval: str | None = None,
         **settings: Any,
     ) -> Schedule:
         """The `Schedule` of this name; see `lrlab.schedule`."""
-        lengths = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
+        lengths: dict[str, Any] = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
         return schedule(self.name, lr=lr, interval=interval, **lengths, **settings)
 
     @property
@@ -241,7 +241,7 @@ def schedule(
     name: str | Callable[..., float] | Sequence[float],
     *,
     lr: float | None = None,
-    epochs: int | None = None,
+    epochs: int | float | None = None,
     steps_per_epoch: int | None = None,
     total_steps: int | None = None,
     interval: str | None = None,
@@ -256,7 +256,8 @@ def schedule(
     `"500st"`, or a plain count. Without `lr` it is relative: its values are shares of an optimizer's own base LR.
 
     The run is `total_steps` updates long, or `epochs` times `steps_per_epoch`; without `steps_per_epoch`, time is
-    counted in epochs. `interval` is "step" where the LR changes after each update, "epoch" where it changes after each
+    counted in epochs. The last epoch may be cut short: `epochs=2.5`, or `total_steps` beside `steps_per_epoch`.
+    `interval` is "step" where the LR changes after each update, "epoch" where it changes after each
     epoch; the default is the schedule's own.
 
     >>> s = schedule("wsd", lr=0.1, epochs=20, steps_per_epoch=469, warmup=0, decay="20%", shape="linear")

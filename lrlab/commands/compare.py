@@ -98,6 +98,12 @@ class CompareSettings:
         "which way compare.metric is better, where its name does not tell",
         shown="lower",
     )
+    stopped_early: bool = options.option(
+        False, options.flag(), "true: runs that were stopped early are compared too, though they had less training"
+    )
+    together: bool = options.option(
+        False, options.flag(), "true: all budgets in one comparison: epochs, updates and times"
+    )
     exit_code: bool = options.option(False, options.flag(), f"leave with {UNDECIDED} where a pair is undecided")
 
 
@@ -115,7 +121,7 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
 
 def _refuse_what_is_declared(settings: CompareSettings) -> None:
     """Raise UserError for a setting that would change what a study declared."""
-    for name in ("metric", "reference", "target"):
+    for name in ("metric", "reference", "target", "stopped_early", "together"):
         value = getattr(settings, name)
         if value != getattr(CompareSettings(), name):
             got = f"{value}, for a study, which declared what it is judged by"
@@ -129,7 +135,14 @@ def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
     # The runs, and what they show.
     columns = Columns(settings.schedule, settings.lr, settings.seed, None, settings.step, settings.better)
     found = gathered(paths, settings.metric, columns)
-    compared = comparison_of(found, reference=settings.reference, target=settings.target, paths=paths)
+    compared = comparison_of(
+        found,
+        reference=settings.reference,
+        target=settings.target,
+        paths=paths,
+        stopped_early=settings.stopped_early,
+        together=settings.together,
+    )
 
     # Where it goes.
     folder = _ready(settings.folder or _folder_for(paths))

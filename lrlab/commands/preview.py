@@ -25,10 +25,11 @@ from lrlab.config import compose, names, options
 from lrlab.drawing.curve_table import table
 from lrlab.drawing.terminal import plot
 from lrlab.errors import UserError, wrong
+from lrlab.lr import shares
 from lrlab.runs import machine
 from lrlab.system import spelling, streams
 from lrlab.system.disk import write_whole
-from lrlab.words import counted
+from lrlab.words import budget_in_words, counted
 
 if TYPE_CHECKING:
     from lrlab.lr.plan import Plan  # which needs torch, and --help does not
@@ -82,6 +83,7 @@ def _run(settings: PreviewSettings, typed: list[str]) -> None:
     rows = as_csv(shown, settings.show) if settings.csv else ""
 
     # In the terminal, as a table, as a figure.
+    settings = replace(settings, x=_axis(curves, settings.x))
     _print(curves, settings)
     if settings.csv:
         write_whole(Path(settings.csv), rows)
@@ -110,17 +112,32 @@ def _with_groups(curve: PlannedCurve, show: str) -> list[PlannedCurve]:
     return found
 
 
+def _axis(curves: Sequence[PlannedCurve], asked: str) -> str:
+    """The axis to draw over. Of a run with a time budget only the share is known before it is trained."""
+    if not any(curve.plan is not None and curve.plan.horizon.in_shares for curve in curves):
+        return asked
+    if asked == "step":
+        got = f"{asked}, with trainer.budget, in which the number of updates is not known"
+        raise wrong("preview.x", got=got, allowed="percent", do="preview.x=percent")
+    return "percent"
+
+
 def _for_machines(curves: Sequence[PlannedCurve], name: str) -> list[dict[str, Any]]:
     """Every curve with its value at each update; without values where it has none of this name."""
     return [
         {
             "name": curve.name,
-            "updates_per_epoch": curve.plan.horizon.steps_per_epoch if curve.plan is not None else None,
+            "updates_per_epoch": _updates_per_epoch(curve.plan),
             "values": curve.plan.per_update(name) if curve.plan is not None and curve.shows(name) else None,
             "notes": curve.notes,
         }
         for curve in curves
     ]
+
+
+def _updates_per_epoch(plan: Plan | None) -> int | None:
+    """None where there is no plan, or its values are for the positions in a time budget."""
+    return None if plan is None or plan.horizon.in_shares else plan.horizon.steps_per_epoch
 
 
 def plan_curves(overrides: Sequence[str], steps_per_epoch: int | None) -> list[PlannedCurve]:
@@ -202,6 +219,8 @@ def _nothing_to_show(curves: Sequence[PlannedCurve], show: str) -> UserError:
 def as_csv(curves: Sequence[PlannedCurve], show: str) -> str:
     """A row an update: `step`, `epoch`, then a column a curve; empty where a run is over."""
     plans = [curve.plan for curve in curves if curve.plan is not None]
+    if any(plan.horizon.in_shares for plan in plans):
+        return _csv_over_shares(curves, show)
     lengths = {plan.horizon.steps_per_epoch for plan in plans}
     if len(lengths) > 1:
         raise wrong(
@@ -217,6 +236,21 @@ def as_csv(curves: Sequence[PlannedCurve], show: str) -> str:
     for step in range(max(map(len, columns))):
         values = [repr(column[step]) if step < len(column) else "" for column in columns]
         writer.writerow([step, step // min(lengths), *values])
+    return text.getvalue()
+
+
+def _csv_over_shares(curves: Sequence[PlannedCurve], show: str) -> str:
+    """A row for each position in a time budget: its `share`, then a column a curve."""
+    plans = [curve.plan for curve in curves if curve.plan is not None]
+    if not all(plan.horizon.in_shares for plan in plans):
+        got = "curves over a time budget beside others, which are over updates"
+        raise wrong("preview.csv", got=got, allowed="curves of one kind", do="a file a curve")
+    columns = [plan.per_update(show) for plan in plans]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["share", *(cell(curve.name) for curve in curves)])
+    for position, values in enumerate(zip(*columns, strict=True)):
+        writer.writerow([shares.written(position), *map(repr, values)])
     return text.getvalue()
 
 
@@ -274,7 +308,8 @@ def _print(curves: Sequence[PlannedCurve], settings: PreviewSettings) -> None:
     keyed = together and len(lines) > 1
     marks = [f"{chr(ord('a') + index)} " if keyed else "" for index in range(len(lines))]
     labels = [mark + line.name for mark, line in zip(marks, lines, strict=True)]
-    repeats = [curve.plan.updates_per_count for curve in planned if curve.plan is not None]
+    plans = [curve.plan for curve in planned if curve.plan is not None]
+    repeats = [(plan.updates_per_count, plan.horizon.steps) for plan in plans]
     seen = console.width if console.is_terminal else None
     header, *rest = table(labels, lines, repeats, drawn=not together, width=seen)
     console.print(Text(header))
@@ -298,6 +333,9 @@ def _notes(curves: Sequence[PlannedCurve]) -> list[str]:
         else:
             same.setdefault(curve.plan.hashes["lr"], []).append(curve.name)
     notes += [f"the same LR at every update: {', '.join(alike)}" for alike in same.values() if len(alike) > 1]
+    times = {curve.plan.horizon.budget_seconds for curve in curves if curve.plan is not None}
+    for seconds in sorted(one for one in times if one is not None):
+        notes.append(f"over {budget_in_words(seconds)} of training: `updates` and `at` count ten-thousandths of it")
     for curve in curves:
         if curve.plan is not None:
             notes += [f"warning: {curve.name}: {warning}" for warning in curve.notes]

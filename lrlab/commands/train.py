@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lrlab.commands import sweep, with_hydra
 from lrlab.commands.entry import enter
-from lrlab.config.arguments import read
+from lrlab.config.arguments import read, value_of
 from lrlab.errors import UserError, wrong
 from lrlab.system import process, spelling, streams
 from lrlab.words import printable
@@ -82,9 +82,15 @@ def _main(typed: list[str]) -> None:
         again = f"{spelling.command('train')} resume=PATH"
         do = again if spelling.names_commands() else "leave out -m and what is swept"
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do=do)
+    repeated = value_of(arguments.overrides, "replay")
+    if repeated and (arguments.multirun or arguments.resume):
+        got = "a sweep (-m)" if arguments.multirun else "resume beside it"
+        raise wrong("replay", got=got, allowed="one new run", do=f"{spelling.command('train')} replay=PATH")
     with streams.forgiving():  # whoever looks on may leave
         if arguments.resume:
             _resume(arguments.overrides, arguments.resume)
+        elif repeated:
+            _replay(arguments.overrides, repeated)
         elif arguments.multirun:
             sweep.carry_out(arguments.overrides)
         else:
@@ -103,6 +109,13 @@ def _resume(overrides: list[str], target: str) -> None:
     from lrlab.api.one_run import Attempt
 
     _print_hint(Attempt().resume(overrides, target, _warn))
+
+
+def _replay(overrides: list[str], target: str) -> None:
+    """Train a run with a time budget again, at the LRs that it recorded, and say where to look."""
+    from lrlab.api.one_run import Attempt
+
+    _print_hint(Attempt().replay(overrides, target, _warn))
 
 
 def _warn(reason: str) -> None:

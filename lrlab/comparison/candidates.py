@@ -14,11 +14,12 @@ from itertools import chain
 from typing import Any
 
 from lrlab.comparison import choice
+from lrlab.comparison.budgets import budget_of
 from lrlab.comparison.results import Result, differing, is_number
 from lrlab.comparison.statistics import Interval, median
-from lrlab.config.identity import GROUPS, TUNED
+from lrlab.config.identity import GROUPS, LENGTHS, TUNED
 from lrlab.training.metrics import find, followed, lower_is_better
-from lrlab.words import counted
+from lrlab.words import epochs_in_words
 
 FAILED = ("failed", "diverged")  # how runs end that say something of their LR; others were only stopped
 
@@ -112,7 +113,9 @@ def names_of(results: Sequence[Result]) -> dict[str, str]:
     for result in results:
         alike = [one for one in results if chosen[one.name] == chosen[result.name]]
         keys = [key for key in differing(alike) if _tells_apart(key, alike)]
-        extra = [f"{key.rpartition('.')[2]}={result.settings.get(key)}" for key in keys]
+        extra = [f"{key.rpartition('.')[2]}={result.settings.get(key)}" for key in keys if key not in LENGTHS]
+        if len(set(map(budget_of, alike))) > 1 and (budget := budget_of(result)) is not None:
+            extra.append(budget.setting.removeprefix("trainer."))
         others = [f"{group}={result.choice(group)}" for group in varying if group != "scheduler"]
         parts = [result.choice("scheduler"), *others, *extra, extended(result)]
         names[result.name] = ", ".join(part for part in parts if part)
@@ -148,7 +151,7 @@ def _follows(key: str, results: Sequence[Result]) -> bool:
 def extended(result: Result) -> str:
     """A mark for a run that was first planned for fewer epochs: it had another LR than one planned for all of them."""
     first = result.summary.get("extended_from")
-    return f"extended from {counted(first, 'epoch')}" if first is not None else ""
+    return f"extended from {epochs_in_words(first)}" if first is not None else ""
 
 
 def reached(candidate: Candidate, target: float) -> Reached:
@@ -159,12 +162,12 @@ def reached(candidate: Candidate, target: float) -> Reached:
     return Reached(median(epochs), len(there), len(candidate.best))
 
 
-def _first_epoch_at(run: Result, metric_name: str, target: float) -> int | None:
+def _first_epoch_at(run: Result, metric_name: str, target: float) -> int | float | None:
     """The first epoch, counted from 1, after which a run is as good as `target`; None where it never is."""
     metric = find(metric_name)
     sign = 1 if metric.lower_is_better else -1
     for row in run.history:
         value = row.measured[followed(metric_name)]
         if value is not None and sign * value <= sign * target:
-            return row.epoch + 1
+            return run.epochs_at(row)
     return None

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lrlab.comparison import results
+from lrlab.comparison.budgets import in_order
 from lrlab.comparison.contests import Comparison, Contest
 from lrlab.config.arguments import key_of
+from lrlab.config.identity import LENGTHS
 from lrlab.runs import summary
 from lrlab.system import spelling
 from lrlab.training.metrics import is_of_average
@@ -23,6 +25,8 @@ def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
     """
     if all(len(contest.candidates) < 2 for contest in contests):
         return None
+    if any(contest.budget.unit not in ("epochs", "steps") for contest in contests):
+        return None  # a study has no time budget
     typed = _typed(paths[0]) if len(paths) == 1 else []
     differ_in_average = any("," in one for one in typed if key_of(one).startswith(_AVERAGE))
     if differ_in_average or any(is_of_average(contest.metric) for contest in contests):
@@ -33,8 +37,8 @@ def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
         schedules = list(dict.fromkeys(_first_word(candidate.name) for candidate in contests[0].candidates))
         overrides = [f"scheduler={','.join(schedules)}"]
     if len(contests) > 1:  # a study has one budget
-        longest = max(contest.epochs for contest in contests if len(contest.candidates) > 1)
-        overrides = [one for one in overrides if key_of(one) != "trainer.epochs"] + [f"trainer.epochs={longest}"]
+        longest = in_order(contest.budget for contest in contests if len(contest.candidates) > 1)[-1]
+        overrides = [one for one in overrides if key_of(one) not in LENGTHS] + [longest.setting]
     return f"{spelling.command('study')} {shlex.join([name, *overrides])}"
 
 

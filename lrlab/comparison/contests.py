@@ -1,6 +1,6 @@
 """A comparison of runs: which of them can be compared, and what that shows.
 
-Runs are compared within a *contest*: the same data, model and number of epochs.
+Runs are compared within a *contest*: the same data, model and budget: so many epochs, or so many updates.
 """
 
 import functools
@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from lrlab.comparison import cautions, equal_terms, pairs
+from lrlab.comparison.budgets import ANY, Budget, budget_of, epochs_of, in_order
 from lrlab.comparison.candidates import Candidate, extended, gather, names_of
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import A_TABLE, Result, default_metric, differing, is_number
@@ -30,6 +31,8 @@ from lrlab.training.metrics import (
 )
 from lrlab.words import counted, printable
 
+_STOPPED_EARLY = "stopped early"
+
 
 @dataclass(frozen=True)
 class Contest:
@@ -37,12 +40,17 @@ class Contest:
 
     title: str
     metric: str
-    epochs: int
+    budget: Budget
     candidates: list[Candidate]
     reference: str
     target: float
     pairs: list[Pair]  # all of them, each named by the better one first
     warnings: list[str]
+
+    @property
+    def epochs(self) -> int | float:
+        """The epochs of its runs; where their updates were said, those that they come to."""
+        return self.budget.amount if self.budget.unit == "epochs" else epochs_of(self.runs[0])
 
     @property
     def against(self) -> list[Pair]:
@@ -99,35 +107,41 @@ def compare(
     metric: str | None = None,
     reference: str | None = None,
     target: float | None = None,
+    stopped_early: bool = False,
+    together: bool = False,
 ) -> Comparison:
     """Compare `results` by `metric`, each candidate with `reference`: by default `constant`, or else the first name.
 
     Without a `metric` it is what the task of most is judged by.
 
     Epochs are counted until the validation metric reaches `target`. By default that is the value that the mean of
-    every candidate reaches. Raises UserError where nothing can be compared.
+    every candidate reaches. Runs that were `stopped_early` are left out unless they are asked for. Budgets are compared
+    each by itself unless `together`. Raises UserError where nothing can be compared.
     """
     # Which runs can be compared.
     comparison = Comparison([])
     metric = metric or default_metric(results)
     results = equal_terms.on_equal_terms(results, metric)
-    usable = _usable(results, metric, comparison.left_out)
+    usable = _usable(results, metric, comparison.left_out, stopped_early=stopped_early)
     if not usable:
         raise _none_finished(results, metric, comparison.left_out)
     comparison.differences = _differences(usable)
     unfinished = _unfinished(results, usable)
 
-    # A contest for each number of epochs.
-    budgets = sorted({int(result.settings["trainer.epochs"]) for result in usable})
-    for epochs in budgets:
-        own = [result for result in usable if result.settings["trainer.epochs"] == epochs]
-        lost = [result for result in unfinished if result.settings.get("trainer.epochs") == epochs]
+    # A contest for each budget.
+    def of(result: Result) -> Budget | None:
+        return Budget(ANY, 0) if together else budget_of(result)
+
+    for budget in in_order(map(of, usable)):
+        own = [result for result in usable if of(result) == budget]
+        lost = [result for result in unfinished if of(result) == budget]
         comparison.contests.append(
-            _contest(own, lost, epochs=epochs, metric=metric, reference=reference, target=target)
+            _contest(own, lost, budget=budget, metric=metric, reference=reference, target=target)
         )
     if reference is not None:
         _require_reference(reference, comparison.contests)
     comparison.warnings += _across_budgets(comparison.contests)
+    comparison.warnings += _stopped_early(comparison.left_out)
     return comparison
 
 
@@ -139,10 +153,18 @@ def _across_budgets(contests: Sequence[Contest]) -> list[str]:
     if set.intersection(*names):
         return []
     listed = "; ".join(
-        f"{counted(contest.epochs, 'epoch')}: {', '.join(sorted(own))}"
-        for contest, own in zip(contests, names, strict=True)
+        f"{contest.budget.in_words}: {', '.join(sorted(own))}" for contest, own in zip(contests, names, strict=True)
     )
     return [f"runs of different lengths are not compared, and no schedule was trained for all of them ({listed})"]
+
+
+def _stopped_early(left_out: Sequence[tuple[str, str]]) -> list[str]:
+    """A warning where runs were left out because they were stopped early: a comparison without them has a bias."""
+    count = sum(why.startswith(_STOPPED_EARLY) for _, why in left_out)
+    if not count:
+        return []
+    told = "1 run that was stopped early is" if count == 1 else f"{count} runs that were stopped early are"
+    return [f"{told} left out, for they had less training than the others; compare.stopped_early=true compares them"]
 
 
 def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tuple[str, str]]) -> UserError:
@@ -209,12 +231,16 @@ def _what_is_shared(results: Sequence[Result]) -> Callable[[Result], str]:
     return lambda result: fingerprint({key: one for key, one in result.settings.items() if key.startswith(SHARED)})
 
 
-def _usable(results: Sequence[Result], metric: str, left_out: list[tuple[str, str]]) -> list[Result]:
+def _usable(
+    results: Sequence[Result], metric: str, left_out: list[tuple[str, str]], *, stopped_early: bool = False
+) -> list[Result]:
     """The runs that can be compared, each once. The others are noted in `left_out` with the reason."""
     # Those that finished, with all that a comparison needs.
     finished = []
     for result in results:
         reason = _why_unusable(result, metric)
+        if reason is None and not stopped_early and (stop := result.summary.get("stopped_early")):
+            reason = f"{_STOPPED_EARLY} in epoch {stop['epoch'] + 1}: {stop['why']}"
         if reason is None:
             finished.append(result)
         else:
@@ -277,7 +303,8 @@ def _lacking(result: Result, metric: str) -> str | None:
         return "history.csv"
     if not result.settings:
         return "config.yaml"
-    numbers = {key: result.settings.get(key) for key in ("seed", "trainer.epochs")}
+    budget = budget_of(result)
+    numbers = {"seed": result.settings.get("seed"), "trainer.epochs": budget.amount if budget else None}
     if "optimizer.lr" in result.settings:
         numbers["optimizer.lr"] = _above_zero(result.settings["optimizer.lr"])
     needed = [name for name in possible_metrics(result.metrics) if name == metric or not is_of_average(name)]
@@ -305,12 +332,12 @@ def _contest(
     results: Sequence[Result],
     unfinished: Sequence[Result],
     *,
-    epochs: int,
+    budget: Budget,
     metric: str,
     reference: str | None,
     target: float | None,
 ) -> Contest:
-    """The contest between the candidates of `results`, which were all trained for `epochs` epochs."""
+    """The contest between the candidates of `results`, which all had one `budget`."""
     # Best first; of equal ones the first by name.
     candidates = gather(results, unfinished, metric)
     sign = 1 if lower_is_better(metric) else -1
@@ -325,12 +352,12 @@ def _contest(
         against_whom = "constant"
 
     named = [results[0].choice(group) for group in ("data", "model")]
-    length = [] if all(result.logged_by == A_TABLE for result in results) else [counted(epochs, "epoch")]
+    length = [] if all(result.logged_by == A_TABLE for result in results) else [budget.in_words]
     title = ", ".join([*(name for name in named if name != "?"), *length])
     contest = Contest(
         title=title,
         metric=metric,
-        epochs=epochs,
+        budget=budget,
         candidates=candidates,
         reference=against_whom,
         target=_common_target(candidates, metric) if target is None else target,

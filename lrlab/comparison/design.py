@@ -35,7 +35,7 @@ class Protocol:
     candidates: dict[str, list[str]]  # what each is called, and the overrides that make it
     metric: str  # one of lrlab's table; tuned by it on val, judged by it on test
     margin: float | None  # differences inside of it do not matter; None: nothing is called equivalent
-    epochs: int  # the budget of every run
+    epochs: int | float  # the budget of every run
     split: dict[str, Any]  # images in each split, data.val and data.split_seed
     tuning: int  # runs a candidate
     grids: dict[str, list[float]]  # the base LRs that its tuning begins with
@@ -150,7 +150,7 @@ def _protocol(said: Mapping[str, Any]) -> Protocol:
         candidates={_text(name): [*map(_text, overrides)] for name, overrides in said["candidates"].items()},
         metric=_text(said["metric"]),
         margin=None if margin is None else _number(margin),
-        epochs=_count(said["epochs"]),
+        epochs=_epochs(said["epochs"]),
         split=_split(said["split"]),
         tuning=_count(said["tuning"]),
         grids={_text(name): [*map(_number, lrs)] for name, lrs in said["grids"].items()},
@@ -158,6 +158,11 @@ def _protocol(said: Mapping[str, Any]) -> Protocol:
         looks=[*map(_count, said["looks"])],
         test=_text(said["test"]),
     )
+
+
+def _epochs(said: Any) -> int | float:
+    """A number of epochs, whole or with the share of the last that is trained."""
+    return _count(said) if isinstance(said, int) else _number(said)
 
 
 def _split(said: Mapping[str, Any]) -> dict[str, Any]:

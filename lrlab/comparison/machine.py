@@ -34,6 +34,7 @@ def comparison(compared: Comparison) -> dict[str, Any]:
 def _contest(contest: Contest) -> dict[str, Any]:
     return {
         "title": contest.title,
+        "budget": contest.budget.setting,
         "epochs": contest.epochs,
         "metric": contest.metric,
         "target": contest.target,

@@ -50,9 +50,9 @@ def _curves_of(contest: Contest) -> Iterator[tuple[str, str]]:
             yield name, labels.get(name, name.replace("val_", "validation ").replace("_", " "))
 
 
-def _epochs(candidate: Candidate) -> int:
+def _epochs(candidate: Candidate) -> int | float:
     """How many epochs the runs of a candidate had."""
-    return max(run.history[-1].epoch + 1 for run in candidate.best.values())
+    return max(run.epochs_at(run.history[-1]) for run in candidate.best.values())
 
 
 def means_panel(contest: Contest) -> Panel:
@@ -105,7 +105,7 @@ def lr_line(candidate: Candidate) -> Line:
         edges = [int(step) / per_epoch for step in planned]
         edges.append(plan["updates"] / per_epoch)
         return Line(candidate.name, edges, list(planned.values()))
-    ends = [row.epoch + 1 for row in run.history]
+    ends = [run.epochs_at(row) for row in run.history]
     return Line(candidate.name, [0, *ends], [row.lr for row in run.history])
 
 
@@ -135,7 +135,9 @@ def _curve(candidate: Candidate, name: str, scale: float = 1.0) -> Band:
     middle = [statistics.fmean(values) for values in by_epoch]
     low = [min(values) for values in by_epoch]
     high = [max(values) for values in by_epoch]
-    return Band(candidate.name, [epoch + 1 for epoch in epochs], middle, low, high)
+    run = _first_run(candidate)
+    ends = {row.epoch: run.epochs_at(row) for row in run.history}
+    return Band(candidate.name, [ends[epoch] for epoch in epochs], middle, low, high)
 
 
 def _column(run: Result, name: str) -> dict[int, float]:

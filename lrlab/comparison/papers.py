@@ -7,7 +7,7 @@ from lrlab.comparison.study_text import as_tuned, better_first
 from lrlab.comparison.verdict import Finding, Judged, Study, looks_at_test
 from lrlab.comparison.written import shown, shown_difference, shown_mean
 from lrlab.training.metrics import Metric
-from lrlab.words import counted
+from lrlab.words import counted, epochs_in_words
 
 _TESTS = {"welch": "Welch's t intervals on disjoint seeds", "paired": "paired t intervals on common seeds"}
 
@@ -37,7 +37,7 @@ def _about_the_model(study: Study) -> Iterable[str]:
 
 
 def _about_the_data(study: Study) -> str:
-    split, epochs = study.protocol.split, counted(study.protocol.epochs, "epoch")
+    split, epochs = study.protocol.split, epochs_in_words(study.protocol.epochs)
     if not study.protocol.has_test:
         return (
             f"Models were trained on {split['train']:,} samples for {epochs} and validated on {split['val']:,} "

@@ -154,7 +154,7 @@ def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Pat
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for contest in comparison.contests:
-        ending = f"_{contest.epochs}_epochs{suffix}" if len(comparison.contests) > 1 else suffix
+        ending = f"_{contest.budget.in_a_name}{suffix}" if len(comparison.contests) > 1 else suffix
         figures = {"learning_curves": drawn} if (drawn := learning_panels(contest)) else {}
         if panel := sensitivity_panel(contest):
             figures["lr_sensitivity"] = [panel]

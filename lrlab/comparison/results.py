@@ -95,6 +95,14 @@ class Result:
             metrics.sort(key=lambda metric: listed.index(metric.name) if metric.name in listed else -1)
         return [metric for metric in metrics if columns >= {*measured_names([metric], "train", "val")}]
 
+    def epochs_at(self, row: HistoryRow) -> int | float:
+        """The epochs that were trained when a row was written. The last one may have been cut short."""
+        plan = self.summary.get("plan") or {}
+        per_epoch = plan.get("steps_per_epoch")
+        if self.logged_by is None and per_epoch and 0 < row.step < (row.epoch + 1) * per_epoch:
+            return row.step / per_epoch
+        return row.epoch + 1
+
     def images(self, split: str) -> int | None:
         """How many images a split has; None where an earlier version did not write that down."""
         return (self.summary.get("data") or {}).get(split)
@@ -159,6 +167,9 @@ def _sound(said: dict[str, Any]) -> dict[str, Any]:
     audit = said.get("audit")
     if isinstance(audit, dict) and isinstance(audit.get("equal"), bool):
         kept["audit"] = {"equal": audit["equal"]}
+    stop = said.get("stopped_early")
+    if isinstance(stop, dict) and is_number(stop.get("epoch")) and isinstance(stop.get("why"), str):
+        kept["stopped_early"] = {"epoch": int(stop["epoch"]), "why": printable(stop["why"])}
     if isinstance(said.get("contents"), dict):  # only compared, by a function that takes anything
         kept["contents"] = said["contents"]
     if _is_plan(said.get("plan")):

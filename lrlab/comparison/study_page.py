@@ -107,7 +107,8 @@ def _curve(judged: Judged, name: str, scale: float) -> Band:
     epochs = [epoch for epoch in sorted(columns[0]) if all(epoch in column for column in columns)]
     values = [[scale * column[epoch] for column in columns] for epoch in epochs]
     middle, low, high = ([summed(several) for several in values] for summed in (statistics.fmean, min, max))
-    return Band(judged.name, [epoch + 1 for epoch in epochs], middle, low, high)
+    ends = {row.epoch: judged.runs[0].epochs_at(row) for row in judged.runs[0].history}
+    return Band(judged.name, [ends[epoch] for epoch in epochs], middle, low, high)
 
 
 def _column(run: Result, name: str) -> dict[int, float]:

@@ -8,7 +8,7 @@ from lrlab.comparison.pairs import Pair
 from lrlab.comparison.verdict import Finding, Judged, Study
 from lrlab.comparison.written import shown, shown_amount, shown_chance, shown_mean
 from lrlab.drawing.terminal import aligned
-from lrlab.words import counted
+from lrlab.words import counted, epochs_in_words
 
 _SPARE = ("tuned by", "collapsed", "seeds", "LR")  # columns that a narrow terminal does without, the first first
 
@@ -29,7 +29,7 @@ def lines(study: Study, width: int | None = None) -> list[str]:
 def title(study: Study) -> str:
     protocol = study.protocol
     return (
-        f"{counted(len(protocol.candidates), 'candidate')}, {counted(protocol.epochs, 'epoch')}, "
+        f"{counted(len(protocol.candidates), 'candidate')}, {epochs_in_words(protocol.epochs)}, "
         f"judged by {protocol.judged_by.replace('_', ' ')}"
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from lrlab.config import compose, trust
+from lrlab.config import compose, length, trust
 from lrlab.config.arguments import of_the_run, value_of
 
 
@@ -16,8 +16,9 @@ def as_it_was(saved: Mapping[str, Any], path: Path, overrides: Sequence[str]) ->
     Raises UserError where it names what a file from somebody else may not name, and what was not typed.
     """
     extend = value_of(overrides, "extend")
-    epochs = [f"trainer.epochs={extend}"] if extend else []
     typed = of_the_run(list(overrides))
-    config = compose.change({**trust.on_this_machine(saved), "resume": str(path), "extend": None}, [*typed, *epochs])
+    new_length = length.extended_to(extend) if extend else length.instead_of_others(typed)
+    before = {**trust.on_this_machine(saved), "resume": str(path), "extend": None}
+    config = compose.change(before, [*typed, *new_length])
     trust.require_trusted(compose.plain(config), typed, path)
     return config

@@ -45,12 +45,12 @@ def read(arguments: Sequence[str]) -> Arguments:
 
 
 def _quote_path(argument: str) -> str:
-    """`data.root=PATH` with the path in quotes, and any other argument as it is.
+    """`data.root=PATH` and `replay=PATH` with the path in quotes, and any other argument as it is.
 
     A path that the shell completed may hold characters that mean something in Hydra's grammar, such as = and ~.
     """
     key, _, value = argument.partition("=")
-    if key != "data.root" or value[:1] in ("'", '"', "") or "," in value:
+    if key not in ("data.root", "replay") or value[:1] in ("'", '"', "") or "," in value:
         return argument
     return f"{key}={quoted(value)}"
 

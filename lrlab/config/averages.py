@@ -32,6 +32,9 @@ def average_settings(trainer: TrainerSettings, horizon: Horizon) -> AverageSetti
             raise _not_taken(own, value, name)
     if name is None:
         return None
+    if horizon.budget_seconds is not None:
+        got = f"{name}, with trainer.budget, whose number of updates is known when it is over"
+        raise wrong("trainer.average", got=got, allowed="null with a time budget", do="trainer.average=null")
 
     # The lengths, in updates.
     chosen: dict[str, Any] = {**taken, **given}

@@ -68,7 +68,7 @@ def _require_declared_form(value: Any, annotation: Any, interval: str, key: str)
             if 0 < part < 1:
                 example = f"{part:.0%}"
             do = f"{example} in place of {part}" if isinstance(value, list) else f"{key}={example}"
-            raise wrong(key, got=part, allowed=f"a whole number of {interval}s, or 5ep, 500st, 25%", do=do)
+            raise wrong(key, got=part, allowed=f"a whole number of {interval}s, or 5ep, 500st, 50_000im, 25%", do=do)
 
 
 def _require_least_count(written: Any, value: Any, annotation: Any, interval: str, key: str) -> None:

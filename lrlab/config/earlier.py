@@ -4,6 +4,7 @@ from typing import Any
 
 from lrlab.moved import current
 
+_NEW_IN_TRAINER = ("steps", "budget", "stop_early")  # null where a run was written before there was such a setting
 OFFICIAL = "official"  # lrlab.data.held_out's, which imports torch
 _OF_AVERAGE = ("average", "average_start", "average_every", "average_window", "average_last")
 _WITHOUT_AVERAGE = dict.fromkeys(_OF_AVERAGE)  # as all runs were before there were averages
@@ -15,7 +16,8 @@ def in_todays_words(config: Any) -> Any:
     if isinstance(config, dict) and isinstance(config.get("data"), dict):
         config = {**config, "data": _with_holding(config["data"])}
     if isinstance(config, dict) and isinstance(config.get("trainer"), dict):
-        config = {**config, "trainer": config["trainer"] | {**_WITHOUT_AVERAGE, **config["trainer"]}}
+        before = {**_WITHOUT_AVERAGE, **dict.fromkeys(_NEW_IN_TRAINER)}
+        config = {**config, "trainer": config["trainer"] | {**before, **config["trainer"]}}
         return config if "task" in config else _with_task(config)
     return config
 

@@ -24,10 +24,11 @@ MACHINE = (
     "tracking",
 )
 _INSIDE_OF_NONE = "tracking."  # whose settings are none either: who else is told of a run
-NO_SETTING = ("resume", "extend", "sweep", "checkpoint.every", *MACHINE)  # they do not make a run another run
+NO_SETTING = ("resume", "extend", "replay", "sweep", "checkpoint.every", *MACHINE)  # they do not make a run another run
 _NOT_COMPARED = ("seed", "trainer.monitor", "trainer.deterministic")  # runs that differ in nothing else are averaged
 
 
+LENGTHS = ("trainer.epochs", "trainer.steps", "trainer.budget")  # of the run, of which it has one
 TUNED = ("optimizer.lr", "seed")  # what the runs of one candidate differ in
 SHARED = ("data.", "model.", "task._target_")  # how settings begin that all runs of a contest have alike
 

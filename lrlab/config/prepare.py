@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from lrlab.config import averages, build, checks, settings
+from lrlab.config import averages, budgeted, build, checks, length, settings, stopping
 from lrlab.config.arguments import of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
@@ -26,10 +26,11 @@ from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.kinds import bytes_of_an_image
 from lrlab.data.splits import Splits
 from lrlab.lr import save_every
-from lrlab.lr.horizon import Horizon
+from lrlab.lr.horizon import Horizon, Samples
 from lrlab.lr.plan import Plan, simulate
 from lrlab.system import compiler
 from lrlab.training.averages import AverageSettings
+from lrlab.training.early import StopEarly
 from lrlab.training.task import Task, check_loss, for_data
 
 
@@ -68,6 +69,7 @@ class Equipment:
     horizon: Horizon
     rhythm: save_every.Rhythm  # of checkpoints within epochs
     average: AverageSettings | None  # of the weights
+    early: StopEarly | None  # what stops it early
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Prepared(Equipment):
         return {
             "data": {**self.splits.sizes, "shape": list(self.splits.shape), **_predicted(self.splits)},
             "contents": self.checked.contents,
-            "plan": {"steps_per_epoch": self.plan.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
+            "plan": {"steps_per_epoch": self.horizon.steps_per_epoch, "sha256": self.plan.fingerprint()},
         }
 
 
@@ -115,6 +117,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
         checks.check_target(typed["tracking"], "tracking", given=("folder", "name", "settings", "resumed"))
     plain = in_todays_words(typed)
     settings.check_top_level(plain)
+    plain = length.with_one_length(plain, _typed_for(config))
     parts = _read(plain, together=True)
     plain = {**plain, "trainer": {**plain["trainer"], "monitor": parts.trainer.monitor}}
     splits, horizon = parts.splits, parts.horizon
@@ -135,7 +138,8 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     with naming_settings(parts.scheduler.resolved):
         scheduler = parts.scheduler.build(optimizer)
         check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
-        plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, parts.scheduler.interval)
+        plan = simulate(lambda _: scheduler, lambda: optimizer, horizon.planned, parts.scheduler.interval)
+        budgeted.require_shares(plan, plain, tried.parameters, parts.task.metrics)
     require_steady_momentum(plain["optimizer"], plan)
 
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
@@ -178,11 +182,24 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
             choose_cache(batching, splits, device)
 
     # The length of the run is known now, and with it what durations mean.
-    horizon = Horizon(trainer.epochs, batches_per_epoch(len(splits.train), batching, train=True))
-    scheduler = scheduler_settings(plain["scheduler"], horizon, plain["optimizer"], task.metrics)
+    horizon = _horizon(plain["trainer"], splits, batching)
+    scheduler = scheduler_settings(plain["scheduler"], horizon.planned, plain["optimizer"], task.metrics)
     rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
     average = averages.average_settings(trainer, horizon)
-    return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm, average)
+    early = stopping.stop_early(trainer.stop_early, horizon, trainer.monitor, task.metrics)
+    return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm, average, early)
+
+
+def _typed_for(config: DictConfig) -> list[str]:
+    """What was typed for a config that was just composed; of one that a run saved that is not known, nor needed."""
+    return list(OmegaConf.select(config, "hydra.overrides.task", default=None) or [])
+
+
+def _horizon(trainer: Mapping[str, Any], splits: Splits, batching: Batching) -> Horizon:
+    """How long the run is on these data."""
+    images = len(splits.train)
+    steps_per_epoch = batches_per_epoch(images, batching, train=True)
+    return length.horizon_of(trainer, steps_per_epoch, length.samples_of(images, batching))
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:
@@ -218,19 +235,22 @@ def plan_only(
     """
     plain = resolve(config)
     settings.check_top_level(plain)
+    plain = length.with_one_length(plain, _typed_for(config))
     task = build.build_task(plain["task"])
     if steps_per_epoch is None:
-        splits, steps_per_epoch = _known_steps_per_epoch(plain["data"])
+        splits, batching = _opened(plain["data"])
         task = for_data(task, splits)
-    metrics = task.metrics
-    trainer = settings.trainer_settings(plain["trainer"], metrics)
-    horizon = Horizon(trainer.epochs, steps_per_epoch)
+        horizon = _horizon(plain["trainer"], splits, batching)
+    else:
+        horizon = _horizon_of(plain, steps_per_epoch)
+    settings.trainer_settings(plain["trainer"], task.metrics)
     optimizer = plain["optimizer"]
     parameters = _parameters(plain) if layer_decay_of(optimizer) is not None else None
     make_optimizer = partial(build.build_optimizer, optimizer, parameters)
-    scheduler = scheduler_settings(plain["scheduler"], horizon, optimizer, metrics)
+    scheduler = scheduler_settings(plain["scheduler"], horizon.planned, optimizer, task.metrics)
     with compiler.left_out(), naming_settings(scheduler.resolved):
-        plan = simulate(scheduler.build, make_optimizer, horizon, scheduler.interval, progress)
+        plan = simulate(scheduler.build, make_optimizer, horizon.planned, scheduler.interval, progress)
+        budgeted.require_shares(plan, plain, parameters, task.metrics)
     require_steady_momentum(optimizer, plan)
     return plan, scheduler.warnings(plan, optimizer)
 
@@ -242,10 +262,11 @@ def _parameters(plain: dict[str, Any]) -> ModelParameters:
     return tried.parameters
 
 
-def _known_steps_per_epoch(data: dict[str, Any]) -> tuple[Splits, int]:
-    """The splits, and how many updates an epoch has, by the size that the data set is known to have."""
-    splits, batching = _opened(data)
-    return splits, batches_per_epoch(len(splits.train), batching, train=True)
+def _horizon_of(plain: dict[str, Any], steps_per_epoch: int) -> Horizon:
+    """How long the run is, with epochs of so many updates."""
+    batching, _ = settings.split_batching(plain["data"])
+    samples = Samples(steps_per_epoch * batching.batch_size, batching.batch_size)
+    return length.horizon_of(plain["trainer"], steps_per_epoch, samples)
 
 
 def _opened(data: dict[str, Any]) -> tuple[Splits, Batching]:

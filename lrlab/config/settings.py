@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lrlab.config import checks
+from lrlab.config import checks, length, stopping
 from lrlab.config.checks import Node
 from lrlab.data.batches import Batching, batches_per_epoch
 from lrlab.data.held_out import Holding
@@ -21,7 +21,6 @@ from lrlab.training.precision import FORMATS
 from lrlab.words import counted
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
-MOST_EPOCHS = 10_000_000  # the plan of more would take minutes and memory
 GRAPHS = ("reduce-overhead", "max-autotune")
 _NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 
@@ -30,7 +29,7 @@ _NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 class TrainerSettings:
     """The `trainer` group, checked."""
 
-    epochs: int
+    epochs: int | float | None  # this or one of the other lengths
     device: str
     eval_every: int
     monitor: str
@@ -46,6 +45,9 @@ class TrainerSettings:
     average_every: Any = None
     average_window: Any = None
     average_last: Any = None
+    steps: int | str | None = None
+    budget: str | None = None
+    stop_early: Any = None
 
 
 def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> TrainerSettings:
@@ -61,10 +63,8 @@ def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> Tra
     settings = TrainerSettings(**node)
     if settings.monitor is None:
         settings = replace(settings, monitor=judge(own))
-    checks.number("trainer.epochs", settings.epochs, whole=True, low=1, example=10)
-    if settings.epochs > MOST_EPOCHS:
-        allowed = f"an integer from 1 to {MOST_EPOCHS:,}"
-        raise wrong("trainer.epochs", got=f"{settings.epochs:,}", allowed=allowed, do="trainer.epochs=10")
+    length.check(node)
+    stopping.check(settings.stop_early)
     checks.number("trainer.eval_every", settings.eval_every, whole=True, low=1, example=1)
     if settings.average is not None:
         checks.choice("trainer.average", settings.average, averages.NAMES)
@@ -197,15 +197,16 @@ def check_top_level(config: Node) -> None:
             raise wrong(
                 group, got=config.get(group, "nothing"), allowed=f"an option of conf/{group}", do=f"{group}=NAME"
             )
-    own = ("seed", "resume", "extend", "sweep", "checkpoint", "tracking")
+    own = ("seed", "resume", "extend", "sweep", "checkpoint", "tracking", "replay")
     checks.require_names(config, "", [*own, *_NODES], required=own[:3])
     if not isinstance(config.get("checkpoint", {}), dict):
         got = config["checkpoint"]
         raise wrong("checkpoint", got=got, allowed="a mapping with every", do="checkpoint.every=10min, or null")
     checks.require_names(config.get("checkpoint", {}), "checkpoint", ["every"], required=[])
+    length.check_replay(config)
     checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
     if config["extend"] is not None:
-        checks.number("extend", config["extend"], whole=True, low=1, example=40)
+        length.check_extend(config["extend"])
         if config["resume"] is None:
             raise wrong("extend", got=config["extend"], allowed="null, unless a run is resumed", do="trainer.epochs=N")
 

@@ -151,12 +151,14 @@ class Batches:
         """Images in the batch of that index, over all ranks."""
         return min(self.batching.batch_size, self.samples - batch * self.batching.batch_size)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """This rank's part of the batches of one pass, from batch `start` on: every `ranks`-th sample of each.
+    def epoch(self, epoch: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """This rank's part of the batches of one pass, from batch `start` to before `stop`.
+
+        Of each batch a rank has every `ranks`-th sample.
 
         Raises DataError where an image or a label is not what it should be.
         """
-        batches = self._order(epoch).split(self.batching.batch_size)[start : len(self)]
+        batches = self._order(epoch).split(self.batching.batch_size)[start : min(len(self), stop or len(self))]
         parts = [batch[self.rank :: self.ranks] for batch in batches if len(batch) > self.rank]
         groups = self._groups(parts)
         wholes = [joined(group) for group in groups]

@@ -20,12 +20,15 @@ class Audit:
     largest_difference: float = 0.0
     _expected: tuple[int, dict[str, float]] = field(default=(-1, {}), repr=False)
 
-    def check(self, step: int, applied: Mapping[str, float]) -> str | None:
-        """Compare update `step`; returns the line to tell the user at the first difference of the run."""
+    def check(self, step: int, applied: Mapping[str, float], position: int | None = None) -> str | None:
+        """Compare update `step`; returns the line to tell the user at the first difference of the run.
+
+        `position` says where in the plan it was, in a run with a time budget.
+        """
         if not self.plan.curves:
             return None
         self.updates += 1
-        count = self.plan.count(step)
+        count = self.plan.count(step) if position is None else position
         if self._expected[0] != count:
             known = {name: values[count] for name, values in self.plan.curves.items() if count < len(values)}
             self._expected = (count, known)

@@ -1,18 +1,22 @@
 """How long a run is, and durations: lengths of training that a config states in the unit that suits it.
 
 A duration is an integer count of the scheduler's interval (`25`), or a string with a unit: `5ep` (epochs), `500st`
-(steps, that is updates), `25%` (of the run). It becomes an integer once, before any scheduler is built.
+(steps, that is updates), `50_000im` (images, or samples of another kind), `25%` (of the run). It becomes an integer
+once, before any scheduler is built.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from lrlab.errors import wrong
 from lrlab.words import counted
 
 INTERVALS = ("epoch", "step")
-_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ep|st|%)?")
+POSITIONS = 10_000  # in the plan of a run with a time budget: a step of its LR is so small a share of the time
+_NUMBER = r"\d{1,18}(?:\.\d{1,18})?|\d{1,3}(?:_\d{3}){1,5}"
+_DURATION = re.compile(rf"({_NUMBER})(ep|st|im|%)?")
 _MEANT_AS_DURATION = re.compile(r"[-+.]?\d")
 
 
@@ -30,20 +34,56 @@ def is_meant_as_duration(text: str) -> bool:
     return _MEANT_AS_DURATION.match(text) is not None
 
 
+class Samples(NamedTuple):
+    """How many training samples there are: in an epoch, and in a whole batch, of which an update is made."""
+
+    per_epoch: int
+    per_update: int
+
+
 @dataclass(frozen=True)
 class Horizon:
-    """The length of a run: `epochs` passes of `steps_per_epoch` updates each."""
+    """The length of a run: `epochs` passes of `steps_per_epoch` updates each, of which the last may be cut short."""
 
-    epochs: int
+    epochs: int  # that are begun
     steps_per_epoch: int
+    updates: int | None = None  # in the whole run, where the last epoch is cut short
+    samples: Samples | None = field(default=None, compare=False)  # None where nothing is known of them
+    budget_seconds: float | None = None  # of training, where that ends the run, and `epochs` are never reached
+    in_shares: bool = False  # whether it is that of such a run's plan, whose counts are shares of the budget
 
     @property
     def steps(self) -> int:
         """Updates in the whole run."""
-        return self.epochs * self.steps_per_epoch
+        return self.epochs * self.steps_per_epoch if self.updates is None else self.updates
+
+    @property
+    def passes(self) -> int | float:
+        """The epochs of the run, with the share of the last one that is trained.
+
+        >>> Horizon(epochs=3, steps_per_epoch=100, updates=250).passes, Horizon(epochs=3, steps_per_epoch=100).passes
+        (2.5, 3)
+        """
+        return self.epochs if self.updates is None else self.updates / self.steps_per_epoch
+
+    @property
+    def known_epochs(self) -> int | None:
+        """The epochs that are begun; None where a time budget decides how many."""
+        return self.epochs if self.budget_seconds is None else None
+
+    @property
+    def planned(self) -> "Horizon":
+        """The horizon of the run's plan: of a run with a time budget, positions in it, of either interval."""
+        if self.budget_seconds is None:
+            return self
+        return Horizon(POSITIONS, 1, budget_seconds=self.budget_seconds, in_shares=True)
+
+    def in_epoch(self, epoch: int) -> int:
+        """The updates of the epoch of that index."""
+        return max(0, min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch))
 
     def total(self, interval: str) -> int:
-        """The run's length in counts of `interval`."""
+        """The run's length in counts of `interval`; an epoch that is cut short counts."""
         return self.epochs if interval == "epoch" else self.steps
 
     def count(self, duration: str, interval: str, key: str = "duration") -> int:
@@ -60,15 +100,20 @@ class Horizon:
             raise wrong(
                 key,
                 got=f"'{duration[:60]}', which is no duration",
-                allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 25%",
+                allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 50_000im, 25%",
                 do=f"{key}=25%",
             )
-        exact = Fraction(match[1]) * self._unit(match[2], interval)
+        if self.budget_seconds is not None and Fraction(match[1].replace("_", "")):
+            self._require_known(duration, match[2], key)
+        number = Fraction(match[1].replace("_", ""))
+        if match[2] == "im":
+            exact = self._updates_of(number, key) * self._unit("st", interval)
+        else:
+            exact = number * self._unit(match[2], interval)
         counts = int(exact + Fraction(1, 2))
         if match[2] is None and counts != exact:
-            raise wrong(
-                key, got=duration, allowed=f"a whole number of {interval}s, or 5ep, 500st, 25%", do=f"{key}={counts}"
-            )
+            allowed = f"a whole number of {interval}s, or 5ep, 500st, 50_000im, 25%"
+            raise wrong(key, got=duration, allowed=allowed, do=f"{key}={counts}")
         if counts == 0 and exact > 0:
             raise wrong(
                 key,
@@ -77,6 +122,15 @@ class Horizon:
                 do=f"{key}=1, or a longer run",
             )
         return counts
+
+    def _require_known(self, duration: str, unit: str | None, key: str) -> None:
+        """Raise UserError where a duration has no length in a run whose updates are known when it is over."""
+        if self.in_shares and unit != "%":
+            got = f"{duration}, with trainer.budget, in which the number of updates is not known"
+            raise wrong(key, got=got, allowed="a share of the budget, such as 25%", do=f"{key}=25%")
+        if not self.in_shares and unit == "%":
+            got = f"{duration} of a run with trainer.budget, whose number of updates is not known"
+            raise wrong(key, got=got, allowed="500st, 2ep, or a time such as 10min", do=f"{key}=10min")
 
     def _unit(self, unit: str | None, interval: str) -> Fraction:
         """One `unit` in counts of `interval`."""
@@ -89,7 +143,46 @@ class Horizon:
 
     def rest(self, before: int, interval: str) -> "RestOfRun":
         """What is left of the run when `before` counts of `interval` are over."""
-        return RestOfRun(self.epochs, self.steps_per_epoch, before, interval)
+        return RestOfRun(**vars(self), before=before, interval=interval)
+
+    def _updates_of(self, samples: Fraction, key: str) -> Fraction:
+        """The updates after which so many training samples were seen. The last batch of an epoch may be smaller."""
+        if self.samples is None:
+            raise wrong(
+                key,
+                got=f"{samples}im, a number of images, where the size of a batch is not known",
+                allowed="5ep, 500st, 25%, or a count",
+                do=f"{key}=500st",
+            )
+        epochs, rest = divmod(samples, self.samples.per_epoch)
+        whole = (self.steps_per_epoch - 1) * self.samples.per_update
+        updates = rest / self.samples.per_update
+        if rest > whole:
+            updates = self.steps_per_epoch - 1 + (rest - whole) / (self.samples.per_epoch - whole)
+        return epochs * self.steps_per_epoch + updates
+
+
+def of_updates(updates: int, steps_per_epoch: int, samples: Samples | None = None) -> Horizon:
+    """The horizon of so many updates; its last epoch is cut short where they do not fill it.
+
+    >>> of_updates(250, 100).steps, of_updates(200, 100).epochs
+    (250, 2)
+    """
+    epochs = -(-updates // steps_per_epoch)
+    is_whole = updates == epochs * steps_per_epoch
+    return Horizon(epochs, steps_per_epoch, None if is_whole else updates, samples)
+
+
+def of_epochs(epochs: int | float, steps_per_epoch: int, samples: Samples | None = None) -> Horizon:
+    """The horizon of so many epochs, perhaps with a fraction, which is rounded half up to whole updates.
+
+    >>> of_epochs(0.5, 25).steps, of_epochs(1.1, 10).steps, of_epochs(3, 10).steps
+    (13, 11, 30)
+    """
+    if epochs == int(epochs):
+        return Horizon(int(epochs), steps_per_epoch, samples=samples)
+    exact = Fraction(repr(float(epochs))) * steps_per_epoch
+    return of_updates(int(exact + Fraction(1, 2)), steps_per_epoch, samples)
 
 
 @dataclass(frozen=True)
@@ -100,8 +193,8 @@ class RestOfRun(Horizon):
     200
     """
 
-    before: int
-    interval: str
+    before: int = 0
+    interval: str = "step"
 
     def total(self, interval: str) -> int:
         return super().total(interval) - self.before if interval == self.interval else super().total(interval)

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import torch
@@ -62,12 +62,13 @@ class Plan:
     def per_update(self, name: str = "lr") -> list[float]:
         """The value of every update, as far as it is known; empty where a metric decides."""
         repeated = (repeat(value, self.updates_per_count) for value in self.curves.get(name, ()))
-        return list(chain.from_iterable(repeated))
+        return list(islice(chain.from_iterable(repeated), self.horizon.steps))  # the last epoch may be cut short
 
     @cached_property
     def hashes(self) -> dict[str, str]:
         """A hash of each curve: equal for equal values at every update, whatever the interval."""
-        return {name: hashes.of_curve(values, self.updates_per_count) for name, values in self.curves.items()}
+        each, updates = self.updates_per_count, self.horizon.steps
+        return {name: hashes.of_curve(values, each, updates) for name, values in self.curves.items()}
 
     def fingerprint(self) -> str:
         """One hash for all curves together."""
@@ -92,8 +93,11 @@ class Plan:
         curves = {}
         for name in self.driven():
             curves[name] = {str(step): self.at(step, name) for step in sampled if step < self.known_updates(name)}
-        result = {
-            "epochs": self.horizon.epochs,
+        if self.horizon.in_shares:
+            hashes = {name: self.hashes[name] for name in curves}
+            return {"budget_seconds": self.horizon.budget_seconds, "positions": steps, **curves, "sha256": hashes}
+        result: dict[str, Any] = {
+            "epochs": self.horizon.passes,
             "steps_per_epoch": self.horizon.steps_per_epoch,
             "updates": steps,
             "interval": self.interval,

@@ -6,6 +6,7 @@ Every rank does this. Rank 0, or the only process, also does what `runs.run` hol
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
 from lrlab.training.averages import Average
 from lrlab.training.loop import Evaluating, Event, Update, fit
+from lrlab.training.pace import Pace
 from lrlab.training.precision import Precision
 from lrlab.training.state import TrainState
 
@@ -57,8 +59,18 @@ def build_state(prepared: Prepared) -> TrainState:
     network = distributed.replicate(model, device)
     if trainer.compile:
         network = torch.compile(network, mode=None if trainer.compile is True else trainer.compile)  # type: ignore[assignment]
-    precision = Precision(trainer.precision, device.type)
-    return TrainState(model, optimizer, scheduler, device, precision, wrapped=network, average=average)
+    seconds = prepared.horizon.budget_seconds
+    return TrainState(
+        model,
+        optimizer,
+        scheduler,
+        device,
+        Precision(trainer.precision, device.type),
+        wrapped=network,
+        average=average,
+        pace=Pace(seconds) if seconds is not None else None,
+        early=replace(prepared.early) if prepared.early is not None else None,
+    )
 
 
 def _model(prepared: Prepared) -> nn.Module:
@@ -113,19 +125,25 @@ def unseen(_what: str) -> AbstractContextManager[store.Progress]:
 
 def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) -> Iterator[Event]:
     """The events of the run from where `state` is to the end."""
-    trainer, scheduler = prepared.trainer, prepared.scheduler
+    trainer, scheduler, horizon = prepared.trainer, prepared.scheduler, prepared.horizon
     return fit(
         state,
         train,
         val,
         task=prepared.task.to(prepared.device),
-        epochs=trainer.epochs,
+        epochs=horizon.epochs,
+        steps=horizon.updates,
         interval=scheduler.interval,
         monitor=scheduler.monitor,
         eval_every=trainer.eval_every,
         clip_grad_norm=trainer.clip_grad_norm,
         accumulate=trainer.accumulate,
     )
+
+
+def is_complete(prepared: Prepared, state: TrainState) -> bool:
+    """Whether nothing is left to train."""
+    return state.has_ended or state.epoch == prepared.horizon.epochs
 
 
 def stop_is_agreed(event: Event, request: Request) -> bool:

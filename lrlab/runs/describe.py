@@ -20,7 +20,7 @@ from lrlab.optimizers import Muon
 from lrlab.runs import summary
 from lrlab.schedules.lengths import clock_of
 from lrlab.system import distributed
-from lrlab.words import counted
+from lrlab.words import budget_in_words, counted
 
 _NAMED = 4  # parameters of a list
 _TOLD = ("lr", "adamw_lr", "momentum", "weight_decay")  # settings of an optimizer
@@ -44,14 +44,16 @@ def start_lines(
     if splits.test is not None:
         counts = f"{len(splits.train):,} training, {len(splits.val):,} validation and {len(splits.test):,} test"
         images = f"{counts} {splits.each}s"
-    updates = f"{horizon.epochs} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
+    updates = f"{horizon.passes:.6g} x {counted(horizon.steps_per_epoch, 'update')} = {horizon.steps:,} in all"
+    stepped = f"stepped every {_interval(config)}; {updates}{_durations(config, plan)}"
+    if horizon.in_shares and horizon.budget_seconds is not None:
+        stepped = f"by the used share of {budget_in_words(horizon.budget_seconds)} of training"
     subjects = {
         "data": f"{images} {_shape(splits)}, {_predicted(splits)}; {_kept(kept, device, config['data'])}",
         "model": f"{count_parameters(model):,} parameters",
         "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
         **_layers(optimizer.get("layer_decay"), model),
-        "scheduler": f"{_class(config['scheduler'])}, stepped every {_interval(config)}; "
-        f"{updates}{_durations(config, plan)}",
+        "scheduler": f"{_class(config['scheduler'])}, {stepped}",
         **_schedules(optimizer),
         "device": device_name(device) + _way(config["trainer"]),
         "folder": str(folder),
@@ -178,7 +180,7 @@ def _in_counts(value: Any, interval: str) -> str:
     return counted(value, interval) if isinstance(value, int) else f"{value} {interval}s"
 
 
-_ALWAYS_COMPARED = ("optimizer.lr", "data.batch_size", "trainer.epochs")
+_ALWAYS_COMPARED = ("optimizer.lr", "data.batch_size", *identity.LENGTHS)
 
 
 def hyperparameters(

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from rich import progress as rich_progress
 
 from lrlab.data import store
+from lrlab.lr.horizon import Horizon
 from lrlab.runs.summary import Tally
 from lrlab.system import disk, streams
 from lrlab.training.loop import Epoch, Event, Update
@@ -39,8 +40,8 @@ class View(Protocol):
 class Display:
     """Prints to the terminal and to the run's log; shows a live bar only where the output is a terminal."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int):
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+    def __init__(self, horizon: Horizon):
+        self.epochs, self.steps_per_epoch = horizon.known_epochs, horizon.steps_per_epoch
         self.console = streams.console()
         self.bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
@@ -53,7 +54,7 @@ class Display:
             refresh_per_second=_MOVES_A_SECOND,
             disable=not self.console.is_terminal,
         )
-        self._task = self.bar.add_task("", total=epochs * steps_per_epoch, loss="")
+        self._task = self.bar.add_task("", total=horizon.planned.steps, loss="")
         self._loss_shown = 0.0  # when
         self._moved = 0.0  # when
 
@@ -106,15 +107,18 @@ class Display:
             self._loss_shown = time.monotonic()
             shown = {"loss": f"  loss {update.loss.item():.4f}  lr {update.applied['lr']:.4g}"}
         epoch = update.step // self.steps_per_epoch + 1
-        self.bar.update(self._task, completed=update.step + 1, description=f"epoch {epoch}/{self.epochs}", **shown)
+        told = f"epoch {epoch}/{self.epochs}" if self.epochs is not None else f"epoch {epoch}"
+        done = update.step + 1 if update.position is None else update.position
+        self.bar.update(self._task, completed=done, description=told, **shown)
 
 
-def epoch_line(result: Epoch, epochs: int, width: int | None = None) -> str:
+def epoch_line(result: Epoch, epochs: int | None, width: int | None = None) -> str:
     """The line of an epoch. The columns of several lines stand under each other.
 
     In less `width` than it takes, what matters least is left out: first the speed, last what validation measured.
     """
-    # Its parts, from the left to the right.
+    # Its parts, from the left to the right. How many epochs a time budget has is not known.
+    told = f"epoch {result.epoch + 1:>{len(str(epochs))}}/{epochs}"
     train = columns(result.train, result.metrics)
     shown = result.metrics
     if width is not None and len(f"val {train}") > width // 2:
@@ -128,7 +132,7 @@ def epoch_line(result: Epoch, epochs: int, width: int | None = None) -> str:
     if result.average is not None:
         average = f"   average {columns(result.average, shown)}"
     parts = {
-        "epoch": f"epoch {result.epoch + 1:>{len(str(epochs))}}/{epochs}  ",
+        "epoch": f"epoch {result.epoch + 1:>4}  " if epochs is None else f"{told}  ",
         "lr": f"lr {result.lr:<10.4g}",
         "train": f"train {train}   ",
         "val": val,

@@ -44,6 +44,7 @@ def open_logs(folder: Path, prepared: Prepared, state: TrainState, saved: Saved 
         trial=run_name(prepared.checked.overrides, leave_out=["seed", *of_the_machine(prepared.config)]),
         step=state.step,
         state=saved.contents["tracker"] if saved is not None else None,
+        in_shares=prepared.plan.horizon.in_shares,
     )
     try:
         config = OmegaConf.create(mask(prepared.checked.saved_config))

@@ -142,7 +142,12 @@ def _config(value: Any) -> bool:
     if not _mapping_of(_plain)(value):
         return False
     trainer = value.get("trainer")
-    return isinstance(trainer, Mapping) and _count(trainer.get("epochs"))
+    if not isinstance(trainer, Mapping):
+        return False
+    epochs, steps, budget = (trainer.get(name) for name in ("epochs", "steps", "budget"))
+    if budget is not None:
+        return _text(budget)
+    return _number(epochs) if steps is None else _count(steps) or _text(steps)
 
 
 def _facts(value: Any) -> bool:
@@ -172,6 +177,24 @@ def _average(value: Any) -> bool:
         and len(latest) == len(value["latest"])
         and all(_list_of(_tensor)(one.get("weights")) for one in latest)
     )
+
+
+def _pace(value: Any) -> bool:
+    """How far a run with a time budget is: times, a position in its plan, and whether it is at its end."""
+    if not isinstance(value, Mapping):
+        return False
+    times = [_list_of(_number)(value.get(name)) for name in ("updates", "endings", "closings")]
+    flags = [isinstance(value.get(name), bool) for name in ("is_last", "is_over")]
+    return _number(value.get("used")) and _count(value.get("position")) and all([*times, *flags])
+
+
+def _stop_early(value: Any) -> bool:
+    """The best value of a metric, when it was reached, and in which epoch that stopped the run, if it did."""
+    if not isinstance(value, Mapping) or not _count(value.get("best_step")):
+        return False
+    stopped = value.get("stopped")
+    is_known = isinstance(stopped, Mapping) and _count(stopped.get("epoch")) and _text(stopped.get("why"))
+    return _or_none(_number)(value.get("best")) and (stopped is None or is_known)
 
 
 def _any_mapping(value: Any) -> bool:
@@ -211,6 +234,8 @@ CHECKPOINT: dict[str, Form] = {
             "seconds": _number,
         },
         "sums": _sums,
+        "pace": _optional(_pace),
+        "stop_early": _optional(_stop_early),
         "random": {"torch": _tensor, "python": _plain, "numpy": _mapping_of(_plain)},
     },
 }

@@ -6,23 +6,24 @@ from typing import Any
 
 import torch
 
-from lrlab.config import build, identity
+from lrlab.config import build, identity, length
 from lrlab.config.prepare import Prepared
 from lrlab.config.scheduler import scheduler_settings
 from lrlab.errors import first_line, wrong
 from lrlab.lr.declared import lengths_of
-from lrlab.lr.horizon import Horizon
+from lrlab.lr.horizon import Horizon, of_updates
 from lrlab.lr.hyperparameters import HyperparameterScheduler, count_as_stepped, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
 from lrlab.runs.describe import changed, computed_by
+from lrlab.runs.ending import stopped_early
 from lrlab.training.state import TrainState
-from lrlab.words import counted
+from lrlab.words import counted, epochs_in_words
 
 
 def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where the config is not the one that the checkpoint was saved with."""
     extend = prepared.config["extend"]
-    may_change = ["trainer.epochs", "plan.sha256"] if extend is not None else []
+    may_change = [*identity.LENGTHS, "plan.sha256"] if extend is not None else []
 
     # The settings with the data, then the other facts. Checkpoints of commit 25a6d11 know nothing of their data.
     facts_before, facts = dict(saved["facts"]), prepared.facts()
@@ -43,13 +44,31 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     _require_same_metrics(saved["progress"], prepared)
 
     # An extension must be one.
-    planned = saved["config"]["trainer"]["epochs"]
-    if extend is not None and extend <= planned:
+    if extend is not None:
+        _require_longer(extend, saved, prepared)
+
+
+def _require_longer(extend: Any, saved: Mapping[str, Any], prepared: Prepared) -> None:
+    """Raise UserError where a run cannot be extended to that length."""
+    before = horizon_before(saved, prepared)
+    if stop := stopped_early(saved):
+        got = f"{extend}, for a run that was stopped early in epoch {stop['epoch'] + 1}"
+        raise wrong("extend", got=got, allowed="null", do="start a new run without trainer.stop_early")
+    if before.budget_seconds is not None:
+        allowed = "null, for a run with trainer.budget"
+        raise wrong("extend", got=extend, allowed=allowed, do="start a new run with a longer trainer.budget")
+    if prepared.horizon.steps <= before.steps:
+        by_updates = saved["config"]["trainer"].get("steps") is not None
+        planned = counted(before.steps, "update") if by_updates else epochs_in_words(before.passes)
+        do = f"extend={2 * before.steps}st" if by_updates else f"extend={2 * before.passes:g}"
+        raise wrong("extend", got=extend, allowed=f"more than the {planned} planned", do=do)
+    progress = saved["state"]["progress"]
+    if _is_cut_short(progress, before) and prepared.plan.lrs is None:
         raise wrong(
             "extend",
-            got=extend,
-            allowed=f"more than the {counted(planned, 'epoch')} planned",
-            do=f"extend={2 * planned}",
+            got=f"{extend}, for a run that ended within an epoch, after which its scheduler was told a metric",
+            allowed="whole epochs before, where a scheduler follows a metric",
+            do="start a new run",
         )
 
 
@@ -69,7 +88,7 @@ def _require_same_metrics(progress: Mapping[str, Any], prepared: Prepared) -> No
 def _what_to_do(found: identity.Mismatch) -> str:
     if found.in_data:
         return "data.root=FOLDER with the files as they were, or start a new run"
-    if found.key == "trainer.epochs":
+    if found.key in ("trainer.epochs", "trainer.steps"):
         return "extend=EPOCHS to train longer"
     return "leave it out, or start a new run"
 
@@ -78,13 +97,15 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     """Put the saved state in place; returns what to tell the user about it."""
     contents = saved["state"]
     lines = []
-    _require_within(contents["progress"], prepared.plan.horizon.steps_per_epoch)
+    before, now = horizon_before(saved, prepared), prepared.horizon
+    _require_within(contents, before)
 
     # A longer run has another LR from here on.
-    epochs = prepared.trainer.epochs
-    if epochs != saved["config"]["trainer"]["epochs"]:
-        old = _old_plan(saved, prepared)
-        lines.append(f"a longer run: planned for {counted(old.horizon.epochs, 'epoch')}, now for {epochs}")
+    if before != now:
+        old = _old_plan(prepared, before)
+        planned = epochs_in_words(before.passes)
+        lines.append(f"a longer run: planned for {planned}, now for {now.passes:.10g}")
+        contents = {**contents, "progress": _within_its_epoch(contents["progress"], before)}
         lines += side_by_side(old, prepared.plan, joint=contents["progress"]["epoch"])
         contents = _under_new_horizon(contents, state, prepared.scheduler.interval)
 
@@ -100,13 +121,14 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
         ) from error
 
     # A longer run may begin to average later.
-    if epochs != saved["config"]["trainer"]["epochs"]:
+    if before != now:
         lines += _average_of_longer_run(state)
+    of_all = f" of {now.epochs}" if now.budget_seconds is None else ""
 
     # Can the result still be the same, bit for bit?
     if warning := changed(saved["computed_by"], computed_by(prepared.device)):
         lines.append(warning)
-    lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1} of {epochs}")
+    lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1}{of_all}")
     return lines
 
 
@@ -119,10 +141,35 @@ def _average_of_longer_run(state: TrainState) -> list[str]:
     return [f"the average begins anew after update {average.settings.start}, where that of a run of this length does"]
 
 
-def _require_within(progress: Mapping[str, int], steps_per_epoch: int) -> None:
+def horizon_before(saved: Mapping[str, Any], prepared: Prepared) -> Horizon:
+    """How long the saved run was planned to be."""
+    now = prepared.horizon
+    return length.horizon_of(saved["config"]["trainer"], now.steps_per_epoch, now.samples)
+
+
+def _is_cut_short(progress: Mapping[str, int], before: Horizon) -> bool:
+    """Whether the run is at its end, and that end lies within an epoch."""
+    at_its_end = progress["step"] == before.steps and progress["epoch"] == before.epochs
+    return before.updates is not None and at_its_end and progress["batch"] == 0
+
+
+def _within_its_epoch(progress: dict[str, Any], before: Horizon) -> dict[str, Any]:
+    """How far a run is that goes on: an epoch that was cut short has the rest of its updates left."""
+    if not _is_cut_short(progress, before):
+        return progress
+    epoch, batch = divmod(progress["step"], before.steps_per_epoch)
+    return {**progress, "epoch": epoch, "batch": batch}
+
+
+def _require_within(state: Mapping[str, Any], horizon: Horizon) -> None:
     """Raise UserError where epoch, batch and step do not say the same."""
+    progress: Mapping[str, int] = state["progress"]
+    if horizon.budget_seconds is not None and state["pace"]["is_over"]:  # it may have ended within an epoch
+        horizon = of_updates(progress["step"], horizon.steps_per_epoch)
     epoch, batch, step = (progress[name] for name in ("epoch", "batch", "step"))
-    if batch > steps_per_epoch or step != epoch * steps_per_epoch + batch:
+    steps_per_epoch = horizon.steps_per_epoch
+    fits = batch <= steps_per_epoch and step == epoch * steps_per_epoch + batch
+    if not fits and not _is_cut_short(progress, horizon):
         raise wrong(
             "resume",
             got=f"a checkpoint in epoch {epoch}, after update {batch} of it and {step} in all",
@@ -185,9 +232,8 @@ def _new_durations(saved: dict[str, Any], scheduler: Any) -> dict[str, Any]:
     return saved | {name: getattr(scheduler, name) for name in lengths if name in saved and hasattr(scheduler, name)}
 
 
-def _old_plan(saved: Mapping[str, Any], prepared: Prepared) -> Plan:
+def _old_plan(prepared: Prepared, horizon: Horizon) -> Plan:
     """The plan that the saved run followed: the same scheduler over the old horizon."""
-    horizon = Horizon(saved["config"]["trainer"]["epochs"], prepared.plan.horizon.steps_per_epoch)
     optimizer, splits = prepared.config["optimizer"], prepared.splits
     scheduler = scheduler_settings(prepared.config["scheduler"], horizon, optimizer, prepared.task.metrics)
     tried, _ = build.try_model(prepared.config["model"], splits.interface, prepared.seed)

@@ -16,14 +16,15 @@ from lrlab.data.batches import Batches
 from lrlab.data.room import Choice
 from lrlab.errors import DataError, Interrupted, UserError, complaint_of, in_words
 from lrlab.lr.audit import Audit
-from lrlab.runs import assemble, averaged, checkpoint, files, summary
+from lrlab.lr.horizon import Horizon
+from lrlab.runs import assemble, averaged, checkpoint, ending, files, replay, summary
 from lrlab.runs.beside import Beside
 from lrlab.runs.describe import count_parameters, device_name, division_lines, start_lines
 from lrlab.runs.display import Display, View, result_line
 from lrlab.runs.explain import explain
 from lrlab.runs.files import Saved
 from lrlab.runs.ranks import Assignment
-from lrlab.runs.resume import require_same_run, restore
+from lrlab.runs.resume import horizon_before, require_same_run, restore
 from lrlab.runs.tracking import refuse_second_run
 from lrlab.system import disk, distributed, repository, spelling
 from lrlab.system.signals import Request, stop_request
@@ -40,19 +41,19 @@ def carry_out(
     folder: Path,
     saved: Saved | None = None,
     *,
-    make_display: Callable[[int, int], View] = Display,
+    make_display: Callable[[Horizon], View] = Display,
 ) -> float | None:
     """Train the run in `folder` and return its validation loss. It goes on from `saved` if that is not None.
 
-    The caller holds the folder against other processes. `make_display` is told the epochs and the updates of an epoch.
+    The caller holds the folder against other processes. `make_display` is told how long the run is.
     Raises UserError for a mistake and Diverged where the loss is no longer finite. Raises Interrupted where a signal
     stopped the run, which is saved before.
     """
     # Is it the same run, and is anything left to do?
     if saved is not None:
         require_same_run(saved.contents, prepared)
-        if _is_complete(saved, prepared, folder):
-            print(f"nothing to do: {_all_epochs(prepared.trainer.epochs, folder)} done; extend=EPOCHS goes on")
+        if ending.is_complete(saved.contents, prepared, folder):
+            print(f"nothing to do: {ending.what_is_done(saved.contents, prepared, folder)}")
             return saved.contents["progress"]["val_loss"]
 
     # Train, together with the other ranks if there are any.
@@ -66,16 +67,6 @@ def carry_out(
         return RunUnderWay(prepared, folder, saved, make_display, request).to_its_end()
 
 
-def _is_complete(saved: Saved, prepared: Prepared, folder: Path) -> bool:
-    """Whether all epochs are done and the summary says so. A run that was killed in between still has to write that."""
-    done = saved.contents["state"]["progress"]["epoch"] >= prepared.trainer.epochs
-    return done and summary.read(folder).get("status") == "finished"
-
-
-def _all_epochs(epochs: int, folder: Path) -> str:
-    return f"all {epochs} epochs of {folder} are" if epochs > 1 else f"the one epoch of {folder} is"
-
-
 class RunUnderWay:
     """What a run under way computes with, and what it writes."""
 
@@ -84,7 +75,7 @@ class RunUnderWay:
         prepared: Prepared,
         folder: Path,
         saved: Saved | None,
-        make_display: Callable[[int, int], View],
+        make_display: Callable[[Horizon], View],
         request: Request,
     ):
         if saved is None:
@@ -96,8 +87,9 @@ class RunUnderWay:
 
         # What it computes with.
         self.state = assemble.build_state(self.prepared)
-        horizon = self.prepared.plan.horizon
-        self.display = make_display(horizon.epochs, horizon.steps_per_epoch)
+        if self.state.pace is not None and (repeated := self.prepared.config.get("replay")):
+            self.state.pace.recorded = replay.read(Path(repeated))
+        self.display = make_display(self.prepared.horizon)
         self._introduce(kept)
         self.tally = summary.Tally(self.prepared.task.metrics, averaged=self.state.average is not None)
         self.audit = Audit(self.prepared.plan)
@@ -138,9 +130,9 @@ class RunUnderWay:
         """Put the state of a checkpoint in place."""
         self.display.say(*restore(self.state, contents, self.prepared))
         self.tally.load_state_dict(contents["progress"])
-        planned = contents["config"]["trainer"]["epochs"]
-        if planned != self.prepared.trainer.epochs:
-            self.tally.extended_from = self.tally.extended_from or planned
+        planned = horizon_before(contents, self.prepared)
+        if planned != self.prepared.horizon:
+            self.tally.extended_from = self.tally.extended_from or planned.passes
         self.audit.load_state_dict(contents["audit"])
 
     def _read_images(self, *, train: bool) -> Batches:
@@ -165,7 +157,7 @@ class RunUnderWay:
             self.val.close()
 
         # Say how it ended.
-        if self.state.epoch == self.prepared.trainer.epochs:
+        if assemble.is_complete(self.prepared, self.state):
             self._finished()
         else:
             self._stopped()
@@ -204,10 +196,10 @@ class RunUnderWay:
     def _after_update(self, update: Update) -> None:
         """Record an update, compare its LR with the plan, and save where that is due."""
         recorded = update.applied if update.effective is None else {**update.applied, **update.effective}
-        self.tracker.update(update.step, recorded, update.loss)
+        self.tracker.update(update.step, recorded, update.loss, update.position)
         self.beside.update(update.step, recorded)
         self._warn_of_refusal()
-        if warning := self.audit.check(update.step, update.applied):
+        if warning := self.audit.check(update.step, update.applied, update.position):
             self.display.say(warning)
         if self.prepared.rhythm.due(self.state.step):
             self._save_within_an_epoch()
@@ -255,8 +247,11 @@ class RunUnderWay:
         self.beside.close("finished")
         self._warn_of_refusal()
         self.write_summary("finished")
-        self.display.say(result_line(self.tally, self.state.step, self.prepared.trainer.monitor))
-        self.display.say(*averaged.said_of_decay(self.state.average, self.prepared.plan, self.tally, self.state.step))
+        self.display.say(
+            *ending.stopped_early_lines(self.state, self.prepared),
+            result_line(self.tally, self.state.step, self.prepared.trainer.monitor),
+            *averaged.said_of_decay(self.state.average, self.prepared.plan, self.tally, self.state.step),
+        )
 
     def _stopped(self) -> None:
         """Close the files of a run that a signal ended after it was saved, and tell how to go on."""
@@ -321,6 +316,7 @@ class RunUnderWay:
             **summary.own_metrics(prepared.task.metrics),
             contents=prepared.checked.contents,
             warnings=warnings,
+            **ending.facts(self.state, self.prepared),
             audit=self.audit.summary(prepared.scheduler.monitor, self.state.step),
             **averaged.facts(self.state.average, prepared.plan, self.state.step),
             **facts,

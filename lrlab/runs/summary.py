@@ -35,7 +35,7 @@ class Tally:
     measured: dict[str, float | None] = field(init=False)  # train_loss, val_loss, best_val_loss and the like
     best_epoch: int | None = None  # index of the epoch that best.pt holds
     best_monitored: float | None = None  # what the monitored metric was then
-    extended_from: int | None = None  # epochs that were planned at first, where the run was extended
+    extended_from: int | float | None = None  # epochs that were planned at first, where the run was extended
 
     def __post_init__(self) -> None:
         of_average = (f"{AVERAGE}val", f"best_{AVERAGE}val") if self.averaged else ()

@@ -28,14 +28,16 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import custom_scalars
 
 from lrlab.errors import wrong
+from lrlab.lr import shares
 from lrlab.runs.curve import RecordedCurve
 from lrlab.system import disk
 from lrlab.system.disk import Log
 from lrlab.training.metrics import AVERAGE, Metric, measured_names, usual
 
 HISTORY = "history.csv"
+SHARES = "shares.csv"  # of a run with a time budget: from which update on it was at which share
 _OURS = ".lrlab"  # how the names of our event files end, for a folder may hold those of other writers too
-_NAMES = re.compile(r"history\.csv|events\.out\.tfevents\.[\w.-]+")
+_NAMES = re.compile(r"(?:history|shares)\.csv|events\.out\.tfevents\.[\w.-]+")
 MOST_POINTS = 10_000  # of a tag, besides changes of the LR; TensorBoard has no use for more
 _FLUSH_UPDATES, _FLUSH_SECONDS = 1_000, 10.0
 
@@ -45,7 +47,8 @@ class Tracker:
 
     `driven` names the hyperparameters to record at every update: `lr`, `lr/GROUP`, `momentum`, `weight_decay`, and
     last, where the optimizer finds a step size by itself, `lr/effective`.
-    `metrics` are those of the task, by default a classification's; `averaged` weights measure them too.
+    `metrics` are those of the task, by default a classification's; `averaged` weights measure them too. Where updates
+    are at positions of a time budget, these are recorded too, `in_shares` of it.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Tracker:
         trial: str = "",
         step: int = 0,
         state: Mapping[str, Any] | None = None,
+        in_shares: bool = False,
     ):
         self.folder = folder
         splits = ("train", "val", f"{AVERAGE}val") if averaged else ("train", "val")
@@ -85,11 +89,15 @@ class Tracker:
         name = f"events.out.tfevents.{_later_than_all(folder):010d}.{socket.gethostname()}.{os.getpid()}"
         self._events = Log(_unused(folder / name))
         self._history = Log(folder / HISTORY)
+        self._shares = Log(folder / SHARES) if in_shares else None
+        self._position: int | None = None  # that was recorded last
         self._earlier = state or {"lengths": {}, "hashes": {}}  # of the event files before this one
         self._rows = csv.writer(self._history, lineterminator="\n")
         self._begin(step)
         if state is None:
             self._rows.writerow(["epoch", "step", "lr", *self._measured, "seconds"])
+            if self._shares is not None:
+                self._shares.write("update,share,lr\n")
             self._summary(0, custom_scalars(_layout(metrics or usual(), averaged=averaged)))
             if hyperparameters is not None:
                 self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
@@ -101,17 +109,33 @@ class Tracker:
         # means stand. It only heeds the second such mark of a run, so a new run begins with one too.
         self._write(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
-    def update(self, step: int, applied: Mapping[str, float], loss: Tensor) -> None:
-        """Record update `step`: the driven hyperparameters that it used, and its loss (), which stays on its device."""
-        even = step % self.stride == 0 or step == self.last_update
-        points = []
-        for curve in self.curves:
+    def update(self, step: int, applied: Mapping[str, float], loss: Tensor, position: int | None = None) -> None:
+        """Record update `step`: the driven hyperparameters that it used, and its loss (), which stays on its device.
+
+        With its `position` in a plan over a time budget, the first update at each position is recorded.
+        """
+        points: list[tuple[int, str, float]] = []
+        if position is None:
+            even = step % self.stride == 0 or step == self.last_update
+        else:
+            even = self._is_at_a_new(position, step, applied["lr"])
+        if even and position is not None:
+            points = [(step, curve.tag, applied[curve.tag]) for curve in self.curves]
+        for curve in self.curves if position is None else ():
             points += [(at, curve.tag, lr) for at, lr in curve.add(step, applied[curve.tag], even)]
         kept_loss = loss if even else None
         if points or kept_loss is not None:
             self._pending.append((step, kept_loss, points))
         if len(self._pending) >= _FLUSH_UPDATES or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
+
+    def _is_at_a_new(self, position: int, step: int, lr: float) -> bool:
+        """Whether update `step` is the first at a position, which is then recorded with the LR that holds there."""
+        if position == self._position or self._shares is None:
+            return False
+        self._position = position
+        self._shares.write(f"{step},{shares.written(position)},{lr!r}\n")
+        return True
 
     def epoch(self, epoch: int, step: int, lr: float, measured: Mapping[str, float], seconds: float) -> None:
         """Record a complete epoch: a row of `history.csv`, and its means at x = `step`, the completed updates.
@@ -129,7 +153,7 @@ class Tracker:
     @property
     def refusal(self) -> str:
         """Why points wait in memory that the disk does not take; empty where none do."""
-        return self._events.refusal or self._history.refusal
+        return self._events.refusal or self._history.refusal or (self._shares.refusal if self._shares else "")
 
     def flush(self) -> None:
         """Hand everything recorded so far to the operating system. Waits for the device."""
@@ -149,15 +173,15 @@ class Tracker:
         self._pending.clear()
 
         # Out of this process.
-        self._events.flush()
-        self._history.flush()
+        for log in self._logs():
+            log.flush()
         self._flushed = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold to continue these files: their lengths in bytes, once they are on the disk."""
         self.flush()
         lengths, hashes = dict(self._earlier["lengths"]), dict(self._earlier.get("hashes", {}))
-        for log in (self._events, self._history):
+        for log in self._logs():
             log.flush(sync=True)
             lengths[log.path.name], hashes[log.path.name] = log.length, log.sha256
         return {
@@ -171,8 +195,11 @@ class Tracker:
         self.flush()
         if status is not None:
             self._summary(0, _end_of_run(status))
-        self._events.close()
-        self._history.close()
+        for log in self._logs():
+            log.close()
+
+    def _logs(self) -> list[Log]:
+        return [self._events, self._history, *([self._shares] if self._shares is not None else [])]
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
         if values:
@@ -229,8 +256,8 @@ def _masked_crc(data: bytes) -> bytes:
 
 def log_files(folder: Path) -> list[Path]:
     """The files in `folder` that a tracker writes."""
-    history = folder / HISTORY
-    return [*sorted(folder.glob(f"events.out.tfevents.*{_OURS}")), *([history] if history.exists() else [])]
+    tables = [folder / name for name in (HISTORY, SHARES) if (folder / name).exists()]
+    return [*sorted(folder.glob(f"events.out.tfevents.*{_OURS}")), *tables]
 
 
 def require_as_written(folder: Path, lengths: Mapping[str, int], hashes: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from lrlab.config.identity import Identity
 from lrlab.config.prepare import Checked, Prepared, equip
 from lrlab.data.store import Progress
 from lrlab.errors import Interrupted, UserError, in_words
+from lrlab.lr.horizon import Horizon
 from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
 from lrlab.runs.display import Display, View, epoch_line, log_to
@@ -56,8 +57,16 @@ class Job:
         return self.checked.plan.horizon.epochs
 
     @property
+    def budget_seconds(self) -> float | None:
+        return self.checked.plan.horizon.budget_seconds
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return self.checked.plan.horizon.steps_per_epoch
+
+    @property
     def updates(self) -> int:
-        """The updates of all epochs."""
+        """The updates of the whole run; with a time budget, the positions of its plan."""
         return self.checked.plan.horizon.steps
 
 
@@ -65,7 +74,7 @@ class Job:
 class Seen:
     """What a run reports while it trains."""
 
-    step: int  # completed updates
+    step: int  # completed updates; with a time budget, the position in the plan
     lr: float
     epoch: int | None = None  # complete; None between epochs
     val: Means | None = None  # of the validation split, where the epoch was validated
@@ -84,9 +93,10 @@ class Outcome:
 class Reporter:
     """The display of a run that nobody watches. What it says goes to its log, and what it shows goes to `send`."""
 
-    def __init__(self, send: Callable[[Seen], None], epochs: int):
+    def __init__(self, send: Callable[[Seen], None], epochs: int | None):
         self.send = send
         self.epochs = epochs
+        self._position: int | None = None  # in the plan of a run with a time budget, of its latest update
         self._sent = 0.0  # when an update was last sent
 
     def __enter__(self) -> "Reporter":
@@ -102,10 +112,15 @@ class Reporter:
     def show(self, event: Event) -> None:
         if isinstance(event, Epoch):
             log.info(epoch_line(event, self.epochs))
-            self.send(Seen(event.step, event.lr, event.epoch + 1, event.val))
-        elif isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
+            done = event.step if self._position is None else self._position
+            self.send(Seen(done, event.lr, event.epoch + 1, event.val))
+            return
+        if isinstance(event, Update):
+            self._position = event.position
+        if isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
             self._sent = time.monotonic()
-            self.send(Seen(event.step + 1, event.applied["lr"]))
+            done = event.step + 1 if event.position is None else event.position
+            self.send(Seen(done, event.applied["lr"]))
 
     def reading(self, what: str) -> AbstractContextManager[Progress]:
         return unseen(what)
@@ -118,7 +133,7 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         job.folder.mkdir(parents=True, exist_ok=True)
         handler = log_to(job.folder)
         prepared = equip(job.checked)
-        value = run_in_sweep(prepared, job.folder, make_display=lambda epochs, _: Reporter(send, epochs))
+        value = run_in_sweep(prepared, job.folder, make_display=lambda horizon: Reporter(send, horizon.known_epochs))
         return Outcome("finished", value)
     except UserError as error:
         log.error("error: %s", error)
@@ -150,12 +165,12 @@ def _stopped(folder: Path) -> Outcome:
 
 
 def run_in_sweep(
-    prepared: Prepared, folder: Path, *, make_display: Callable[[int, int], View] = Display
+    prepared: Prepared, folder: Path, *, make_display: Callable[[Horizon], View] = Display
 ) -> float | None:
     """Carry out the run in `folder`. It goes on from the checkpoint that an earlier start of the sweep left there.
 
     Files without a whole checkpoint are put aside. When a sweep is killed, its runs take a moment to notice, so a
-    process that still trains there is given a minute. `make_display` gets the epochs and the updates of an epoch.
+    process that still trains there is given a minute. `make_display` is told how long the run is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     require_plain(folder)

@@ -20,7 +20,7 @@ from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.table import Board
 from lrlab.system import disk, distributed, peers, process
 from lrlab.system.signals import stop_request
-from lrlab.words import counted
+from lrlab.words import budget_in_words, counted, epochs_in_words
 
 EXECUTORS = ("processes", "ray")
 
@@ -72,15 +72,20 @@ def read_settings(node: Mapping[str, Any]) -> LauncherSettings:
 def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
     """What is about to be done."""
     to_do = planned.to_do
-    epochs = _epochs([job.epochs for job in planned.jobs])
+    epochs = _lengths(planned.jobs)
     lines = [f"each       {epochs}; {_how(settings)}"]
     if planned.finished or planned.begun:
         lines.append(
             f"earlier    {len(planned.finished)} finished and skipped, {len(planned.begun)} begun and continued"
         )
         lines += _other_threads([*planned.finished, *planned.begun], settings)
-    updates = counted(sum(job.updates for job in to_do), "update")
-    lines.append(f"to do      {counted(len(to_do), 'run')}, {updates} at most")
+    updates = counted(sum(job.updates for job in to_do if job.budget_seconds is None), "update")
+    lines.append(f"to do      {counted(len(to_do), 'run')}, {_and_time(updates, to_do)} at most")
+    if settings.n_jobs > 1 and any(job.budget_seconds is not None for job in to_do):
+        lines.append(
+            f"warning: of runs with a time budget {settings.n_jobs} share the machine, and each makes fewer updates "
+            "than alone; hydra.launcher.n_jobs=1"
+        )
     lines.append(f"folder     {planned.folder}")
     return lines
 
@@ -224,8 +229,25 @@ def _gpus() -> list[str]:
     return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
 
 
-def _epochs(values: Sequence[int]) -> str:
+def _lengths(jobs: Sequence[Job]) -> str:
+    """How long the runs are, from the shortest to the longest."""
+    passes = [job.checked.plan.horizon.passes for job in jobs if job.budget_seconds is None]
+    seconds = sorted({job.budget_seconds for job in jobs if job.budget_seconds is not None})
+    times = " to ".join(map(budget_in_words, dict.fromkeys([*seconds[:1], *seconds[-1:]])))
+    return " or ".join([*([_epochs(passes)] if passes else []), *([times] if times else [])])
+
+
+def _and_time(updates: str, jobs: Sequence[Job]) -> str:
+    """So many updates, and the time of the runs whose updates nobody knows."""
+    seconds = [job.budget_seconds for job in jobs if job.budget_seconds is not None]
+    if not seconds:
+        return updates
+    time = budget_in_words(sum(seconds))
+    return time if len(seconds) == len(jobs) else f"{updates} and {time}"
+
+
+def _epochs(values: Sequence[int | float]) -> str:
     """How many epochs the runs have, from the fewest to the most."""
     fewest, most = min(values), max(values)
-    shown = counted(most, "epoch")
-    return shown if fewest == most else f"{fewest} to {shown}"
+    shown = epochs_in_words(most)
+    return shown if fewest == most else f"{fewest:.4g} to {shown}"

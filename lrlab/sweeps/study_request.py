@@ -170,6 +170,8 @@ def protocol_of(request: StudyRequest) -> Protocol:
     """What is decided before anything is trained, checked. Raises UserError where it could claim nothing."""
     settings, candidates = request.settings, request.candidates
     prepared = [_prepared(request, name) for name in candidates]
+    for one in prepared:
+        _require_one_length(one)
     _require_alike(dict(zip(candidates, prepared, strict=True)))
     design.require_possible(settings.seeds, settings.looks, settings.test, len(candidates))
     metric = _metric(settings.metric, prepared[0])
@@ -185,7 +187,7 @@ def protocol_of(request: StudyRequest) -> Protocol:
         candidates={name: mask_overrides(_telling(overrides)) for name, overrides in candidates.items()},
         metric=metric,
         margin=settings.margin,
-        epochs=prepared[0].trainer.epochs,
+        epochs=prepared[0].horizon.passes,
         split={
             **prepared[0].splits.sizes,
             "data": prepared[0].checked.choices.get("data"),
@@ -198,6 +200,14 @@ def protocol_of(request: StudyRequest) -> Protocol:
         looks=list(sequential.looks(settings.seeds, settings.looks)),
         test=settings.test,
     )
+
+
+def _require_one_length(prepared: Prepared) -> None:
+    """Raise UserError where a candidate's runs would not all be of one length."""
+    for name, value in (("budget", prepared.trainer.budget), ("stop_early", prepared.trainer.stop_early)):
+        if value is not None:
+            allowed = "null, in a study: all its runs have the same updates"
+            raise wrong(f"trainer.{name}", got=value, allowed=allowed, do=f"trainer.{name}=null")
 
 
 def _telling(overrides: Sequence[str]) -> list[str]:
@@ -225,7 +235,7 @@ def _require_alike(prepared: Mapping[str, Prepared]) -> None:
 
 
 def _what_is_shared(prepared: Prepared) -> dict[str, Any]:
-    return {"data": prepared.config["data"], "epochs": prepared.trainer.epochs}
+    return {"data": prepared.config["data"], "epochs": (prepared.trainer.epochs, prepared.trainer.steps)}
 
 
 def _metric(metric: str | None, prepared: Prepared) -> str:

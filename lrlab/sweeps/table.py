@@ -89,7 +89,7 @@ class Board:
                 row.started = time.monotonic()
                 row.state = "running"
             row.step = report.step
-            row.epoch = report.step // (job.updates // job.epochs)
+            row.epoch = job.epochs if report.step == job.updates else report.step // job.updates_per_epoch
             row.lr = report.lr
             row.val = report.val or row.val
             long_enough = report.epoch is not None and time.monotonic() - self.started > _SECONDS_TO_JUDGE
@@ -184,6 +184,8 @@ def _metrics(rows: Sequence[Row]) -> list[Metric]:
 def _cells(row: Row, metrics: Sequence[Metric]) -> list[str]:
     """What the table shows of a run."""
     epoch = f"{row.epoch}/{row.job.epochs}" if row.step else ""
+    if row.job.budget_seconds is not None:
+        epoch = f"{row.step / row.job.updates:.0%}"
     lr = f"{row.lr:.4g}" if row.lr is not None else ""
     means = [metric.written(row.val[metric.name]) if metric.name in row.val else "" for metric in metrics]
     return [row.job.name, epoch, lr, *means, row.state, _time_left(row)]

@@ -24,6 +24,7 @@ from lrlab.lr.hyperparameters import Scheduler, follows_metric, metric_argument,
 from lrlab.system import distributed, randomness
 from lrlab.training.divergence import Guard, diverged, require_finite_weights
 from lrlab.training.metrics import AVERAGE, Means, Metric, usual
+from lrlab.training.pace import Pace
 from lrlab.training.state import TrainState
 from lrlab.training.sums import Sums
 from lrlab.training.task import CLASSIFICATION, Task, measure
@@ -39,6 +40,7 @@ class Update:
     applied: dict[str, float]  # what it used: lr, lr/GROUP, momentum, weight_decay, as `hyperparameters.read` says
     loss: Tensor  # () float32, mean over the batch
     effective: dict[str, float] | None = None  # d x LR, where the optimizer finds a step size d by itself
+    position: int | None = None  # in the plan, where that is not `step`: in a run with a time budget
 
 
 @dataclass(frozen=True)
@@ -89,41 +91,50 @@ def fit(
     *,
     task: Task = CLASSIFICATION,
     epochs: int,
+    steps: int | None = None,
     interval: str = "epoch",
     monitor: str = "val_loss",
     eval_every: int = 1,
     clip_grad_norm: float | None = None,
     accumulate: int = 1,
 ) -> Iterator[Event]:
-    """Train until `epochs` are complete, from wherever `state` is.
+    """Train until `epochs` are complete, or so many `steps` were made, from wherever `state` is.
 
     The `task` says what the loss is and what is measured beside it. `interval` says what steps the scheduler: every
-    "epoch" or every "step" (update). A scheduler that follows a metric is told `monitor`. Validation runs every
-    `eval_every` epochs and after the last. Gradients are clipped to the total norm `clip_grad_norm`. They are computed
-    over `accumulate` parts of the batch one after another, which needs less memory. An average of the weights that the
-    `state` has takes them in after every update, and is evaluated beside them.
+    "epoch" or every "step" (update). Where the state has a `pace`, a time budget, that steps it, and ends the training.
+    A scheduler that follows a metric is told `monitor`. Validation runs every `eval_every` epochs and after the last.
+    Gradients are clipped to the total norm `clip_grad_norm`. They are computed over `accumulate` parts of the batch one
+    after another, which needs less memory. An average of the weights that the `state` has takes them in after every
+    update, and is evaluated beside them.
 
     Raises Diverged where a loss or a gradient is not finite: on the CPU before the optimizer uses it, elsewhere some
     updates later. Raises it before an epoch's yield where a weight is not. Raises UserError where the scheduler fails.
     """
     adapts = hyperparameters.adapts_its_lr(state.optimizer)
+    pace = state.pace
     for epoch in range(state.epoch, epochs):
+        if state.has_ended:
+            return
+        updates = _updates_of(epoch, state, len(train), steps)
         clock = time.perf_counter()
         guard = Guard(state.device)
         make_update = partial(update, state, task, accumulate=accumulate, clip_grad_norm=clip_grad_norm, guard=guard)
         state.network.train()
-        if state.batch < len(train):  # or else only its validation is left
+        if state.batch < updates:  # or else only its validation is left
             state.at_training_point(True)
 
         # Training: an update a batch, from the first that is not done yet.
-        for images, labels in train.epoch(epoch, start=state.batch):
+        for images, labels in train.epoch(epoch, start=state.batch, stop=updates):
+            if pace is not None:
+                _keep_pace(state, pace, len(val), ends_epoch=state.batch + 1 == updates)
             state.applied = hyperparameters.read(state.optimizer)
             effective = hyperparameters.effective(state.optimizer) if adapts else None
             randomness.seed_rank(train.seed, state.step, train.rank, train.ranks)
-            size, last = train.size(state.batch), state.batch + 1 == len(train)
+            size, last = train.size(state.batch), state.batch + 1 == updates
+            last = last or (pace is not None and pace.is_last)
             measured = make_update(images, labels, size=size, last=last)
             state.sums.count(measured, size)
-            if interval == "step":
+            if interval == "step" and pace is None:
                 step_scheduler(state.scheduler)  # after optimizer.step(), as torch requires
             state.step += 1
             state.batch += 1
@@ -131,7 +142,10 @@ def fit(
                 state.average.take(state.step)
             now = time.perf_counter()
             state.seconds, clock = state.seconds + now - clock, now
-            yield Update(state.step - 1, state.applied, measured["loss"], effective)
+            position = pace.position if pace is not None else None
+            yield Update(state.step - 1, state.applied, measured["loss"], effective, position)
+            if pace is not None and pace.is_last:
+                break
 
         # The training's results; here the device is waited for.
         require_finite_weights(state)
@@ -139,17 +153,17 @@ def fit(
         images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
 
         # Validation, where this epoch has one. The same weights are saved.
+        is_validated = (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
+        if pace is not None:
+            is_validated = pace.end_epoch(epoch, is_validated)
         _to_evaluated_point(state, train, epoch)
         val_means, average_means = None, None
-        if (epoch + 1) % eval_every == 0 or epoch + 1 == epochs:
-            val_means = yield from evaluate(state, task, val)
-            if state.average is not None and state.average.exists:
-                averaged = state.average.settled()
-                _measure_statistics(state, averaged, train, epoch)
-                average_means = yield from evaluate(state, task, val, averaged)
+        if is_validated:
+            val_means, average_means = yield from _validate(state, task, train, val, epoch)
 
         # The end of the epoch: the state is made ready for the next one before it is handed out.
-        advance(state.scheduler, monitor, train_means, val_means, interval=interval)
+        if pace is None:
+            advance(state.scheduler, monitor, train_means, val_means, interval=interval)
         result = Epoch(
             epoch=epoch,
             step=state.step,
@@ -163,9 +177,44 @@ def fit(
             metrics=task.metrics,
             each=train.each,
         )
-        state.epoch, state.batch, state.seconds = epoch + 1, 0, 0.0
-        state.sums.reset()
+        _end_epoch(state, result, is_last=epoch + 1 == epochs)
         yield result
+
+
+def _updates_of(epoch: int, state: TrainState, batches: int, steps: int | None) -> int:
+    """The updates of an epoch that are made: one for each of its batches, unless the run ends within it."""
+    if state.pace is not None and state.pace.is_last:  # only the last validation is left
+        return state.batch
+    return batches if steps is None else min(batches, steps - epoch * batches)
+
+
+def _end_epoch(state: TrainState, result: Epoch, *, is_last: bool) -> None:
+    """Make the state ready for the next epoch, or note that the run is at its end."""
+    state.epoch, state.batch, state.seconds = result.epoch + 1, 0, 0.0
+    state.sums.reset()
+    if state.pace is not None:
+        state.pace.close_epoch()
+        is_last = state.pace.is_over
+    if state.early is not None and not is_last:
+        state.early.see(result.epoch, result.step, result.measured)
+
+
+def _keep_pace(state: TrainState, pace: Pace, val_batches: int, *, ends_epoch: bool) -> None:
+    """Step the scheduler to the position that the used share of the time budget is at."""
+    for _ in range(pace.move(state.step, val_batches, ends_epoch=ends_epoch)):
+        step_scheduler(state.scheduler)
+
+
+def _validate(
+    state: TrainState, task: Task, train: Batches, val: Batches, epoch: int
+) -> Generator[Evaluating, None, tuple[Means, Means | None]]:
+    """The means over the validation split, and those of the averaged weights where there are any."""
+    means = yield from evaluate(state, task, val)
+    if state.average is None or not state.average.exists:
+        return means, None
+    averaged = state.average.settled()
+    _measure_statistics(state, averaged, train, epoch)
+    return means, (yield from evaluate(state, task, val, averaged))
 
 
 def update(

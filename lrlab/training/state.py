@@ -13,6 +13,8 @@ from lrlab.lr.hyperparameters import Scheduler, count_as_stepped
 from lrlab.system import randomness
 from lrlab.training import averages
 from lrlab.training.averages import Average
+from lrlab.training.early import StopEarly
+from lrlab.training.pace import Pace
 from lrlab.training.precision import Precision
 from lrlab.training.sums import Sums
 
@@ -80,6 +82,8 @@ class TrainState:
     step: int = 0  # completed updates
     applied: dict[str, float] = field(default_factory=dict)  # hyperparameters that the last update used
     seconds: float = 0.0  # spent in the epoch under way
+    pace: Pace | None = None  # of a run with a time budget
+    early: StopEarly | None = None  # what stops the run early
     is_training: bool | None = None  # which of its two weights the model has, where its optimizer knows two
     average: Average | None = None  # of the model's weights, where they are averaged
     sums: Sums = field(init=False)  # of what is measured in the training of the epoch under way
@@ -91,6 +95,13 @@ class TrainState:
     def network(self) -> nn.Module:
         """The model as training calls it."""
         return self.model if self.wrapped is None else self.wrapped
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a time budget is used up, or the run was stopped early: nothing is left to train."""
+        return (self.pace is not None and self.pace.is_over) or (
+            self.early is not None and self.early.stopped is not None
+        )
 
     @property
     def has_two_points(self) -> bool:
@@ -106,11 +117,12 @@ class TrainState:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings and containers of them only."""
-        point = {"is_training": self.is_training} if self.has_two_points else {}
-        average = {"average": self.average.state_dict()} if self.average is not None else {}
+        point: dict[str, Any] = {"is_training": self.is_training} if self.has_two_points else {}
+        parts = {"average": self.average, "pace": self.pace, "stop_early": self.early}
+        optional = {name: part.state_dict() for name, part in parts.items() if part is not None}
         return {
             **point,
-            **average,
+            **optional,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -142,6 +154,10 @@ class TrainState:
         self.sums.load_state_dict(state["sums"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.pace is not None:
+            self.pace.load_state_dict(state["pace"])
+        if self.early is not None:
+            self.early.load_state_dict(state["stop_early"])
         randomness.set_state(state["random"], self.device)
         self._require_one_lr()
 

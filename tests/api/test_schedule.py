@@ -287,3 +287,21 @@ def test_a_check_of_a_sound_scheduler_finds_nothing():
     assert "follows a metric" in said
     with pytest.raises(ValueError, match="which is made already"):
         lrlab.check(CosineAnnealingLR(optimizer_of(0.1), 3), epochs=3)
+
+
+@pytest.mark.parametrize("lengths", [{"epochs": 2.5}, {"total_steps": 25}], ids=str)
+def test_a_schedule_may_end_within_an_epoch(lengths):
+    s = lrlab.cosine(lr=0.1, steps_per_epoch=10, interval="epoch", **lengths)
+    assert len(s) == len(s.values()) == len(s.to_frame()["lr"]) == 25
+    assert s.values() == lrlab.cosine(lr=0.1, epochs=3, steps_per_epoch=10, interval="epoch").values()[:25]
+    assert s.sha256 == lrlab.schedule(s.values()).sha256
+    assert "0..24" in repr(lrlab.preview(s))
+
+
+def test_a_share_of_an_epoch_needs_the_updates_of_one():
+    with pytest.raises(ValueError, match=r"epochs: got 2\.5, without the updates of an epoch; .*steps_per_epoch=100"):
+        lrlab.cosine(lr=0.1, epochs=2.5)
+    with pytest.raises(ValueError, match=r"epochs: got 0\.01, which is less than half an update"):
+        lrlab.cosine(lr=0.1, epochs=0.01, steps_per_epoch=10)
+    with pytest.raises(ValueError, match=r"warmup: got 500im, a number of images, where the size of a batch is not"):
+        lrlab.wsd(lr=0.1, total_steps=100, warmup="500im")

@@ -181,6 +181,37 @@ def test_budgets_are_compared_each_by_itself():
     assert [[one.name for one in contest.candidates] for contest in comparison.contests] == [["step"], ["cosine"]]
 
 
+def test_runs_of_so_many_updates_are_no_runs_of_so_many_epochs():
+    by_steps = {"trainer.epochs": None, "trainer.steps": 100}
+    by_images = {"trainer.epochs": None, "trainer.steps": "6_400im"}
+    runs = [run("a"), run("b", **by_steps), run("c", seed=1, **by_images), run("d", **{"trainer.epochs": 2.5})]
+    runs[2].summary["updates"] = 100
+    contests = compare(runs).contests
+    assert [contest.budget.in_words for contest in contests] == ["2 epochs", "2.5 epochs", "100 updates"]
+    assert [len(contest.runs) for contest in contests] == [1, 1, 2]
+    assert [contest.budget.setting for contest in contests][1:] == ["trainer.epochs=2.5", "trainer.steps=100"]
+
+
+def test_runs_of_a_time_budget_are_a_contest_of_their_own_unless_asked():
+    in_time = {"trainer.epochs": None, "trainer.budget": "30min"}
+    hours = {"trainer.epochs": None, "trainer.budget": "0.5h"}
+    runs = [run("a"), run("b", **in_time), run("c", seed=1, **hours)]
+    assert [contest.budget.in_words for contest in compare(runs).contests] == ["2 epochs", "30 min"]
+    [together] = compare(runs, together=True).contests
+    assert {one.name: len(one.best) for one in together.candidates} == {"step, epochs=2": 1, "step, budget=1800s": 2}
+
+
+def test_runs_that_were_stopped_early_are_left_out_and_counted():
+    early = [run(name, seed=index + 1) for index, name in enumerate("bc")]
+    for one in early:
+        one.summary["stopped_early"] = {"epoch": 1, "why": "val_loss has not become better for 5 epochs"}
+    comparison = compare([run("a"), *early])
+    assert [len(contest.runs) for contest in comparison.contests] == [1]
+    assert comparison.left_out[0] == ("b", "stopped early in epoch 2: val_loss has not become better for 5 epochs")
+    assert any(line.startswith("2 runs that were stopped early are left out") for line in comparison.warnings)
+    assert len(only([run("a"), *early], stopped_early=True).runs) == 3
+
+
 def test_a_schedule_with_other_settings_is_another_candidate_named_by_them():
     results = [
         run(f"{gamma},{seed}", seed=seed, **{"scheduler.gamma": gamma}) for gamma in (0.1, 0.5) for seed in (0, 1)

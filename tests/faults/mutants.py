@@ -37,8 +37,8 @@ def one_batch_off() -> None:
 
     original = Batches.epoch
 
-    def epoch(batches: Batches, number: int, start: int = 0) -> Iterator[Any]:
-        return original(batches, number, start + 1 if start else 0)
+    def epoch(batches: Batches, number: int, start: int = 0, stop: int | None = None) -> Iterator[Any]:
+        return original(batches, number, start + 1 if start else 0, stop)
 
     Batches.epoch = epoch
 

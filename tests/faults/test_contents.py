@@ -4,14 +4,16 @@ import copy
 import random
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support import TINY, train
+from support import TINY, StopAt, train
 
+from lrlab.errors import Interrupted
 from lrlab.runs import checkpoint, form, tracking
 
 VALUES = (None, "x", -1, float("nan"), 10**30, [], {}, [1, 2], True, torch.zeros(3))
@@ -142,3 +144,31 @@ def test_a_part_that_is_missing_is_named(trained):
     contents = checkpoint.load(trained / checkpoint.LAST)
     del contents["state"]["progress"]["step"]
     assert form.first_fault(contents) == "state.progress.step is missing"
+
+
+@pytest.fixture(scope="module")
+def stopped_in_time(tmp_path_factory):
+    """A run with a time budget that a signal stopped, and that may be stopped early."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, 3)
+        with pytest.raises(Interrupted):
+            train(folder, *TINY, "trainer.budget=1s", "trainer.stop_early=50")
+    return folder
+
+
+@pytest.mark.parametrize("cases", [8, pytest.param(100, marks=pytest.mark.slow)])
+def test_what_ends_a_run_may_be_changed_to_anything(stopped_in_time, command, cases):
+    contents = checkpoint.load(stopped_in_time / checkpoint.LAST)
+    parts = [("state", name, *path) for name in ("pace", "stop_early") for path in paths(contents["state"][name])]
+    chosen = [(path, value) for path in parts for value in VALUES]
+    for path, value in random.Random(cases).sample(chosen, cases):
+        shutil.rmtree("run", ignore_errors=True)
+        shutil.copytree(stopped_in_time, "run")
+        Path("run/checkpoints/previous.pt").unlink(missing_ok=True)
+        made = changed(contents, path, value)
+        del made["lrlab"]
+        checkpoint.save(Path("run") / checkpoint.LAST, made)
+        outcome = command("resume=run")  # what is not expected is raised here
+        assert outcome.code in (0, 1), (path, value)
+        assert outcome.err.count("\n") == outcome.code, (path, value, outcome.err)

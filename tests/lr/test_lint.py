@@ -90,7 +90,7 @@ ERRORS = {
     "scheduler=exponential scheduler.gamma=1e300": r"scheduler: got a planned LR of 2e\+298 in epoch 2",
     "scheduler=lambda scheduler.lr_lambda.value=nan": r"scheduler\.lr_lambda\.value: got nan; allowed: a number",
     "scheduler=multistep scheduler.milestones=[2.5]": r"scheduler\.milestones: got 2\.5; allowed: a whole number of epochs",
-    "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: a whole number of epochs, or 5ep, 500st, 25%; do: scheduler\.T_max=2",
+    "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: a whole number of epochs, or 5ep, 500st, 50_000im, 25%; do: scheduler\.T_max=2",
     "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR, which fails after step \d+ .*; allowed: a scheduler that lasts 420 steps",
     "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler.lr_lambda.decay: got 416 in stretches between 21, 420; allowed: at least 1",
     "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler.lr_lambda.upper_bound: got 210; allowed: at least total, 420",

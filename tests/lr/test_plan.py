@@ -7,7 +7,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from lrlab.errors import UserError
-from lrlab.lr.horizon import Horizon
+from lrlab.lr.horizon import Horizon, of_updates
 from lrlab.lr.plan import Plan, side_by_side, simulate
 
 HORIZON = Horizon(epochs=6, steps_per_epoch=5)
@@ -88,3 +88,12 @@ def test_two_plans_stand_side_by_side_with_the_joint_marked():
     assert [line.endswith("goes on here") for line in lines].index(True) == 5
     early = side_by_side(old, new, joint=1)
     assert [line.endswith("goes on here") for line in early].index(True) == 2
+
+
+def test_a_plan_that_ends_within_an_epoch_has_a_value_for_every_update_and_no_more():
+    plan = Plan(of_updates(7, 5), "epoch", {"lr": (0.2, 0.1)})
+    by_steps = Plan(of_updates(7, 5), "step", {"lr": (0.2,) * 5 + (0.1,) * 2})
+    assert plan.per_update() == list(by_steps.curves["lr"]) == [plan.at(step) for step in range(7)]
+    assert plan.hashes == by_steps.hashes
+    assert plan.hashes != Plan(Horizon(2, 5), "epoch", {"lr": (0.2, 0.1)}).hashes
+    assert (plan.summary()["epochs"], plan.summary()["updates"]) == (1.4, 7)

@@ -98,6 +98,18 @@ def test_ranks_share_one_batch_and_change_nothing_else(ranks, tmp_path):
     assert f"{ranks} ranks" in output
 
 
+def test_of_several_ranks_the_clock_of_the_first_decides_and_its_record_is_repeated():
+    budget = (*SIZES, "model=mlp", "scheduler=warmup_cosine", "trainer.budget=2s")
+    torchrun(2, *budget, "hydra.run.dir=first")
+    first = Path("first")
+    assert summary(first)["status"] == "finished"
+    assert summary(first)["audit"]["equal"]
+    assert (first / "shares.csv").read_text().splitlines()[-1].split(",")[1] == "0.9999"
+    torchrun(2, "replay=first", "hydra.run.dir=again")
+    assert same_weights(weights(first), weights(Path("again")))
+    assert history(first) == history(Path("again"))
+
+
 @pytest.mark.slow
 def test_torchruns_that_meet_as_those_of_several_machines_do_share_one_run(tmp_path):
     """Each has a folder of its own, as machines without a shared disk have; rank 0 is on any of them."""

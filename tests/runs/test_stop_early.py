@@ -1,0 +1,59 @@
+"""A run that is stopped early says so everywhere, and is left out of comparisons."""
+
+import pytest
+from support import TINY, history, summary, train
+
+RUN = (*TINY, "trainer.epochs=9", "optimizer.lr=1e-9", "scheduler=step")  # never better by 10
+EARLY = "trainer.stop_early={patience:2,min_delta:10}"
+
+
+def test_it_is_in_the_summary_in_what_is_shown_and_known_when_it_is_resumed(command, tmp_path):
+    done = command(*RUN, EARLY, "hydra.run.dir=run")
+    assert done.code == 0, done.err
+    said, folder = summary(tmp_path / "run"), tmp_path / "run"
+    why = "val_accuracy has not become better by more than 10 for 2 epochs"
+    assert said["status"] == "finished"
+    assert said["stopped_early"] == {"epoch": 2, "why": why}
+    assert [row["epoch"] for row in history(folder)] == ["0", "1", "2"]
+    assert said["audit"]["equal"]
+    line = f"stopped early in epoch 3: {why}; its LR was 5e-10, and would have ended at 6.25e-11 after 9 epochs"
+    assert line in done.out
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".log"}
+    again = command("resume=run")
+    assert f"nothing to do: run was stopped early, in epoch 3: {why}" in again.out
+    assert {path: path.read_bytes() for path in before} == before
+    refused = command("resume=run", "extend=20")
+    assert refused.err.startswith("lrlab: error: extend: got 20, for a run that was stopped early in epoch 3; ")
+
+
+def test_a_run_without_it_says_nothing_of_it(tmp_path):
+    assert "stopped_early" not in train(tmp_path, *TINY, "trainer.epochs=1")
+    said = train(tmp_path / "patient", *TINY, "trainer.epochs=2", "trainer.stop_early=5")
+    assert said["stopped_early"] is None
+
+
+def test_it_is_left_out_of_comparisons_unless_asked_for(enter, tmp_path, monkeypatch):
+    from lrlab.commands import compare
+
+    monkeypatch.chdir(tmp_path)
+    for name, typed in {"early": (EARLY, "seed=1"), "whole": (), "other": ("seed=1",)}.items():
+        train(tmp_path / "runs" / name, *RUN, *typed)
+    shown = enter(compare.main, "runs")
+    assert shown.code == 0, shown.err
+    assert "left out: early (stopped early in epoch 3: val_accuracy has not become better" in shown.out
+    assert "1 run that was stopped early is left out" in shown.out
+    asked = enter(compare.main, "runs", "compare.stopped_early=true")
+    assert asked.code == 0, asked.err
+    assert "left out" not in asked.out
+
+
+@pytest.mark.parametrize("typed", ["trainer.stop_early=3", "trainer.budget=10s"])
+def test_a_study_has_runs_of_one_length(enter, tmp_path, monkeypatch, typed):
+    from lrlab.commands import study
+
+    monkeypatch.chdir(tmp_path)
+    refused = enter(study.main, "one", *TINY, "scheduler=constant,cosine", typed)
+    assert refused.code == 1
+    key = typed.partition("=")[0]
+    assert refused.err.startswith(f"lrlab: error: {key}: got "), refused.err
+    assert refused.err.endswith(f"do: {key}=null\n")
