@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrlab.commands.command import Command, overrides_of_runs
-from lrlab.config import checks, names, options
+from lrlab.config import checks, compose, names, options
 from lrlab.config.arguments import key_of
 from lrlab.errors import wrong
 from lrlab.runs import folders, machine
@@ -76,7 +76,7 @@ def _run(settings: FindLrSettings, typed: list[str]) -> None:
     # What is left of them.
     folder = folders.reserve(OUTPUTS / f"{_now()}_{names.run_name(overrides)}")
     _write(folder, tests, lr, settings, typed)
-    for line in conclusion(lr, found, len(tests), settings, typed):
+    for line in conclusion(lr, found, len(tests), settings, typed, with_it=_with_it(overrides, lr)):
         print(line)
     print(f"figure: {folder / 'figure.png'}")
     if settings.json is not None:
@@ -97,15 +97,30 @@ def _line(seed: int, points: Sequence[tuple[float, float]], suggestion: Suggesti
     )
 
 
+def _with_it(overrides: Sequence[str], lr: float) -> list[str]:
+    """What else changes with the LR: of muon the range test raises both LRs, and their ratio is the one that is set."""
+    optimizer = compose.resolve(compose.compose(overrides))["optimizer"]
+    if "adamw_lr" not in optimizer:
+        return []
+    return [f"optimizer.adamw_lr={lr * optimizer['adamw_lr'] / optimizer['lr']:.2g}"]
+
+
 def conclusion(
-    lr: float, found: Sequence[Suggestion], tests: int, settings: FindLrSettings, overrides: Sequence[str]
+    lr: float,
+    found: Sequence[Suggestion],
+    tests: int,
+    settings: FindLrSettings,
+    overrides: Sequence[str],
+    *,
+    with_it: Sequence[str] = (),
 ) -> list[str]:
     """What to tell the user: the LR with its spread, what to type, and what makes it doubtful."""
     low, high = min(one.lr for one in found), max(one.lr for one in found)
-    others = [override for override in overrides if key_of(override) != "optimizer.lr"]
+    chosen = [f"optimizer.lr={lr:g}", *with_it]
+    others = [override for override in overrides if key_of(override) not in map(key_of, chosen)]
     lines = [
-        f"optimizer.lr={lr:g}  (median of {len(found)} of {counted(tests, 'seed')}, {low:.2g} to {high:.2g})",
-        f"{spelling.command('train')} {shlex.join([*others, f'optimizer.lr={lr:g}'])}",
+        f"{' '.join(chosen)}  (median of {len(found)} of {counted(tests, 'seed')}, {low:.2g} to {high:.2g})",
+        f"{spelling.command('train')} {shlex.join([*others, *chosen])}",
     ]
     if high > _DISAGREE * low:
         lines.append(f"warning: the seeds disagree by a factor of {high / low:.1f}; find_lr.updates=2000 is less noisy")

@@ -158,3 +158,14 @@ def test_momentum_and_weight_decay_of_both_follow_their_schedules(tmp_path):
     assert [value for _, value in recorded["weight_decay"]][::21] == pytest.approx([0.1, 0.05])
     assert [value for _, value in recorded["weight_decay/adamw"]][::21] == pytest.approx([0.01, 0.005])
     assert [value for _, value in recorded["momentum"]][::21] == pytest.approx([0.95, 0.475])
+
+
+def test_a_range_test_raises_both_lrs_and_suggests_both(enter):
+    from lrlab.commands import find_lr
+
+    typed = ["optimizer=muon", "optimizer.adamw_lr=0.02", "model=mlp"]
+    done = enter(find_lr.main, *typed, "find_lr.seeds=1", "find_lr.updates=60")
+    assert done.code == 0, done.err
+    [lr, other] = re.search(r"^optimizer\.lr=(\S+) optimizer\.adamw_lr=(\S+)  \(median of 1", done.out, re.M).groups()
+    assert float(other) == pytest.approx(2 * float(lr))
+    assert f" optimizer=muon model=mlp optimizer.lr={lr} optimizer.adamw_lr={other}\n" in done.out

@@ -15,9 +15,14 @@ from lrlab.config.catalogue import options
 from lrlab.runs import checkpoint
 
 NAMES = [pytest.param(name, marks=needs(name)) for name in options("optimizer")]
-OURS = ("lion", "muon")  # of the others that is a long trial
-MOSTLY_SLOW = [
+OURS = ("lion", "muon")
+MOSTLY_SLOW = [  # what is a long trial for all but ours
     pytest.param(name, marks=needs(name) + [pytest.mark.slow] * (name not in OURS)) for name in options("optimizer")
+]
+WITH_AND_WITHOUT_GROUPS = [
+    pytest.param(name, groups, marks=needs(name) + [pytest.mark.slow] * (name not in OURS and groups == "one group"))
+    for name in options("optimizer")
+    for groups in ("one group", "groups")
 ]
 SMALL = (
     *("data=fake", "data.train_images=60", "data.val_images=20", "data.image_size=8", "data.batch_size=10"),
@@ -70,8 +75,7 @@ def same(one, other) -> bool:
     return one == other
 
 
-@pytest.mark.parametrize("groups", ["one group", "groups"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "groups"), WITH_AND_WITHOUT_GROUPS)
 def test_the_planned_lr_is_recorded_and_a_stopped_run_ends_as_a_whole_one(command, monkeypatch, name, groups):
     arguments = typed(name, *(GROUPED.get(name, SCALED) if groups == "groups" else ()))
     done = command(*arguments, "hydra.run.dir=whole")
@@ -100,7 +104,7 @@ def test_the_planned_lr_is_recorded_and_a_stopped_run_ends_as_a_whole_one(comman
     assert history(parts) == history(whole)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_an_extended_run_goes_on_with_what_the_optimizer_gathered(command, name):
     arguments = typed(name)
     assert command(*arguments, "hydra.run.dir=run").code == 0
