@@ -18,8 +18,9 @@ from lrlab.schedules import cosine
 from lrlab.system.disk import Refused, Unreadable
 from lrlab.system.distributed import PeerFailed
 from lrlab.training.divergence import Diverged
+from lrlab.training.precision import StepFailed
 
-KINDS = (UserError, WrongArgument, DataError, Refused, Unreadable, Damaged, PeerFailed, Diverged)
+KINDS = (UserError, WrongArgument, DataError, Refused, Unreadable, Damaged, PeerFailed, Diverged, StepFailed)
 PACKAGE = Path(lrlab.__file__).parent
 
 

@@ -187,7 +187,7 @@ def test_help_lists_the_options_of_the_users_own_folder(enter, tmp_path):
     (tmp_path / "my_conf" / "model").mkdir(parents=True)
     (tmp_path / "my_conf" / "model" / "mine.yaml").write_text("_target_: my_pkg.MyNet\n")
     out = enter(main.main, "train", "--config-dir", "my_conf", "--help").out
-    assert "\nmodel: cnn, linear, mine, mlp, resnet20, torchvision\n" in out
+    assert "\nmodel: cnn, linear, mine, mlp, resnet20, torchvision, transformer\n" in out
 
 
 def test_help_and_version_import_neither_torch_nor_what_draws():

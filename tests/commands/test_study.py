@@ -239,7 +239,7 @@ def test_a_design_that_is_changed_by_hand_makes_it_exploratory_too(look, outputs
         (["sweep=x"], "sweep: got x, for a study; allowed: nothing: "),
         (["trainer.epochs=1,2"], "study: got candidates with different trainer.epochs ("),
         (["data.val=10%,20%"], "study: got candidates with different data ("),
-        (["study.metric=speed"], "study.metric: got 'speed'; allowed: loss, accuracy; "),
+        (["study.metric=speed"], "study.metric: got 'speed'; allowed: loss, accuracy, "),
         (["study.test=t"], "study.test: got 't'; allowed: auto, welch, paired; "),
         (["scheduler=constant"], "study: got one candidate ("),
         (["another"], "study: got 2 names (name, another); allowed: one name for the study; "),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy
 import yaml
 
 from lrlab.commands import train
@@ -34,9 +35,13 @@ _FAKE = ("data=fake", "data.image_size=8", "data.batch_size=4", "data.train_imag
 _OF_DATA = {
     "digits": ("data.batch_size=720",),
     "fake": ("data.image_size=8", "data.batch_size=4", "data.train_images=8", "data.val_images=4"),
+    "arrays": ("data.root=arrays.npz", "data.batch_size=18"),
+    "diabetes": ("task=regression", "data.batch_size=160"),
+    "text": ("task=language", "model=transformer", "data.batch_size=1000", "model.width=8", "model.depth=1"),
     "imagefolder": ("data.root=images", "data.batch_size=3", "data.workers=0", "data.cache_dir=cache"),
 }
 _FETCHED = ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100")  # no data here: prepared, then refused
+_ON_TEXT = ("model=transformer", "task=language")
 _COMPILES = ("trainer.compile=true",)  # takes minutes, and is no odd value
 
 
@@ -99,11 +104,15 @@ def _typed(key: str) -> list[str]:
 
 
 def _beside(group: str, name: str) -> tuple[str, ...]:
+    if f"{group}={name}" in _ON_TEXT:
+        return ("data=text", *_OF_DATA["text"])
+    if f"{group}={name}" == "task=regression":
+        return ("data=diabetes", "model=mlp", *_OF_DATA["diabetes"])
     if group != "data":
         return _FAKE
     if name in _FETCHED:
         return ("model=mlp", "data.root=nowhere", "data.download=false")
-    return ("model=mlp", *_OF_DATA[name])
+    return ("model=mlp", *_OF_DATA[name])  # of two models the last counts
 
 
 def try_all(chosen: Sequence[Mutation], place: Path) -> Counts:
@@ -112,10 +121,13 @@ def try_all(chosen: Sequence[Mutation], place: Path) -> Counts:
     place.mkdir(exist_ok=True)
     images = place / "images"
     _make_images(images)
+    arrays = place / "arrays.npz"
+    numpy.savez(arrays, x=numpy.random.default_rng(0).normal(size=(50, 3)), y=numpy.arange(50) % 2)
     for number, mutation in enumerate(chosen):
         folder = place / str(number)
         folder.mkdir()
         (folder / "images").symlink_to(images)
+        (folder / arrays.name).symlink_to(arrays)
         started = time.monotonic()
         with mock.patch.dict(os.environ, HOME=str(place / "home")):  # where a cache may go
             outcome, said = _try_one(mutation, folder)
@@ -148,7 +160,7 @@ def _try_one(mutation: Mutation, folder: Path) -> tuple[str, str]:
             handler.close()
             logging.getLogger().removeHandler(handler)
     lines = [line for line in said.splitlines() if not line.startswith("warning: ")]
-    left = [path for path in folder.iterdir() if path.name not in ("images", "cache")]
+    left = [path for path in folder.iterdir() if path.name not in ("images", "cache", "arrays.npz")]
     if code in (0, 128 + signal.SIGTERM):
         return "accepted", said
     if code != 1 or len(lines) != 1 or not lines[0].startswith("lrlab: error: "):

@@ -255,8 +255,8 @@ def test_a_rank_that_raises_says_why_before_the_others_notice(tmp_path):
         "        return super().step(closure)\n"
     )
     output = ranks_say(2, *SETTINGS, "optimizer._target_=broken.Broken", "trainer.epochs=50", code=1)
-    assert "ranks: got one that is gone (rank 1: KeyError: 'boom')" in output
-    assert "rank 1: KeyError: 'boom'" in summary(only_run())["error"]
+    assert "Broken, whose step() fails (KeyError: 'boom')" in output
+    assert "KeyError: 'boom'" in summary(only_run())["error"]
 
 
 @pytest.mark.slow
