@@ -89,7 +89,8 @@ def _of_images(shape: tuple[int, ...], model: str) -> tuple[int, int, int]:
     """(C, H, W) of images. Raises UserError for other samples."""
     if len(shape) != 3:
         got = f"{model}, for samples of shape {shape}"
-        raise wrong("model", got=got, allowed="images (C, H, W)", do="model=mlp")
+        do = "model=transformer for a text, or model=mlp"
+        raise wrong("model", got=got, allowed="images (C, H, W)", do=do)
     channels, rows, columns = shape
     return channels, rows, columns
 

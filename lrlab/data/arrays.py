@@ -39,7 +39,7 @@ class Table(NamedTuple):
 
 
 def arrays(
-    root: str,
+    root: str | None = None,
     *,
     inputs: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
@@ -58,6 +58,9 @@ def arrays(
     of bytes have mean 0 and deviation 1 over the training samples, each by itself. Which samples are held out follows
     from `split_seed`, each class in proportion. Raises UserError where a file has not what is asked for.
     """
+    if root is None:
+        allowed = f"a file *{', *'.join(_KINDS)}, or a folder with inputs.npy and targets.npy"
+        raise wrong("data.root", got="nothing", allowed=allowed, do="data.root=FILE.npz, or data=diabetes")
     path = disk.expanded(root, "data.root")
     found, tested = _read(path, inputs, targets)
     return _splits(

@@ -1,0 +1,98 @@
+"""Runs of other tasks than classification: resumed, evaluated, compared as those of digits are."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from support import history, points, summary
+
+from lrlab.commands import compare, evaluate
+from lrlab.runs import checkpoint
+
+TEXT = (
+    *("data=text", "data.batch_size=512", "data.length=16", "task=language", "model=transformer", "model.width=8"),
+    *("model.depth=1", "optimizer=adamw", "optimizer.lr=0.01"),
+)
+NUMBERS = ("data=diabetes", "task=regression", "model=mlp")
+TASKS = {"language": (TEXT, ["bits_per_byte", "perplexity"]), "regression": (NUMBERS, ["mae", "r2"])}
+
+
+def weights(run: Path) -> dict:
+    return checkpoint.load(run / "checkpoints" / "last.pt")["state"]["model"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_run_is_extended_to_what_it_would_have_been(task, command, tmp_path):
+    typed, metrics = TASKS[task]
+    whole = command(*typed, "trainer.epochs=3", "scheduler=constant", "hydra.run.dir=whole")
+    assert whole.code == 0, whole.err
+    assert command(*typed, "trainer.epochs=1", "scheduler=constant", "hydra.run.dir=part").code == 0
+    ended = command("resume=part", "extend=3")
+    assert ended.code == 0, ended.err
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "part")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    said = summary(tmp_path / "whole")
+    assert said["audit"]["equal"]
+    for metric in metrics:
+        assert said[f"val_{metric}"] == float(history(tmp_path / "whole")[-1][f"val_{metric}"])
+        assert summary(tmp_path / "part")[f"val_{metric}"] == said[f"val_{metric}"]
+        assert f"val/{metric}" in points(tmp_path / "whole")
+    last = f"best val {metrics[-1]}"
+    assert re.search(rf"finished: val loss \d.*; {last} ", whole.out)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_sweep_is_judged_by_the_tasks_last_metric_and_tested(task, command, enter, tmp_path):
+    typed, metrics = TASKS[task]
+    ended = command("-m", *typed, "trainer.epochs=1", "scheduler=cosine,linear", "seed=0,1,2", "sweep=s")
+    assert ended.code == 0, ended.err
+    assert f"final val {metrics[-1].replace('_', ' ')}" in ended.out
+    sweep = tmp_path / "outputs" / "sweeps" / "s"
+    shown = enter(compare.main, str(sweep))
+    assert shown.code == 0, shown.err
+    assert re.search(r"linear and cosine cannot be told apart: difference [+-]\d+\.\d{4} \(", shown.out)
+    assert "%" not in shown.out.partition("\n\n")[0].replace("100%", "")
+    tested = enter(evaluate.main, str(sweep / "scheduler=cosine,seed=0"))
+    assert tested.code == 0, tested.err
+    assert f"test {metrics[-1].replace('_', ' ')}" in tested.out
+
+
+def test_a_text_that_changed_is_other_data(command, tmp_path):
+    text = tmp_path / "a.txt"
+    text.write_text("to be or not to be, that is the question. " * 300)
+    typed = [*TEXT, f"data.root={text}", "trainer.epochs=1", "hydra.run.dir=run"]
+    assert command(*typed).code == 0
+    moved = tmp_path / "b.txt"
+    shutil.copy(text, moved)
+    assert command("resume=run", "extend=2", f"data.root={moved}").code == 0
+    moved.write_text(moved.read_text().replace("question", "answer.."))
+    refused = command("resume=run", "extend=3", f"data.root={moved}")
+    assert refused.code == 1
+    assert "other data" in refused.err
+
+
+MISTAKES = {
+    "data=text": "task: got classification, for targets (64,) of 70 classes; allowed: a class each; do: task=language",
+    "data=text task=language": "model: got cnn, for samples of shape (64,); allowed: images (C, H, W); do: model=transfor",
+    "data=diabetes model=mlp": "task: got classification, for targets that are no classes; allowed: a class each; ",
+    "task=regression": "task: got regression, for targets that are 10 classes; allowed: numbers; do: ",
+    "task=language": "task: got language, for targets (); allowed: windows of tokens",
+    "data=text task=language model=transformer model.heads=5": "model.heads: got 5, for a width of 64; allowed: a di",
+    "data=text task=language model=mlp": "model: got an error on windows (64,): ",
+    "data=diabetes task=regression model=mlp ++data.shift=2": "data.shift: got 2, for a sample of shape (10,); allowed:",
+    "data=diabetes task=regression model=mlp data.cache=disk": "data.cache: got disk, for samples that are no images",
+    "data=arrays model=mlp": "data.root: got nothing; allowed: a file *.npz, *.csv, or a folder with inputs.npy and",
+    "task.loss=mae task=regression data=diabetes model=mlp": "task.loss: got 'mae'; allowed: mse, l1, smooth_l1, or a",
+    "data=diabetes task=regression model=mlp trainer.monitor=val_accuracy": "trainer.monitor: got 'val_accuracy'; all",
+}
+
+
+@pytest.mark.parametrize("typed", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(typed, command, tmp_path):
+    ended = command(*typed.split())
+    assert ended.code == 1
+    assert MISTAKES[typed] in ended.err
+    assert ended.err.count("\n") == 1
+    assert not list((tmp_path / "outputs" / "runs").glob("*/*.pt"))
