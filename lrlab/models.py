@@ -88,7 +88,7 @@ def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dr
 def _of_images(shape: tuple[int, ...], model: str) -> tuple[int, int, int]:
     """(C, H, W) of images. Raises UserError for other samples."""
     if len(shape) != 3:
-        got = f"{model}, for samples of shape {shape}"
+        got = f"{model}, for samples of shape {tuple(shape)}"
         do = "model=transformer for a text, or model=mlp"
         raise wrong("model", got=got, allowed="images (C, H, W)", do=do)
     channels, rows, columns = shape

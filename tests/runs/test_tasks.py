@@ -74,8 +74,8 @@ def test_a_text_that_changed_is_other_data(command, tmp_path):
 
 
 MISTAKES = {
-    "data=text": "task: got classification, for targets (64,) of 70 classes; allowed: a class each; do: task=language",
-    "data=text task=language": "model: got cnn, for samples of shape (64,); allowed: images (C, H, W); do: model=transfor",
+    "data=text": "task: got classification, for targets (64,) of 70 classes; allowed: a class each; do: task",
+    "data=text task=language": "model: got cnn, for samples of shape (64,); allowed: images (C, H, W); do: model=trans",
     "data=diabetes model=mlp": "task: got classification, for targets that are no classes; allowed: a class each; ",
     "task=regression": "task: got regression, for targets that are 10 classes; allowed: numbers; do: ",
     "task=language": "task: got language, for targets (); allowed: windows of tokens",
