@@ -46,10 +46,11 @@ def _about_the_data(study: Study) -> str:
     looked = ""
     if study.record.looks:
         looked = f", on which each model was evaluated {counted(max(looks_at_test(study), 1), 'time')}, after training"
+    seed = split.get("split_seed")
+    drawn = "" if seed is None else f", split seed {seed}"  # a text is cut, not drawn
     return (
         f"Models were trained on {split['train']:,} samples for {epochs}, tuned on {split['val']:,} validation samples "
-        f"(data.val={split.get('held_out')}, split seed {split.get('split_seed')}) and judged on {split['test']:,} "
-        f"test samples{looked}."
+        f"(data.val={split.get('held_out')}{drawn}) and judged on {split['test']:,} test samples{looked}."
     )
 
 
