@@ -40,6 +40,7 @@ def _run(settings: EvaluateSettings, typed: list[str]) -> None:
     found = results.find(folders, "evaluate")
     scores: dict[str, TestScore] = {}
     left_out: dict[str, str] = {}
+    refused: list[UserError] = []
     for result in found:
         try:
             scores[result.name] = _score(result.folder, overrides, settings.weights)
@@ -47,10 +48,16 @@ def _run(settings: EvaluateSettings, typed: list[str]) -> None:
             if len(found) == 1:
                 raise
             left_out[result.name] = error.complaint.removeprefix("evaluate: got ")
+            refused.append(error)
     if settings.json is not None:
         runs = [{"run": name, **asdict(score)} for name, score in scores.items()]
         lost = [{"run": name, "why": why} for name, why in left_out.items()]
         machine.write(settings.json, "evaluate", {"runs": runs, "left_out": lost})
+    if not scores and refused:
+        first = refused[0]
+        got = f"{len(found)} runs, of which none can be measured; of the first, {next(iter(left_out.values()))}"
+        allowed = first.allowed or "finished runs that have a test split"
+        raise wrong("evaluate", got=got, allowed=allowed, do=first.do or "train with data.val=10%")
     _show(scores, left_out)
 
 
@@ -68,7 +75,7 @@ def _score(folder: Path, overrides: Sequence[str], weights: str) -> "TestScore":
 
 
 def _show(scores: Mapping[str, "TestScore"], left_out: Mapping[str, str]) -> None:
-    """Print a row for each run that was measured, and why each other was not. Raises UserError where none was."""
+    """Print a row for each run that was measured, and why each other was not."""
     metrics = list(dict.fromkeys(chain.from_iterable(score.measured for score in scores.values())))
     rows = [["run", *(metric.replace("_", " ") for metric in metrics), "weights", "images", "looks"]]
     for name, score in scores.items():
@@ -78,10 +85,6 @@ def _show(scores: Mapping[str, "TestScore"], left_out: Mapping[str, str]) -> Non
         print("\n".join(aligned(rows, streams.width())))
     for name, why in left_out.items():
         print(f"left out: {name} ({why})")
-    if not scores:
-        reasons = ", ".join(dict.fromkeys(left_out.values()))
-        allowed = "finished runs that have a test split"
-        raise wrong("evaluate", got=f"none ({reasons})", allowed=allowed, do="train with data.val=10%")
 
 
 def _taken_apart(typed: list[str]) -> tuple[list[Path], list[str]]:

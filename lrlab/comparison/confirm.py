@@ -15,7 +15,10 @@ from lrlab.training.metrics import is_of_average
 
 EXPLORATORY = "exploratory: the base LRs were chosen by the runs that are compared, and nothing was declared beforehand"
 _AVERAGE = "trainer.average"
-_NOT_ITS = ("seed", "sweep", "hydra.sweep", "hydra/launcher", "hydra/sweeper", "hydra.sweeper", _AVERAGE)
+_NOT_ITS = (
+    *("seed", "sweep", "hydra.sweep", "hydra/launcher", "hydra/sweeper", "hydra.sweeper"),
+    *("trainer.stop_early", _AVERAGE),
+)
 
 
 def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
@@ -28,6 +31,8 @@ def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
     if any(contest.budget.unit not in ("epochs", "steps") for contest in contests):
         return None  # a study has no time budget
     typed = _typed(paths[0]) if len(paths) == 1 else []
+    if len(paths) > 1 and any(_fixed(path) for path in paths):
+        return None  # which of their settings a study should have nobody can tell
     differ_in_average = any("," in one for one in typed if key_of(one).startswith(_AVERAGE))
     if differ_in_average or any(is_of_average(contest.metric) for contest in contests):
         return None
@@ -49,6 +54,12 @@ def _typed(folder: Path) -> list[str]:
     except ValueError:  # quotes that nothing closes: no command of ours
         return []
     return [word for word in words if "=" in word and not word.startswith("-")]
+
+
+def _fixed(folder: Path) -> list[str]:
+    """What the command of a sweep sets beside what studies choose."""
+    chosen = ("scheduler", "optimizer.lr", *_NOT_ITS)
+    return [one for one in _typed(folder) if key_of(one) not in chosen and not key_of(one).startswith(_NOT_ITS)]
 
 
 def _first_word(name: str) -> str:

@@ -180,6 +180,9 @@ def _none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tu
             do=f"compare.metric={names[0]}",
         )
     why = Counter(reason for _, reason in left_out).most_common(1)
+    if why and all(reason.startswith(_STOPPED_EARLY) for _, reason in left_out):
+        got = f"{counted(len(results), 'run')}, all stopped early"
+        raise wrong("compare", got=got, allowed="runs of one length", do="compare.stopped_early=true")
     return wrong(
         "compare",
         got=f"{counted(len(results), 'run')} of which none is finished" + (f" ({why[0][0]})" if why else ""),

@@ -8,6 +8,7 @@ from lrlab.comparison.pairs import Pair
 from lrlab.comparison.verdict import Finding, Judged, Study
 from lrlab.comparison.written import shown, shown_amount, shown_chance, shown_mean
 from lrlab.drawing.terminal import aligned
+from lrlab.training.metrics import lower_is_better
 from lrlab.words import counted, epochs_in_words
 
 _SPARE = ("tuned by", "collapsed", "seeds", "LR")  # columns that a narrow terminal does without, the first first
@@ -102,6 +103,9 @@ def beside(study: Study, finding: Finding) -> str:
     text = f"a run of {pair.name} is the better one in {shown_chance(pair.superiority)}"
     if finding.images is not None:
         images = finding.images if pair.name == finding.pair.name else finding.images.reversed()
+        is_claimed = pair.verdict in ("better", "worse")
+        if is_claimed and lower_is_better(study.protocol.judged_by):
+            images = images.reversed()  # by how much it is better, as the claim says
         text += f"; over samples of test images {shown_amount(images, study.protocol.judged_by, signed=True)}"
     return text
 

@@ -8,7 +8,7 @@ import torch
 from lrlab.config import checks
 from lrlab.config.checks import Node
 from lrlab.errors import UserError, WrongArgument, first_line, wrong
-from lrlab.lr.hyperparameters import scale_of
+from lrlab.lr.hyperparameters import scale_of, schedule_of
 from lrlab.lr.lint import averages_by_itself
 from lrlab.lr.plan import Plan
 
@@ -66,12 +66,14 @@ def require_usable(optimizer: Any, target: str) -> None:
             allowed="an optimizer with an LR, which the scheduler multiplies",
             do="optimizer=sgd",
         )
-    if type(optimizer).__module__.startswith("prodigyopt") and len(set(map(scale_of, optimizer.param_groups))) > 1:
+    groups = optimizer.param_groups
+    has_lrs_apart = len(set(map(scale_of, groups))) > 1 or any(schedule_of(group) is not None for group in groups)
+    if type(optimizer).__module__.startswith("prodigyopt") and has_lrs_apart:
         raise wrong(
             "optimizer.groups",
             got=f"groups with LRs of their own, for {type(optimizer).__name__}, which finds one for all",
-            allowed="groups with a delay or a weight decay, and without lr_scale",
-            do="leave lr_scale out, or optimizer=adamw",
+            allowed="groups with a delay or a weight decay, and without lr_scale, schedule and layer_decay",
+            do="leave lr_scale, schedule and layer_decay out, or optimizer=adamw",
         )
     if not {"state", "param_groups"} <= optimizer.state_dict().keys():
         raise wrong(

@@ -45,6 +45,7 @@ def arrays(
     targets: str | Sequence[str] | None = None,
     classes: bool | str = "auto",
     standardize: bool = True,
+    standardize_targets: bool = False,
     val: float | str = "10%",
     test: float | str | None = "20%",
     split_seed: int = 0,
@@ -52,11 +53,12 @@ def arrays(
     """Samples and targets from `root`: a file, or a folder with inputs.npy and targets.npy.
 
     Of an .npz file `inputs` and `targets` name the arrays; with `x_train` and `y_train` it may have `x_test` and
-    `y_test` too, which are the test split then. Of a .csv file with a header
-    they are columns: by default the last is the target, and all others are inputs. `classes` says whether targets are
-    classes; "auto" means that whole numbers and words are, one a sample. With `standardize`, inputs that are no images
-    of bytes have mean 0 and deviation 1 over the training samples, each by itself. Which samples are held out follows
-    from `split_seed`, each class in proportion. Raises UserError where a file has not what is asked for.
+    `y_test` too, which are the test split then. Of a .csv file with a header they are columns: by default the last is
+    the target, and all others are inputs. `classes` says whether targets are classes; "auto" means that whole numbers
+    and words are, one a sample. With `standardize`, inputs that are no images of bytes have mean 0 and deviation 1 over
+    the training samples, each by itself. With `standardize_targets` targets have too, and losses are in such
+    deviations. Which samples are held out follows from `split_seed`, each class in proportion. Raises UserError where a
+    file has not what is asked for.
     """
     if root is None:
         allowed = f"a file *{', *'.join(_KINDS)}, or a folder with inputs.npy and targets.npy"
@@ -64,7 +66,15 @@ def arrays(
     path = disk.expanded(root, "data.root")
     found, tested = _read(path, inputs, targets)
     return _splits(
-        found, tested, classes=classes, standardize=standardize, val=val, test=test, seed=split_seed, where=str(path)
+        found,
+        tested,
+        classes=classes,
+        standardize=standardize,
+        standardize_targets=standardize_targets,
+        val=val,
+        test=test,
+        seed=split_seed,
+        where=str(path),
     )
 
 
@@ -93,6 +103,7 @@ def _splits(
     *,
     classes: bool | str,
     standardize: bool,
+    standardize_targets: bool = False,
     val: float | str,
     test: float | str | None,
     seed: int,
@@ -127,6 +138,9 @@ def _splits(
     tables = {"train": _rows(found, left)} | {name: _rows(found, rows) for name, rows in parts.items()}
     if tested is not None:
         tables["test"] = tested
+    if standardize_targets:
+        own = _scale_of_targets(tables["train"].targets, num_classes, where)
+        tables = {name: Table(table.inputs, own(table.targets), table.names) for name, table in tables.items()}
     splits = {name: _part(table, num_classes, scale) for name, table in tables.items()}
     notes = [] if num_classes is not None else _far_from_one(tables["train"].targets)
     return Splits(
@@ -144,6 +158,14 @@ class Scale:
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[Any]:
         return ((inputs - self.mean) / self.deviation).astype(numpy.float32)
+
+
+def _scale_of_targets(targets: NDArray[Any], num_classes: int | None, where: str) -> Scale:
+    """The scale of the training targets. Raises UserError for what are no numbers."""
+    if num_classes is not None or targets.dtype.kind == "b":
+        got = f"true, for targets of {where} that are no numbers"
+        raise wrong("data.standardize_targets", got=got, allowed="false", do="data.standardize_targets=false")
+    return Scale(targets)
 
 
 def _is_scaled(inputs: NDArray[Any]) -> bool:
@@ -228,7 +250,8 @@ def _far_from_one(targets: NDArray[Any]) -> list[str]:
     deviation = float(targets.std())
     if deviation == 0 or 1 / _FAR < deviation < _FAR:
         return []
-    return [f"data: targets have a standard deviation of {deviation:.3g}; in units nearer to 1 the usual LRs work"]
+    spread = f"data: targets have a standard deviation of {deviation:.3g}"
+    return [f"{spread}; data.standardize_targets=true makes the usual LRs work"]
 
 
 # Files.

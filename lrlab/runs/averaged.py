@@ -42,10 +42,14 @@ def decay_updates(average: Average, steps: int) -> int:
 
 
 def was_constant(plan: Plan, steps: int, updates: int) -> bool:
-    """Whether the LR was the same in the last `updates` of `steps`, as far as that was planned."""
+    """Whether the LR was the same in the last `updates` of `steps`, as far as that was planned, and had not fallen.
+
+    A staircase is flat between its steps too, and stands for no constant LR.
+    """
     if plan.lrs is None or not 0 < updates <= steps <= plan.horizon.steps:
         return False
-    return len({*plan.lrs[plan.count(steps - updates) : plan.count(steps - 1) + 1]}) == 1
+    last = plan.count(steps - 1) + 1
+    return {*plan.lrs[plan.count(steps - updates) : last]} == {max(plan.lrs[:last])}
 
 
 def said_of_decay(average: Average | None, plan: Plan, tally: Tally, steps: int) -> list[str]:

@@ -15,7 +15,7 @@ from lrlab.drawing.terminal import aligned
 from lrlab.runs.display import columns, duration
 from lrlab.sweeps.job import Job, Outcome, Seen
 from lrlab.system import streams
-from lrlab.training.metrics import METRICS, Means, Metric
+from lrlab.training.metrics import METRICS, Means, Metric, usual
 from lrlab.words import counted
 
 _STYLES = {"finished": "green", "running": "cyan", "waiting": "dim", "interrupted": "yellow"}
@@ -171,14 +171,14 @@ class Board:
 
 
 def _metrics(rows: Sequence[Row]) -> list[Metric]:
-    """The metrics that the runs report; before they do, those of lrlab's table.
+    """The metrics that the runs report; before they do, those of a classification.
 
     A run reports names and values only. A metric that a user's own task brings is written as a plain number.
     """
     reported: dict[str, float] = {}
     for row in rows:
         reported |= row.val
-    return [METRICS.get(name, Metric(name)) for name in reported or METRICS]
+    return [METRICS.get(name, Metric(name)) for name in reported or [one.name for one in usual()]]
 
 
 def _cells(row: Row, metrics: Sequence[Metric]) -> list[str]:

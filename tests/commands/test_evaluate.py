@@ -122,7 +122,7 @@ def test_runs_without_a_test_split_and_unfinished_ones_are_told(look, run, tmp_p
     assert "got a run that is not finished (running); " in look(str(run)).err
     none = look(str(tmp_path / "old"), str(run))
     assert none.code == 1
-    assert "evaluate: got none (" in none.err
+    assert "evaluate: got 2 runs, of which none can be measured; of the first, " in none.err
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,20 @@ def test_inputs_are_standardized_by_the_training_samples_alone(tmp_path):
     torch.testing.assert_close(splits.test.tensors[0].double(), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_targets_are_standardized_where_that_is_asked_for(tmp_path):
+    y = RANDOM.normal([1e5, -3], [4e4, 1e-3], (200, 2))
+    path = saved(tmp_path, x=RANDOM.normal(size=(200, 2)), y=y)
+    assert "data.standardize_targets=true" in arrays(path).notes[0]
+    splits = arrays(path, standardize_targets=True)
+    assert splits.notes == ()
+    trained = splits.train.tensors[1].double()
+    assert trained.mean(0).abs().max() < 1e-5
+    assert trained.std(0, correction=0).tolist() == pytest.approx([1, 1], abs=1e-4)
+    classes = saved(tmp_path, x=RANDOM.normal(size=(200, 2)), y=numpy.arange(200) % 2)
+    with pytest.raises(UserError, match=r"data.standardize_targets: got true, for targets of .* that are no numbers"):
+        arrays(classes, standardize_targets=True)
+
+
 def test_each_class_is_held_out_in_proportion_and_by_the_seed(tmp_path):
     y = numpy.repeat([0, 1, 2], [100, 60, 40])
     path = saved(tmp_path, x=RANDOM.normal(size=(200, 2)), y=y)

@@ -92,12 +92,14 @@ def plan(*lrs: float, interval: str = "step", updates: int = 1) -> Plan:
     ("made", "updates", "is_constant"),
     [
         (plan(0.1, 0.1, 0.1, 0.1), 4, True),
-        (plan(0.2, 0.1, 0.1, 0.1), 3, True),
+        (plan(0.1, 0.2, 0.2, 0.2), 3, True),  # after a warm-up
+        (plan(0.2, 0.1, 0.1, 0.1), 3, False),  # between two stairs
         (plan(0.2, 0.1, 0.1, 0.1), 4, False),
         (plan(0.1, 0.1, 0.1, 0.09), 2, False),
         (plan(0.1, 0.1), 3, False),  # longer than the run
         (plan(0.1, 0.1), 0, False),  # an average of the last weights alone
-        (plan(0.2, 0.1, interval="epoch", updates=3), 3, True),
+        (plan(0.1, 0.2, interval="epoch", updates=3), 3, True),
+        (plan(0.2, 0.1, interval="epoch", updates=3), 3, False),
         (plan(0.2, 0.1, interval="epoch", updates=3), 4, False),
         (Plan(Horizon(1, 4), "epoch", {}), 2, False),  # a metric decides
     ],

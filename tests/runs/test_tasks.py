@@ -74,14 +74,14 @@ def test_a_text_that_changed_is_other_data(command, tmp_path):
 
 
 MISTAKES = {
-    "data=text": "task: got classification, for targets (64,) of 70 classes; allowed: a class each; do: task",
+    "data=text": "task: got classification, for targets (64,) of 70 classes; allowed: a class each; do: tas",
     "data=text task=language": "model: got cnn, for samples of shape (64,); allowed: images (C, H, W); do: model=trans",
     "data=diabetes model=mlp": "task: got classification, for targets that are no classes; allowed: a class each; ",
     "task=regression": "task: got regression, for targets that are 10 classes; allowed: numbers; do: ",
     "task=language": "task: got language, for targets (); allowed: windows of tokens",
     "data=text task=language model=transformer model.heads=5": "model.heads: got 5, for a width of 64; allowed: a di",
     "data=text task=language model=mlp": "model: got an error on windows (64,): ",
-    "data=diabetes task=regression model=mlp ++data.shift=2": "data.shift: got 2, for a sample of shape (10,); allowed:",
+    "data=diabetes task=regression model=mlp ++data.shift=2": "data.shift: got 2, for a sample of shape (10,); allow",
     "data=diabetes task=regression model=mlp data.cache=disk": "data.cache: got disk, for samples that are no images",
     "data=arrays model=mlp": "data.root: got nothing; allowed: a file *.npz, *.csv, or a folder with inputs.npy and",
     "task.loss=mae task=regression data=diabetes model=mlp": "task.loss: got 'mae'; allowed: mse, l1, smooth_l1, or a",
