@@ -83,9 +83,9 @@ def _main(typed: list[str]) -> None:
         do = again if spelling.names_commands() else "leave out -m and what is swept"
         raise wrong("resume", got="a sweep (-m)", allowed="one run at a time", do=do)
     repeated = value_of(arguments.overrides, "replay")
-    if repeated and (arguments.multirun or arguments.resume):
-        got = "a sweep (-m)" if arguments.multirun else "resume beside it"
-        raise wrong("replay", got=got, allowed="one new run", do=f"{spelling.command('train')} replay=PATH")
+    if repeated and arguments.multirun:
+        do = f"{spelling.command('train')} replay=PATH"
+        raise wrong("replay", got="a sweep (-m)", allowed="one new run", do=do)
     with streams.forgiving():  # whoever looks on may leave
         if arguments.resume:
             _resume(arguments.overrides, arguments.resume)

@@ -88,6 +88,8 @@ def _doubtful(config: Mapping[str, Any]) -> Iterator[Doubtful]:
             )
         elif set(parts) & set(REACHING) and not _is_harmless(config, key, value):
             yield Doubtful(key, value, "what lrlab's own options say, and what is typed")
+        elif key == "replay" and value is not None:
+            yield Doubtful(key, value, "null, and what is typed")
         elif "_args_" in parts:
             yield Doubtful(key, value, "settings by name, and what is typed")
         elif parts[-1] in _HOW_IT_IS_CALLED and not (parts[-1] == "_partial_" and parts[0] in _PARTIAL):

@@ -65,6 +65,8 @@ def arrays(
         raise wrong("data.root", got="nothing", allowed=allowed, do="data.root=FILE.npz, or data=diabetes")
     path = disk.expanded(root, "data.root")
     found, tested = _read(path, inputs, targets)
+    if classes is not False:
+        found, tested = _in_one_column(found) or found, _in_one_column(tested)
     return _splits(
         found,
         tested,
@@ -287,10 +289,26 @@ def _read(
     for table in (found, tested):
         if table is not None:
             _require_numbers(table, path)
-    if tested is not None and (tested.inputs.shape[1:] != found.inputs.shape[1:]):
-        got = f"training inputs {found.inputs.shape[1:]} and test inputs {tested.inputs.shape[1:]} in {path}"
-        raise wrong("data.root", got=got, allowed="one shape for both", do="save it anew")
+    if tested is not None:
+        _require_alike(found, tested, path)
     return found, tested
+
+
+def _require_alike(found: Table, tested: Table, path: Path) -> None:
+    """Raise UserError where the test split of a file has another shape or kind of values than the training split."""
+    for name, ours, theirs in (("inputs", found.inputs, tested.inputs), ("targets", found.targets, tested.targets)):
+        kinds = ["iu" if values.dtype.kind in "iu" else values.dtype.kind for values in (ours, theirs)]
+        if ours.shape[1:] != theirs.shape[1:] or kinds[0] != kinds[1]:
+            shown = [f"{values.dtype} {values.shape[1:]}" for values in (ours, theirs)]
+            got = f"training {name} of {shown[0]} and test {name} of {shown[1]} in {path}"
+            raise wrong("data.root", got=got, allowed="one shape and type for both", do="save it anew")
+
+
+def _in_one_column(table: Table | None) -> Table | None:
+    """A table whose classes (N, 1), as Keras has them, are (N,)."""
+    if table is None or table.targets.ndim != 2 or table.targets.shape[1] != 1 or table.targets.dtype.kind not in "iu":
+        return table
+    return table._replace(targets=table.targets[:, 0])
 
 
 def _require_numbers(table: Table, path: Path) -> None:

@@ -207,12 +207,12 @@ class Splits:
         return math.prod(self.target_shape) if self.num_classes is None else self.num_classes
 
     def blank_targets(self, count: int) -> Tensor:
-        """So many targets of zeros, of the shape and type that a loss is given."""
+        """So many targets, of the shape and type that a loss is given: class 0, or else the first target."""
         if self.num_classes is not None:
             return torch.zeros(count, *self.target_shape, dtype=torch.int64)
         with randomness.undisturbed():
             first = as_target(self.train[0][1], 0, None)
-        return as_given(torch.zeros(count, *self.target_shape, dtype=first.dtype))
+        return as_given(first.expand(count, *first.shape).clone())
 
     @functools.cached_property
     def interface(self) -> Interface:

@@ -21,6 +21,11 @@ def is_complete(saved: Mapping[str, Any], prepared: Prepared, folder: Path) -> b
     return done and summary.read(folder).get("status") == "finished"
 
 
+def due_to_stop(saved: Mapping[str, Any]) -> dict[str, Any] | None:
+    """In which epoch a longer run would have been stopped early, where that was the last of the saved run."""
+    return (saved["state"].get("stop_early") or {}).get("due")
+
+
 def stopped_early(saved: Mapping[str, Any]) -> dict[str, Any] | None:
     """In which epoch the saved run was stopped early, and why; None where it was not."""
     return (saved["state"].get("stop_early") or {}).get("stopped")

@@ -160,7 +160,12 @@ def _sums(value: Any) -> bool:
     if not isinstance(value, Mapping) or not _count(value.get("samples")):
         return False
     inside = value.get("sums")
-    return _mapping_of(_number)(value if inside is None else inside)
+    return _mapping_of(_amount)(value if inside is None else inside)
+
+
+def _amount(value: Any) -> bool:
+    """A sum, or one of each output of a model."""
+    return _number(value) or _list_of(_number)(value)
 
 
 def _average(value: Any) -> bool:
@@ -194,7 +199,9 @@ def _stop_early(value: Any) -> bool:
         return False
     stopped = value.get("stopped")
     is_known = isinstance(stopped, Mapping) and _count(stopped.get("epoch")) and _text(stopped.get("why"))
-    return _or_none(_number)(value.get("best")) and (stopped is None or is_known)
+    due = value.get("due")
+    may_be_due = due is None or (isinstance(due, Mapping) and _count(due.get("epoch")) and _text(due.get("why")))
+    return _or_none(_number)(value.get("best")) and (stopped is None or is_known) and may_be_due
 
 
 def _any_mapping(value: Any) -> bool:

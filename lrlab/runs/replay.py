@@ -1,6 +1,7 @@
 """What a run with a time budget did at which update, read back, so that another run can do the same."""
 
 import csv
+import io
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +11,9 @@ from lrlab.errors import wrong
 from lrlab.lr import shares
 from lrlab.runs import summary
 from lrlab.runs.tracking import HISTORY, SHARES
+from lrlab.system import disk
+
+_MOST_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class RecordedShares:
     firsts: list[int]  # the updates at which a new position began
     positions: list[int]
     validated: frozenset[int]
+    stopped_early: bool = False
 
     def position(self, step: int) -> int:
         """The position of update `step`."""
@@ -37,17 +42,20 @@ def read(folder: Path) -> RecordedShares:
     if said.get("status") != "finished":
         raise _no_record(folder, "whose run is not finished", f"one that is: resume={folder} first")
     try:
-        with (folder / SHARES).open(newline="") as file:
-            rows = [(int(row["update"]), shares.read(row["share"])) for row in csv.DictReader(file)]
-        with (folder / HISTORY).open(newline="") as file:
-            validated = frozenset(int(row["epoch"]) for row in csv.DictReader(file) if row["val_loss"])
+        rows = [(int(row["update"]), shares.read(row["share"])) for row in _rows(folder / SHARES)]
+        validated = frozenset(int(row["epoch"]) for row in _rows(folder / HISTORY) if row["val_loss"])
         firsts, positions = [first for first, _ in rows], [position for _, position in rows]
         is_in_order = all(one <= other for one, other in pairwise(positions)) and firsts == sorted(set(firsts))
         if firsts[:1] != [0] or not is_in_order or not firsts[-1] < said["updates"]:
             raise ValueError("updates that are not in order")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _no_record(folder, f"whose {SHARES} is damaged ({error})", "the file as the run wrote it") from error
-    return RecordedShares(said["updates"], firsts, positions, validated)
+    return RecordedShares(said["updates"], firsts, positions, validated, said.get("stopped_early") is not None)
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a table that anybody may have put there."""
+    return list(csv.DictReader(io.StringIO(disk.read_regular(file, _MOST_BYTES).decode(), newline="")))
 
 
 def _no_record(folder: Path, what: str, allowed: str) -> Exception:

@@ -15,7 +15,7 @@ from lrlab.lr.horizon import Horizon, of_updates
 from lrlab.lr.hyperparameters import HyperparameterScheduler, count_as_stepped, follows_metric
 from lrlab.lr.plan import Plan, side_by_side, simulate
 from lrlab.runs.describe import changed, computed_by
-from lrlab.runs.ending import stopped_early
+from lrlab.runs.ending import due_to_stop, stopped_early
 from lrlab.training.state import TrainState
 from lrlab.words import counted, epochs_in_words
 
@@ -51,7 +51,7 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
 def _require_longer(extend: Any, saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where a run cannot be extended to that length."""
     before = horizon_before(saved, prepared)
-    if stop := stopped_early(saved):
+    if stop := stopped_early(saved) or due_to_stop(saved):
         got = f"{extend}, for a run that was stopped early in epoch {stop['epoch'] + 1}"
         raise wrong("extend", got=got, allowed="null", do="start a new run without trainer.stop_early")
     if before.budget_seconds is not None:

@@ -79,8 +79,9 @@ def _finished(folder: Path, weights: str) -> tuple[Path, dict[str, Any]]:
 
 
 def has_average(contents: dict[str, Any]) -> bool:
-    """Whether a checkpoint has averaged weights."""
-    return "average" in contents["state"]
+    """Whether a checkpoint has averaged weights. A run that ended before its average began has none."""
+    average = contents["state"].get("average")
+    return average is not None and bool(average["gathered"] or average["latest"])
 
 
 def _no_average() -> UserError:

@@ -194,9 +194,9 @@ def _end_epoch(state: TrainState, result: Epoch, *, is_last: bool) -> None:
     state.sums.reset()
     if state.pace is not None:
         state.pace.close_epoch()
-        is_last = state.pace.is_over
-    if state.early is not None and not is_last:
-        state.early.see(result.epoch, result.step, result.measured)
+        is_last = state.pace.is_over and not state.pace.repeats_an_early_stop
+    if state.early is not None and result.val is not None:  # or the weights that are left would not be validated
+        state.early.see(result.epoch, result.step, result.measured, is_last=is_last)
 
 
 def _keep_pace(state: TrainState, pace: Pace, val_batches: int, *, ends_epoch: bool) -> None:

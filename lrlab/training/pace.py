@@ -18,6 +18,8 @@ class Recorded(Protocol):
 
     @property
     def updates(self) -> int: ...
+    @property
+    def stopped_early(self) -> bool: ...
     def position(self, step: int) -> int: ...
     def validates(self, epoch: int) -> bool: ...
 
@@ -120,6 +122,11 @@ class Pace:
         """Note that an epoch is done, but for what the run writes of it, and whether the run is at its end."""
         self._closed = self.clock()
         self.is_over = self.is_last
+
+    @property
+    def repeats_an_early_stop(self) -> bool:
+        """Whether what ended the run that is repeated was no budget."""
+        return self.recorded is not None and self.recorded.stopped_early
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers."""

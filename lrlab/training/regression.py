@@ -56,6 +56,9 @@ class Regression:
             got = f"regression, for targets that are {splits.num_classes} classes"
             do = "task=classification, or data.classes=false where the data set has it"
             raise wrong("task", got=got, allowed="numbers", do=do)
+        if splits.blank_targets(1).dtype == torch.bool:
+            got = "regression, for targets that are flags"
+            raise wrong("task", got=got, allowed="numbers", do="a task of your own, as docs/tasks.md has one")
         return self
 
 

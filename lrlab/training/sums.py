@@ -1,5 +1,6 @@
 """Exact sums of what is measured over the batches of a pass."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrlab.errors import UserError, first_line, wrong
 from lrlab.system import distributed
 from lrlab.training.metrics import Means, Metric
 
@@ -77,10 +79,8 @@ class Sums:
         amounts: dict[str, Any] = {name: _shared(total, self.samples) for name, total in self._sums.items()}
         means = {}
         for metric in metrics:
-            if metric.derived is not None:
-                means[metric.name] = metric.derived(amounts)
-            elif metric.name in amounts:
-                means[metric.name] = amounts[metric.name]
+            if metric.derived is not None or metric.name in amounts:
+                means[metric.name] = _value_of(metric, amounts)
         return means
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,6 +95,25 @@ class Sums:
             sums = {"loss": state["loss"], "accuracy": state["correct"]}
         self._sums = {name: _as_amount(total) for name, total in sums.items()}
         self.samples = state["samples"]
+
+
+def _value_of(metric: Metric, amounts: Mapping[str, Any]) -> float:
+    """A metric's mean, or what it is derived from means. Raises UserError for one of the user's that is no number.
+
+    A loss that is not finite is divergence, which others look for.
+    """
+    try:
+        value = float(amounts[metric.name] if metric.derived is None else metric.derived(amounts))
+    except Exception as error:
+        raise _no_number(metric, f"which fails ({first_line(error)})") from error
+    if metric.name != "loss" and not math.isfinite(value):
+        raise _no_number(metric, f"which is {value}")
+    return value
+
+
+def _no_number(metric: Metric, why: str) -> UserError:
+    got = f"{metric.name}, {why}"
+    return wrong("task.metrics", got=got, allowed="metrics that are finite numbers", do=f"correct {metric.name}")
 
 
 def _summed(metrics: Sequence[Metric]) -> list[str]:

@@ -150,6 +150,8 @@ def _check_totals(task: Task, outputs: Tensor, targets: Tensor) -> None:
     for metric in task.metrics:
         try:
             total = metric.total(outputs, targets) if metric.total is not None else None
+            for _, function in metric.sums:
+                function(outputs, targets)
         except Exception as error:
             raise wrong(
                 "task.metrics",

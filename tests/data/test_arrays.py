@@ -116,6 +116,20 @@ def test_a_file_may_have_a_test_split_of_its_own(tmp_path):
     assert torch.equal(splits.test.tensors[0], torch.from_numpy(x[20:]).float())
 
 
+def test_a_test_split_of_another_kind_is_told_before_anything_is_trained(tmp_path):
+    x = RANDOM.normal(size=(30, 2))
+    for x_test, y_test in ((x[:10].astype(int), x[:10]), (x[:10], x[:10, 0]), (x[:10], x[:10] > 0)):
+        path = saved(tmp_path, x_train=x, y_train=x, x_test=x_test, y_test=y_test)
+        with pytest.raises(UserError, match=r"data.root: got training (inputs|targets) of float64 .* and test "):
+            arrays(path)
+
+
+def test_classes_in_a_column_of_their_own_are_classes(tmp_path):
+    path = saved(tmp_path, x=RANDOM.normal(size=(30, 2)), y=RANDOM.integers(0, 3, (30, 1)))
+    assert (arrays(path).num_classes, arrays(path).target_shape) == (3, ())
+    assert (arrays(path, classes=False).num_classes, arrays(path, classes=False).target_shape) == (None, (1,))
+
+
 def test_a_folder_of_two_files(tmp_path):
     numpy.save(tmp_path / "inputs.npy", RANDOM.normal(size=(30, 2)))
     numpy.save(tmp_path / "targets.npy", RANDOM.normal(size=30))

@@ -68,7 +68,11 @@ def test_a_repetition_that_was_stopped_goes_on_as_one(trained, command, tmp_path
     with monkeypatch.context() as patch:
         StopAt(patch, signal.SIGTERM, 11)
         assert command(f"replay={trained}", "hydra.run.dir=again").code == 143
-    assert command("resume=again").code == 0
+    refused = command("resume=again")
+    assert f"replay: got {trained}, which " in refused.err
+    assert refused.err.endswith(f"do: replay={trained}, if you know and trust what this names\n")
+    ended = command("resume=again", f"replay={trained}")
+    assert ended.code == 0, ended.err
     assert same_weights(weights(trained), weights(tmp_path / "again"))
     assert history(trained) == history(tmp_path / "again")
 

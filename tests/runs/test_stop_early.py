@@ -57,3 +57,34 @@ def test_a_study_has_runs_of_one_length(enter, tmp_path, monkeypatch, typed):
     key = typed.partition("=")[0]
     assert refused.err.startswith(f"lrlab: error: {key}: got "), refused.err
     assert refused.err.endswith(f"do: {key}=null\n")
+
+
+def test_a_run_ends_in_an_epoch_that_was_validated(tmp_path):
+    """Whatever it follows: the weights that are left are those that were measured."""
+    said = train(tmp_path, *RUN, EARLY, "trainer.monitor=train_loss", "trainer.eval_every=4")
+    rows = history(tmp_path)
+    assert said["stopped_early"]["epoch"] == 7
+    assert [row["epoch"] for row in rows if row["val_loss"]] == ["3", "7"]
+    assert said["val_loss"] == float(rows[-1]["val_loss"])
+
+
+def test_a_run_whose_patience_was_over_at_its_end_is_not_extended(command, tmp_path):
+    """A run that was as long from the start would have stopped there."""
+    assert command(*RUN, "trainer.epochs=3", EARLY, "hydra.run.dir=run").code == 0
+    assert summary(tmp_path / "run")["stopped_early"] is None
+    refused = command("resume=run", "extend=5")
+    assert refused.err.startswith("lrlab: error: extend: got 5, for a run that was stopped early in epoch 3; ")
+    assert command(*RUN, "trainer.epochs=2", EARLY, "hydra.run.dir=shorter").code == 0
+    assert command("resume=shorter", "extend=9").code == 0
+    assert summary(tmp_path / "shorter")["stopped_early"]["epoch"] == 2
+
+
+def test_an_average_that_never_began_has_no_test_score(enter, tmp_path, monkeypatch):
+    from lrlab.commands import evaluate
+
+    monkeypatch.chdir(tmp_path)
+    small = ("model=linear", "data.batch_size=600", "trainer.device=cpu", "trainer.epochs=40", "optimizer.lr=1e-9")
+    train(tmp_path / "run", *small, EARLY, "trainer.average=swa")
+    refused = enter(evaluate.main, "run", "evaluate.weights=average")
+    assert refused.code == 1
+    assert "evaluate: got a run that did not average its weights" in refused.err

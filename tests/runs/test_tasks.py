@@ -2,11 +2,12 @@
 
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
-from support import history, points, summary
+from support import StopAt, history, points, summary
 
 from lrlab.commands import compare, evaluate
 from lrlab.runs import checkpoint
@@ -41,6 +42,22 @@ def test_a_run_is_extended_to_what_it_would_have_been(task, command, tmp_path):
         assert f"val/{metric}" in points(tmp_path / "whole")
     last = f"best val {metrics[-1]}"
     assert re.search(rf"finished: val loss \d.*; {last} ", whole.out)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("step", [2, 5, 8])
+def test_a_run_that_is_stopped_within_an_epoch_ends_as_the_whole_one(task, step, command, tmp_path, monkeypatch):
+    typed = [*TASKS[task][0], "trainer.epochs=3", *(["data.batch_size=64"] if task == "regression" else [])]
+    assert command(*typed, "hydra.run.dir=whole").code == 0
+    with monkeypatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, step)
+        assert command(*typed, "hydra.run.dir=part").code == 143
+    ended = command("resume=part")
+    assert ended.code == 0, ended.err
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "part")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    for ours, theirs in zip(history(tmp_path / "whole"), history(tmp_path / "part"), strict=True):
+        assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -96,3 +113,49 @@ def test_a_mistake_is_one_line_and_leaves_nothing(typed, command, tmp_path):
     assert MISTAKES[typed] in ended.err
     assert ended.err.count("\n") == 1
     assert not list((tmp_path / "outputs" / "runs").glob("*/*.pt"))
+
+
+BROKEN = """
+from lrlab.training.metrics import METRICS, Metric
+from lrlab.training.regression import Regression
+
+def in_sums(outputs, targets):
+    raise RuntimeError("boom")
+
+def unknown(outputs, targets):
+    return (targets * float("nan")).sum()
+
+def positive(outputs, targets):
+    assert targets.min() != 0, "targets must not be 0"
+    return (outputs.view_as(targets) / targets).sum()
+
+class InSums(Regression):
+    metrics = (METRICS["loss"], Metric("bad", derived=lambda means: 1 / 0, sums=(("_x", in_sums),)))
+
+class Derived(Regression):
+    metrics = (METRICS["loss"], Metric("bad", derived=lambda means: 1 / 0))
+
+class Unknown(Regression):
+    metrics = (METRICS["loss"], Metric("bad", unknown))
+
+class Positive(Regression):
+    metrics = (METRICS["loss"], Metric("good", positive))
+"""
+SAID = {
+    "InSums": "task.metrics: got bad, which fails on outputs (2, 1): boom; ",
+    "Derived": "task.metrics: got bad, which fails (division by zero); allowed: metrics that are finite numbers; do: ",
+    "Unknown": "task.metrics: got bad, which is nan; allowed: metrics that are finite numbers; do: correct bad",
+}
+
+
+@pytest.mark.parametrize("task", SAID)
+def test_a_metric_that_is_no_number_is_one_line(task, command, tmp_path):
+    (tmp_path / "broken_metrics.py").write_text(BROKEN)
+    ended = command(*NUMBERS, f"task._target_=broken_metrics.{task}", "trainer.epochs=1")
+    assert ended.code == 1
+    assert SAID[task] in ended.err
+
+
+def test_a_metric_is_tried_on_targets_of_the_data(command, tmp_path):
+    (tmp_path / "broken_metrics.py").write_text(BROKEN)
+    assert command(*NUMBERS, "task._target_=broken_metrics.Positive", "trainer.epochs=1").code == 0

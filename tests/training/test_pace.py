@@ -135,6 +135,7 @@ def test_a_run_that_is_stopped_at_its_end_makes_no_other_update(at):
 class Repeated:
     positions: list[int]
     validated: set[int]
+    stopped_early: bool = False
 
     @property
     def updates(self) -> int:
