@@ -98,6 +98,7 @@ def test_ranks_share_one_batch_and_change_nothing_else(ranks, tmp_path):
     assert f"{ranks} ranks" in output
 
 
+@pytest.mark.slow
 def test_of_several_ranks_the_clock_of_the_first_decides_and_its_record_is_repeated():
     budget = (*SIZES, "model=mlp", "scheduler=warmup_cosine", "trainer.budget=2s")
     torchrun(2, *budget, "hydra.run.dir=first")
