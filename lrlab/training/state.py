@@ -172,8 +172,10 @@ class TrainState:
         self.optimizer.load_state_dict({**saved, "param_groups": groups})
         self._keep_formats(saved)
         for parameter, gathered in self.optimizer.state.items():
-            if not isinstance(gathered, Mapping):  # what some keep for all parameters together
-                continue
+            if not isinstance(gathered, Mapping):
+                if isinstance(parameter, Tensor):
+                    raise ValueError("what the optimizer gathered for a parameter is no mapping of names")
+                continue  # what some keep for all parameters together
             for name in _OF_ITS_SHAPE & gathered.keys():
                 value = gathered[name]
                 if value is not None and getattr(value, "shape", None) != parameter.shape:
