@@ -25,8 +25,8 @@ WAYS = {  # function of this file, further settings of lrlab
     "lrlab, bf16, compiled": ("lrlab_run", ("trainer.precision=bf16", "trainer.compile=true")),
 }
 MODELS = {  # overrides, images of an epoch
-    "ResNet-18 (torchvision)": (("model=torchvision", "model.name=resnet18"), 50_000),
-    "ResNet-20": (("model=resnet20",), 50_000),
+    "ResNet-18 (torchvision)": (("model=torchvision", "model.name=resnet18"), 25_600),
+    "ResNet-20": (("model=resnet20",), 25_600),
 }
 BATCH, EPOCHS, QUICK_IMAGES = 128, 4, 6_400
 NO_DEVICE = "no CUDA device: rows left empty"

@@ -45,7 +45,8 @@ def measure(target: str, *, threads: int, memory: bool = False, **arguments: Any
 
 def environment(threads: int) -> dict[str, str]:
     """The environment of a measurement: the same lrlab, so many threads, a terminal that draws."""
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path, "TERM": "xterm-256color"}
 
 
 def main() -> None:

@@ -158,7 +158,8 @@ def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    """Whether two models hold the same, bit for bit, each on whatever device."""
+    return one.keys() == other.keys() and all(torch.equal(one[name].cpu(), other[name].cpu()) for name in one)
 
 
 class StopAt:

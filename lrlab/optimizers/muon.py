@@ -15,6 +15,7 @@ from lrlab.optimizers.lion import require_betas
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Keller Jordan's, chosen for the steepest slope at zero
 _LEAST_NORM = 1e-7  # a gradient of zeros stays one
+_NUMBERS_AT_ONCE = 1 << 24  # of matrices that are copied to be computed together: 64 MB of float32
 
 
 class Muon(Optimizer):
@@ -117,20 +118,25 @@ class Muon(Optimizer):
 
     def _update_as_matrices(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         lr, momentum = group["lr"], group["momentum"]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         for weight in weights:
-            gradient, state = weight.grad, self.state[weight]
-            assert gradient is not None
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = torch.zeros_like(weight)
-            average = state["momentum_buffer"]
-            average.lerp_(gradient, 1 - momentum)
-            update = gradient.lerp(average, momentum) if group["nesterov"] else average
-            matrix = update.flatten(1)
-            direction = orthogonalized(
-                matrix, steps=group["ns_steps"], coefficients=group["ns_coefficients"], dtype=_dtype(group, weight)
+            if "momentum_buffer" not in self.state[weight]:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        averages = [self.state[weight]["momentum_buffer"] for weight in weights]
+        torch._foreach_lerp_(averages, gradients, 1 - momentum)
+        updates = torch._foreach_lerp(gradients, averages, momentum) if group["nesterov"] else averages
+        torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
+        for indices in _alike([update.flatten(1) for update in updates]):
+            matrices = torch.stack([updates[index].flatten(1) for index in indices])
+            directions = orthogonalized(
+                matrices,
+                steps=group["ns_steps"],
+                coefficients=group["ns_coefficients"],
+                dtype=_dtype(group, matrices.device.type),
             )
-            weight.mul_(1 - lr * group["weight_decay"])
-            weight.add_(direction.view(update.shape), alpha=-lr * _adjustment(group["adjust_lr_fn"], *matrix.shape))
+            step = -lr * _adjustment(group["adjust_lr_fn"], *matrices.shape[1:])
+            for index, direction in zip(indices, directions, strict=True):
+                weights[index].add_(direction.view(weights[index].shape), alpha=step)
 
     def _update_as_adamw(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         for weight in weights:
@@ -162,27 +168,45 @@ def orthogonalized(
 ) -> Tensor:
     """About U V^T of a `matrix` (rows, columns) = U S V^T, in `dtype`, by Newton and Schulz's iteration.
 
+    Each of several, (B, rows, columns), is orthogonalized for itself.
+
     Each of `steps` makes x = a x + b x^3 + c x^5 of every singular value x, which is at most 1 before. With the
     coefficients that are the default all but the smallest end between 0.7 and 1.2 after five.
 
     Source: Jordan et al., 2024, kellerjordan.github.io/posts/muon.
     """
+    if matrix.ndim == 2:
+        return orthogonalized(matrix[None], steps=steps, coefficients=coefficients, dtype=dtype)[0]
     a, b, c = coefficients
-    is_tall = matrix.size(0) > matrix.size(1)
+    is_tall = matrix.size(-2) > matrix.size(-1)
     x = matrix.to(dtype, copy=True)
-    x = x.T if is_tall else x
-    x.div_(x.norm().clamp(min=_LEAST_NORM))
+    x = x.mT if is_tall else x
+    x.div_(x.norm(dim=(-2, -1), keepdim=True).clamp(min=_LEAST_NORM))
     for _ in range(steps):
-        square = x @ x.T
-        polynomial = torch.addmm(square, square, square, beta=b, alpha=c)
-        x = torch.addmm(x, polynomial, x, beta=a)
-    return x.T.contiguous() if is_tall else x
+        square = x @ x.mT
+        polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return x.mT.contiguous() if is_tall else x
 
 
-def _dtype(group: dict[str, Any], weight: Tensor) -> torch.dtype:
+def _alike(matrices: Sequence[Tensor]) -> list[list[int]]:
+    """The indices of `matrices`, those of one shape, type and device together as far as memory allows.
+
+    What is computed for several at once costs a GPU as many launches as one of them.
+    """
+    found: dict[Any, list[list[int]]] = {}
+    for index, matrix in enumerate(matrices):
+        parts = found.setdefault((matrix.shape, matrix.dtype, matrix.device), [[]])
+        if parts[-1] and (len(parts[-1]) + 1) * matrix.numel() > _NUMBERS_AT_ONCE:
+            parts.append([])
+        parts[-1].append(index)
+    return [part for parts in found.values() for part in parts]
+
+
+def _dtype(group: dict[str, Any], device_type: str) -> torch.dtype:
     name = group["ns_dtype"]
     if name is None:
-        name = "float32" if weight.device.type == "cpu" else "bfloat16"
+        name = "float32" if device_type == "cpu" else "bfloat16"
     return torch.float32 if name == "float32" else torch.bfloat16
 
 

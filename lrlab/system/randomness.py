@@ -55,13 +55,22 @@ def seed_sample(seed: int, epoch: int, index: int) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """After the block, the global CPU generators are as they were before it, whatever it draws."""
+    """After the block, the global generators are as they were before it, whatever it draws.
+
+    Those of the GPUs too: `torch.manual_seed`, which data sets call for each of their samples, seeds every device's.
+    """
     of_torch = torch.get_rng_state()
     of_python = random.getstate()
     of_numpy = numpy.random.get_state()
+    of_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    of_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
         yield
     finally:
+        if of_mps is not None:
+            torch.mps.set_rng_state(of_mps)
+        if of_cuda:
+            torch.cuda.set_rng_state_all(of_cuda)
         torch.set_rng_state(of_torch)
         random.setstate(of_python)
         numpy.random.set_state(of_numpy)

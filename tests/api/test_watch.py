@@ -380,7 +380,7 @@ def test_what_is_watched_is_an_optimizer():
 def test_on_a_gpu_lrs_and_skips_come_from_the_device(fused):
     s = make("warmup_cosine")
     parameter = torch.zeros(3, device="cuda", requires_grad=True)
-    lr = torch.tensor(0.1, device="cuda", dtype=torch.float64) if fused else 0.1
+    lr = torch.tensor(0.1, device="cuda", dtype=torch.float32) if fused else 0.1
     optimizer = torch.optim.AdamW([parameter], lr=lr, fused=fused)
     scheduler, scaler = s.scheduler(optimizer), torch.amp.GradScaler("cuda")
     with lrlab.watch(optimizer, s) as watch:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from lrlab.errors import WrongArgument
-from lrlab.optimizers import Muon
+from lrlab.optimizers import Muon, muon
 from lrlab.optimizers.muon import orthogonalized
 
-SHAPES = ((8, 32), (32, 8), (16, 16), (3, 50))
+SHAPES = ((8, 32), (32, 8), (16, 16), (3, 50), (8, 32), (8, 32), (16, 16))
 
 
 def tensors(*shapes: tuple[int, ...], seed: int = 0) -> list[Tensor]:
@@ -177,3 +177,19 @@ def test_a_vector_among_matrices_is_refused():
         WrongArgument, match=r"params: got one of shape \(3,\); allowed: two dimensions or more, or a gr"
     ):
         Muon(tensors((3, 3), (3,)))
+
+
+def test_matrices_of_one_shape_are_orthogonalized_together_as_each_alone(monkeypatch):
+    matrices = torch.stack(tensors(*[(12, 40)] * 5)).detach()
+    together = orthogonalized(matrices)
+    assert torch.allclose(together, torch.stack([orthogonalized(one) for one in matrices]), atol=1e-5)
+    tall = orthogonalized(matrices.mT)
+    assert torch.allclose(tall.mT, together, atol=1e-5)
+
+    shapes = ((12, 40),) * 5 + ((40, 12), (3, 4, 10))
+    ours, theirs = tensors(*shapes), tensors(*shapes)
+    stepped(Muon(ours), ours)
+    monkeypatch.setattr(muon, "_NUMBERS_AT_ONCE", 2 * 12 * 40)  # two at a time
+    assert [len(part) for part in muon._alike([one.flatten(1) for one in ours])] == [2, 2, 1, 1, 1]
+    stepped(Muon(theirs), theirs)
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(ours, theirs, strict=True))

@@ -292,7 +292,8 @@ def test_what_is_no_average_is_no_checkpoint_of_one(command, tmp_path):
 
 def test_two_ranks_average_what_one_does(tmp_path):
     sizes = ("data=fake", "data.train_images=200", "data.val_images=101", "data.image_size=8", "data.channels=1")
-    typed = (*sizes, "model=mlp", "trainer.epochs=2", *WAYS["ema"], "trainer.monitor=average_val_loss")
+    typed = (*sizes, "model=mlp", "trainer.epochs=2", "trainer.device=cpu", *WAYS["ema"])
+    typed = (*typed, "trainer.monitor=average_val_loss")
     alone = train(tmp_path / "alone", *typed)
     ranks = start_ranks(2, *typed, "hydra.run.dir=both")
     outputs = ["".join(rank.communicate()) for rank in ranks]

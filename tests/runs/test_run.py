@@ -35,7 +35,7 @@ SHORT = ("trainer.epochs=4", "data.batch_size=256", "model.dropout=0.2")
 
 
 def test_what_a_run_leaves(tmp_path):
-    said = train(tmp_path, "scheduler=step", "trainer.epochs=3")
+    said = train(tmp_path, "scheduler=step", "trainer.epochs=3", "trainer.device=cpu")
     rows = history(tmp_path)
     assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == [
         *("checkpoints", "config", "events", "history", "summary")
@@ -82,7 +82,7 @@ def test_the_tutorials_loop_by_hand_gives_the_same_lr_and_the_same_weights(tmp_p
     train(
         tmp_path,
         *("optimizer.lr=0.01", "optimizer.momentum=0.9", "optimizer.weight_decay=0", f"trainer.epochs={epochs}"),
-        *("scheduler=exponential", "scheduler.gamma=0.9"),
+        *("scheduler=exponential", "scheduler.gamma=0.9", "trainer.device=cpu"),
     )
     settings = Batching(batch_size=64, shift=2, mean=[0.3054], std=[0.3760])
     splits, cpu = Holding("10%").apply(datasets.digits()), torch.device("cpu")
@@ -363,7 +363,7 @@ def test_a_longer_run_follows_the_new_plan_which_is_shown_first(command, tmp_pat
 def test_a_run_goes_on_whatever_has_become_of_the_config_files(command, tmp_path, monkeypatch):
     with pytest.MonkeyPatch.context() as patch:
         StopAt(patch, signal.SIGTERM, 6)
-        command("scheduler=step", *SHORT)
+        command("scheduler=step", *SHORT, "trainer.device=cpu")
     folder = next((tmp_path / "outputs" / "runs").iterdir())
     monkeypatch.setattr(compose, "CONF", tmp_path / "nowhere")
     assert command(f"resume={folder}", "trainer.device=cpu").code == 0
@@ -405,7 +405,8 @@ def test_data_that_changed_is_refused(command, tmp_path):
 
 
 def test_where_images_are_kept_is_said_and_changes_nothing(command, tmp_path):
-    arguments = ("data=imagefolder", f"data.root={folder_of_images(tmp_path / 'images')}", *SHORT)
+    images = folder_of_images(tmp_path / "images")
+    arguments = ("data=imagefolder", f"data.root={images}", "trainer.device=cpu", *SHORT)
     said = {
         "auto": "kept in memory, 4.3 kB",
         "disk": "kept on disk, 4.3 kB, below kept",
@@ -424,9 +425,9 @@ def test_where_images_are_kept_is_said_and_changes_nothing(command, tmp_path):
 
 
 def test_how_updates_are_computed_is_said(command):
-    plain = command(*SHORT)
+    plain = command(*SHORT, "trainer.device=cpu")
     assert re.search(r"^device     cpu \(1 thread\)$", plain.out, re.MULTILINE)
-    other = command(*SHORT, "trainer.precision=bf16", "trainer.accumulate=2")
+    other = command(*SHORT, "trainer.device=cpu", "trainer.precision=bf16", "trainer.accumulate=2")
     assert re.search(r"^device     cpu \(1 thread\), bf16, batches in 2 parts$", other.out, re.MULTILINE)
 
 
@@ -547,7 +548,7 @@ def test_what_computes_otherwise_than_before_is_named_when_a_run_goes_on(command
         return [line for line in outcome.out.splitlines() if line.startswith("warning: the last bits")]
 
     longer = iter(range(5, 9))
-    command(*SHORT)
+    command(*SHORT, "trainer.device=cpu")
     assert go_on() == []
     now = torch.get_num_threads()
     torch.set_num_threads(now + 1)

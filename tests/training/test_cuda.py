@@ -4,11 +4,12 @@ import signal
 
 import pytest
 import torch
-from support import StopAt, history, points, same_weights, summary, train, weights
+from support import TINY, StopAt, history, points, same_weights, summary, train, weights
 
 from lrlab.data.batches import Batches, Batching
 from lrlab.data.datasets import fake
 from lrlab.errors import Interrupted
+from lrlab.system import randomness
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 SHORT = ("trainer.device=cuda", "trainer.epochs=3", "data.batch_size=256", "model.dropout=0.2")
@@ -58,6 +59,32 @@ def test_an_average_of_weights_goes_on_bit_for_bit_and_the_weights_know_nothing_
     states = [torch.load(one / "checkpoints" / "last.pt", weights_only=True)["state"] for one in (whole, stopped)]
     assert same_weights(*[state["average"]["model"] for state in states])
     assert {kept.device.type for one in states[0]["average"]["latest"] for kept in one["weights"]} <= {"cpu"}
+
+
+def test_samples_that_seed_torch_leave_what_is_dropped_out_alone(tmp_path, monkeypatch):
+    """FakeData seeds torch for each sample, and so every device."""
+    settings = (*TINY, "trainer.device=cuda", "data.batch_size=8", "model.dropout=0.2", "trainer.epochs=3")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(whole, *settings)
+    StopAt(monkeypatch, signal.SIGTERM, 12)
+    with pytest.raises(Interrupted):
+        train(stopped, *settings)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    train(stopped, *settings, f"resume={stopped}")
+    assert same_weights(weights(stopped), weights(whole))
+    assert history(stopped) == history(whole)
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_the_generators_of_every_device_are_as_they_were(number):
+    torch.manual_seed(1)
+    torch.zeros(1, device="cuda")
+    expected = torch.cuda.get_rng_state_all()
+    with randomness.undisturbed():
+        torch.manual_seed(number)
+        torch.rand(5, device="cuda")
+    assert all(torch.equal(one, other) for one, other in zip(torch.cuda.get_rng_state_all(), expected, strict=True))
 
 
 @pytest.mark.parametrize("mode", ["true", "reduce-overhead"])
