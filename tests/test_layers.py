@@ -60,7 +60,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """The full names that a module imports, anywhere in it: `lrlab.data.store`, `lrlab.data.splits.Images`, `torch`.
+    """The full names that a module imports, anywhere in it: `lrlab.data.store`, `lrlab.data.splits.Splits`, `torch`.
 
     What is reached through the package itself, `import lrlab` and then `lrlab.data.store`, is imported as well.
     """

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from lrlab.data import digits
 from lrlab.data.held_out import OFFICIAL, chosen, share
-from lrlab.data.splits import Splits, Tensors
+from lrlab.data.map_datasets import Tensors
+from lrlab.data.splits import Splits
 from lrlab.errors import closest, first_line, wrong
 from lrlab.system import disk
 
