@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lrlab.comparison import results
 from lrlab.comparison.budgets import in_order
-from lrlab.comparison.contests import Comparison, Contest
+from lrlab.comparison.contest import Contest
+from lrlab.comparison.contests import Comparison
 from lrlab.config.arguments import key_of
 from lrlab.config.identity import LENGTHS
 from lrlab.runs import summary

@@ -12,7 +12,8 @@ from urllib.parse import quote
 from lrlab.comparison import confirm
 from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import sentence
-from lrlab.comparison.contests import Comparison, Contest, columns
+from lrlab.comparison.contest import Contest, columns
+from lrlab.comparison.contests import Comparison
 from lrlab.comparison.pairs import Pair
 from lrlab.comparison.panels import knows_lrs, learning_panels, lr_line, sensitivity_panel
 from lrlab.comparison.results import Result

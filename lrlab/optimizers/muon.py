@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -200,7 +201,7 @@ def _alike(matrices: Sequence[Tensor]) -> list[list[int]]:
         if parts[-1] and (len(parts[-1]) + 1) * matrix.numel() > _NUMBERS_AT_ONCE:
             parts.append([])
         parts[-1].append(index)
-    return [part for parts in found.values() for part in parts]
+    return list(chain.from_iterable(found.values()))
 
 
 def _dtype(group: dict[str, Any], device_type: str) -> torch.dtype:
