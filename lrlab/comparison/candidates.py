@@ -15,7 +15,8 @@ from typing import Any
 
 from lrlab.comparison import choice
 from lrlab.comparison.budgets import budget_of
-from lrlab.comparison.results import Result, differing, is_number
+from lrlab.comparison.results import Result, differing
+from lrlab.comparison.sound import is_number
 from lrlab.comparison.statistics import Interval, median
 from lrlab.config.identity import GROUPS, LENGTHS, TUNED
 from lrlab.training.metrics import find, followed, lower_is_better

@@ -7,15 +7,12 @@ from typing import Any
 from lrlab.comparison import equal_terms
 from lrlab.comparison.budgets import budget_of
 from lrlab.comparison.candidates import extended
-from lrlab.comparison.results import Result, differing, is_number
+from lrlab.comparison.results import Result, differing
+from lrlab.comparison.sound import is_number
 from lrlab.config import other_data
 from lrlab.config.identity import SHARED, fingerprint
 from lrlab.errors import UserError, wrong
-from lrlab.training.metrics import (
-    find,
-    is_of_average,
-    possible_metrics,
-)
+from lrlab.training.metrics import find, is_of_average, possible_metrics
 from lrlab.words import counted, printable
 
 STOPPED_EARLY = "stopped early"
