@@ -39,7 +39,14 @@ PRINTS = {"runs", "sweeps", "commands"}
 ONE_ROOM = {
     "matplotlib": {"drawing.figures"},
     "tensorboard": {"runs.tracking", "comparison.event_files"},
-    "rich": {"api.progress", "runs.display", "sweeps.table", "commands.preview", "system.streams"},
+    "rich": {
+        "api.progress",
+        "runs.display",
+        "sweeps.table",
+        "commands.preview_curves",
+        "commands.preview_terminal",
+        "system.streams",
+    },
     "scipy": {"comparison.statistics", "comparison.sequential"},
     "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},
