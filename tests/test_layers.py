@@ -37,7 +37,7 @@ BY_TEXT = {"commands.main", "commands.completion", "doors", "moved"}
 HYDRA = {"config", "runs", "sweeps", "api", "commands", "integrations", "plugins"}  # who may know Hydra and omegaconf
 PRINTS = {"runs", "sweeps", "commands"}
 ONE_ROOM = {
-    "matplotlib": {"drawing.figures"},
+    "matplotlib": {"drawing.figures", "drawing.panels"},
     "tensorboard": {"runs.tracking", "comparison.event_files"},
     "rich": {
         "api.progress",

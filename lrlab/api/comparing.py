@@ -31,7 +31,7 @@ from lrlab.comparison.pairs import Pair
 from lrlab.comparison.panels import learning_panels, means_panel, sensitivity_panel
 from lrlab.comparison.results import Result
 from lrlab.config import checks
-from lrlab.drawing import figures
+from lrlab.drawing.panels import draw_panels
 from lrlab.errors import wrong
 from lrlab.schedules.law import wrong_argument
 from lrlab.system import disk, spelling
@@ -191,7 +191,7 @@ class Compared:
         contest = self.comparison.contests[0]
         sensitivity = sensitivity_panel(contest)
         panels = learning_panels(contest) or [sensitivity or means_panel(contest)]
-        return pictures.Picture(lambda: figures.draw_panels(panels))
+        return pictures.Picture(lambda: draw_panels(panels))
 
     def write(self, folder: str | Path) -> Path:
         """Write the page `report.html`, `results.csv` and the figures into `folder`; returns the page."""
@@ -250,7 +250,7 @@ class ComparedStudy:
 
     def plot(self) -> pictures.Picture:
         """The figures of the study's page."""
-        return pictures.Picture(lambda: figures.draw_panels(study_page.panels(self.study)))
+        return pictures.Picture(lambda: draw_panels(study_page.panels(self.study)))
 
     def __repr__(self) -> str:
         return "\n".join(study_text.lines(self.study))

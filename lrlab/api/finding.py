@@ -19,7 +19,7 @@ from lrlab.api.wording import of_arguments
 from lrlab.config import checks, compose
 from lrlab.config.prepare import Prepared, prepare
 from lrlab.data.batches import Batches
-from lrlab.drawing import figures
+from lrlab.drawing.range_tests import of_range_tests
 from lrlab.errors import first_line
 from lrlab.runs.assemble import build_state
 from lrlab.runs.explain import explain
@@ -55,7 +55,7 @@ class FoundLR:
 
     def plot(self) -> pictures.Picture:
         """The loss of every batch over the LR, its smoothed course, and the suggestion."""
-        return pictures.Picture(lambda: figures.of_range_tests(curves_of(self.tests), suggestion=self.lr))
+        return pictures.Picture(lambda: of_range_tests(curves_of(self.tests), suggestion=self.lr))
 
     def __float__(self) -> float:
         if self.lr is None:

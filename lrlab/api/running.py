@@ -20,7 +20,7 @@ from lrlab.api.one_run import Attempt
 from lrlab.api.progress import RunBar, SweepBar
 from lrlab.comparison import results
 from lrlab.config.arguments import key_of, read, value_of
-from lrlab.drawing import figures
+from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.errors import Interrupted, wrong
 from lrlab.runs import summary
 from lrlab.schedules.law import wrong_argument
@@ -93,7 +93,7 @@ class Run:
 
     def plot(self) -> pictures.Picture:
         """Loss, the monitored metric and LR over the epochs, side by side."""
-        return pictures.Picture(lambda: figures.draw_panels(self._panels()))
+        return pictures.Picture(lambda: draw_panels(self._panels()))
 
     def _rows(self) -> list[results.HistoryRow]:
         return self._result().history
@@ -101,7 +101,7 @@ class Run:
     def _result(self) -> results.Result:
         return results.read_result(self.folder, self.folder.name)
 
-    def _panels(self) -> list[figures.Panel]:
+    def _panels(self) -> list[Panel]:
         result = self._result()
         rows = result.history
         ends = [result.epochs_at(row) for row in rows]  # the last epoch may be cut short
@@ -116,12 +116,12 @@ class Run:
                 values = [kind.scale * float(row.measured[f"{split}_{metric}"] or 0.0) for row in shown]
                 if not shown and split == "average_val":
                     continue
-                bands.append(figures.Band(split.replace("_", " "), [result.epochs_at(row) for row in shown], values))
+                bands.append(Band(split.replace("_", " "), [result.epochs_at(row) for row in shown], values))
             unit = " (%)" if kind.is_share else ""
-            panels.append(figures.Panel(bands, "epoch", metric + unit))
+            panels.append(Panel(bands, "epoch", metric + unit))
         lrs = [row.lr for row in rows]  # each of its epoch's last update
-        stairs = figures.Band("LR", [*(row.epoch for row in rows), *ends[-1:]], [*lrs, *lrs[-1:]])
-        panels.append(figures.Panel([stairs], "epoch", LABELS["lr"], stairs=True))
+        stairs = Band("LR", [*(row.epoch for row in rows), *ends[-1:]], [*lrs, *lrs[-1:]])
+        panels.append(Panel([stairs], "epoch", LABELS["lr"], stairs=True))
         return panels
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ from lrlab.api.frames import frame
 from lrlab.api.schedule import Schedule, require_schedule
 from lrlab.api.skipped_updates import PendingUpdate, telling_of_skips, unwrapped
 from lrlab.api.watched_groups import WatchedGroup
-from lrlab.drawing import figures
+from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
 
@@ -184,10 +184,10 @@ class Watch:
             suffix = f" of {group.name}" if len(self._groups) > 1 else ""
             whole = list(range(0, max(len(group.schedule), self.step), stride))
             steps = list(range(self.start, self.step, stride))
-            bands.append(figures.Band(f"planned{suffix}", whole, group.planned_of(0, whole[-1] + 1, 0)[::stride]))
-            bands.append(figures.Band(f"applied{suffix}", steps, list(group.applied)[::stride]))
-        panel = figures.Panel(bands, "update", LABELS["lr"], stairs=True)
-        return pictures.Picture(lambda: figures.draw_panels([panel]))
+            bands.append(Band(f"planned{suffix}", whole, group.planned_of(0, whole[-1] + 1, 0)[::stride]))
+            bands.append(Band(f"applied{suffix}", steps, list(group.applied)[::stride]))
+        panel = Panel(bands, "update", LABELS["lr"], stairs=True)
+        return pictures.Picture(lambda: draw_panels([panel]))
 
     def __repr__(self) -> str:
         return f"<lrlab.watch: {self.verdict}>"

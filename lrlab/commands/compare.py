@@ -27,7 +27,8 @@ from lrlab.comparison import (
 )
 from lrlab.comparison.foreign import Columns
 from lrlab.config import options
-from lrlab.drawing.figures import SUFFIXES, draw_panels, save
+from lrlab.drawing.figures import SUFFIXES, save
+from lrlab.drawing.panels import draw_panels
 from lrlab.errors import wrong
 from lrlab.runs import folders, summary
 from lrlab.runs.machine import write

@@ -135,7 +135,7 @@ def _write(
     folder: Path, tests: Sequence[RangeTest], lr: float, settings: FindLrSettings, overrides: Sequence[str]
 ) -> None:
     from lrlab.api.finding import curves_of
-    from lrlab.drawing import figures
+    from lrlab.drawing.range_tests import draw_range_tests
     from lrlab.runs import summary
     from lrlab.system import disk
 
@@ -154,7 +154,7 @@ def _write(
         "versions": summary.versions(),
     }
     disk.write_whole(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
-    figures.draw_range_tests(curves_of(tests), folder / "figure.png", suggestion=lr)
+    draw_range_tests(curves_of(tests), folder / "figure.png", suggestion=lr)
 
 
 def _now() -> str:

@@ -76,10 +76,10 @@ def _csv_over_shares(curves: Sequence[PlannedCurve], show: str) -> str:
 
 def draw(curves: Sequence[PlannedCurve], file: Path, *, show: str, axis: str, log: bool) -> None:
     """Draw the curves to `file`; those that have no such values are named with the reason."""
-    from lrlab.drawing import figures
+    from lrlab.drawing import stairs
 
     others = [curve for curve in curves if not curve.shows(show)]
-    figures.draw(
+    stairs.draw(
         lines_of(curves, show=show, axis=axis),
         file,
         xlabel=AXES[axis],

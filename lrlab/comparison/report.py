@@ -19,7 +19,9 @@ from lrlab.comparison.panels import knows_lrs, learning_panels, lr_line, sensiti
 from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import LEVEL, mean
 from lrlab.comparison.written import shown, shown_chance, shown_difference, shown_mean
-from lrlab.drawing.figures import Panel, as_svg, draw_panels, draw_stairs, save
+from lrlab.drawing.figures import as_svg, save
+from lrlab.drawing.panels import Panel, draw_panels
+from lrlab.drawing.stairs import draw_stairs
 from lrlab.training.metrics import find
 
 _TEMPLATES = Path(__file__).parent / "templates"
