@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lrlab.api.comparing import Compared as Compared
-    from lrlab.api.comparing import ComparedStudy as ComparedStudy
+    from lrlab.api.compared import Compared as Compared
+    from lrlab.api.compared import ComparedStudy as ComparedStudy
     from lrlab.api.comparing import compare as compare
     from lrlab.api.curves import Curve as Curve
     from lrlab.api.curves import Curves as Curves
@@ -96,7 +96,7 @@ if TYPE_CHECKING:
 
 # Where each public name is at home. Those with a door of their own, which `python -m` opens, are reached through it.
 _HOMES = {
-    "api.comparing": ("Compared", "ComparedStudy"),
+    "api.compared": ("Compared", "ComparedStudy"),
     "api.curves": ("Curve", "Curves", "Findings", "check"),
     "api.finding": ("FoundLR",),
     "api.running": ("Run", "Runs", "sweep", "train"),

@@ -131,7 +131,7 @@ def _refuse_what_is_declared(settings: CompareSettings) -> None:
 
 def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
     """Show what runs say, in the terminal, as a table, as figures and as a page; whether a pair is undecided."""
-    from lrlab.api.comparing import comparison_of, gathered
+    from lrlab.api.gathering import comparison_of, gathered
 
     # The runs, and what they show.
     columns = Columns(settings.schedule, settings.lr, settings.seed, None, settings.step, settings.better)
