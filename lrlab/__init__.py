@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from lrlab.api.running import sweep as sweep
     from lrlab.api.running import train as train
     from lrlab.api.schedule import NamedSchedule as NamedSchedule
-    from lrlab.api.schedule import Schedule as Schedule
     from lrlab.api.schedule import schedule as schedule
     from lrlab.api.schedule import schedule_names as schedule_names
+    from lrlab.api.schedule_value import Schedule as Schedule
     from lrlab.api.watching import ScheduleWarning as ScheduleWarning
     from lrlab.api.watching import Watch as Watch
     from lrlab.api.watching import watch as watch
@@ -100,7 +100,8 @@ _HOMES = {
     "api.curves": ("Curve", "Curves", "Findings", "check"),
     "api.finding": ("FoundLR",),
     "api.running": ("Run", "Runs", "sweep", "train"),
-    "api.schedule": ("NamedSchedule", "Schedule", "schedule", "schedule_names"),
+    "api.schedule": ("NamedSchedule", "schedule", "schedule_names"),
+    "api.schedule_value": ("Schedule",),
     "api.watching": ("ScheduleWarning", "Watch", "watch"),
     "errors": ("UserError",),
     "integrations.keras": ("to_keras",),

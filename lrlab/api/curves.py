@@ -13,7 +13,8 @@ from lrlab.api.axes import axis_or_default
 from lrlab.api.frames import frame
 from lrlab.api.horizons import horizon_of
 from lrlab.api.lines import line_of, picture
-from lrlab.api.schedule import Schedule, schedule
+from lrlab.api.schedule import schedule
+from lrlab.api.schedule_value import Schedule
 from lrlab.api.simulated import makes_scheduler, optimizer_with
 from lrlab.api.wording import in_python, of_arguments
 from lrlab.config import checks

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from lrlab.api.schedule import Schedule
+from lrlab.api.schedule_value import Schedule
 
 TOLERANCE = 1e-6  # of the largest planned LR: torch's recursions differ from closed forms in their last bits
 _AHEAD = 1024  # planned LRs that are computed at a time

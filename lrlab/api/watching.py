@@ -19,7 +19,7 @@ from lrlab.api import explanations, pictures
 from lrlab.api.axes import LABELS
 from lrlab.api.explanations import Explanation, Observed
 from lrlab.api.frames import frame
-from lrlab.api.schedule import Schedule, require_schedule
+from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.api.skipped_updates import PendingUpdate, telling_of_skips, unwrapped
 from lrlab.api.watched_groups import WatchedGroup
 from lrlab.drawing.panels import Band, Panel, draw_panels

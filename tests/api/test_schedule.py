@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 import lrlab
 from lrlab.api import frames
-from lrlab.api.schedule import NAMES
+from lrlab.api.schedule_makers import NAMES
 from lrlab.commands.preview_curves import plan_curves
 from lrlab.schedules import wsd
 
