@@ -71,15 +71,7 @@ class Attempt:
                 do=spelling.as_a_sweep(),
             )
 
-        # The folder is this run's from here on, and goes again if nothing was put into it.
-        made = folders.missing(_folder_of(config))
-        folder = _reserve(config, overrides)
-        with held(folder):
-            try:
-                return self._carry_out(prepared, folder)
-            except UserError:
-                folders.discard_unused(folder, made)
-                raise
+        return self._begin_in_its_folder(prepared, config, overrides)
 
     def resume(self, overrides: list[str], target: str, warn: Callable[[str], None]) -> Path:
         """Continue a run in its own folder, with the config that its checkpoint holds and `overrides` on top."""
@@ -117,8 +109,12 @@ class Attempt:
 
         # Where it goes.
         hydra = compose.compose([one for one in own if key_of(one).startswith("hydra")])
-        made = folders.missing(_folder_of(hydra))
-        folder = _reserve(hydra, own)
+        return self._begin_in_its_folder(prepared, hydra, own)
+
+    def _begin_in_its_folder(self, prepared: Prepared, config: DictConfig, overrides: Sequence[str]) -> Path:
+        """Carry out a new run where `config` says; returns the folder, which goes again if nothing was put into it."""
+        made = folders.missing(_folder_of(config))
+        folder = _reserve(config, overrides)
         with held(folder):
             try:
                 return self._carry_out(prepared, folder)
