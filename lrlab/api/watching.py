@@ -10,18 +10,17 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-import numpy
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lrlab.api import explanations, pictures
+from lrlab.api import explanations, pictures, watch_words
 from lrlab.api.axes import LABELS
-from lrlab.api.explanations import Explanation, Observed
+from lrlab.api.explanations import Explanation
 from lrlab.api.frames import frame
 from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.api.skipped_updates import PendingUpdate, telling_of_skips, unwrapped
-from lrlab.api.watched_groups import WatchedGroup
+from lrlab.api.watch_explained import explain
+from lrlab.api.watched_groups import WatchedGroup, bases_of, require_groups
 from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
@@ -72,7 +71,7 @@ class Watch:
         self._hooks: list[Any] = []
         self._undo_scaler: Callable[[], None] | None = None
         self._lrs_at_begin: list[float] = []
-        self._require_groups()
+        require_groups(self._own, self.optimizer.param_groups)
 
     # From beginning to end.
 
@@ -125,9 +124,7 @@ class Watch:
     def explanations(self) -> list[Explanation]:
         """The mistakes that fit every LR seen, the simplest first; empty where nothing differs."""
         self._settle(wait=True)
-        if self.first_difference is None or not self.updates:
-            return []
-        return self._explain(self._groups[self.first_difference["index"]])
+        return self._explained() if self.updates else []
 
     @property
     def explanation(self) -> str | None:
@@ -145,10 +142,10 @@ class Watch:
         if self.first_difference is None:
             flat = all(group.is_flat() for group in self._groups)
             what = " (on a flat stretch, which cannot tell how the scheduler is stepped)" if flat else ""
-            also = self._said_of_skips() + self._said_of_the_end() + self._said_of_before()
+            also = watch_words.said_of_skips(self.skipped) + self._said_of_the_end() + self._said_of_before()
             return f"as planned: {seen}{what}{also}"
         said = explanations.in_words(self.explanations)
-        differing = f"{self.differing:,} of {seen}, not as planned{self._said_of_skips()}"
+        differing = f"{self.differing:,} of {seen}, not as planned{watch_words.said_of_skips(self.skipped)}"
         return f"{differing}; {self._difference()}; {said}{self._said_of_before()}"
 
     @property
@@ -313,38 +310,11 @@ class Watch:
         self.notes.append(line)
         self._warn(line)
 
-    def _difference(self) -> str:
-        first = self.first_difference
-        assert first is not None
-        of_group = f" of group {first['group']}" if len(self._groups) > 1 else ""
-        return (
-            f"the LR{of_group} at update {first['update']} is {first['applied']:.6g}, and was planned as "
-            f"{first['planned']:.6g}"
-        )
-
-    def _said_of_skips(self) -> str:
-        return f", {counted(self.skipped, 'skipped update')} not counted" if self.skipped else ""
-
-    def _said_of_before(self) -> str:
-        if self.before is None or not self.before["differing"]:
-            return ""
-        return f"; {counted(self.before['differing'], 'update')} before update {self.start} had another LR than planned"
-
-    def _said_of_the_end(self) -> str:
-        """Where the loop ended in the plan, if that was not at its end."""
-        planned = len(self.schedule)
-        if self.step < planned:
-            return f"; the plan has {counted(planned, 'update')}, and its end was not reached"
-        if self.step > planned:
-            past = counted(self.step - max(planned, self.start), "update")
-            return f"; {past} lie past the end of the plan of {planned:,}"
-        return ""
-
     def _tell(self, *, final: bool = False) -> None:
         """Say the first difference, and again when the mistake is known that could not be told then, or another one."""
         assert self.first_difference is not None
         self._tell_at = 2 * self.updates
-        fitting = self._explain(self._groups[self.first_difference["index"]])
+        fitting = self._explained()
         said = explanations.in_words(fitting)
         is_known = len(fitting) == 1
         if not self._said:
@@ -356,46 +326,30 @@ class Watch:
             return  # fewer mistakes fit than before, and still more than one
         self._said = said
 
-    def _explain(self, group: "WatchedGroup") -> list[Explanation]:
-        seen = self._seen(group)
-        fitting = explanations.explain(seen)
+    def _explained(self) -> list[Explanation]:
+        """The mistakes that fit what was seen of the group that differed first; none where nothing differs."""
+        first = self.first_difference
+        if first is None:
+            return []
+        group = self._groups[first["index"]]
+        return explain(group, self._groups, start=self.start, first_difference=first["update"])
+
+    def _difference(self) -> str:
         assert self.first_difference is not None
-        joint = self.first_difference["update"] - self.start
-        if any(one.name != "elsewhere" for one in fitting):
-            return fitting
-        if 0 < joint < len(seen.applied):
-            tail = Observed(**{**vars(seen), "applied": seen.applied[joint:], "start": self.start + joint})
-            since = explanations.explain(tail)
-            if since:
-                return [_since(self.start + joint, one) for one in since]
-        return fitting
+        return watch_words.difference(self.first_difference, several=len(self._groups) > 1)
 
-    def _seen(self, group: "WatchedGroup") -> Observed:
-        horizon = group.schedule.horizon
-        others = []
-        for other in self._groups:
-            if other is not group and other.name != group.name:
-                others.append((other.name, other.plan()))
+    def _said_of_before(self) -> str:
+        return watch_words.said_of_before(self.before, self.start)
 
-        per_epoch = horizon.steps_per_epoch if horizon.epochs > 1 else None
-        return Observed(
-            planned=group.plan(),
-            applied=numpy.array(group.applied),
-            start=self.start,
-            tolerance=group.tolerance,
-            updates_per_count=horizon.steps_per_epoch if group.schedule.interval == "epoch" else 1,
-            steps_per_epoch=per_epoch,
-            longer=group.of_a_run,
-            processes=_processes(),
-            others=tuple(others),
-        )
+    def _said_of_the_end(self) -> str:
+        return watch_words.said_of_the_end(self.step, planned=len(self.schedule), start=self.start)
 
     # The parameter groups.
 
     def _meet(self, count: int) -> None:
         """Take up the parameter groups from the first update on, and those that are added later."""
         groups = self.optimizer.param_groups
-        bases = self._bases()
+        bases = bases_of(groups, self.schedule, at_begin=self._lrs_at_begin, start=self.start)
         for index in range(len(self._groups), count):
             name = groups[index].get("name", index)
             schedule = self._own.get(name, self._own.get(index, self.schedule))
@@ -404,30 +358,6 @@ class Watch:
             group = WatchedGroup(str(name), schedule, base)
             group.applied.extend([float("nan")] * self.updates)
             self._groups.append(group)
-
-    def _bases(self) -> list[float]:
-        """The LR that each group's factors multiply: its own, where groups differ in it, and else the schedule's.
-
-        torch's schedulers note it as `initial_lr`. Without one it is the LR at the beginning, of a resumed loop as far
-        as it tells how groups differ.
-        """
-        groups, schedule = self.optimizer.param_groups, self.schedule
-        found = [_noted_base(group) for group in groups]
-        if any(base is None for base in found):
-            now = [*self._lrs_at_begin, *(float(group["lr"]) for group in groups[len(self._lrs_at_begin) :])]
-            share = schedule.factor(self.start) if self.start else 1.0
-            found = [lr / share if base is None and share > 0 else base for base, lr in zip(found, now, strict=False)]
-        bases = [schedule.lr if base is None else base for base in found]
-        if not schedule.is_relative and len(set(bases)) == 1:
-            return [schedule.lr] * len(groups)
-        return bases
-
-    def _require_groups(self) -> None:
-        names = [group.get("name", index) for index, group in enumerate(self.optimizer.param_groups)]
-        for name in self._own:
-            if name not in names and not (isinstance(name, int) and 0 <= name < len(names)):
-                allowed = ", ".join(map(repr, names))
-                raise wrong_argument("groups", got=repr(name), allowed=allowed, do=f"groups={{{names[-1]!r}: ...}}")
 
 
 def watch(
@@ -471,13 +401,6 @@ def _warn_where_the_loop_is(line: str) -> None:
     warnings.warn(line, ScheduleWarning, stacklevel=level)
 
 
-def _since(update: int, explanation: Explanation) -> Explanation:
-    do = explanation.do
-    if explanation.name == "one ahead":
-        do = "it was stepped once more than the optimizer, as where fp16 skips an update"
-    return Explanation(explanation.name, f"{explanation.said}, since update {update}", do)
-
-
 def _has_gradients(groups: list[dict[str, Any]]) -> bool:
     """Whether a step changes anything: without a single gradient it does not."""
     for group in groups:
@@ -485,16 +408,6 @@ def _has_gradients(groups: list[dict[str, Any]]) -> bool:
             if parameter.grad is not None:
                 return True
     return False
-
-
-def _noted_base(group: dict[str, Any]) -> float | None:
-    """The LR that a group was built with, where torch has noted it."""
-    return float(group["initial_lr"]) if "initial_lr" in group else None
-
-
-def _processes() -> int:
-    distributed = torch.distributed
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def _require_start(start: Any) -> int:
