@@ -5,27 +5,23 @@ Its clock is the optimizer: an update is a call of `step()` that had gradients a
 
 import sys
 import warnings
-from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
-
-from torch import Tensor
-from torch.optim import Optimizer
 
 from lrlab.api import explanations, pictures, watch_words
 from lrlab.api.axes import LABELS
 from lrlab.api.explanations import Explanation
 from lrlab.api.frames import frame
+from lrlab.api.optimizer_clock import OptimizerClock
 from lrlab.api.schedule_value import Schedule, require_schedule
-from lrlab.api.skipped_updates import PendingUpdate, telling_of_skips, unwrapped
+from lrlab.api.skipped_updates import unwrapped
 from lrlab.api.watch_explained import explain
 from lrlab.api.watched_groups import WatchedGroup, bases_of, require_groups
 from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
 
-_MOST_PENDING = 1000  # updates whose LR is still on a device before they are waited for
 _MOST_DRAWN = 2000  # updates, in a picture
 
 
@@ -67,9 +63,7 @@ class Watch:
         self._said = ""  # latest, of why the LR differs
         self._tell_at = 0  # updates at which an explanation is sought again
         self._groups: list[WatchedGroup] = []
-        self._pending: deque[PendingUpdate] = deque()
-        self._hooks: list[Any] = []
-        self._undo_scaler: Callable[[], None] | None = None
+        self._clock = OptimizerClock(self.optimizer, count=self._count, skip=self._skip)
         self._lrs_at_begin: list[float] = []
         require_groups(self._own, self.optimizer.param_groups)
 
@@ -77,21 +71,14 @@ class Watch:
 
     def begin(self) -> "Watch":
         """Look on from here."""
-        if not self._hooks:
+        if not self._clock.is_running:
             self._lrs_at_begin = [float(group["lr"]) for group in self.optimizer.param_groups]
-            self._hooks.append(self.optimizer.register_step_post_hook(self._after_step))
-            self._undo_scaler = telling_of_skips(self.optimizer, self._skip)
+            self._clock.begin()
         return self
 
     def end(self) -> None:
         """Look on no more; what is pending is settled, and an explanation found late is told."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
-        if self._undo_scaler is not None:
-            self._undo_scaler()
-            self._undo_scaler = None
-        self._settle(wait=True)
+        self._clock.end()
         if self.differing and self.updates:
             self._tell(final=True)
         elif self.updates and self.step > len(self.schedule):
@@ -110,7 +97,7 @@ class Watch:
     @property
     def equal(self) -> bool | None:
         """Whether every update seen had the planned LR; None before the first."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         if self.before is not None and self.before["differing"]:
             return False
         return self.differing == 0 if self.updates else None
@@ -123,7 +110,7 @@ class Watch:
     @property
     def explanations(self) -> list[Explanation]:
         """The mistakes that fit every LR seen, the simplest first; empty where nothing differs."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         return self._explained() if self.updates else []
 
     @property
@@ -135,7 +122,7 @@ class Watch:
     @property
     def verdict(self) -> str:
         """What was seen, in a line."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         if not self.updates:
             return "no update was seen" + self._said_of_before()
         seen = f"{counted(self.updates, 'update')}, from {self.start} to {self.step - 1}"
@@ -151,7 +138,7 @@ class Watch:
     @property
     def latest(self) -> tuple[float, float] | None:
         """The planned and the applied LR of the update made last, of the first group; None before there is one."""
-        self._settle(wait=False)
+        self._clock.settle(wait=False)
         if not self.updates:
             return None
         first = self._groups[0]
@@ -159,12 +146,12 @@ class Watch:
 
     def applied(self, group: int = 0) -> list[float]:
         """The LR of every update seen, of the parameter group with this index."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         return list(self._groups[group].applied) if self._groups else []
 
     def to_frame(self) -> Any:
         """A row an update: `step`, and for every group `planned` and `applied` LR, with its name where it has one."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         columns: dict[str, list[Any]] = {"step": list(range(self.start, self.step))}
         for group in self._groups:
             suffix = f"/{group.name}" if len(self._groups) > 1 else ""
@@ -174,7 +161,7 @@ class Watch:
 
     def plot(self) -> pictures.Picture:
         """Planned and applied LR, side by side."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         bands = []
         stride = max(1, max(self.step, len(self.schedule)) // _MOST_DRAWN)
         for group in self._groups:
@@ -198,7 +185,7 @@ class Watch:
 
     def state_dict(self) -> dict[str, Any]:
         """The update that comes next and what was found so far: plain numbers and texts."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         earlier = self.before or {"differing": 0, "first_difference": None}
         return {
             "step": self.step,
@@ -222,43 +209,16 @@ class Watch:
         self.skipped, self._counts_skipped = state["skipped"], state["counts_skipped"]
         self.before = {name: state[name] for name in ("differing", "first_difference")}
 
-    # After every step of the optimizer.
-
-    def _after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        groups = optimizer.param_groups
-        if not _has_gradients(groups):
-            return
-        found_inf = getattr(optimizer, "found_inf", None)
-        lrs = [group["lr"] for group in groups]
-        if found_inf is None and not self._pending:
-            for lr in lrs:
-                if type(lr) is not float and isinstance(lr, Tensor) and lr.device.type != "cpu":
-                    break
-            else:
-                self._count(lrs, skipped=False)
-                return
-        self._pending.append(PendingUpdate(lrs, found_inf))
-        self._settle(wait=len(self._pending) > _MOST_PENDING)
-
-    def _settle(self, *, wait: bool) -> None:
-        """Count the updates whose LR has arrived from the device; with `wait`, all."""
-        while self._pending and (wait or self._pending[0].is_here()):
-            pending = self._pending.popleft()
-            self._count(pending.lrs, skipped=pending.was_skipped())
+    # What the clock calls.
 
     def _skip(self) -> None:
-        """Mixed precision left out an update, without a call of step()."""
-        self._settle(wait=True)
         self.skipped += 1
 
     @property
     def _offset(self) -> int:
         return self.skipped if self._counts_skipped else 0
 
-    def _count(self, lrs: list[Any], *, skipped: bool) -> None:
-        if skipped:
-            self.skipped += 1
-            return
+    def _count(self, lrs: list[Any]) -> None:
         if len(lrs) > len(self._groups):
             self._meet(len(lrs))
         update = self.start + self.updates
@@ -399,15 +359,6 @@ def _warn_where_the_loop_is(line: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("lrlab", "torch"):
         level, frame = level + 1, frame.f_back
     warnings.warn(line, ScheduleWarning, stacklevel=level)
-
-
-def _has_gradients(groups: list[dict[str, Any]]) -> bool:
-    """Whether a step changes anything: without a single gradient it does not."""
-    for group in groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                return True
-    return False
 
 
 def _require_start(start: Any) -> int:
