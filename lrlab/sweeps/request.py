@@ -186,9 +186,9 @@ def check(request: SweepRequest) -> Any:
     from lrlab.sweeps import plan
 
     own_names = value_of(request.overrides, "hydra.sweep.subdir") is None
-    jobs = []
+    jobs, composing = [], compose.Shared()
     for number, run in enumerate(request.runs):
-        config = compose.compose(run)
+        config = compose.compose(run, by=composing)
         name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(config, number)
         with _named(name, run, among=len(request.runs)):
             jobs.append(plan.make_job(config, run, request.folder, name))
