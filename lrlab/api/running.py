@@ -282,7 +282,7 @@ def _require_importable(overrides: Sequence[str]) -> None:
             if part.startswith("__main__."):
                 raise wrong(
                     key_of(override),
-                    got=f"{part}, which was defined in this session, and the runs of a sweep have processes of their own",
+                    got=f"{part}, which was defined in this session, and runs of a sweep have processes of their own",
                     allowed="a class or function in a module",
                     do='put it into a file of its own, or add "hydra.launcher.in_process=true"',
                 )

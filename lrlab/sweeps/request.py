@@ -178,7 +178,7 @@ def _say_how_to_go_on(request: SweepRequest, stop: BaseException) -> None:
     if isinstance(stop, Interrupted):
         print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
     elif isinstance(stop, KeyboardInterrupt) and request.folder.is_dir():
-        print("stopped at once. To go on from the last complete epochs:", f"  {request.again}", sep="\n")
+        print("stopped at once. To go on from the last checkpoints:", f"  {request.again}", sep="\n")
 
 
 def check(request: SweepRequest) -> Any:
