@@ -21,6 +21,7 @@ from lrlab.system import archive, disk
 FORMAT = 3
 LAST, PREVIOUS, BEST = (Path(f"checkpoints/{name}.pt") for name in ("last", "previous", "best"))
 BEST_BEFORE = Path("checkpoints/best_before.pt")  # is there only while last.pt does not know the newer best.pt yet
+_PLAIN = frozenset((bool, int, float, str, type(None)))  # what needs no closer look, as in a generator's long state
 
 
 class Damaged(UserError):
@@ -240,6 +241,8 @@ def _each_tensor(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> 
             made[key] = _each_tensor(one, change)
         return made
     if type(value) in (list, tuple):
+        if _PLAIN.issuperset(map(type, value)):
+            return copy.copy(value)
         return type(value)(_each_tensor(one, change) for one in value)
     return copy.copy(value)
 
@@ -253,7 +256,7 @@ def plain_numbers(value: Any) -> Any:
         for key, one in value.items():
             made[key] = plain_numbers(one)
         return made
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple) and not _PLAIN.issuperset(map(type, value)):
         return type(value)(plain_numbers(one) for one in value)
     return value
 

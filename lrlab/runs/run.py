@@ -146,7 +146,7 @@ class RunUnderWay:
         # Train. What goes wrong is written down and explained.
         try:
             self.write_summary("running")
-            self.save(checkpoint.LAST)
+            self.save()
             files.require_savable(self.folder)
             with self.display:
                 self._train()
@@ -214,9 +214,12 @@ class RunUnderWay:
         self.beside.epoch(epoch.step, epoch.measured)
         self._warn_of_refusal()
         is_best = self.tally.add(epoch.epoch, epoch.seconds, epoch.measured, self.prepared.trainer.monitor)
+        contents = checkpoint.copied(self._contents())
+        self.unwritten[checkpoint.LAST] = contents
+        if is_best and is_of_average(self.prepared.trainer.monitor):
+            contents = {**contents, "state": averages.in_front(contents["state"])}
         if is_best:
-            self.unwritten[checkpoint.BEST] = checkpoint.copied(self._contents(checkpoint.BEST))
-        self.unwritten[checkpoint.LAST] = checkpoint.copied(self._contents(checkpoint.LAST))
+            self.unwritten[checkpoint.BEST] = contents
         if self.prepared.rhythm.due(self.state.step, ends_epoch=True):
             self._write_checkpoints()
 
@@ -228,11 +231,11 @@ class RunUnderWay:
 
     def _save_within_an_epoch(self) -> None:
         require_finite_weights(self.state)
-        self.save(checkpoint.LAST)
+        self.save()
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint `path` of the run as it is now."""
-        self.unwritten[path] = self._contents(path)
+    def save(self) -> None:
+        """Write last.pt of the run as it is now."""
+        self.unwritten[checkpoint.LAST] = self._contents()
         self._write_checkpoints()
 
     def _write_checkpoints(self) -> None:
@@ -240,7 +243,10 @@ class RunUnderWay:
 
         The best one comes first, for last.pt claims that it is there. The best one before stays until it does.
         """
+        if not self.unwritten:
+            return
         began = time.monotonic()
+        self.tracker.sync()  # they speak of its files
         best = self.unwritten.pop(checkpoint.BEST, None)
         if best is not None:
             checkpoint.save(self.folder / checkpoint.BEST, best, before=self.folder / checkpoint.BEST_BEFORE)
@@ -250,13 +256,10 @@ class RunUnderWay:
             (self.folder / checkpoint.BEST_BEFORE).unlink(missing_ok=True)
             self.prepared.rhythm.saved(last["state"]["progress"]["step"], time.monotonic() - began)
 
-    def _contents(self, path: Path) -> dict[str, Any]:
-        """What the checkpoint `path` of the run as it is now holds."""
-        state = self.state.state_dict()
-        if path == checkpoint.BEST and is_of_average(self.prepared.trainer.monitor):
-            state = averages.in_front(state)
+    def _contents(self) -> dict[str, Any]:
+        """What a checkpoint of the run as it is now holds."""
         return {
-            "state": checkpoint.plain_numbers(state),
+            "state": checkpoint.plain_numbers(self.state.state_dict()),
             "progress": self.tally.state_dict(),
             "audit": self.audit.state_dict(),
             "tracker": self.tracker.state_dict(),
