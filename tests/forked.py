@@ -18,7 +18,7 @@ from typing import Any
 
 PRELOADED = (
     *("lrlab.commands.train", "lrlab.runs.run", "lrlab.runs.checkpoint", "lrlab.sweeps.request", "lrlab.runs.assemble"),
-    *("lrlab.sweeps.processes", "sklearn.model_selection"),
+    *("lrlab.sweeps.worker", "sklearn.model_selection"),
     *("sklearn.datasets", "torchvision", "torch.nn.parallel", "torch._dynamo", "matplotlib", "rich.live"),
 )
 SECONDS_TO_END = 60.0  # of any process; far more than one needs, so that no busy machine fails a test

@@ -14,7 +14,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lrlab.api import pictures
 from lrlab.api.frames import frame
-from lrlab.api.guest import guest
 from lrlab.api.wording import of_arguments
 from lrlab.config import checks, compose
 from lrlab.config.prepare import Prepared, prepare
@@ -23,6 +22,7 @@ from lrlab.drawing.range_tests import of_range_tests
 from lrlab.errors import first_line
 from lrlab.runs.assemble import build_state
 from lrlab.runs.explain import explain
+from lrlab.runs.guest import guest
 from lrlab.schedules.law import wrong_argument
 from lrlab.training import range_test
 from lrlab.training.precision import StepFailed

@@ -15,7 +15,6 @@ from torch import nn
 from lrlab.api import pictures
 from lrlab.api.axes import LABELS
 from lrlab.api.frames import frame
-from lrlab.api.guest import guest, logging_to
 from lrlab.api.one_run import Attempt
 from lrlab.api.progress import RunBar, SweepBar
 from lrlab.comparison import results
@@ -23,6 +22,7 @@ from lrlab.config.arguments import key_of, read, value_of
 from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.errors import Interrupted, wrong
 from lrlab.runs import summary
+from lrlab.runs.guest import guest, logging_to
 from lrlab.schedules.law import wrong_argument
 from lrlab.sweeps import launch
 from lrlab.sweeps import request as requests
@@ -201,7 +201,7 @@ def train(*overrides: str) -> Run:
 def sweep(*overrides: str) -> Runs:
     """Train every combination of the values that commas separate: `lrlab.sweep("scheduler=step,cosine", "seed=0,1,2")`.
 
-    Each run has a process of its own, so classes of yours have to be in a module that such a process can import;
+    Runs have processes of their own, so classes of yours have to be in a module that such a process can import;
     `"hydra.launcher.in_process=true"` trains in this one.
     With `"sweep=NAME"` the same call goes on with the sweep, or returns what is finished. Ctrl-C saves what is under
     way and returns it. Runs that fail are among those returned, and a warning names them.
@@ -282,7 +282,7 @@ def _require_importable(overrides: Sequence[str]) -> None:
             if part.startswith("__main__."):
                 raise wrong(
                     key_of(override),
-                    got=f"{part}, which was defined in this session, and each run of a sweep has a process of its own",
+                    got=f"{part}, which was defined in this session, and runs of a sweep have processes of their own",
                     allowed="a class or function in a module",
                     do='put it into a file of its own, or add "hydra.launcher.in_process=true"',
                 )

@@ -201,7 +201,7 @@ def check_top_level(config: Node) -> None:
     checks.require_names(config, "", [*own, *_NODES], required=own[:3])
     if not isinstance(config.get("checkpoint", {}), dict):
         got = config["checkpoint"]
-        raise wrong("checkpoint", got=got, allowed="a mapping with every", do="checkpoint.every=10min, or null")
+        raise wrong("checkpoint", got=got, allowed="a mapping with every", do="checkpoint.every=10s, or null")
     checks.require_names(config.get("checkpoint", {}), "checkpoint", ["every"], required=[])
     length.check_replay(config)
     checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)

@@ -20,6 +20,8 @@ from lrlab.system import archive, disk
 
 FORMAT = 3
 LAST, PREVIOUS, BEST = (Path(f"checkpoints/{name}.pt") for name in ("last", "previous", "best"))
+BEST_BEFORE = Path("checkpoints/best_before.pt")  # is there only while last.pt does not know the newer best.pt yet
+_PLAIN = frozenset((bool, int, float, str, type(None)))  # what needs no closer look, as in a generator's long state
 
 
 class Damaged(UserError):
@@ -77,6 +79,25 @@ def _link(file: Path, name: Path) -> None:
         os.replace(file, name)
     else:
         os.replace(temporary, name)
+
+
+def settle_best(folder: Path, best_epoch: int | None) -> None:
+    """Have best.pt be the one that last.pt speaks of, of `best_epoch`: where a run was killed it may be a newer one."""
+    before, best = folder / BEST_BEFORE, folder / BEST
+    if not before.is_file():
+        return
+    if _best_epoch(before) == best_epoch and _best_epoch(best) != best_epoch:
+        os.replace(before, best)
+    else:
+        before.unlink()
+
+
+def _best_epoch(path: Path) -> int | None:
+    """The epoch that a best.pt holds; None where that cannot be read."""
+    try:
+        return load(path)["progress"]["best_epoch"]
+    except (UserError, KeyError, TypeError):
+        return None
 
 
 def find(target: str) -> Path:
@@ -197,6 +218,35 @@ def _foreign(path: Path, written: Any) -> UserError:
     return wrong("resume", got=f"{path}, {what}", allowed=f"a checkpoint that lrlab wrote, of format {FORMAT}", do=do)
 
 
+def copied(contents: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the contents of a checkpoint, on the CPU, which later training leaves as it is."""
+    copies: dict[tuple[Any, ...], torch.Tensor] = {}
+
+    def copy_of(tensor: torch.Tensor) -> torch.Tensor:
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)  # tied ones stay tied
+        if place not in copies or not tensor.numel():
+            copies[place] = tensor.detach().to("cpu", copy=True)
+        return copies[place]
+
+    return _each_tensor(contents, copy_of)
+
+
+def _each_tensor(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """`value` with new containers, and every tensor in it changed."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        made = copy.copy(value)
+        for key, one in value.items():
+            made[key] = _each_tensor(one, change)
+        return made
+    if type(value) in (list, tuple):
+        if _PLAIN.issuperset(map(type, value)):
+            return copy.copy(value)
+        return type(value)(_each_tensor(one, change) for one in value)
+    return copy.copy(value)
+
+
 def plain_numbers(value: Any) -> Any:
     """`value` with NumPy's numbers in it as Python's: schedules of others return them, `load` takes only plain ones."""
     if isinstance(value, numpy.generic):
@@ -206,7 +256,7 @@ def plain_numbers(value: Any) -> Any:
         for key, one in value.items():
             made[key] = plain_numbers(one)
         return made
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple) and not _PLAIN.issuperset(map(type, value)):
         return type(value)(plain_numbers(one) for one in value)
     return value
 

@@ -4,6 +4,7 @@ Which files that are, and how they are opened, is said in `runs.files`.
 """
 
 import shlex
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import replace
@@ -84,6 +85,7 @@ class RunUnderWay:
         self.request = request
         self.prepared, kept = place_images(prepared)
         self.refused = False  # whether the user knows that the disk takes no more points
+        self.unwritten: dict[Path, dict[str, Any]] = {}  # checkpoints of the latest and the best epoch, in memory
 
         # What it computes with.
         self.state = assemble.build_state(self.prepared)
@@ -130,6 +132,7 @@ class RunUnderWay:
         """Put the state of a checkpoint in place."""
         self.display.say(*restore(self.state, contents, self.prepared))
         self.tally.load_state_dict(contents["progress"])
+        checkpoint.settle_best(self.folder, contents["progress"]["best_epoch"])
         planned = horizon_before(contents, self.prepared)
         if planned != self.prepared.horizon:
             self.tally.extended_from = self.tally.extended_from or planned.passes
@@ -143,10 +146,11 @@ class RunUnderWay:
         # Train. What goes wrong is written down and explained.
         try:
             self.write_summary("running")
-            self.save(checkpoint.LAST)
+            self.save()
             files.require_savable(self.folder)
             with self.display:
                 self._train()
+            self._write_checkpoints()
         except BaseException as error:
             told = self._failed(error)
             if told is None:
@@ -210,9 +214,14 @@ class RunUnderWay:
         self.beside.epoch(epoch.step, epoch.measured)
         self._warn_of_refusal()
         is_best = self.tally.add(epoch.epoch, epoch.seconds, epoch.measured, self.prepared.trainer.monitor)
+        contents = checkpoint.copied(self._contents())
+        self.unwritten[checkpoint.LAST] = contents
+        if is_best and is_of_average(self.prepared.trainer.monitor):
+            contents = {**contents, "state": averages.in_front(contents["state"])}
         if is_best:
-            self.save(checkpoint.BEST)  # before last.pt, which claims that it is there
-        self.save(checkpoint.LAST)
+            self.unwritten[checkpoint.BEST] = contents
+        if self.prepared.rhythm.due(self.state.step, ends_epoch=True):
+            self._write_checkpoints()
 
     def _warn_of_refusal(self) -> None:
         """Say once that the disk takes no more points. Training goes on, and the points wait in memory."""
@@ -222,24 +231,40 @@ class RunUnderWay:
 
     def _save_within_an_epoch(self) -> None:
         require_finite_weights(self.state)
-        self.save(checkpoint.LAST)
+        self.save()
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint `path`. The last.pt before this one stays as previous.pt."""
-        state = self.state.state_dict()
-        if path == checkpoint.BEST and is_of_average(self.prepared.trainer.monitor):
-            state = averages.in_front(state)
-        contents = {
-            "state": checkpoint.plain_numbers(state),
+    def save(self) -> None:
+        """Write last.pt of the run as it is now."""
+        self.unwritten[checkpoint.LAST] = self._contents()
+        self._write_checkpoints()
+
+    def _write_checkpoints(self) -> None:
+        """Write what is only in memory. The last.pt before this one stays as previous.pt.
+
+        The best one comes first, for last.pt claims that it is there. The best one before stays until it does.
+        """
+        if not self.unwritten:
+            return
+        began = time.monotonic()
+        self.tracker.sync()  # they speak of its files
+        best = self.unwritten.pop(checkpoint.BEST, None)
+        if best is not None:
+            checkpoint.save(self.folder / checkpoint.BEST, best, before=self.folder / checkpoint.BEST_BEFORE)
+        last = self.unwritten.pop(checkpoint.LAST, None)
+        if last is not None:
+            checkpoint.save(self.folder / checkpoint.LAST, last, before=self.folder / checkpoint.PREVIOUS)
+            (self.folder / checkpoint.BEST_BEFORE).unlink(missing_ok=True)
+            self.prepared.rhythm.saved(last["state"]["progress"]["step"], time.monotonic() - began)
+
+    def _contents(self) -> dict[str, Any]:
+        """What a checkpoint of the run as it is now holds."""
+        return {
+            "state": checkpoint.plain_numbers(self.state.state_dict()),
             "progress": self.tally.state_dict(),
             "audit": self.audit.state_dict(),
             "tracker": self.tracker.state_dict(),
             **files.origin(self.prepared),
         }
-        before = self.folder / checkpoint.PREVIOUS if path == checkpoint.LAST else None
-        checkpoint.save(self.folder / path, contents, before=before)
-        if path == checkpoint.LAST:
-            self.prepared.rhythm.saved(self.state.step)
 
     def _finished(self) -> None:
         """Close the files and tell the result."""
@@ -269,6 +294,11 @@ class RunUnderWay:
 
     def _failed(self, error: BaseException) -> UserError | None:
         """Close the files and write down what ended the run. Returns the error to raise in place of `error`, if any."""
+        # What was reached before; a second Ctrl-C means at once.
+        if isinstance(error, Exception | SystemExit):
+            with suppress(UserError, OSError):
+                self._write_checkpoints()
+
         # What to tell the user.
         told = self._with_checkpoint(error) if isinstance(error, _KEEPS) else explain(error)
 

@@ -178,17 +178,24 @@ class Tracker:
         self._flushed = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold to continue these files: their lengths in bytes, once they are on the disk."""
+        """What a checkpoint must hold to continue these files: their lengths in bytes.
+
+        They are to be on the disk, by `sync`, before the checkpoint is.
+        """
         self.flush()
         lengths, hashes = dict(self._earlier["lengths"]), dict(self._earlier.get("hashes", {}))
         for log in self._logs():
-            log.flush(sync=True)
             lengths[log.path.name], hashes[log.path.name] = log.length, log.sha256
         return {
             "lengths": lengths,
             "hashes": hashes,
             "curves": [{"recent": curve.recent, "corners": curve.corners} for curve in self.curves],
         }
+
+    def sync(self) -> None:
+        """Have the disk itself hold what was recorded so far."""
+        for log in self._logs():
+            log.flush(sync=True)
 
     def close(self, status: str | None = None) -> None:
         """Write what is pending. When the run has ended, with `success` or `failure`, TensorBoard is told."""

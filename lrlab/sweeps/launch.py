@@ -32,6 +32,7 @@ class LauncherSettings:
     n_jobs: int = options.option(1, options.whole(low=1, example=2))
     threads: int | None = options.option(None, options.whole(low=1, example=1))
     fail_fast: bool = options.option(False, options.flag())
+    reuse: bool = options.option(True, options.flag())
     in_process: bool = options.option(False, options.flag())
     executor: str = options.option("processes", options.choice(lambda: EXECUTORS))
     gpus_per_run: float = options.option(1, options.number(low=0, example=0.5))
@@ -214,6 +215,7 @@ def _execute(
             n_jobs=min(settings.n_jobs, len(jobs)),
             threads=settings.threads_per_run,
             gpus=_gpus(),
+            reuse=settings.reuse,
             seen=seen,
             ended=ended,
             stopping=stopping,

@@ -5,6 +5,7 @@ runs that are finished and goes on with those that were begun. It refuses to mix
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,8 +78,8 @@ def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
 
 
 def _refuse_doubles(names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise wrong("command line", got=f"two runs named {name}", allowed="each run once", do="remove the double")
 
 

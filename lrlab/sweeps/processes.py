@@ -1,31 +1,31 @@
-"""How the runs of a sweep are carried out: in this process, or each in a process of its own.
+"""How the runs of a sweep are carried out: in this process, or in others.
 
 `sweeps.ray` is the third way. Each way is a function (jobs, ...) that calls `seen` with what a run reports and `ended`
 with how it ended. It starts no more runs once `stopping()`, and never raises because of a run. `seen` may be called
 from several threads at a time, `ended` from one at a time.
 """
 
-import faulthandler
 import multiprocessing
 import os
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
-from lrlab.system import compiler, disk, streams
-from lrlab.system.signals import ENDING, SAVING, stop_request
+from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, attempt
+from lrlab.sweeps.worker import READY, STOP, work
+from lrlab.system import compiler
+from lrlab.system.signals import SAVING
 
 _SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
 # What a run imports sooner or later.
 _PRELOADED = [
-    "lrlab.sweeps.processes",
+    "lrlab.sweeps.worker",
     "lrlab.runs.run",
     compiler.IMPORTED,
 ]
@@ -52,17 +52,20 @@ def in_processes(
     n_jobs: int,
     threads: int,
     gpus: Sequence[str],
+    reuse: bool,
     seen: Noticed,
     ended: Ended,
     stopping: Callable[[], bool],
 ) -> None:
-    """Carry out `jobs`, `n_jobs` at a time, each in a process of its own with `threads` CPU threads.
+    """Carry out `jobs`, `n_jobs` at a time, in processes with `threads` CPU threads each.
 
-    If there are any `gpus` (values of CUDA_VISIBLE_DEVICES), each run takes one of them in turn. Once `stopping()`, no
-    more runs start, and those under way are asked to save and end.
+    With `reuse` a process carries out one run after another, as long as they finish and leave nothing behind;
+    otherwise each run has a process of its own.
+    If there are any `gpus` (values of CUDA_VISIBLE_DEVICES), each process takes one of them in turn.
+    Once `stopping()`, no more runs start, and those under way are asked to save and end.
     """
-    slots = [gpus[slot % len(gpus)] if gpus else None for slot in range(n_jobs)]
-    crew = _Crew(threads, slots, seen=seen, ended=ended, stopping=stopping)
+    places = [gpus[place % len(gpus)] if gpus else None for place in range(n_jobs)]
+    crew = _Crew(threads, places, reuse=reuse, seen=seen, ended=ended, stopping=stopping)
     with ThreadPoolExecutor(n_jobs) as pool:
         waiting = {pool.submit(crew.carry_out, job) for job in jobs}
         try:
@@ -72,92 +75,146 @@ def in_processes(
                     future.result()
                 if stopping():
                     crew.stop()
+            crew.close()
         except BaseException:  # a second Ctrl-C, or no room to write down how a run ended
             crew.kill()
             raise
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A process that carries out runs, and the connection to it."""
+
+    process: Any
+    connection: Connection
+
+    def begin(self, job: Job) -> None:
+        """Have it carry out `job`."""
+        with suppress(OSError):  # it has just died, and the connection tells that too
+            self.connection.send(job)
+
+    def say_stop(self) -> None:
+        """Ask it to end, with what it is at saved."""
+        with suppress(OSError):  # it has just ended
+            self.connection.send(STOP)
+
+    def wait_until_gone(self) -> None:
+        self.process.join(_SECONDS_TO_LEAVE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+@dataclass
+class _Place:
+    """Where one run at a time is carried out: on its device, by a worker that may carry out the next one too."""
+
+    gpu: str | None
+    worker: _Worker | None = None
 
 
 class _Crew:
     """The processes that are at work. Threads wait for them, and another thread may stop them."""
 
     def __init__(
-        self, threads: int, slots: Sequence[str | None], *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]
+        self,
+        threads: int,
+        gpus: Sequence[str | None],
+        *,
+        reuse: bool,
+        seen: Noticed,
+        ended: Ended,
+        stopping: Callable[[], bool],
     ):
         self.threads = threads
+        self.reuse = reuse
         self.seen = seen
         self.ended = ended
         self.stopping = stopping
-        self.slots: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        for slot in slots:
-            self.slots.put(slot)
+        self.places: queue.SimpleQueue[_Place] = queue.SimpleQueue()
+        for gpu in gpus:
+            self.places.put(_Place(gpu))
         self.context = processes(threads)
         self.lock = threading.Lock()
         self.stopped = False
         self.killed = False
-        self.at_work: dict[Any, Connection] = {}
+        self.workers: list[_Worker] = []
 
     def carry_out(self, job: Job) -> None:
-        """Start a process for `job` and wait until it ends, however it ends. Once stopped, none is started."""
-        slot = self.slots.get()
+        """Have a worker carry out `job` and wait until it ends, however it ends. Once stopped, none begins."""
+        place = self.places.get()
         try:
-            # Start it.
-            ours, theirs = self.context.Pipe()
-            process = self.context.Process(target=_train, args=(theirs, job, self.threads, slot), name=job.name)
             with self.lock:
                 if self.stopped or self.stopping():
                     return
-                process.start()
-                self.at_work[process] = ours
-
-            # Wait for it.
-            theirs.close()
-            outcome = self._listen(job, process, ours)
+                worker = self._worker(place)
+                worker.begin(job)
+            outcome = self._listen(job, place, worker)
             with self.lock:
-                del self.at_work[process]
-                ours.close()
                 self.ended(job, outcome)
         finally:
-            self.slots.put(slot)
+            self.places.put(place)
 
-    def _listen(self, job: Job, process: Any, connection: Connection) -> Outcome:
-        """Pass on what the process reports, and return how its run ended. The process may end without a word."""
-        # Until it has no more to say.
+    def _worker(self, place: _Place) -> _Worker:
+        """The worker of a `place`: the one that waits there, or a new one."""
+        if place.worker is not None and not place.worker.process.is_alive():  # it died while it waited
+            self._forget(place, place.worker)
+        if place.worker is None:
+            ours, theirs = self.context.Pipe()
+            process = self.context.Process(target=work, args=(theirs, self.threads, place.gpu, self.reuse))
+            process.start()
+            theirs.close()
+            place.worker = _Worker(process, ours)
+            self.workers.append(place.worker)
+        return place.worker
+
+    def _forget(self, place: _Place, worker: _Worker) -> None:
+        place.worker = None
+        self.workers.remove(worker)
+        worker.connection.close()
+
+    def _listen(self, job: Job, place: _Place, worker: _Worker) -> Outcome:
+        """Pass on what the worker reports, and return how its run ended. It may end without a word."""
         outcome = None
         try:
-            while not isinstance(message := connection.recv(), Outcome):
-                self.seen(job, message)
-            outcome = message
-        except (EOFError, ConnectionError):
-            pass
-
-        # Until it is gone.
-        process.join(_SECONDS_TO_LEAVE)
-        if process.is_alive():
-            process.kill()
-            process.join()
+            while (message := worker.connection.recv()) != READY:
+                if isinstance(message, Outcome):
+                    outcome = message
+                else:
+                    self.seen(job, message)
+        except (EOFError, ConnectionError):  # it leaves
+            worker.wait_until_gone()
+            with self.lock:
+                self._forget(place, worker)
 
         if outcome is not None:
             return outcome
         if self.killed:
             return Outcome("interrupted", error="ended at once by a second Ctrl-C")
-        return _without_a_word(process.exitcode)
+        return _without_a_word(worker.process.exitcode)
 
     def stop(self) -> None:
-        """Ask every process to save and end; once is enough."""
+        """Ask every worker to save and end; once is enough."""
         with self.lock:
             if self.stopped:
                 return
             self.stopped = True
-            for connection in self.at_work.values():
-                with suppress(OSError):  # it has just ended
-                    connection.send("stop")
+            for worker in self.workers:
+                worker.say_stop()
+
+    def close(self) -> None:
+        """Let the workers go that wait for another run."""
+        self.stop()
+        for worker in self.workers:
+            worker.wait_until_gone()
+            worker.connection.close()
 
     def kill(self) -> None:
-        """End every process at once."""
+        """End every worker at once."""
         with self.lock:
             self.stopped = self.killed = True
-            for process in self.at_work:
-                process.kill()
+            for worker in self.workers:
+                worker.process.kill()
 
 
 def _without_a_word(exit_code: int) -> Outcome:
@@ -207,46 +264,3 @@ def _signals_ignored() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _train(connection: Connection, job: Job, threads: int, gpu: str | None) -> None:
-    """What the process of a run does. It prints to the run's log and reports through `connection`.
-
-    A Ctrl-C reaches every process of the terminal, but only the sweep decides when a run ends. The sweep asks for the
-    end through the connection, which also breaks when the sweep dies. A second request changes nothing.
-    """
-    # Its output.
-    with suppress(OSError):  # `attempt` will say so
-        job.folder.mkdir(parents=True, exist_ok=True)
-        with disk.growing_file(job.folder / "train.log") as file:
-            os.dup2(file.fileno(), sys.stdout.fileno())
-            os.dup2(file.fileno(), sys.stderr.fileno())
-    faulthandler.enable()  # a crash below Python leaves its place in the log
-
-    # Its devices.
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA is first used
-    import torch
-
-    torch.set_num_threads(threads)
-
-    # How it hears from the sweep, and the sweep from it.
-    for number in (*ENDING, *SAVING):
-        signal.signal(number, signal.SIG_IGN)
-    lock = threading.Lock()
-
-    def send(message: Seen | Outcome) -> None:
-        try:
-            with lock:
-                connection.send(message)
-        except OSError:
-            pass  # the sweep is gone, and `stop_when_asked` knows it
-
-    def stop_when_asked() -> None:
-        with suppress(EOFError, OSError):
-            connection.recv()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    with streams.forgiving(), stop_request():
-        threading.Thread(target=stop_when_asked, daemon=True).start()
-        send(attempt(job, send))

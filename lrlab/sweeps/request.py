@@ -178,7 +178,7 @@ def _say_how_to_go_on(request: SweepRequest, stop: BaseException) -> None:
     if isinstance(stop, Interrupted):
         print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
     elif isinstance(stop, KeyboardInterrupt) and request.folder.is_dir():
-        print("stopped at once. To go on from the last complete epochs:", f"  {request.again}", sep="\n")
+        print("stopped at once. To go on from the last checkpoints:", f"  {request.again}", sep="\n")
 
 
 def check(request: SweepRequest) -> Any:
@@ -186,9 +186,9 @@ def check(request: SweepRequest) -> Any:
     from lrlab.sweeps import plan
 
     own_names = value_of(request.overrides, "hydra.sweep.subdir") is None
-    jobs = []
+    jobs, composing = [], compose.Shared()
     for number, run in enumerate(request.runs):
-        config = compose.compose(run)
+        config = compose.compose(run, by=composing)
         name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(config, number)
         with _named(name, run, among=len(request.runs)):
             jobs.append(plan.make_job(config, run, request.folder, name))

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import threading
+from pathlib import Path
 from traceback import extract_stack
 from typing import NoReturn
 
@@ -31,6 +32,18 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """What this process holds of the machine's memory; where the system does not say, the most that it ever held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        import resource  # Windows has none, and no way to fork either
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def leave_at_once(code: int) -> NoReturn:

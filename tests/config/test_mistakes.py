@@ -191,8 +191,8 @@ BEFORE_ANY_DATA = {
     "resume=": "resume: got nothing; allowed: a run's folder, or one of its checkpoints/*.pt; do: resume=PATH",
     # what is no value of its setting
     "hydra=null": "hydra: got None; allowed: settings inside of it, such as hydra.run.dir=FOLDER; do: leave it out",
-    "checkpoint=null": "checkpoint: got None; allowed: a mapping with every; do: checkpoint.every=10min, or null",
-    "checkpoint=3": "checkpoint: got 3; allowed: a mapping with every; do: checkpoint.every=10min, or null",
+    "checkpoint=null": "checkpoint: got None; allowed: a mapping with every; do: checkpoint.every=10s, or null",
+    "checkpoint=3": "checkpoint: got 3; allowed: a mapping with every; do: checkpoint.every=10s, or null",
     "=3": "command line: got '=3'; allowed: key=value; do: write the setting before =, as in trainer.epochs=3",
     "hydra.run.dir=": "hydra.run.dir: got ''; allowed: a folder; do: hydra.run.dir=FOLDER",
     "-m seed=0,1 hydra.launcher=null": "hydra.launcher: got None; allowed: settings such as n_jobs; do: leave it out",

@@ -68,7 +68,7 @@ def fill(place: Path, leave: int) -> Path:
 
 def test_a_full_disk_in_a_checkpoint_leaves_the_one_before(command, monkeypatch):
     with full_for(monkeypatch, "last.tmp", from_call=3):
-        outcome = command(*RUN)
+        outcome = command(*RUN, "checkpoint.every=null")
     (run,) = Path("outputs/runs").iterdir()
     assert outcome.code == 1
     assert re.match("lrlab: error: " + LINE.format(r"last\.pt"), outcome.err), outcome.err

@@ -1,5 +1,6 @@
 """A run from config to files: what it leaves, that it repeats itself, and that it goes on where it stopped."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -254,8 +255,14 @@ def test_the_command_that_is_printed_goes_on_with_classes_of_ones_own_too(comman
 
 def test_checkpoints_are_written_within_epochs_and_the_run_is_the_same(tmp_path, monkeypatch):
     steps: list[int] = []
-    save = run.RunUnderWay.save
-    monkeypatch.setattr(run.RunUnderWay, "save", lambda this, path: (steps.append(this.state.step), save(this, path)))
+    save = checkpoint.save
+
+    def noting(path, contents, **more):
+        if path.name == checkpoint.LAST.name:
+            steps.append(contents["state"]["progress"]["step"])
+        save(path, contents, **more)
+
+    monkeypatch.setattr(checkpoint, "save", noting)
     train(tmp_path / "often", *SHORT, "checkpoint.every=2st")
     within, steps[:] = set(steps), []
     train(tmp_path / "seldom", *SHORT, "checkpoint.every=null")
@@ -268,7 +275,104 @@ def test_checkpoints_are_written_within_epochs_and_the_run_is_the_same(tmp_path,
     assert same_weights(weights(tmp_path / "often"), weights(tmp_path / "seldom"))
 
 
-@pytest.mark.parametrize("every", ["0min", "0st", "-1", "soon", "true", "1.5", "[1]"])
+def checkpoints_written(monkeypatch) -> list[tuple[str, int]]:
+    """The checkpoints that are written from now on: their names, and the updates that they hold."""
+    written: list[tuple[str, int]] = []
+    save = checkpoint.save
+
+    def noting(path, contents, **more):
+        written.append((path.stem, contents["state"]["progress"]["step"]))
+        save(path, contents, **more)
+
+    monkeypatch.setattr(checkpoint, "save", noting)
+    return written
+
+
+def test_what_is_written_follows_time_and_holds_the_best_epoch(tmp_path, monkeypatch):
+    train(tmp_path / "each", *SHORT, "checkpoint.every=null")
+    written = checkpoints_written(monkeypatch)
+    train(tmp_path / "timed", *SHORT)
+    last, best = int(history(tmp_path / "each")[-1]["step"]), summary(tmp_path / "each")["best_epoch"]
+    assert written == [("last", 0), ("best", int(history(tmp_path / "each")[best]["step"])), ("last", last)]
+    for name in ("last", "best"):
+        assert same_weights(weights(tmp_path / "timed", name), weights(tmp_path / "each", name))
+    assert sorted(path.name for path in (tmp_path / "timed" / "checkpoints").iterdir()) == [
+        *("best.pt", "last.pt", "previous.pt")
+    ]
+
+
+@pytest.mark.parametrize("stops_at", [1, 2, 3, 4, 5, 6, 7])
+def test_wherever_a_write_is_cut_off_the_run_that_goes_on_has_the_same_best_epoch(tmp_path, monkeypatch, stops_at):
+    """The process is killed before or after its n-th checkpoint is in place."""
+    settings = (*SHORT, "trainer.epochs=3", "checkpoint.every=null", "seed=1")
+    train(tmp_path / "whole", *settings)
+    folder, count = tmp_path / "cut", 0
+    save = checkpoint.save
+
+    class Killed(BaseException):
+        pass
+
+    def cut_off(path, contents, **more):
+        nonlocal count
+        count += 1
+        if count == stops_at:
+            raise Killed
+        save(path, contents, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", cut_off)
+        with pytest.raises(Killed):
+            train(folder, *settings)
+    if not (folder / checkpoint.LAST).exists():
+        return
+    known = checkpoint.load(folder / checkpoint.LAST)["progress"]["best_epoch"]
+
+    # A run that stops at once, before anything is trained again, has the best epoch that its last.pt speaks of.
+    with monkeypatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["step"])
+        with contextlib.suppress(Interrupted):
+            train(folder, *settings, f"resume='{folder}'")
+    if known is not None and summary(folder)["status"] == "interrupted":
+        assert checkpoint.load(folder / checkpoint.BEST)["progress"]["best_epoch"] == known
+    train(folder, *settings, f"resume='{folder}'")
+    assert same_weights(weights(folder, "best"), weights(tmp_path / "whole", "best"))
+    assert same_weights(weights(folder), weights(tmp_path / "whole"))
+    assert not (folder / checkpoint.BEST_BEFORE).exists()
+
+
+def test_what_an_error_ends_is_kept_as_far_as_its_last_epoch(tmp_path, monkeypatch):
+    show = run.Display.show
+
+    def failing(display, event):
+        show(display, event)
+        if isinstance(event, run.Update) and event.step == 15:
+            raise ValueError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.Display, "show", failing)
+        with pytest.raises(ValueError, match="a bug"):
+            train(tmp_path / "run", *SHORT)
+    saved = checkpoint.load(tmp_path / "run" / checkpoint.LAST)["state"]["progress"]
+    assert (saved["epoch"], saved["step"]) == (2, 12)
+    assert checkpoint.load(tmp_path / "run" / checkpoint.BEST)["progress"]["best_epoch"] in (0, 1)
+    train(tmp_path / "run", *SHORT, f"resume='{tmp_path / 'run'}'")
+    train(tmp_path / "whole", *SHORT)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_what_is_kept_in_memory_is_a_copy_and_tied_weights_stay_tied():
+    weight = torch.ones(3)
+    contents = {"model": {"a": weight, "b": weight, "c": weight[:2]}, "sizes": [1, (2, torch.zeros(2))]}
+    kept = checkpoint.copied(contents)
+    weight.add_(1)
+    contents["sizes"].append(3)
+    assert kept["model"]["a"].tolist() == [1, 1, 1]
+    assert kept["model"]["a"] is kept["model"]["b"]
+    assert kept["sizes"][0] == 1
+    assert len(kept["sizes"]) == 2
+
+
+@pytest.mark.parametrize("every", ["0min", "0s", "0st", "-1", "soon", "true", "1.5", "[1]"])
 def test_a_rhythm_that_is_none_is_refused(command, tmp_path, every):
     refused = command(f"checkpoint.every={every}")
     assert refused.code == 1
@@ -284,11 +388,11 @@ def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_whole(command,
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 
-    save = run.RunUnderWay.save
+    write = run.RunUnderWay._write_checkpoints
     monkeypatch.setattr(
-        run.RunUnderWay, "save", lambda this, path: (impatient if this.state.step else save)(this, path)
+        run.RunUnderWay, "_write_checkpoints", lambda this: (impatient if this.state.step else write)(this)
     )
-    assert command(*SHORT).code == 130
+    assert command(*SHORT, "checkpoint.every=null").code == 130
     folder = next((tmp_path / "outputs" / "runs").iterdir())
     assert checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["step"] == 0
 

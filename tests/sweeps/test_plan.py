@@ -353,6 +353,7 @@ def test_a_sweep_that_was_a_moment_faster_is_not_mixed_with(command, tmp_path, m
 def test_a_killed_run_is_told_as_far_as_its_last_checkpoint_knows(command, tmp_path):
     (tmp_path / "faulty.py").write_text(FAULTY)
     typed = ("-m", "model._target_=faulty.Net", "model.how=killed", "trainer.epochs=3", "data.batch_size=256")
+    typed = (*typed, "checkpoint.every=null")
     assert command(*typed, "sweep=k", "hydra.launcher.threads=1").code == 1
     [run] = [path for path in (tmp_path / "outputs" / "sweeps" / "k").iterdir() if path.is_dir()]
     said, rows = summary(run), history(run)

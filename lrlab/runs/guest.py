@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ def guest() -> Iterator[None]:
     """After the block, whatever happens in it, the process is as it was.
 
     That is: the random states of Python, numpy and torch on every device in use, torch's flags and threads, the
-    logging of everybody else, environment, `sys.argv`, `sys.path` and a running Hydra. Signal handlers are put back
-    where they are set. Other threads wait for their turn. What stays is what was imported, that freed memory is kept
-    (see docs/speed.md), and after a sweep the server from which the next one forks its processes.
+    logging of everybody else, environment, working directory, `sys.argv`, `sys.path` and a running Hydra. Signal
+    handlers are put back where they are set. Other threads wait for their turn. What stays is what was imported, that
+    freed memory is kept (see docs/speed.md), and after a sweep the server from which the next one forks its processes.
     """
     with _ONE_AT_A_TIME, _as_it_was():
         yield
@@ -40,6 +40,7 @@ def _as_it_was() -> Iterator[None]:
     before = _flags()
     randomness = _random_states()
     environment, argv, path = dict(os.environ), list(sys.argv), list(sys.path)
+    directory = _directory()
     filters = list(warnings.filters)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
@@ -55,6 +56,8 @@ def _as_it_was() -> Iterator[None]:
         warnings.filters[:] = filters  # type: ignore[index]
         sys.argv[:], sys.path[:] = argv, path
         _restore_environment(environment)
+        if directory is not None and _directory() != directory:
+            os.chdir(directory)
         _set_flags(before)
         _set_random_states(randomness)
 
@@ -88,6 +91,7 @@ def _flags() -> dict[str, Any]:
         "fill": deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "matmul": torch.get_float32_matmul_precision(),
         "grad": torch.is_grad_enabled(),
+        "dtype": torch.get_default_dtype(),
     }
 
 
@@ -101,6 +105,7 @@ def _set_flags(before: dict[str, Any]) -> None:
     if torch.get_float32_matmul_precision() != before["matmul"]:
         torch.set_float32_matmul_precision(before["matmul"])
     torch.set_grad_enabled(before["grad"])
+    torch.set_default_dtype(before["dtype"])
 
 
 def _random_states() -> dict[str, Any]:
@@ -119,6 +124,13 @@ def _set_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     if states["cuda"] is not None:
         torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _directory() -> str | None:
+    """The working directory; None where it is gone."""
+    with suppress(FileNotFoundError):
+        return os.getcwd()
+    return None
 
 
 def _restore_environment(before: dict[str, str]) -> None:

@@ -1,0 +1,125 @@
+"""A process of a sweep: it carries out one run after another, and leaves where a run may have left something in it.
+
+It prints to the log of the run at hand, and is told and tells through a connection: a `Job` to carry out, or `STOP`;
+what a run reports, how it ended, and whether the process is `READY` for another.
+"""
+
+import faulthandler
+import gc
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from lrlab.sweeps.job import Job, attempt
+from lrlab.system import disk, process, streams
+from lrlab.system.signals import ENDING, SAVING, stop_request
+
+STOP, READY = "stop", "ready"
+_MOST_GROWTH_BYTES = 1 << 30  # of what the process holds, from its first run to a later one
+
+
+def work(connection: Connection, threads: int, gpu: str | None, reuse: bool) -> None:
+    """Carry out the jobs that come through `connection`, until it breaks or a run leaves something behind.
+
+    With `reuse` false it is one job. After one that did not finish there is no other.
+
+    A Ctrl-C reaches every process of the terminal, but only the sweep decides when a run ends. The sweep asks for the
+    end through the connection, which also breaks when the sweep dies. A second request changes nothing.
+    """
+    faulthandler.enable()  # a crash below Python leaves its place in the log
+
+    # Its devices.
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA is first used
+    import torch
+
+    torch.set_num_threads(threads)
+    from lrlab.runs.guest import guest
+
+    # How it hears from the sweep, and the sweep from it.
+    for number in (*ENDING, *SAVING):
+        signal.signal(number, signal.SIG_IGN)
+    sweep = _Sweep(connection)
+    threading.Thread(target=sweep.listen, daemon=True).start()
+
+    traces = _Traces()
+    with streams.forgiving():
+        while (job := sweep.next_job()) is not None:
+            _print_to(job.folder)
+            with guest(), stop_request() as request:
+                if sweep.is_over:  # it said so before this process could be interrupted
+                    request.note(signal.SIGINT)
+                outcome = attempt(job, sweep.send)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sweep.send(outcome)
+            if not reuse or outcome.status != "finished" or traces.are_left():
+                return
+            sweep.send(READY)
+
+
+class _Sweep:
+    """The other end of the connection."""
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.lock = threading.Lock()
+        self.is_over = False
+
+    def listen(self) -> None:
+        """Take in what the sweep says. Once it asks for the end, or is gone, a run under way is asked to stop."""
+        with suppress(EOFError, OSError):
+            while (message := self.connection.recv()) != STOP:
+                self.jobs.put(message)
+        self.is_over = True
+        self.jobs.put(None)
+        os.kill(os.getpid(), signal.SIGINT)  # is ignored between two runs
+
+    def next_job(self) -> Job | None:
+        """The next run to carry out; None once there is none any more."""
+        job = self.jobs.get()
+        return None if self.is_over else job
+
+    def send(self, message: Any) -> None:
+        try:
+            with self.lock:
+                self.connection.send(message)
+        except OSError:
+            pass  # the sweep is gone, and `listen` knows it
+
+
+def _print_to(folder: Path) -> None:
+    """Have everything that is printed from now on in the log of the run in `folder`."""
+    with suppress(OSError):  # `attempt` will say so
+        folder.mkdir(parents=True, exist_ok=True)
+        with disk.growing_file(folder / "train.log") as file:
+            os.dup2(file.fileno(), sys.stdout.fileno())
+            os.dup2(file.fileno(), sys.stderr.fileno())
+
+
+class _Traces:
+    """What a run may leave in its process, and the next one would meet."""
+
+    def __init__(self) -> None:
+        self.threads = set(threading.enumerate())
+        self.first_bytes: int | None = None  # held after the first run, which loads what all of them use
+
+    def are_left(self) -> bool:
+        """Whether a run left a thread, a process of its own, or much memory behind."""
+        others = [one for one in threading.enumerate() if one not in self.threads and one.is_alive()]
+        return bool(others or multiprocessing.active_children()) or self.have_grown()
+
+    def have_grown(self) -> bool:
+        """Whether the process holds much more memory than after its first run."""
+        gc.collect()
+        held_bytes = process.memory_bytes()
+        self.first_bytes = self.first_bytes or held_bytes
+        return held_bytes - self.first_bytes > _MOST_GROWTH_BYTES
