@@ -115,11 +115,14 @@ class Horizon:
             allowed = f"a whole number of {interval}s, or 5ep, 500st, 50_000im, 25%"
             raise wrong(key, got=duration, allowed=allowed, do=f"{key}={counts}")
         if counts == 0 and exact > 0:
+            do = f"{key}=1, or a longer run"
+            if self.total(interval) == 1 < self.steps:  # a whole run by another clock
+                do = f"a longer run, or {_interval_beside(key)}=step where no metric is followed"
             raise wrong(
                 key,
                 got=f"{duration}, which is {float(exact):.3g} {interval}s and rounds to zero",
                 allowed=f"at least half a count of {counted(self.total(interval), interval)}",
-                do=f"{key}=1, or a longer run",
+                do=do,
             )
         return counts
 
@@ -160,6 +163,16 @@ class Horizon:
         if rest > whole:
             updates = self.steps_per_epoch - 1 + (rest - whole) / (self.samples.per_epoch - whole)
         return epochs * self.steps_per_epoch + updates
+
+
+def _interval_beside(key: str) -> str:
+    """The setting that says by which clock the durations under `key` are counted.
+
+    >>> _interval_beside("optimizer.groups.head.schedule.T_max"), _interval_beside("optimizer.schedule.momentum.steps")
+    ('optimizer.groups.head.schedule.interval', 'scheduler.interval')
+    """
+    group, own, _ = key.partition(".schedule.")
+    return f"{group}.schedule.interval" if own and group.startswith("optimizer.groups.") else "scheduler.interval"
 
 
 def of_updates(updates: int, steps_per_epoch: int, samples: Samples | None = None) -> Horizon:
