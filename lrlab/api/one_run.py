@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lrlab.config import compose, identity
+from lrlab.config import compose, identity, names
 from lrlab.config.again import as_it_was
 from lrlab.config.arguments import key_of, value_of
 from lrlab.config.heeded import require_heeded
@@ -116,7 +116,8 @@ class Attempt:
             warn(warning.removeprefix("warning: "))
 
         # Where it goes.
-        hydra = compose.compose([one for one in own if key_of(one).startswith("hydra")])
+        of_hydra = [one for one in own if key_of(one).startswith("hydra")]
+        hydra = compose.compose([names.of_a_repetition(before.name), *of_hydra])
         made = folders.missing(_folder_of(hydra))
         folder = _reserve(hydra, own)
         with held(folder):

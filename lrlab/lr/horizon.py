@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from lrlab.errors import wrong
-from lrlab.words import counted
+from lrlab.words import counted, epochs_in_words
 
 INTERVALS = ("epoch", "step")
 POSITIONS = 10_000  # in the plan of a run with a time budget: a step of its LR is so small a share of the time
@@ -65,6 +65,20 @@ class Horizon:
         (2.5, 3)
         """
         return self.epochs if self.updates is None else self.updates / self.steps_per_epoch
+
+    @property
+    def in_words(self) -> str:
+        """The length as one would say it: in epochs, or in updates where an uneven share of an epoch is trained.
+
+        >>> Horizon(epochs=3, steps_per_epoch=100, updates=250).in_words, Horizon(1, 21, updates=11).in_words
+        ('2.5 epochs', '11 updates')
+        """
+        return epochs_in_words(self.passes) if self.is_even else counted(self.steps, "update")
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the epochs of the run are a number that one would say: 3 or 2.5, and not 0.5238."""
+        return self.passes == round(self.passes, 2)
 
     @property
     def known_epochs(self) -> int | None:

@@ -186,8 +186,8 @@ def duration(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s"
 
 
-def result_line(tally: Tally, updates: int, monitor: str) -> str:
-    """The outcome of a finished run. Its last epoch is always validated."""
+def result_line(tally: Tally, updates: int, monitor: str, used: str = "") -> str:
+    """The outcome of a finished run. Its last epoch is always validated. `used` is what it used of a time budget."""
     last = _reached(tally, "val")
     if averaged := _reached(tally, f"{AVERAGE}val"):
         last += f"; {averaged}"
@@ -195,7 +195,7 @@ def result_line(tally: Tally, updates: int, monitor: str) -> str:
     if tally.best_epoch is not None and tally.best_monitored is not None:
         shown = find(monitor, tally.metrics).written(tally.best_monitored)
         best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {tally.best_epoch + 1} (best.pt)"
-    return f"finished: {last}{best}; {counted(updates, 'update')} in {duration(tally.seconds)}"
+    return f"finished: {last}{best}; {counted(updates, 'update')} in {used or duration(tally.seconds)}"
 
 
 def _reached(tally: Tally, split: str) -> str:

@@ -249,7 +249,7 @@ class RunUnderWay:
         self.write_summary("finished")
         self.display.say(
             *ending.stopped_early_lines(self.state, self.prepared),
-            result_line(self.tally, self.state.step, self.prepared.trainer.monitor),
+            result_line(self.tally, self.state.step, self.prepared.trainer.monitor, ending.used(self.state)),
             *averaged.said_of_decay(self.state.average, self.prepared.plan, self.tally, self.state.step),
         )
 
