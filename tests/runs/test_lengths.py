@@ -123,7 +123,7 @@ def test_a_longer_run_follows_the_new_plan_from_where_it_was_cut_short(command, 
         (
             "trainer.steps=19",
             "trainer.steps=20",
-            r"trainer.steps: got 20, but the checkpoint was saved with 19; .*; do: extend=20st in its place, to train longer",
+            r"trainer.steps: got 20, but .* saved with 19; .*; do: extend=20st in its place, to train ",
         ),
         (
             "trainer.steps=19",
@@ -169,10 +169,8 @@ def test_a_run_says_its_length_as_it_is(command, tmp_path):
 
 
 def test_less_than_half_an_update_is_no_run(tmp_path):
-    with pytest.raises(
-        UserError,
-        match=r"trainer.epochs: got 0.01, which is less than half an update; allowed: at least one update, of which an epoch has 8; do: trainer.steps=1, or ",
-    ):
+    line = r"got 0.01, which is less than half an update; allowed: at least one update, of which an epoch has 8; do: "
+    with pytest.raises(UserError, match=line + "trainer.steps=1, or "):
         train(tmp_path, *RUN, "trainer.epochs=0.01")
 
 
