@@ -175,7 +175,7 @@ def test_another_length_of_a_run_with_a_budget_is_refused_by_the_name_that_was_t
 
 
 def test_the_result_says_what_was_used_of_the_budget_and_a_repetition_is_named_after_its_run(command, tmp_path):
-    done = command(*RUN, "hydra.run.dir=outputs/runs/2026-11-22_16-17-59_budget=1s")
+    done = command(*RUN, "hydra.run.dir='outputs/runs/2026-11-22_16-17-59_budget=1s'")
     assert done.code == 0, done.err
     [folder] = (tmp_path / "outputs" / "runs").iterdir()
     told = re.search(r"; ([\d,]+) updates in (\S+) s of the budget of 1 s\n", done.out)
