@@ -108,7 +108,8 @@ class Attempt:
         checkpoint.require_form(path, contents)
         own = [one for one in overrides if key_of(one) != "replay"]
         with checkpoint.restoring(path, "config"):
-            config = as_it_was(contents["config"], path.resolve(), own)
+            was = {**contents["config"], "replay": None}  # it may be a repetition itself
+            config = as_it_was(was, path.resolve(), own)
         config.resume, config.replay = None, str(before.resolve())
         prepared = prepare(config, contents["choices"], contents["overrides"])
         _require_same_settings(contents, prepared)

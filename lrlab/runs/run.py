@@ -265,7 +265,7 @@ class RunUnderWay:
     def _go_on(self) -> str:
         """The command that resumes this run."""
         typed = [f"resume={self.folder}", *trust.to_type(self.prepared.config)]
-        return f"{spelling.command('train')} {shlex.join(typed)}"
+        return f"{spelling.command('train')} {spelling.typed(typed)}"
 
     def _failed(self, error: BaseException) -> UserError | None:
         """Close the files and write down what ended the run. Returns the error to raise in place of `error`, if any."""

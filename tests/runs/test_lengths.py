@@ -13,7 +13,7 @@ from lrlab.errors import Interrupted, UserError
 
 RUN = (*TINY, "data.batch_size=8", "model.dropout=0.2")  # 60 images: 7 updates of 8 and one of 4 in an epoch
 PER_EPOCH = 8
-LENGTHS = {"trainer.steps=19": 19, "trainer.epochs=2.4": 19, "trainer.steps=136im": 18, "trainer.epochs=0.4": 2}
+LENGTHS = {"trainer.steps=19": 19, "trainer.epochs=2.4": 19, "trainer.steps=136im": 18, "trainer.epochs=0.3": 2}
 
 SCHEDULES = (
     *("constant", "step", "exponential", "cosine", "linear", "polynomial", "multiplicative", "lambda", "onecycle"),
@@ -141,7 +141,7 @@ def test_a_longer_run_follows_the_new_plan_from_where_it_was_cut_short(command, 
             r"trainer.budget: got 6s, but .* with trainer.steps=19; .*; do: leave it out, or ",
         ),
         (
-            "trainer.epochs=0.3",
+            "trainer.epochs=0.4",
             "extend=0.2",
             r"extend: got 0.2; allowed: more than the 3 updates planned; do: extend=6st",
         ),
