@@ -25,6 +25,7 @@ from lrlab.system import disk
 
 _INPUTS, _TARGETS = ("inputs", "x", "X", "data", "features"), ("targets", "y", "Y", "target", "labels")
 _KINDS = (".npz", ".csv")
+_ALLOWED = f"a file *{', *'.join(_KINDS)}, or a folder with inputs.npy and targets.npy"
 _MOST_BYTES = 20_000_000_000
 _DIABETES = ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz")  # as scikit-learn ships them
 _FAR = 100.0  # standard deviations of targets beyond this, or below its inverse, make most learning rates wrong
@@ -61,8 +62,7 @@ def arrays(
     file has not what is asked for.
     """
     if root is None:
-        allowed = f"a file *{', *'.join(_KINDS)}, or a folder with inputs.npy and targets.npy"
-        raise wrong("data.root", got="nothing", allowed=allowed, do="data.root=FILE.npz, or data=diabetes")
+        raise wrong("data.root", got="nothing", allowed=_ALLOWED, do="data.root=FILE.npz, or data=diabetes")
     path = disk.expanded(root, "data.root")
     found, tested = _read(path, inputs, targets)
     if classes is not False:
@@ -267,18 +267,17 @@ def _read(
         ".npz": _of_npz,
         ".csv": _of_csv,
     }
-    kind = path.suffix.lower()
-    read = _of_folder if path.is_dir() else readers.get(kind)
-    if read is None:
-        got = f"{path}, which is none of these"
-        allowed = f"a file *{', *'.join(_KINDS)}, or a folder with inputs.npy and targets.npy"
-        raise wrong("data.root", got=got, allowed=allowed, do="data.root=FILE.npz")
+    kind = path.suffix.lower() if path.suffix.lower() in readers else ""
     if not path.exists():
         near = [one.name for one in path.parent.glob("*") if one.suffix in _KINDS] if path.parent.is_dir() else []
         guess = closest(path.name, near)
         hint = f" (did you mean {path.parent / guess}?)" if guess else ""
-        do = f"data.root={path.parent / guess if guess else 'FILE.npz'}"
-        raise wrong("data.root", got=f"{path.absolute()}, which does not exist{hint}", allowed="a file", do=do)
+        meant = path.parent / guess if guess else f"FILE{kind or _KINDS[0]}"
+        got = f"{path.absolute()}, which does not exist{hint}"
+        raise wrong("data.root", got=got, allowed=_ALLOWED, do=f"data.root={meant}")
+    read = _of_folder if path.is_dir() else readers.get(kind)
+    if read is None:
+        raise wrong("data.root", got=f"{path}, which is none of these", allowed=_ALLOWED, do="data.root=FILE.npz")
     try:
         found, tested = read(path, inputs, targets)
     except (OSError, ValueError, EOFError, csv.Error) as error:
