@@ -20,7 +20,8 @@ from lrlab.config import checks, compose
 from lrlab.config.prepare import Prepared, prepare
 from lrlab.data.batches import Batches
 from lrlab.drawing import figures
-from lrlab.errors import first_line
+from lrlab.errors import first_line, wrong
+from lrlab.lr.hyperparameters import adapts_its_lr
 from lrlab.runs.assemble import build_state
 from lrlab.runs.explain import explain
 from lrlab.schedules.law import wrong_argument
@@ -162,6 +163,9 @@ def _range_test(
     model.train()
     if hasattr(optimizer, "train"):
         optimizer.train()
+    if adapts_its_lr(optimizer):
+        allowed, do = "one whose LR is to be found", "leave its lr at 1"
+        raise wrong_argument("optimizer", got=_finds_by_itself(optimizer), allowed=allowed, do=do)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     first = float(optimizer.param_groups[0]["lr"]) or 1.0
     ratios = [float(group["lr"]) / first for group in optimizer.param_groups]
@@ -186,6 +190,10 @@ def _range_test(
     finally:
         for generator, state in generators:
             generator.set_state(state)
+
+
+def _finds_by_itself(optimizer: Optimizer) -> str:
+    return f"{type(optimizer).__name__}, which finds its step size by itself, and multiplies it by the LR"
 
 
 def _generators_of(loader: Any) -> list[torch.Generator]:
@@ -284,6 +292,9 @@ def _test(prepared: Prepared, train: Batches, seed: int, *, start: float, end: f
     unscheduled = replace(prepared.scheduler, build=lambda optimizer: cast(Any, LambdaLR(optimizer, lambda _: 1.0)))
     checked = replace(prepared.checked, config={**prepared.config, "seed": seed})
     state = build_state(replace(prepared, scheduler=unscheduled, checked=checked))
+    if adapts_its_lr(state.optimizer):
+        allowed, do = "one whose LR is to be found", "optimizer.lr=1 in training, without a range test"
+        raise wrong("optimizer", got=_finds_by_itself(state.optimizer), allowed=allowed, do=do)
     points = range_test.range_test(
         state,
         train,

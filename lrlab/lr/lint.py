@@ -45,6 +45,7 @@ def _beside_optimizer(plan: Plan, optimizer: Mapping[str, Any]) -> Iterator[str]
     target = str(optimizer.get("_target_", ""))
     name = target.rpartition(".")[2]
     lrs = plan.lrs
+    known = lrs or plan.curves.get("lr", ())
     changes = lrs is None or min(lrs) < max(lrs)
     if name == "Rprop" and lrs is not None and changes:
         yield "optimizer: Rprop takes the LR for its first update only, then its own steps; scheduler=constant"
@@ -55,8 +56,18 @@ def _beside_optimizer(plan: Plan, optimizer: Mapping[str, Any]) -> Iterator[str]
             f"optimizer: {name} averages its weights in place of a falling LR, which comes on top; scheduler=constant, "
             "or scheduler=warmup_constant"
         )
+    elif _is_unguarded(name, optimizer) and any(one < other for one, other in pairwise(known)):
+        yield (
+            f"optimizer.safeguard_warmup: {name} may take too large a step size where its LR rises; "
+            "optimizer.safeguard_warmup=true"
+        )
     elif _ANNEAL_BY_THEMSELVES.search(name) and changes and optimizer.get("relative_step") is not False:
         yield f"optimizer: {name} anneals its steps by itself, and the schedule comes on top; scheduler=constant"
+
+
+def _is_unguarded(name: str, optimizer: Mapping[str, Any]) -> bool:
+    """Whether this is a Prodigy that looks for its step size as if the LR never rose. Source: the README of prodigyopt."""
+    return name.lower() == "prodigy" and not optimizer.get("safeguard_warmup")
 
 
 def averages_by_itself(target: str) -> bool:

@@ -72,6 +72,10 @@ WARNINGS = {
     "scheduler=linear scheduler.interval=step scheduler.total_iters=20 scheduler.end_factor=0.1": r"falls in the first 20 steps of 420 and then stays",
     # an optimizer that heeds no LR
     "optimizer._target_=torch.optim.Rprop": r"optimizer: Rprop takes the LR for its first update only",
+    # a step size that is looked for while the LR rises
+    "optimizer=prodigy scheduler=warmup_cosine": r"optimizer\.safeguard_warmup: prodigy may take too large a step size where its LR rises; optimizer\.safeguard_warmup=true",
+    "optimizer._target_=prodigyopt.Prodigy scheduler=cosine_restarts": r"optimizer\.safeguard_warmup: Prodigy may",
+    "optimizer=schedule_free": r"optimizer: schedule_free averages its weights in place of a falling LR, .*; scheduler=constant",
     # an optimizer that anneals by itself, averages its weights, or takes no LR above a bound
     "optimizer._target_=torch.optim.Adafactor optimizer.lr=0.2": r"optimizer: Adafactor takes at most 1 / sqrt\(t\) .* up to 1\.9\d times that; optimizer\.lr=0\.0\d+, or scheduler=constant",
 }
@@ -93,6 +97,9 @@ MEANT = [
     "scheduler=constant optimizer._target_=torch.optim.Adafactor",
     "optimizer=adafactor",
     "optimizer=lion",
+    "optimizer=prodigy",
+    "optimizer=prodigy scheduler=warmup_cosine optimizer.safeguard_warmup=true",
+    "optimizer=schedule_free scheduler=warmup_constant",
     "optimizer=muon scheduler=onecycle",
     "scheduler=cosine scheduler.T_max=95%",
     "scheduler=linear scheduler.start_factor=0.1 scheduler.end_factor=1.0 scheduler.total_iters=5",
@@ -129,6 +136,9 @@ ERRORS = {
 
 
 def plan(typed):
+    for package in ("prodigyopt", "schedulefree"):
+        if package.removesuffix("opt") in typed.replace("_", ""):
+            pytest.importorskip(package, reason=f"{package} is not installed")
     return plan_only(compose.compose(typed.split()))
 
 
