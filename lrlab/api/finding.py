@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from lrlab.api import pictures
 from lrlab.api.frames import frame
 from lrlab.api.guest import guest
-from lrlab.api.wording import of_arguments
+from lrlab.api.wording import of_arguments, require_texts
 from lrlab.config import checks, compose
 from lrlab.config.prepare import Prepared, prepare
 from lrlab.data.batches import Batches
@@ -84,6 +84,7 @@ def find_lr(
     end: float = 10.0,
     updates: int = 400,
     seeds: int = 5,
+    **named: Any,
 ) -> FoundLR:
     """An LR to start from: train while the LR grows, and look where the loss has made nine tenths of its fall.
 
@@ -95,6 +96,10 @@ def find_lr(
 
     Source: Smith, Cyclical Learning Rates, 2015, arXiv:1506.01186, section 3.3.
     """
+    if named and not all(isinstance(one, str) for one in (*what, *named.values())):
+        do = "lrlab.find_lr(model, optimizer, loader, loss)"
+        raise wrong_argument(next(iter(named)), got="a keyword", allowed="your own objects by position", do=do)
+    require_texts("find_lr", named)
     with of_arguments():
         checks.number("find_lr.start", start, above=0, example=1e-6)
         checks.number("find_lr.end", end, above=start, example=10 * start)

@@ -66,7 +66,7 @@ def _beside_optimizer(plan: Plan, optimizer: Mapping[str, Any]) -> Iterator[str]
 
 
 def _is_unguarded(name: str, optimizer: Mapping[str, Any]) -> bool:
-    """Whether this is a Prodigy that looks for its step size as if the LR never rose. Source: the README of prodigyopt."""
+    """Whether this is a Prodigy that looks for its step size as if the LR never rose (its README)."""
     return name.lower() == "prodigy" and not optimizer.get("safeguard_warmup")
 
 
