@@ -2,16 +2,16 @@
 
 import math
 import operator
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from lrlab.api import warned
 from lrlab.api.axes import axis_or_default
 from lrlab.api.frames import frame
 from lrlab.api.lr_curves import FunctionCurve, TableCurve
-from lrlab.api.wording import in_python
+from lrlab.api.wording import in_python, of_arguments
 from lrlab.lr import hashes
 from lrlab.lr.horizon import Horizon
 from lrlab.schedules.law import wrong_argument
@@ -59,10 +59,9 @@ class Schedule:
         """Warn of what torch's class drives beside the LR, for whoever takes the LR alone."""
         others = self._curve.others if isinstance(self._curve, TableCurve) else ()
         if others:
-            warnings.warn(
+            warned.warn(
                 f"{self.name} also drives {', '.join(others)}, which stays behind: only the LR is taken "
-                "(cycle_momentum=False leaves it as it is)",
-                stacklevel=3,
+                "(cycle_momentum=False leaves it as it is)"
             )
 
     @property
@@ -114,7 +113,8 @@ class Schedule:
         """The curve as a picture, over `x`: "step", "epoch" or "percent" of the run; `log` for a logarithmic LR."""
         from lrlab.api.lines import line_of, picture
 
-        x = axis_or_default(x, self.horizon)
+        with of_arguments():
+            x = axis_or_default(x, self.horizon)
         return picture([line_of(self.name, self.plan, axis=x)], x=x, log=log)
 
     def scheduler(

@@ -3,13 +3,12 @@
 Its clock is the optimizer: an update is a call of `step()` that had gradients and that mixed precision did not skip.
 """
 
-import sys
-import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from lrlab.api import explanations, pictures, watch_words
+from lrlab.api import explanations, pictures, warned, watch_words
 from lrlab.api.axes import LABELS
 from lrlab.api.explanations import Explanation
 from lrlab.api.frames import frame
@@ -58,7 +57,7 @@ class Watch:
         self.before: dict[str, Any] | None = None  # what a watch found that this one goes on from
         self._start_was_given = start is not None
         self._own = dict(groups or {})
-        self._warn = warn or _warn_where_the_loop_is
+        self._warn = warn or partial(warned.warn, kind=ScheduleWarning)
         self._counts_skipped = False
         self._said = ""  # latest, of why the LR differs
         self._tell_at = 0  # updates at which an explanation is sought again
@@ -351,14 +350,6 @@ def watch(
     'as planned: 10 updates, from 0 to 9'
     """
     return Watch(optimizer, schedule, start=start, groups=groups)
-
-
-def _warn_where_the_loop_is(line: str) -> None:
-    """Warn at the line of the loop itself, which is the first outside of lrlab's and torch's own files."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("lrlab", "torch"):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(line, ScheduleWarning, stacklevel=level)
 
 
 def _require_start(start: Any) -> int:

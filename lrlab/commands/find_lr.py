@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -120,7 +119,7 @@ def conclusion(
     others = [override for override in overrides if key_of(override) not in map(key_of, chosen)]
     lines = [
         f"{' '.join(chosen)}  (median of {len(found)} of {counted(tests, 'seed')}, {low:.2g} to {high:.2g})",
-        f"{spelling.command('train')} {shlex.join([*others, *chosen])}",
+        f"{spelling.command('train')} {spelling.typed([*others, *chosen])}",
     ]
     if high > _DISAGREE * low:
         lines.append(f"warning: the seeds disagree by a factor of {high / low:.1f}; find_lr.updates=2000 is less noisy")

@@ -12,7 +12,8 @@ from lrlab.data.tables import Table, require_alike, require_numbers
 from lrlab.errors import closest, first_line, wrong
 
 _INPUTS, _TARGETS = ("inputs", "x", "X", "data", "features"), ("targets", "y", "Y", "target", "labels")
-KINDS = (".npz", ".csv")
+_KINDS = (".npz", ".csv")
+ALLOWED = f"a file *{', *'.join(_KINDS)}, or a folder with inputs.npy and targets.npy"
 
 
 def read_tables(
@@ -23,18 +24,17 @@ def read_tables(
         ".npz": _of_npz,
         ".csv": of_csv,
     }
-    kind = path.suffix.lower()
-    read = _of_folder if path.is_dir() else readers.get(kind)
-    if read is None:
-        got = f"{path}, which is none of these"
-        allowed = f"a file *{', *'.join(KINDS)}, or a folder with inputs.npy and targets.npy"
-        raise wrong("data.root", got=got, allowed=allowed, do="data.root=FILE.npz")
+    kind = path.suffix.lower() if path.suffix.lower() in readers else ""
     if not path.exists():
-        near = [one.name for one in path.parent.glob("*") if one.suffix in KINDS] if path.parent.is_dir() else []
+        near = [one.name for one in path.parent.glob("*") if one.suffix in _KINDS] if path.parent.is_dir() else []
         guess = closest(path.name, near)
         hint = f" (did you mean {path.parent / guess}?)" if guess else ""
-        do = f"data.root={path.parent / guess if guess else 'FILE.npz'}"
-        raise wrong("data.root", got=f"{path.absolute()}, which does not exist{hint}", allowed="a file", do=do)
+        meant = path.parent / guess if guess else f"FILE{kind or _KINDS[0]}"
+        got = f"{path.absolute()}, which does not exist{hint}"
+        raise wrong("data.root", got=got, allowed=ALLOWED, do=f"data.root={meant}")
+    read = _of_folder if path.is_dir() else readers.get(kind)
+    if read is None:
+        raise wrong("data.root", got=f"{path}, which is none of these", allowed=ALLOWED, do="data.root=FILE.npz")
     try:
         found, tested = read(path, inputs, targets)
     except (OSError, ValueError, EOFError, csv.Error) as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrlab.data import digits
-from lrlab.data.array_files import KINDS, read_tables
+from lrlab.data.array_files import ALLOWED, read_tables
 from lrlab.data.held_out import OFFICIAL, chosen, share
 from lrlab.data.map_datasets import Tensors
 from lrlab.data.scaling import Scale, far_from_one, is_scaled, scale_of_targets
@@ -51,8 +51,7 @@ def arrays(
     file has not what is asked for.
     """
     if root is None:
-        allowed = f"a file *{', *'.join(KINDS)}, or a folder with inputs.npy and targets.npy"
-        raise wrong("data.root", got="nothing", allowed=allowed, do="data.root=FILE.npz, or data=diabetes")
+        raise wrong("data.root", got="nothing", allowed=ALLOWED, do="data.root=FILE.npz, or data=diabetes")
     path = disk.expanded(root, "data.root")
     found, tested = read_tables(path, inputs, targets)
     if classes is not False:

@@ -58,6 +58,7 @@ def score(folder: Path, overrides: Sequence[str] = (), *, weights: str = "last")
             images=len(test),
             looks=1 + max(looks, default=0),
             measured={f"test_{name}": value for name, value in means.items()},
+            each=prepared.splits.each,
         )
         scores.write(folder, found, each)
         return found
