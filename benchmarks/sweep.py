@@ -1,83 +1,126 @@
-"""Seconds of sixteen runs of a small CNN on digits: lrlab's launcher, one and two at a time, and Hydra's others.
+"""Seconds of 27 runs on digits: lrlab's sweep, a script written by hand for the same runs, and Hydra's launchers.
 
-From process start to end. Stops where the results of two at a time are not those of one, bit for bit.
+From process start to end. Stops where the final weights of a run are not those of the script, bit for bit. What takes
+long is measured on six of the runs, and extrapolated by the seconds that each of these takes beyond the first three.
 """
 
 import importlib.util
+import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import timing
+from benchmarks import by_hand, timing
 from benchmarks.processes import environment
 
-RUNS = ("-m", "scheduler=constant,step,exponential,cosine", "optimizer.lr=0.02,0.05", "seed=0,1")
-SIZE = ("data=digits", "model=cnn", "trainer.epochs=60")
-QUICK = ("-m", "scheduler=constant,cosine", "data=digits", "model=cnn", "trainer.epochs=2")
-BASE, TWO, JOBLIB = "one at a time", "two at a time", "joblib's launcher, two at a time"
+HAND, LRLAB, JOBLIB = "by hand, two processes", "lrlab, two at a time", "joblib's launcher, two at a time"
+BASIC = "Hydra's basic launcher"
+MODELS = ("mlp", "cnn")
 WAYS = {
-    BASE: ("hydra.launcher.n_jobs=1", "hydra.launcher.threads=1"),
-    TWO: ("hydra.launcher.n_jobs=2", "hydra.launcher.threads=1"),
-    "Hydra's basic launcher": ("hydra/launcher=basic",),
+    LRLAB: ("hydra.launcher.n_jobs=2", "hydra.launcher.threads=1"),
+    "lrlab, a process for each run": (
+        *("hydra.launcher.n_jobs=2", "hydra.launcher.threads=1", "hydra.launcher.reuse=false"),
+    ),
+    BASIC: ("hydra/launcher=basic",),
     JOBLIB: ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
 }
+EXTRAPOLATED = (BASIC, JOBLIB)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many runs, and how long they are."""
+
+    epochs: int
+    seeds: int
+
+    @property
+    def runs(self) -> int:
+        return len(by_hand.SCHEDULERS) * len(by_hand.LRS) * self.seeds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = timing.parser("sweep", __doc__, repeats=3).parse_args(arguments)
     before = timing.machine()
-    command = QUICK if options.quick else (*RUNS, *SIZE)
-    with tempfile.TemporaryDirectory() as folder:
-        cases = {name: partial(carry_out, Path(folder), command, name) for name in WAYS}
-        count = "2 short runs" if options.quick else "16 runs"
-        table = timing.compare(f"{count}, 1 thread each", cases, base=BASE, repeats=timing.repeats(options))
-        require_same_results(Path(folder))
-    timing.report("sweep", [table], options, before, command=command)
-    print("two at a time gave the same weights and results.csv as one, bit for bit")
+    size = Size(4, 1) if options.quick else Size(20, 3)
+    tables = []
+    for model in MODELS:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            cases = {HAND: partial(carry_out_by_hand, place, model, size)}
+            cases |= {name: partial(carry_out, place, model, size, name) for name in WAYS}
+            title = f"{size.runs} runs of {size.epochs} epochs of 21 updates, {model}, 1 thread each"
+            tables.append(timing.compare(title, cases, base=HAND, repeats=timing.repeats(options)))
+    timing.report("sweep", tables, options, before, extrapolated=EXTRAPOLATED)
+    print("every run of lrlab's ended with the weights of the script, bit for bit")
 
 
-def carry_out(parent: Path, command: Sequence[str], name: str) -> timing.Measured:
-    """The seconds of one sweep, in a folder of its own that stays for `require_same_results`."""
+def carry_out_by_hand(place: Path, model: str, size: Size) -> timing.Measured:
+    """The seconds of the script; its weights stay in `place`."""
+    given = json.dumps([model, size.epochs, size.seeds, str(place)])
+    return {"seconds": seconds([sys.executable, "-m", "benchmarks.by_hand", given], place)}
+
+
+def carry_out(place: Path, model: str, size: Size, name: str) -> timing.Measured:
+    """The seconds of one sweep by lrlab."""
     if name == JOBLIB and importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None:
         raise timing.Missing("hydra-joblib-launcher is not installed; pip install -e '.[bench]'")
-    folder = tempfile.mkdtemp(prefix=place(name), dir=parent)
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "lrlab", *command, *WAYS[name], "sweep=all"],
-        cwd=folder,
-        env=environment(1),
-        check=True,
-        stdout=subprocess.DEVNULL,
+    if name in EXTRAPOLATED:
+        three, six = (_seconds_of(place, model, size, name, runs) for runs in (3, 6))
+        return {"seconds": six + (six - three) / 3 * (size.runs - 6)}
+    return {"seconds": _seconds_of(place, model, size, name, size.runs)}
+
+
+def _seconds_of(place: Path, model: str, size: Size, name: str, runs: int) -> float:
+    """The seconds of a sweep of so many runs, whose weights are compared with those of the script."""
+    few = runs < size.runs
+    schedulers = by_hand.SCHEDULERS if not few else by_hand.SCHEDULERS[: runs // 3]
+    values = (
+        f"scheduler={','.join(schedulers)}",
+        f"optimizer.lr={','.join(map(str, by_hand.LRS))}",
+        f"seed={'0' if few else ','.join(map(str, range(size.seeds)))}",
     )
-    return {"seconds": time.perf_counter() - started}
+    typed = ("-m", *values, f"model={model}", f"trainer.epochs={size.epochs}", *WAYS[name], "sweep=all")
+    folder = Path(tempfile.mkdtemp(dir=place))
+    taken = seconds([sys.executable, "-m", "lrlab", *typed], folder)
+    require_same_weights(place, folder)
+    return taken
 
 
-def place(name: str) -> str:
-    """How the folders of this way's sweeps begin."""
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
+def seconds(command: Sequence[str], folder: Path) -> float:
+    """The seconds that a process takes, its start included."""
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=environment(1), check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
 
 
-def require_same_results(parent: Path) -> None:
-    """Stop where sweeps, one and two at a time, differ in any bit of their results or weights."""
+def require_same_weights(by_hand_in: Path, folder: Path) -> None:
+    """Stop where a run in `folder` ended with other weights than the script's."""
     import torch
 
-    first, *others = [
-        folder / "outputs" / "sweeps" / "all" for way in (BASE, TWO) for folder in sorted(parent.glob(f"{place(way)}*"))
-    ]
-    for other in others:
-        same = (first / "results.csv").read_bytes() == (other / "results.csv").read_bytes()
-        for path in first.glob("*/checkpoints/last.pt"):
-            ours, theirs = (
-                torch.load(file, weights_only=True)["state"]["model"]
-                for file in (path, other / path.relative_to(first))
-            )
-            same = same and all(torch.equal(ours[name], theirs[name]) for name in ours)
-        if not same:
-            raise SystemExit("two at a time, or a repeat, gave other results than one")
+    for path in folder.glob("outputs/sweeps/all/**/checkpoints/last.pt"):
+        run = path.parents[1]
+        config = json.loads((run / "summary.json").read_text())
+        job = job_of(run)
+        ours = torch.load(path, weights_only=True)["state"]["model"]
+        theirs = torch.load(by_hand_in / f"{by_hand.name_of(job)}.pt", weights_only=True)
+        values = zip(ours.values(), theirs.values(), strict=True)
+        if config["status"] != "finished" or not all(torch.equal(one, other) for one, other in values):
+            raise SystemExit(f"{run.name} has other weights than the same run by hand")
+
+
+def job_of(run: Path) -> by_hand.Job:
+    """The scheduler, LR and seed of the run in a folder."""
+    import yaml
+
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    scheduler = json.loads((run / "summary.json").read_text())["choices"]["scheduler"]
+    return scheduler, config["optimizer"]["lr"], config["seed"]
 
 
 if __name__ == "__main__":

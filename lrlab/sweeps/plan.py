@@ -6,7 +6,7 @@ runs that are finished and goes on with those that were begun. It refuses to mix
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +32,8 @@ class Planned:
 
     @property
     def to_do(self) -> list[Job]:
-        return [job for job in self.jobs if job not in self.finished]
+        finished = {job.folder for job in self.finished}
+        return [job for job in self.jobs if job.folder not in finished]
 
 
 def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, name: str) -> Job:
@@ -98,30 +99,35 @@ def _place(jobs: Sequence[Job], folder: Path, there: Mapping[Path, Identity]) ->
         by_settings.setdefault(_without_data(one), []).append(path)
     alike = [by_settings.get(_without_data(job.identity), []) for job in jobs]
     placed: dict[int, Path] = {}
+    taken: set[Path] = set()
+
+    def place_job(index: int, path: Path) -> None:
+        placed[index] = path
+        taken.add(path)
 
     # Of several runs with the same settings, the one of the same name is taken first.
     for index, job in enumerate(jobs):
-        if job.folder in alike[index] and _may_have(job, job.folder, there, placed):
-            placed[index] = job.folder
+        if job.folder in alike[index] and _may_have(job, job.folder, there, taken):
+            place_job(index, job.folder)
     for index, job in enumerate(jobs):
         if index not in placed:
-            fits = (path for path in alike[index] if _may_have(job, path, there, placed))
+            fits = (path for path in alike[index] if _may_have(job, path, there, taken))
             if (first := next(fits, None)) is not None:
-                placed[index] = first
+                place_job(index, first)
 
     # The runs that are not there yet.
     for index, job in enumerate(jobs):
         if index not in placed:
-            placed[index] = _free(job, there, [*placed.values()])
+            place_job(index, _free(job, there, taken))
     return [
         replace(job, folder=placed[index], name=str(placed[index].relative_to(folder)))
         for index, job in enumerate(jobs)
     ]
 
 
-def _may_have(job: Job, path: Path, there: Mapping[Path, Identity], placed: Mapping[int, Path]) -> bool:
+def _may_have(job: Job, path: Path, there: Mapping[Path, Identity], taken: Collection[Path]) -> bool:
     """Whether `path` holds the run `job`, its data included, and no other job has it."""
-    return path not in placed.values() and identity.difference(there[path], job.identity) is None
+    return path not in taken and identity.difference(there[path], job.identity) is None
 
 
 def _without_data(one: Identity) -> str:
@@ -129,7 +135,7 @@ def _without_data(one: Identity) -> str:
     return identity.fingerprint(one.without_place())
 
 
-def _free(job: Job, there: Mapping[Path, Identity], taken: Sequence[Path]) -> Path:
+def _free(job: Job, there: Mapping[Path, Identity], taken: Collection[Path]) -> Path:
     """The folder of a run that is not there yet: its own, or the next one if another run of this sweep has that."""
     candidate, number = job.folder, 1
     while candidate in taken:
