@@ -122,7 +122,8 @@ def own_metrics(metrics: Sequence[Metric]) -> dict[str, Any]:
 def own_by_name(folder: Path) -> dict[str, Metric]:
     """The metrics of a task of the user's own, as far as the summary in `folder` tells them as it should."""
     found = {}
-    for one in read(folder).get("metrics") or []:
+    told = read(folder).get("metrics")
+    for one in told if isinstance(told, list) else ():
         with suppress(TypeError, KeyError, AttributeError):
             name, short, is_share = str(one["name"]), str(one.get("short", "")), bool(one["is_share"])
             found[name] = Metric(printable(name), is_share=is_share, short=printable(short))
