@@ -190,7 +190,7 @@ def test_mnist_is_measured_on_its_ten_thousand_test_images(look, tmp_path):
 
 def test_samples_are_called_what_they_are(look, run, tmp_path):
     def heading(folder: Path) -> list[str]:
-        [line] = [line for line in look(str(folder)).out.splitlines() if line.startswith("run ")]
+        [line] = [line for line in look(str(folder)).out.splitlines() if line.endswith(" looks")]
         return line.split()[-2:]
 
     assert heading(run) == ["images", "looks"]
