@@ -37,11 +37,11 @@ def values(folder: Path, average: str, name: str) -> dict[int, float]:
 def test_a_run_without_an_average_is_judged_by_its_weights_as_they_are(sweep, metric):
     [contest] = contests.compare(results.find([sweep]), metric=metric).contests
     found = {candidate.name: candidate for candidate in contest.candidates}
-    assert {*found} == {"constant, average=None", "constant, average=ema", "constant, average=lawa"}
-    assert found["constant, average=None"].values(0.3) == values(sweep, "null", metric.replace("average_", ""))
+    assert {*found} == {"constant, average=null", "constant, average=ema", "constant, average=lawa"}
+    assert found["constant, average=null"].values(0.3) == values(sweep, "null", metric.replace("average_", ""))
     for average in ("ema", "lawa"):
         assert found[f"constant, average={average}"].values(0.3) == values(sweep, average, metric)
-    assert "judged by the weights as they are, for they average none: constant, average=None" in contest.warnings
+    assert "judged by the weights as they are, for they average none: constant, average=null" in contest.warnings
     assert next(iter(columns(contest))) == metric
 
 
