@@ -61,7 +61,8 @@ def noise(train_images: int, val_images: int, channels: int, image_size: int, nu
     """lrlab's splits of random pixels and labels, in memory."""
     import torch
 
-    from lrlab.data.splits import Images, Splits
+    from lrlab.data.map_datasets import Images
+    from lrlab.data.splits import Splits
 
     shape = (channels, image_size, image_size)
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lrlab.api.comparing import Compared as Compared
-    from lrlab.api.comparing import ComparedStudy as ComparedStudy
+    from lrlab.api.compared import Compared as Compared
+    from lrlab.api.compared import ComparedStudy as ComparedStudy
     from lrlab.api.comparing import compare as compare
     from lrlab.api.curves import Curve as Curve
     from lrlab.api.curves import Curves as Curves
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from lrlab.api.running import sweep as sweep
     from lrlab.api.running import train as train
     from lrlab.api.schedule import NamedSchedule as NamedSchedule
-    from lrlab.api.schedule import Schedule as Schedule
     from lrlab.api.schedule import schedule as schedule
     from lrlab.api.schedule import schedule_names as schedule_names
+    from lrlab.api.schedule_value import Schedule as Schedule
     from lrlab.api.watching import ScheduleWarning as ScheduleWarning
     from lrlab.api.watching import Watch as Watch
     from lrlab.api.watching import watch as watch
@@ -96,11 +96,12 @@ if TYPE_CHECKING:
 
 # Where each public name is at home. Those with a door of their own, which `python -m` opens, are reached through it.
 _HOMES = {
-    "api.comparing": ("Compared", "ComparedStudy"),
+    "api.compared": ("Compared", "ComparedStudy"),
     "api.curves": ("Curve", "Curves", "Findings", "check"),
     "api.finding": ("FoundLR",),
     "api.running": ("Run", "Runs", "sweep", "train"),
-    "api.schedule": ("NamedSchedule", "Schedule", "schedule", "schedule_names"),
+    "api.schedule": ("NamedSchedule", "schedule", "schedule_names"),
+    "api.schedule_value": ("Schedule",),
     "api.watching": ("ScheduleWarning", "Watch", "watch"),
     "errors": ("UserError",),
     "integrations.keras": ("to_keras",),

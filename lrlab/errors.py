@@ -42,6 +42,10 @@ class UserError(Exception):
             return type(self)(f"{self}; {more}")
         return self._with(type(self), do=f"{self.do}; {more}")
 
+    def doing(self, do: str) -> "UserError":
+        """The same mistake with something else to do about it."""
+        return self._with(type(self), do=do)
+
     def of_kind(self, kind: type["UserError"]) -> "UserError":
         """The same message as an error of another `kind`."""
         return kind(str(self)) if self.key is None else self._with(kind)

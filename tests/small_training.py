@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from lrlab.data.batches import Batches, Batching
-from lrlab.data.splits import Images
+from lrlab.data.map_datasets import Images
 from lrlab.system import randomness
 from lrlab.training.loop import Epoch, Update, fit
 from lrlab.training.state import TrainState

@@ -66,7 +66,7 @@ def test_the_page_of_the_python_interface_runs_as_it_stands():
 
 def test_every_public_name_has_its_place_on_that_page():
     import lrlab
-    from lrlab.api.schedule import NAMES
+    from lrlab.api.schedule_makers import NAMES
 
     table = PYTHON.partition("## Schedules")[0]
     assert {*dir(lrlab)} - {*NAMES, "__version__"} <= set(re.findall(r"`(\w+)`", table))

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import lrlab
 from lrlab.config import checks
-from lrlab.data.splits import as_raised
+from lrlab.data.loader import as_raised
 from lrlab.errors import DataError, UserError, WrongArgument, wrong
 from lrlab.runs.checkpoint import Damaged
 from lrlab.schedules import cosine

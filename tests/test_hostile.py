@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import TINY, folder_of_images, summary, train
 
 from lrlab.commands import compare
-from lrlab.comparison import results
+from lrlab.comparison import sound
 from lrlab.comparison.results import Result
 from lrlab.config import secrets, trust
 from lrlab.errors import UserError
@@ -354,11 +354,11 @@ FIELDS = (
 
 @given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=4))
 def test_a_summary_that_no_run_wrote_breaks_no_comparison(said):
-    kept = results._sound({"status": "finished", **said})
+    kept = sound.sound_summary({"status": "finished", **said})
     result = Result("theirs", Path("theirs"), {}, kept, [])
     assert isinstance(result.status, str)
     assert isinstance(result.choice("scheduler"), str)
-    assert all(results.is_number(kept[name]) for name in ("val_accuracy", "seconds", "epochs") if name in kept)
+    assert all(sound.is_number(kept[name]) for name in ("val_accuracy", "seconds", "epochs") if name in kept)
 
 
 def test_values_of_secrets_lie_in_no_file(command):

@@ -37,9 +37,16 @@ BY_TEXT = {"commands.main", "commands.completion", "doors", "moved"}
 HYDRA = {"config", "runs", "sweeps", "api", "commands", "integrations", "plugins"}  # who may know Hydra and omegaconf
 PRINTS = {"runs", "sweeps", "commands"}
 ONE_ROOM = {
-    "matplotlib": {"drawing.figures"},
+    "matplotlib": {"drawing.figures", "drawing.panels"},
     "tensorboard": {"runs.tracking", "comparison.event_files"},
-    "rich": {"api.progress", "runs.display", "sweeps.table", "commands.preview", "system.streams"},
+    "rich": {
+        "api.progress",
+        "runs.display",
+        "sweeps.table",
+        "commands.preview_curves",
+        "commands.preview_terminal",
+        "system.streams",
+    },
     "scipy": {"comparison.statistics", "comparison.sequential"},
     "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},
@@ -60,7 +67,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """The full names that a module imports, anywhere in it: `lrlab.data.store`, `lrlab.data.splits.Images`, `torch`.
+    """The full names that a module imports, anywhere in it: `lrlab.data.store`, `lrlab.data.splits.Splits`, `torch`.
 
     What is reached through the package itself, `import lrlab` and then `lrlab.data.store`, is imported as well.
     """

@@ -13,7 +13,8 @@ from lrlab.api.axes import axis_or_default
 from lrlab.api.frames import frame
 from lrlab.api.horizons import horizon_of
 from lrlab.api.lines import line_of, picture
-from lrlab.api.schedule import Schedule, schedule
+from lrlab.api.schedule import schedule
+from lrlab.api.schedule_value import Schedule
 from lrlab.api.simulated import makes_scheduler, optimizer_with
 from lrlab.api.wording import in_python, of_arguments
 from lrlab.config import checks
@@ -255,9 +256,11 @@ def _simulated(
     plan = simulate(make_scheduler, make_optimizer, horizon, interval)
     optimizer = make_optimizer()
     node = _as_node(make_scheduler(optimizer))
-    base = optimizer.param_groups[0].get("initial_lr", optimizer.param_groups[0]["lr"])
+    first = optimizer.param_groups[0]
+    base, guard = first.get("initial_lr", first["lr"]), first.get("safeguard_warmup")
     total = horizon.total(interval)
-    found = lint.warnings(plan, node, {"lr": float(base), "_target_": type(optimizer).__name__})
+    told_of = {"lr": float(base), "_target_": type(optimizer).__name__, "safeguard_warmup": guard}
+    found = lint.warnings(plan, node, told_of)
     told = [_in_counts(line, total) for line in found]
     for group, curve in _of_other_groups(plan).items():
         lines = lint.warnings(curve, {"_target_": node["_target_"]}, {})

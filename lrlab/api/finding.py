@@ -14,12 +14,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lrlab.api import pictures
 from lrlab.api.frames import frame
-from lrlab.api.wording import of_arguments
+from lrlab.api.wording import of_arguments, require_texts
 from lrlab.config import checks, compose
 from lrlab.config.prepare import Prepared, prepare
 from lrlab.data.batches import Batches
-from lrlab.drawing import figures
-from lrlab.errors import first_line
+from lrlab.drawing.range_tests import of_range_tests
+from lrlab.errors import first_line, wrong
+from lrlab.lr.hyperparameters import adapts_its_lr
 from lrlab.runs.assemble import build_state
 from lrlab.runs.explain import explain
 from lrlab.runs.guest import guest
@@ -55,7 +56,7 @@ class FoundLR:
 
     def plot(self) -> pictures.Picture:
         """The loss of every batch over the LR, its smoothed course, and the suggestion."""
-        return pictures.Picture(lambda: figures.of_range_tests(curves_of(self.tests), suggestion=self.lr))
+        return pictures.Picture(lambda: of_range_tests(curves_of(self.tests), suggestion=self.lr))
 
     def __float__(self) -> float:
         if self.lr is None:
@@ -83,6 +84,7 @@ def find_lr(
     end: float = 10.0,
     updates: int = 400,
     seeds: int = 5,
+    **named: Any,
 ) -> FoundLR:
     """An LR to start from: train while the LR grows, and look where the loss has made nine tenths of its fall.
 
@@ -94,6 +96,10 @@ def find_lr(
 
     Source: Smith, Cyclical Learning Rates, 2015, arXiv:1506.01186, section 3.3.
     """
+    if named and not all(isinstance(one, str) for one in (*what, *named.values())):
+        do = "lrlab.find_lr(model, optimizer, loader, loss)"
+        raise wrong_argument(next(iter(named)), got="a keyword", allowed="your own objects by position", do=do)
+    require_texts("find_lr", named)
     with of_arguments():
         checks.number("find_lr.start", start, above=0, example=1e-6)
         checks.number("find_lr.end", end, above=start, example=10 * start)
@@ -162,6 +168,9 @@ def _range_test(
     model.train()
     if hasattr(optimizer, "train"):
         optimizer.train()
+    if adapts_its_lr(optimizer):
+        allowed, do = "one whose LR is to be found", "leave its lr at 1"
+        raise wrong_argument("optimizer", got=_finds_by_itself(optimizer), allowed=allowed, do=do)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     first = float(optimizer.param_groups[0]["lr"]) or 1.0
     ratios = [float(group["lr"]) / first for group in optimizer.param_groups]
@@ -186,6 +195,10 @@ def _range_test(
     finally:
         for generator, state in generators:
             generator.set_state(state)
+
+
+def _finds_by_itself(optimizer: Optimizer) -> str:
+    return f"{type(optimizer).__name__}, which finds its step size by itself, and multiplies it by the LR"
 
 
 def _generators_of(loader: Any) -> list[torch.Generator]:
@@ -284,6 +297,9 @@ def _test(prepared: Prepared, train: Batches, seed: int, *, start: float, end: f
     unscheduled = replace(prepared.scheduler, build=lambda optimizer: cast(Any, LambdaLR(optimizer, lambda _: 1.0)))
     checked = replace(prepared.checked, config={**prepared.config, "seed": seed})
     state = build_state(replace(prepared, scheduler=unscheduled, checked=checked))
+    if adapts_its_lr(state.optimizer):
+        allowed, do = "one whose LR is to be found", "optimizer.lr=1 in training, without a range test"
+        raise wrong("optimizer", got=_finds_by_itself(state.optimizer), allowed=allowed, do=do)
     points = range_test.range_test(
         state,
         train,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lrlab.api.axes import AXES, LABELS
 from lrlab.api.pictures import Picture
-from lrlab.drawing import figures
+from lrlab.drawing import stairs
 from lrlab.drawing.terminal import Line
 from lrlab.lr.plan import Plan
 
@@ -20,4 +20,4 @@ def line_of(name: str, plan: Plan, *, show: str = "lr", axis: str = "epoch") -> 
 def picture(lines: Sequence[Line], *, x: str, show: str = "lr", log: bool = False) -> Picture:
     """The staircases on one pair of axes, or as small multiples where they are many."""
     ylabel = LABELS.get(show, show)
-    return Picture(lambda: figures.of_stairs(lines, xlabel=AXES[x], ylabel=ylabel, log=log))
+    return Picture(lambda: stairs.of_stairs(lines, xlabel=AXES[x], ylabel=ylabel, log=log))

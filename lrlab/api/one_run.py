@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lrlab.config import compose, identity
+from lrlab.config import compose, identity, names
 from lrlab.config.again import as_it_was
 from lrlab.config.arguments import key_of, value_of
 from lrlab.config.heeded import require_heeded
@@ -71,15 +71,7 @@ class Attempt:
                 do=spelling.as_a_sweep(),
             )
 
-        # The folder is this run's from here on, and goes again if nothing was put into it.
-        made = folders.missing(_folder_of(config))
-        folder = _reserve(config, overrides)
-        with held(folder):
-            try:
-                return self._carry_out(prepared, folder)
-            except UserError:
-                folders.discard_unused(folder, made)
-                raise
+        return self._begin_in_its_folder(prepared, config, overrides)
 
     def resume(self, overrides: list[str], target: str, warn: Callable[[str], None]) -> Path:
         """Continue a run in its own folder, with the config that its checkpoint holds and `overrides` on top."""
@@ -108,7 +100,8 @@ class Attempt:
         checkpoint.require_form(path, contents)
         own = [one for one in overrides if key_of(one) != "replay"]
         with checkpoint.restoring(path, "config"):
-            config = as_it_was(contents["config"], path.resolve(), own)
+            was = {**contents["config"], "replay": None}  # it may be a repetition itself
+            config = as_it_was(was, path.resolve(), own)
         config.resume, config.replay = None, str(before.resolve())
         prepared = prepare(config, contents["choices"], contents["overrides"])
         _require_same_settings(contents, prepared)
@@ -116,9 +109,14 @@ class Attempt:
             warn(warning.removeprefix("warning: "))
 
         # Where it goes.
-        hydra = compose.compose([one for one in own if key_of(one).startswith("hydra")])
-        made = folders.missing(_folder_of(hydra))
-        folder = _reserve(hydra, own)
+        of_hydra = [one for one in own if key_of(one).startswith("hydra")]
+        hydra = compose.compose([names.of_a_repetition(before.name), *of_hydra])
+        return self._begin_in_its_folder(prepared, hydra, own)
+
+    def _begin_in_its_folder(self, prepared: Prepared, config: DictConfig, overrides: Sequence[str]) -> Path:
+        """Carry out a new run where `config` says; returns the folder, which goes again if nothing was put into it."""
+        made = folders.missing(_folder_of(config))
+        folder = _reserve(config, overrides)
         with held(folder):
             try:
                 return self._carry_out(prepared, folder)

@@ -3,13 +3,13 @@
 import logging
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from types import TracebackType
 from typing import Any, Self
 
+from lrlab.api import warned
 from lrlab.data import store
 from lrlab.lr.horizon import Horizon
 from lrlab.system import streams
@@ -89,7 +89,7 @@ class RunBar(Bar):
         for line in lines:
             logging.getLogger(__name__).info(line)
             if line.startswith("warning: "):
-                warnings.warn(line.removeprefix("warning: "), stacklevel=2)
+                warned.warn(line.removeprefix("warning: "))
 
     def show(self, event: Event) -> None:
         if isinstance(event, Epoch):

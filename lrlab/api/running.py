@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -12,14 +11,15 @@ from typing import Any
 
 from torch import nn
 
-from lrlab.api import pictures
+from lrlab.api import pictures, warned
 from lrlab.api.axes import LABELS
 from lrlab.api.frames import frame
 from lrlab.api.one_run import Attempt
 from lrlab.api.progress import RunBar, SweepBar
+from lrlab.api.wording import require_texts
 from lrlab.comparison import results
 from lrlab.config.arguments import key_of, read, value_of
-from lrlab.drawing import figures
+from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.errors import Interrupted, wrong
 from lrlab.runs import summary
 from lrlab.runs.guest import guest, logging_to
@@ -93,7 +93,7 @@ class Run:
 
     def plot(self) -> pictures.Picture:
         """Loss, the monitored metric and LR over the epochs, side by side."""
-        return pictures.Picture(lambda: figures.draw_panels(self._panels()))
+        return pictures.Picture(lambda: draw_panels(self._panels()))
 
     def _rows(self) -> list[results.HistoryRow]:
         return self._result().history
@@ -101,7 +101,7 @@ class Run:
     def _result(self) -> results.Result:
         return results.read_result(self.folder, self.folder.name)
 
-    def _panels(self) -> list[figures.Panel]:
+    def _panels(self) -> list[Panel]:
         result = self._result()
         rows = result.history
         ends = [result.epochs_at(row) for row in rows]  # the last epoch may be cut short
@@ -116,12 +116,12 @@ class Run:
                 values = [kind.scale * float(row.measured[f"{split}_{metric}"] or 0.0) for row in shown]
                 if not shown and split == "average_val":
                     continue
-                bands.append(figures.Band(split.replace("_", " "), [result.epochs_at(row) for row in shown], values))
+                bands.append(Band(split.replace("_", " "), [result.epochs_at(row) for row in shown], values))
             unit = " (%)" if kind.is_share else ""
-            panels.append(figures.Panel(bands, "epoch", metric + unit))
+            panels.append(Panel(bands, "epoch", metric + unit))
         lrs = [row.lr for row in rows]  # each of its epoch's last update
-        stairs = figures.Band("LR", [*(row.epoch for row in rows), *ends[-1:]], [*lrs, *lrs[-1:]])
-        panels.append(figures.Panel([stairs], "epoch", LABELS["lr"], stairs=True))
+        stairs = Band("LR", [*(row.epoch for row in rows), *ends[-1:]], [*lrs, *lrs[-1:]])
+        panels.append(Panel([stairs], "epoch", LABELS["lr"], stairs=True))
         return panels
 
     def __repr__(self) -> str:
@@ -167,7 +167,7 @@ class Runs(Sequence[Run]):
         return pictures.table(names, [[_written(row.get(name)) for name in names] for row in rows])
 
 
-def train(*overrides: str) -> Run:
+def train(*overrides: str, **named: Any) -> Run:
     """Train one run, as `lrlab train` does with the same words: `lrlab.train("scheduler=step", "trainer.epochs=5")`.
 
     Also `"resume=FOLDER"`, with `"extend=40"` to train on, and `"replay=FOLDER"` of a run with a time budget. Its
@@ -176,17 +176,16 @@ def train(*overrides: str) -> Run:
 
     Raises UserError, a line that says what to change, for a setting that is not allowed and for a loss that diverges.
     """
-    arguments = read(_texts(overrides))
+    require_texts("train", named)
+    arguments = read(_texts(overrides, "train"))
     _require_settings(arguments.flags, multirun=arguments.multirun)
     attempt = Attempt(RunBar, logging_to)
     try:
         with guest():
             if arguments.resume:
-                folder = attempt.resume(
-                    arguments.overrides, arguments.resume, lambda line: warnings.warn(line, stacklevel=4)
-                )
+                folder = attempt.resume(arguments.overrides, arguments.resume, warned.warn)
             elif repeated := value_of(arguments.overrides, "replay"):
-                folder = attempt.replay(arguments.overrides, repeated, lambda line: warnings.warn(line, stacklevel=4))
+                folder = attempt.replay(arguments.overrides, repeated, warned.warn)
             else:
                 folder = attempt.begin(arguments.overrides)
     except Interrupted as stop:
@@ -198,7 +197,7 @@ def train(*overrides: str) -> Run:
     return Run(folder, *(one for one in arguments.overrides if "_target_" in one))
 
 
-def sweep(*overrides: str) -> Runs:
+def sweep(*overrides: str, **named: Any) -> Runs:
     """Train every combination of the values that commas separate: `lrlab.sweep("scheduler=step,cosine", "seed=0,1,2")`.
 
     Runs have processes of their own, so classes of yours have to be in a module that such a process can import;
@@ -206,7 +205,8 @@ def sweep(*overrides: str) -> Runs:
     With `"sweep=NAME"` the same call goes on with the sweep, or returns what is finished. Ctrl-C saves what is under
     way and returns it. Runs that fail are among those returned, and a warning names them.
     """
-    typed = [one for one in _texts(overrides) if one not in ("-m", "--multirun")]
+    require_texts("sweep", named)
+    typed = [one for one in _texts(overrides, "sweep") if one not in ("-m", "--multirun")]
     _require_settings(read(typed).flags, multirun=False)
     request = None
     try:
@@ -228,9 +228,7 @@ def sweep(*overrides: str) -> Runs:
         return _runs_in(request.folder)
     failed = [f"{name} ({outcome.status}: {outcome.error})" for name, outcome in outcomes.items() if outcome.error]
     if failed:
-        warnings.warn(
-            f"{len(failed)} of {counted(len(outcomes), 'run')} did not finish: {'; '.join(failed)}", stacklevel=2
-        )
+        warned.warn(f"{len(failed)} of {counted(len(outcomes), 'run')} did not finish: {'; '.join(failed)}")
     return _runs_in(request.folder)
 
 
@@ -239,12 +237,11 @@ def _runs_in(folder: Path) -> Runs:
     return Runs([Run(one) for one in with_summary], folder)
 
 
-def _texts(overrides: Sequence[Any]) -> list[str]:
+def _texts(overrides: Sequence[Any], function: str) -> list[str]:
     for one in overrides:
         if not isinstance(one, str):
-            raise wrong_argument(
-                "overrides", got=repr(one), allowed='texts such as "scheduler=step"', do='lrlab.train("scheduler=step")'
-            )
+            do = f'lrlab.{function}("scheduler=step")'
+            raise wrong_argument("overrides", got=repr(one), allowed='texts such as "scheduler=step"', do=do)
         if one.startswith("-") and one not in ("-m", "--multirun"):
             do = f"`lrlab train {one}` on the command line"
             raise wrong_argument("overrides", got=one, allowed="settings, as in trainer.epochs=5", do=do)

@@ -1,12 +1,13 @@
-"""A parameter group that is watched: its plan, computed as far as it is needed, and the LRs that were applied."""
+"""Parameter groups that are watched: their plans, computed as far as needed, their base LRs, and what was applied."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy
 
-from lrlab.api.schedule import Schedule
+from lrlab.api.schedule_value import Schedule
+from lrlab.schedules.law import wrong_argument
 
 TOLERANCE = 1e-6  # of the largest planned LR: torch's recursions differ from closed forms in their last bits
 _AHEAD = 1024  # planned LRs that are computed at a time
@@ -69,6 +70,39 @@ class WatchedGroup:
     def _is_constant(self) -> bool:
         factors = [self.schedule.factor(t) for t in _some(len(self.schedule))]
         return min(factors) == max(factors)
+
+
+def bases_of(
+    groups: Sequence[Mapping[str, Any]], schedule: Schedule, *, at_begin: Sequence[float], start: int
+) -> list[float]:
+    """The LR that each group's factors multiply: its own, where groups differ in it, and else the schedule's.
+
+    torch's schedulers note it as `initial_lr`. Without one it is the LR at the beginning, `at_begin` of the groups that
+    there were then, of a loop that is resumed at `start` as far as it tells how groups differ.
+    """
+    found = [_noted_base(group) for group in groups]
+    if any(base is None for base in found):
+        now = [*at_begin, *(float(group["lr"]) for group in groups[len(at_begin) :])]
+        share = schedule.factor(start) if start else 1.0
+        found = [lr / share if base is None and share > 0 else base for base, lr in zip(found, now, strict=False)]
+    bases = [schedule.lr if base is None else base for base in found]
+    if not schedule.is_relative and len(set(bases)) == 1:
+        return [schedule.lr] * len(groups)
+    return bases
+
+
+def _noted_base(group: Mapping[str, Any]) -> float | None:
+    """The LR that a group was built with, where torch has noted it."""
+    return float(group["initial_lr"]) if "initial_lr" in group else None
+
+
+def require_groups(own: Mapping[str | int, Schedule], groups: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ValueError where a schedule of its `own` is for a group that is not among `groups`."""
+    names = [group.get("name", index) for index, group in enumerate(groups)]
+    for name in own:
+        if name not in names and not (isinstance(name, int) and 0 <= name < len(names)):
+            allowed = ", ".join(map(repr, names))
+            raise wrong_argument("groups", got=repr(name), allowed=allowed, do=f"groups={{{names[-1]!r}: ...}}")
 
 
 def _some(count: int) -> list[int]:

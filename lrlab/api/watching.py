@@ -3,30 +3,24 @@
 Its clock is the optimizer: an update is a call of `step()` that had gradients and that mixed precision did not skip.
 """
 
-import sys
-import warnings
-from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-import numpy
-import torch
-from torch import Tensor
-from torch.optim import Optimizer
-
-from lrlab.api import explanations, pictures
+from lrlab.api import explanations, pictures, warned, watch_words
 from lrlab.api.axes import LABELS
-from lrlab.api.explanations import Explanation, Observed
+from lrlab.api.explanations import Explanation
 from lrlab.api.frames import frame
-from lrlab.api.schedule import Schedule, require_schedule
-from lrlab.api.skipped_updates import PendingUpdate, telling_of_skips, unwrapped
-from lrlab.api.watched_groups import WatchedGroup
-from lrlab.drawing import figures
+from lrlab.api.optimizer_clock import OptimizerClock
+from lrlab.api.schedule_value import Schedule, require_schedule
+from lrlab.api.skipped_updates import unwrapped
+from lrlab.api.watch_explained import explain
+from lrlab.api.watched_groups import WatchedGroup, bases_of, require_groups
+from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
 
-_MOST_PENDING = 1000  # updates whose LR is still on a device before they are waited for
 _MOST_DRAWN = 2000  # updates, in a picture
 
 
@@ -63,36 +57,27 @@ class Watch:
         self.before: dict[str, Any] | None = None  # what a watch found that this one goes on from
         self._start_was_given = start is not None
         self._own = dict(groups or {})
-        self._warn = warn or _warn_where_the_loop_is
+        self._warn = warn or partial(warned.warn, kind=ScheduleWarning)
         self._counts_skipped = False
         self._said = ""  # latest, of why the LR differs
         self._tell_at = 0  # updates at which an explanation is sought again
         self._groups: list[WatchedGroup] = []
-        self._pending: deque[PendingUpdate] = deque()
-        self._hooks: list[Any] = []
-        self._undo_scaler: Callable[[], None] | None = None
+        self._clock = OptimizerClock(self.optimizer, count=self._count, skip=self._skip)
         self._lrs_at_begin: list[float] = []
-        self._require_groups()
+        require_groups(self._own, self.optimizer.param_groups)
 
     # From beginning to end.
 
     def begin(self) -> "Watch":
         """Look on from here."""
-        if not self._hooks:
+        if not self._clock.is_running:
             self._lrs_at_begin = [float(group["lr"]) for group in self.optimizer.param_groups]
-            self._hooks.append(self.optimizer.register_step_post_hook(self._after_step))
-            self._undo_scaler = telling_of_skips(self.optimizer, self._skip)
+            self._clock.begin()
         return self
 
     def end(self) -> None:
         """Look on no more; what is pending is settled, and an explanation found late is told."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
-        if self._undo_scaler is not None:
-            self._undo_scaler()
-            self._undo_scaler = None
-        self._settle(wait=True)
+        self._clock.end()
         if self.differing and self.updates:
             self._tell(final=True)
         elif self.updates and self.step > len(self.schedule):
@@ -111,7 +96,7 @@ class Watch:
     @property
     def equal(self) -> bool | None:
         """Whether every update seen had the planned LR; None before the first."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         if self.before is not None and self.before["differing"]:
             return False
         return self.differing == 0 if self.updates else None
@@ -124,10 +109,8 @@ class Watch:
     @property
     def explanations(self) -> list[Explanation]:
         """The mistakes that fit every LR seen, the simplest first; empty where nothing differs."""
-        self._settle(wait=True)
-        if self.first_difference is None or not self.updates:
-            return []
-        return self._explain(self._groups[self.first_difference["index"]])
+        self._clock.settle(wait=True)
+        return self._explained() if self.updates else []
 
     @property
     def explanation(self) -> str | None:
@@ -138,23 +121,23 @@ class Watch:
     @property
     def verdict(self) -> str:
         """What was seen, in a line."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         if not self.updates:
             return "no update was seen" + self._said_of_before()
         seen = f"{counted(self.updates, 'update')}, from {self.start} to {self.step - 1}"
         if self.first_difference is None:
             flat = all(group.is_flat() for group in self._groups)
             what = " (on a flat stretch, which cannot tell how the scheduler is stepped)" if flat else ""
-            also = self._said_of_skips() + self._said_of_the_end() + self._said_of_before()
+            also = watch_words.said_of_skips(self.skipped) + self._said_of_the_end() + self._said_of_before()
             return f"as planned: {seen}{what}{also}"
         said = explanations.in_words(self.explanations)
-        differing = f"{self.differing:,} of {seen}, not as planned{self._said_of_skips()}"
+        differing = f"{self.differing:,} of {seen}, not as planned{watch_words.said_of_skips(self.skipped)}"
         return f"{differing}; {self._difference()}; {said}{self._said_of_before()}"
 
     @property
     def latest(self) -> tuple[float, float] | None:
         """The planned and the applied LR of the update made last, of the first group; None before there is one."""
-        self._settle(wait=False)
+        self._clock.settle(wait=False)
         if not self.updates:
             return None
         first = self._groups[0]
@@ -162,12 +145,12 @@ class Watch:
 
     def applied(self, group: int = 0) -> list[float]:
         """The LR of every update seen, of the parameter group with this index."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         return list(self._groups[group].applied) if self._groups else []
 
     def to_frame(self) -> Any:
         """A row an update: `step`, and for every group `planned` and `applied` LR, with its name where it has one."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         columns: dict[str, list[Any]] = {"step": list(range(self.start, self.step))}
         for group in self._groups:
             suffix = f"/{group.name}" if len(self._groups) > 1 else ""
@@ -177,17 +160,17 @@ class Watch:
 
     def plot(self) -> pictures.Picture:
         """Planned and applied LR, side by side."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         bands = []
         stride = max(1, max(self.step, len(self.schedule)) // _MOST_DRAWN)
         for group in self._groups:
             suffix = f" of {group.name}" if len(self._groups) > 1 else ""
             whole = list(range(0, max(len(group.schedule), self.step), stride))
             steps = list(range(self.start, self.step, stride))
-            bands.append(figures.Band(f"planned{suffix}", whole, group.planned_of(0, whole[-1] + 1, 0)[::stride]))
-            bands.append(figures.Band(f"applied{suffix}", steps, list(group.applied)[::stride]))
-        panel = figures.Panel(bands, "update", LABELS["lr"], stairs=True)
-        return pictures.Picture(lambda: figures.draw_panels([panel]))
+            bands.append(Band(f"planned{suffix}", whole, group.planned_of(0, whole[-1] + 1, 0)[::stride]))
+            bands.append(Band(f"applied{suffix}", steps, list(group.applied)[::stride]))
+        panel = Panel(bands, "update", LABELS["lr"], stairs=True)
+        return pictures.Picture(lambda: draw_panels([panel]))
 
     def __repr__(self) -> str:
         return f"<lrlab.watch: {self.verdict}>"
@@ -201,7 +184,7 @@ class Watch:
 
     def state_dict(self) -> dict[str, Any]:
         """The update that comes next and what was found so far: plain numbers and texts."""
-        self._settle(wait=True)
+        self._clock.settle(wait=True)
         earlier = self.before or {"differing": 0, "first_difference": None}
         return {
             "step": self.step,
@@ -225,43 +208,16 @@ class Watch:
         self.skipped, self._counts_skipped = state["skipped"], state["counts_skipped"]
         self.before = {name: state[name] for name in ("differing", "first_difference")}
 
-    # After every step of the optimizer.
-
-    def _after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        groups = optimizer.param_groups
-        if not _has_gradients(groups):
-            return
-        found_inf = getattr(optimizer, "found_inf", None)
-        lrs = [group["lr"] for group in groups]
-        if found_inf is None and not self._pending:
-            for lr in lrs:
-                if type(lr) is not float and isinstance(lr, Tensor) and lr.device.type != "cpu":
-                    break
-            else:
-                self._count(lrs, skipped=False)
-                return
-        self._pending.append(PendingUpdate(lrs, found_inf))
-        self._settle(wait=len(self._pending) > _MOST_PENDING)
-
-    def _settle(self, *, wait: bool) -> None:
-        """Count the updates whose LR has arrived from the device; with `wait`, all."""
-        while self._pending and (wait or self._pending[0].is_here()):
-            pending = self._pending.popleft()
-            self._count(pending.lrs, skipped=pending.was_skipped())
+    # What the clock calls.
 
     def _skip(self) -> None:
-        """Mixed precision left out an update, without a call of step()."""
-        self._settle(wait=True)
         self.skipped += 1
 
     @property
     def _offset(self) -> int:
         return self.skipped if self._counts_skipped else 0
 
-    def _count(self, lrs: list[Any], *, skipped: bool) -> None:
-        if skipped:
-            self.skipped += 1
-            return
+    def _count(self, lrs: list[Any]) -> None:
         if len(lrs) > len(self._groups):
             self._meet(len(lrs))
         update = self.start + self.updates
@@ -313,38 +269,11 @@ class Watch:
         self.notes.append(line)
         self._warn(line)
 
-    def _difference(self) -> str:
-        first = self.first_difference
-        assert first is not None
-        of_group = f" of group {first['group']}" if len(self._groups) > 1 else ""
-        return (
-            f"the LR{of_group} at update {first['update']} is {first['applied']:.6g}, and was planned as "
-            f"{first['planned']:.6g}"
-        )
-
-    def _said_of_skips(self) -> str:
-        return f", {counted(self.skipped, 'skipped update')} not counted" if self.skipped else ""
-
-    def _said_of_before(self) -> str:
-        if self.before is None or not self.before["differing"]:
-            return ""
-        return f"; {counted(self.before['differing'], 'update')} before update {self.start} had another LR than planned"
-
-    def _said_of_the_end(self) -> str:
-        """Where the loop ended in the plan, if that was not at its end."""
-        planned = len(self.schedule)
-        if self.step < planned:
-            return f"; the plan has {counted(planned, 'update')}, and its end was not reached"
-        if self.step > planned:
-            past = counted(self.step - max(planned, self.start), "update")
-            return f"; {past} lie past the end of the plan of {planned:,}"
-        return ""
-
     def _tell(self, *, final: bool = False) -> None:
         """Say the first difference, and again when the mistake is known that could not be told then, or another one."""
         assert self.first_difference is not None
         self._tell_at = 2 * self.updates
-        fitting = self._explain(self._groups[self.first_difference["index"]])
+        fitting = self._explained()
         said = explanations.in_words(fitting)
         is_known = len(fitting) == 1
         if not self._said:
@@ -356,46 +285,30 @@ class Watch:
             return  # fewer mistakes fit than before, and still more than one
         self._said = said
 
-    def _explain(self, group: "WatchedGroup") -> list[Explanation]:
-        seen = self._seen(group)
-        fitting = explanations.explain(seen)
+    def _explained(self) -> list[Explanation]:
+        """The mistakes that fit what was seen of the group that differed first; none where nothing differs."""
+        first = self.first_difference
+        if first is None:
+            return []
+        group = self._groups[first["index"]]
+        return explain(group, self._groups, start=self.start, first_difference=first["update"])
+
+    def _difference(self) -> str:
         assert self.first_difference is not None
-        joint = self.first_difference["update"] - self.start
-        if any(one.name != "elsewhere" for one in fitting):
-            return fitting
-        if 0 < joint < len(seen.applied):
-            tail = Observed(**{**vars(seen), "applied": seen.applied[joint:], "start": self.start + joint})
-            since = explanations.explain(tail)
-            if since:
-                return [_since(self.start + joint, one) for one in since]
-        return fitting
+        return watch_words.difference(self.first_difference, several=len(self._groups) > 1)
 
-    def _seen(self, group: "WatchedGroup") -> Observed:
-        horizon = group.schedule.horizon
-        others = []
-        for other in self._groups:
-            if other is not group and other.name != group.name:
-                others.append((other.name, other.plan()))
+    def _said_of_before(self) -> str:
+        return watch_words.said_of_before(self.before, self.start)
 
-        per_epoch = horizon.steps_per_epoch if horizon.epochs > 1 else None
-        return Observed(
-            planned=group.plan(),
-            applied=numpy.array(group.applied),
-            start=self.start,
-            tolerance=group.tolerance,
-            updates_per_count=horizon.steps_per_epoch if group.schedule.interval == "epoch" else 1,
-            steps_per_epoch=per_epoch,
-            longer=group.of_a_run,
-            processes=_processes(),
-            others=tuple(others),
-        )
+    def _said_of_the_end(self) -> str:
+        return watch_words.said_of_the_end(self.step, planned=len(self.schedule), start=self.start)
 
     # The parameter groups.
 
     def _meet(self, count: int) -> None:
         """Take up the parameter groups from the first update on, and those that are added later."""
         groups = self.optimizer.param_groups
-        bases = self._bases()
+        bases = bases_of(groups, self.schedule, at_begin=self._lrs_at_begin, start=self.start)
         for index in range(len(self._groups), count):
             name = groups[index].get("name", index)
             schedule = self._own.get(name, self._own.get(index, self.schedule))
@@ -404,30 +317,6 @@ class Watch:
             group = WatchedGroup(str(name), schedule, base)
             group.applied.extend([float("nan")] * self.updates)
             self._groups.append(group)
-
-    def _bases(self) -> list[float]:
-        """The LR that each group's factors multiply: its own, where groups differ in it, and else the schedule's.
-
-        torch's schedulers note it as `initial_lr`. Without one it is the LR at the beginning, of a resumed loop as far
-        as it tells how groups differ.
-        """
-        groups, schedule = self.optimizer.param_groups, self.schedule
-        found = [_noted_base(group) for group in groups]
-        if any(base is None for base in found):
-            now = [*self._lrs_at_begin, *(float(group["lr"]) for group in groups[len(self._lrs_at_begin) :])]
-            share = schedule.factor(self.start) if self.start else 1.0
-            found = [lr / share if base is None and share > 0 else base for base, lr in zip(found, now, strict=False)]
-        bases = [schedule.lr if base is None else base for base in found]
-        if not schedule.is_relative and len(set(bases)) == 1:
-            return [schedule.lr] * len(groups)
-        return bases
-
-    def _require_groups(self) -> None:
-        names = [group.get("name", index) for index, group in enumerate(self.optimizer.param_groups)]
-        for name in self._own:
-            if name not in names and not (isinstance(name, int) and 0 <= name < len(names)):
-                allowed = ", ".join(map(repr, names))
-                raise wrong_argument("groups", got=repr(name), allowed=allowed, do=f"groups={{{names[-1]!r}: ...}}")
 
 
 def watch(
@@ -461,40 +350,6 @@ def watch(
     'as planned: 10 updates, from 0 to 9'
     """
     return Watch(optimizer, schedule, start=start, groups=groups)
-
-
-def _warn_where_the_loop_is(line: str) -> None:
-    """Warn at the line of the loop itself, which is the first outside of lrlab's and torch's own files."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("lrlab", "torch"):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(line, ScheduleWarning, stacklevel=level)
-
-
-def _since(update: int, explanation: Explanation) -> Explanation:
-    do = explanation.do
-    if explanation.name == "one ahead":
-        do = "it was stepped once more than the optimizer, as where fp16 skips an update"
-    return Explanation(explanation.name, f"{explanation.said}, since update {update}", do)
-
-
-def _has_gradients(groups: list[dict[str, Any]]) -> bool:
-    """Whether a step changes anything: without a single gradient it does not."""
-    for group in groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                return True
-    return False
-
-
-def _noted_base(group: dict[str, Any]) -> float | None:
-    """The LR that a group was built with, where torch has noted it."""
-    return float(group["initial_lr"]) if "initial_lr" in group else None
-
-
-def _processes() -> int:
-    distributed = torch.distributed
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def _require_start(start: Any) -> int:

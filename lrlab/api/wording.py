@@ -2,15 +2,18 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from lrlab.errors import UserError, WrongArgument, wrong
+from lrlab.schedules.law import wrong_argument
 
 # A setting's whole name. What stands before the last dot is where a config has it, and an argument is there by itself.
 _GROUPS = r"(?:scheduler|optimizer|trainer|find_lr|compare|preview)"
 _SETTING = re.compile(rf"\b{_GROUPS}\.(?:\w+\.)*(\w+)")
 _ASSIGNMENT = re.compile(rf"'?\+?\b{_GROUPS}\.(?:\w+\.)*(\w+)=(\[[^\]]*\]|[^\s,;()']+)'?")
+_COMMAND = re.compile(r"\b(?:lrlab |python -m lrlab[ .])(train|sweep|preview|compare|find[-_]lr)\b((?: [\w./=-]+)*)")
 _CHOICE = re.compile(r"\bscheduler=(\w+)")
 # `shape=cosine`, as the check of an argument says it.
 _BARE = re.compile(r"(?<![\"'])\b([a-z]\w*)=([A-Za-z]\w*)(?![\w(.])")
@@ -31,7 +34,7 @@ def of_arguments() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise about_arguments(error) from error
+        raise about_arguments(error) from None
 
 
 def about_arguments(error: UserError) -> WrongArgument:
@@ -59,10 +62,25 @@ def in_python(text: str) -> str:
     >>> in_python("scheduler.T_max: 5 half cosines, of 4 epochs each; scheduler.T_max=100% goes down once")
     'T_max: 5 half cosines, of 4 epochs each; T_max="100%" goes down once'
     """
+    text = _COMMAND.sub(_called, text)
     text = _ASSIGNMENT.sub(lambda match: f"{match[1]}={_literal(match[2])}", text)
     text = _SETTING.sub(r"\1", text)
     text = _CHOICE.sub(r'lrlab.schedule("\1")', text)
     return re.sub(r"^scheduler:", "schedule:", text)
+
+
+def _called(match: re.Match[str]) -> str:
+    """A command as the call that does the same."""
+    arguments = ", ".join(f'"{one}"' for one in match[2].split())
+    return f"lrlab.{match[1].replace('-', '_')}({arguments})"
+
+
+def require_texts(function: str, named: Mapping[str, Any]) -> None:
+    """Raise ValueError where a setting was given to `function` as Python's keyword, and not as a text."""
+    for name, value in named.items():
+        written = value if isinstance(value, str | int | float) else "..."
+        do = f'lrlab.{function}("{name}={written}")'
+        raise wrong_argument(name, got="a keyword", allowed="a text, as on a command line", do=do)
 
 
 def _literal(written: str) -> str:

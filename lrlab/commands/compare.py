@@ -27,7 +27,8 @@ from lrlab.comparison import (
 )
 from lrlab.comparison.foreign import Columns
 from lrlab.config import options
-from lrlab.drawing.figures import SUFFIXES, draw_panels, save
+from lrlab.drawing.figures import SUFFIXES, save
+from lrlab.drawing.panels import draw_panels
 from lrlab.errors import wrong
 from lrlab.runs import folders, summary
 from lrlab.runs.machine import write
@@ -130,7 +131,7 @@ def _refuse_what_is_declared(settings: CompareSettings) -> None:
 
 def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
     """Show what runs say, in the terminal, as a table, as figures and as a page; whether a pair is undecided."""
-    from lrlab.api.comparing import comparison_of, gathered
+    from lrlab.api.gathering import comparison_of, gathered
 
     # The runs, and what they show.
     columns = Columns(settings.schedule, settings.lr, settings.seed, None, settings.step, settings.better)

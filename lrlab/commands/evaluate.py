@@ -1,6 +1,6 @@
 """What trained runs are worth on images that decided nothing: `lrlab evaluate outputs/runs/NAME ...`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from lrlab.drawing.terminal import aligned
 from lrlab.errors import UserError, wrong
 from lrlab.runs import machine
 from lrlab.system import disk, spelling, streams
+from lrlab.training.metrics import in_words
 
 if TYPE_CHECKING:
     from lrlab.runs.scores import TestScore
@@ -77,7 +78,7 @@ def _score(folder: Path, overrides: Sequence[str], weights: str) -> "TestScore":
 def _show(scores: Mapping[str, "TestScore"], left_out: Mapping[str, str]) -> None:
     """Print a row for each run that was measured, and why each other was not."""
     metrics = list(dict.fromkeys(chain.from_iterable(score.measured for score in scores.values())))
-    rows = [["run", *(metric.replace("_", " ") for metric in metrics), "weights", "images", "looks"]]
+    rows = [["run", *map(in_words, metrics), "weights", _samples(scores.values()), "looks"]]
     for name, score in scores.items():
         values = [shown(score.measured[metric], metric) if metric in score.measured else "-" for metric in metrics]
         rows.append([name, *values, score.weights, f"{score.images:,}", str(score.looks)])
@@ -85,6 +86,12 @@ def _show(scores: Mapping[str, "TestScore"], left_out: Mapping[str, str]) -> Non
         print("\n".join(aligned(rows, streams.width())))
     for name, why in left_out.items():
         print(f"left out: {name} ({why})")
+
+
+def _samples(scores: Iterable["TestScore"]) -> str:
+    """What the test splits hold, in a word."""
+    words = {f"{score.each}s" for score in scores}
+    return words.pop() if len(words) == 1 else "samples"
 
 
 def _taken_apart(typed: list[str]) -> tuple[list[Path], list[str]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -120,7 +119,7 @@ def conclusion(
     others = [override for override in overrides if key_of(override) not in map(key_of, chosen)]
     lines = [
         f"{' '.join(chosen)}  (median of {len(found)} of {counted(tests, 'seed')}, {low:.2g} to {high:.2g})",
-        f"{spelling.command('train')} {shlex.join([*others, *chosen])}",
+        f"{spelling.command('train')} {spelling.typed([*others, *chosen])}",
     ]
     if high > _DISAGREE * low:
         lines.append(f"warning: the seeds disagree by a factor of {high / low:.1f}; find_lr.updates=2000 is less noisy")
@@ -135,7 +134,7 @@ def _write(
     folder: Path, tests: Sequence[RangeTest], lr: float, settings: FindLrSettings, overrides: Sequence[str]
 ) -> None:
     from lrlab.api.finding import curves_of
-    from lrlab.drawing import figures
+    from lrlab.drawing.range_tests import draw_range_tests
     from lrlab.runs import summary
     from lrlab.system import disk
 
@@ -154,7 +153,7 @@ def _write(
         "versions": summary.versions(),
     }
     disk.write_whole(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
-    figures.draw_range_tests(curves_of(tests), folder / "figure.png", suggestion=lr)
+    draw_range_tests(curves_of(tests), folder / "figure.png", suggestion=lr)
 
 
 def _now() -> str:

@@ -1,6 +1,5 @@
 """`lrlab COMMAND ...`: finds the command, and imports nothing but what it needs."""
 
-import shlex
 import sys
 from importlib import import_module
 
@@ -66,7 +65,7 @@ def _no_command(typed: list[str]) -> UserError:
     first = typed[0]
     guess, rest = _meant(typed)
     hint = f" (did you mean {guess}?)" if guess else ""
-    do = f"{spelling.command(guess)} {shlex.join(rest)}".strip() if guess else f"{spelling.program()} --help"
+    do = f"{spelling.command(guess)} {spelling.typed(rest)}".strip() if guess else f"{spelling.program()} --help"
     return wrong("command", got=f"'{first}'{hint}", allowed=", ".join(COMMANDS), do=do)
 
 

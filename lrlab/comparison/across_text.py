@@ -2,7 +2,7 @@
 
 from lrlab.comparison.across import Across, Wins
 from lrlab.comparison.statistics import Interval
-from lrlab.drawing.figures import Band, Panel
+from lrlab.drawing.panels import Band, Panel
 from lrlab.drawing.terminal import aligned
 
 

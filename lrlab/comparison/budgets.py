@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from lrlab.comparison.results import Result, is_number
+from lrlab.comparison.results import Result
+from lrlab.comparison.sound import is_number
 from lrlab.config.seconds import seconds_of
 from lrlab.errors import UserError
 from lrlab.words import budget_in_words, counted, epochs_in_words

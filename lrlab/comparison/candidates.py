@@ -15,7 +15,8 @@ from typing import Any
 
 from lrlab.comparison import choice
 from lrlab.comparison.budgets import budget_of
-from lrlab.comparison.results import Result, differing, is_number
+from lrlab.comparison.results import Result, differing
+from lrlab.comparison.sound import is_number
 from lrlab.comparison.statistics import Interval, median
 from lrlab.config.identity import GROUPS, LENGTHS, TUNED
 from lrlab.training.metrics import find, followed, lower_is_better
@@ -113,13 +114,21 @@ def names_of(results: Sequence[Result]) -> dict[str, str]:
     for result in results:
         alike = [one for one in results if chosen[one.name] == chosen[result.name]]
         keys = [key for key in differing(alike) if _tells_apart(key, alike)]
-        extra = [f"{key.rpartition('.')[2]}={result.settings.get(key)}" for key in keys if key not in LENGTHS]
+        values = {key: _as_typed(result.settings.get(key)) for key in keys if key not in LENGTHS}
+        extra = [f"{key.rpartition('.')[2]}={value}" for key, value in values.items()]
         if len(set(map(budget_of, alike))) > 1 and (budget := budget_of(result)) is not None:
             extra.append(budget.setting.removeprefix("trainer."))
         others = [f"{group}={result.choice(group)}" for group in varying if group != "scheduler"]
         parts = [result.choice("scheduler"), *others, *extra, extended(result)]
         names[result.name] = ", ".join(part for part in parts if part)
     return names
+
+
+def _as_typed(value: Any) -> str:
+    """A setting as one types it: null, true and false are no words of Python's."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _base_lr(result: Result) -> float:

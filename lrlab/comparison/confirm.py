@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lrlab.comparison import results
 from lrlab.comparison.budgets import in_order
-from lrlab.comparison.contests import Comparison, Contest
+from lrlab.comparison.contest import Contest
+from lrlab.comparison.contests import Comparison
 from lrlab.config.arguments import key_of
 from lrlab.config.identity import LENGTHS
 from lrlab.runs import summary
@@ -44,7 +45,7 @@ def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
     if len(contests) > 1:  # a study has one budget
         longest = in_order(contest.budget for contest in contests if len(contest.candidates) > 1)[-1]
         overrides = [one for one in overrides if key_of(one) not in LENGTHS] + [longest.setting]
-    return f"{spelling.command('study')} {shlex.join([name, *overrides])}"
+    return f"{spelling.command('study')} {spelling.typed([name, *overrides])}"
 
 
 def _typed(folder: Path) -> list[str]:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from lrlab.comparison import cells, event_files
-from lrlab.comparison.results import A_TABLE, HistoryRow, Result, is_number
+from lrlab.comparison.results import A_TABLE, HistoryRow, Result
+from lrlab.comparison.sound import is_number
 from lrlab.comparison.table_columns import Columns, bare, chosen_of, way_of
 from lrlab.errors import wrong
 from lrlab.system import disk

@@ -7,7 +7,8 @@ from lrlab.comparison import verdict
 from lrlab.comparison.across import Across
 from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import sentence
-from lrlab.comparison.contests import Comparison, Contest, columns
+from lrlab.comparison.contest import Contest, columns
+from lrlab.comparison.contests import Comparison
 from lrlab.comparison.noise import Noise
 from lrlab.comparison.pairs import Pair
 from lrlab.comparison.statistics import Interval

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import chain
 
 from lrlab.comparison.candidates import Candidate
-from lrlab.comparison.contests import Contest
+from lrlab.comparison.contest import Contest
 from lrlab.comparison.results import A_TABLE, Result
 from lrlab.comparison.statistics import Interval, mean
-from lrlab.drawing.figures import Band, Panel
+from lrlab.drawing.panels import Band, Panel
 from lrlab.drawing.terminal import Line
 from lrlab.training.metrics import find
 

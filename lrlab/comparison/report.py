@@ -12,13 +12,16 @@ from urllib.parse import quote
 from lrlab.comparison import confirm
 from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import sentence
-from lrlab.comparison.contests import Comparison, Contest, columns
+from lrlab.comparison.contest import Contest, columns
+from lrlab.comparison.contests import Comparison
 from lrlab.comparison.pairs import Pair
 from lrlab.comparison.panels import knows_lrs, learning_panels, lr_line, sensitivity_panel
 from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import LEVEL, mean
 from lrlab.comparison.written import shown, shown_chance, shown_difference, shown_mean
-from lrlab.drawing.figures import Panel, as_svg, draw_panels, draw_stairs, save
+from lrlab.drawing.figures import as_svg, save
+from lrlab.drawing.panels import Panel, draw_panels
+from lrlab.drawing.stairs import draw_stairs
 from lrlab.training.metrics import find
 
 _TEMPLATES = Path(__file__).parent / "templates"

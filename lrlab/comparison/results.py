@@ -5,44 +5,29 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lrlab.comparison.sound import AVERAGED, MOST_COUNTED, SPLITS, all_printable, is_number, own_metrics, sound_summary
 from lrlab.config.earlier import in_todays_words
 from lrlab.config.identity import GROUPS, TUNED, Identity, comparable, identity
 from lrlab.errors import wrong
 from lrlab.moved import current
 from lrlab.runs import summary
 from lrlab.system import disk, spelling
-from lrlab.training.metrics import (
-    AVERAGE,
-    JUDGE,
-    METRICS,
-    Metric,
-    declare,
-    judge,
-    known,
-    measured_names,
-    usual,
-)
+from lrlab.training.metrics import JUDGE, Metric, judge, known, measured_names, usual
 from lrlab.training.metrics import find as metric_of
 from lrlab.words import printable
 
 TABLE = "results.csv"  # in a folder of runs: a row a run
 SWEEP = "sweep.json"  # in a sweep's folder: the command that goes on with it, and the names of its runs
 A_TABLE = "a table"  # trained those runs of which nothing but a table is known
-_NUMBERS = ("epochs", "updates", "seconds", "best_epoch", "extended_from")
 _NOT_MEASURED = ("epoch", "step", "lr", "seconds")  # of the columns of history.csv
-_MOST = 1e150
-_METRIC_NAME = re.compile(r"[A-Za-z]\w{0,60}")
-_MOST_METRICS = 50
-_SPLITS, _AVERAGED = ("train", "val", "best_val"), (f"{AVERAGE}val", f"best_{AVERAGE}val")
 _MOST_HISTORY_BYTES = 1_000_000_000
-_MOST_COUNTED = 2**53
 _ALIAS = re.compile(r"[&*]\w")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -136,7 +121,7 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
 
 def read_result(folder: Path, name: str) -> Result:
     """The run in `folder`. What is missing or cannot be read is empty."""
-    said = _sound(summary.read(folder))
+    said = sound_summary(summary.read(folder))
     run = Identity(settings_of(folder) or {}, said.get("contents"))
     return Result(
         name=printable(name),
@@ -147,69 +132,6 @@ def read_result(folder: Path, name: str) -> Result:
     )
 
 
-def _sound(said: dict[str, Any]) -> dict[str, Any]:
-    """What a summary says, without what no run could have written. The file may come from anybody."""
-    own = _sound_metrics(said.get("metrics"))
-    names = measured_names([*known(), *own_metrics({"metrics": own})], *_SPLITS, *_AVERAGED)
-    kept = {name: said[name] for name in (*_NUMBERS, *names) if is_number(said.get(name))}
-    if own:
-        kept["metrics"] = own
-    for name in ("status", "error", "complaint", "device", "commit", "logged_by"):
-        if isinstance(said.get(name), str):
-            kept[name] = printable(said[name])
-    for name in ("choices", "versions"):
-        if isinstance(said.get(name), dict):
-            texts = {key: value for key, value in said[name].items() if isinstance(value, str)}
-            kept[name] = all_printable(texts)
-    if isinstance(said.get("data"), dict):
-        sizes = said["data"].items()
-        kept["data"] = {name: size for name, size in sizes if type(size) is int and 0 < size < _MOST_COUNTED}
-    audit = said.get("audit")
-    if isinstance(audit, dict) and isinstance(audit.get("equal"), bool):
-        kept["audit"] = {"equal": audit["equal"]}
-    stop = said.get("stopped_early")
-    if isinstance(stop, dict) and is_number(stop.get("epoch")) and isinstance(stop.get("why"), str):
-        kept["stopped_early"] = {"epoch": int(stop["epoch"]), "why": printable(stop["why"])}
-    if isinstance(said.get("contents"), dict):  # only compared, by a function that takes anything
-        kept["contents"] = said["contents"]
-    if _is_plan(said.get("plan")):
-        plan = said["plan"]
-        kept["plan"] = {name: plan[name] for name in ("steps_per_epoch", "updates", "interval", "lr") if name in plan}
-    return kept
-
-
-def _is_plan(said: Any) -> bool:
-    """Whether a summary's plan has the LRs by update, as numbers."""
-    if not isinstance(said, dict) or not isinstance(said.get("lr"), dict):
-        return False
-    if not is_number(said.get("steps_per_epoch")) or not is_number(said.get("updates")):
-        return False
-    return all(step.isdecimal() and is_number(lr) for step, lr in said["lr"].items())
-
-
-def _sound_metrics(said: Any) -> list[dict[str, Any]]:
-    """What a summary says of the metrics of a user's own task, as far as a run could have written it."""
-    kept = []
-    for one in said if isinstance(said, list) else []:
-        is_whole = isinstance(one, dict) and isinstance(one.get("name"), str) and _METRIC_NAME.fullmatch(one["name"])
-        if is_whole and all(isinstance(one.get(fact), bool) for fact in ("lower_is_better", "is_share")):
-            kept.append({fact: one[fact] for fact in ("name", "lower_is_better", "is_share")})
-    return kept[:_MOST_METRICS]
-
-
-def own_metrics(said: Mapping[str, Any]) -> list[Metric]:
-    """The metrics that a summary tells of and lrlab's table does not.
-
-    One whose name means another thing in other runs is left out: whoever reads the name could not know which.
-    """
-    found = []
-    for one in said.get("metrics", []):
-        metric = Metric(one["name"], lower_is_better=one["lower_is_better"], is_share=one["is_share"])
-        if metric.name not in METRICS and declare(metric).name == metric.name:
-            found.append(metric)
-    return found
-
-
 def measured_of_runs(found: Iterable[Result], *, averaged: bool = False) -> list[str]:
     """The names under which summaries have the metrics: a classification's, and what else these runs measured.
 
@@ -218,29 +140,13 @@ def measured_of_runs(found: Iterable[Result], *, averaged: bool = False) -> list
     metrics = {metric.name: metric for metric in usual()}
     for result in found:
         metrics |= {metric.name: metric for metric in result.metrics if result.logged_by is None}
-    return measured_names([*metrics.values()], *_SPLITS, *(_AVERAGED if averaged else ()))
+    return measured_names([*metrics.values()], *SPLITS, *(AVERAGED if averaged else ()))
 
 
 def default_metric(found: Iterable[Result]) -> str:
     """What runs are compared by unless the user says: what the task of most is judged by."""
     judged = Counter(judge(result.metrics) for result in found if result.metrics and result.logged_by is None)
     return judged.most_common(1)[0][0] if judged else JUDGE
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is a number that can be reckoned with, and no flag: finite, and so is its square."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST
-
-
-def all_printable(value: Any) -> Any:
-    """`value` with all of its texts made `printable`."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, dict):
-        return {printable(str(key)): all_printable(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [all_printable(one) for one in value]
-    return value
 
 
 def cell(value: Any) -> Any:
@@ -330,7 +236,7 @@ def _history_row(row: dict[str, str]) -> HistoryRow:
     if not measured.keys() >= {"train_loss", "val_loss"}:
         raise KeyError("a loss, which every task has")
     epoch, step, lr, seconds = int(row["epoch"]), int(row["step"]), float(row["lr"]), float(row["seconds"])
-    if not all(0 <= count < _MOST_COUNTED for count in (epoch, step)) or not is_number(lr) or not is_number(seconds):
+    if not all(0 <= count < MOST_COUNTED for count in (epoch, step)) or not is_number(lr) or not is_number(seconds):
         raise ValueError("a row that no run has written")
     return HistoryRow(epoch, step, lr, seconds, measured)
 

@@ -10,7 +10,8 @@ from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import LEVEL
 from lrlab.comparison.verdict import Finding, Judged, Study
 from lrlab.comparison.written import shown, shown_chance, shown_difference
-from lrlab.drawing.figures import Band, Panel, as_svg, draw_panels
+from lrlab.drawing.figures import as_svg
+from lrlab.drawing.panels import Band, Panel, draw_panels
 
 
 def page(study: Study, *, folder: Path, files: Sequence[Path] = ()) -> str:

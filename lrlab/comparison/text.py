@@ -2,7 +2,8 @@
 
 from lrlab.comparison import confirm, report
 from lrlab.comparison.claims import sentence
-from lrlab.comparison.contests import Comparison, Contest, columns
+from lrlab.comparison.contest import Contest, columns
+from lrlab.comparison.contests import Comparison
 from lrlab.drawing.terminal import aligned
 from lrlab.words import counted
 

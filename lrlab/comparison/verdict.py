@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from lrlab.comparison import choice, design, pairs, results, statistics
+from lrlab.comparison import choice, design, pairs, results, sound, statistics
 from lrlab.comparison.design import Design, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import Result
@@ -163,7 +163,7 @@ def tried(folder: Path, record: Record, name: str) -> list[tuple[SeededRun, floa
     for run in record.tuning.get(name, []):
         said = _read(folder, design.TUNING, run)
         value = said.summary.get(record.protocol.tuned_by)
-        if said.status == "finished" and results.is_number(value):
+        if said.status == "finished" and sound.is_number(value):
             found.append((run, float(value)))  # type: ignore[arg-type]
         elif said.status in ("failed", "diverged"):
             found.append((run, None))
@@ -187,7 +187,7 @@ def judged_value(protocol: Protocol, run: Result) -> float | None:
         value = None if score is None else score.measured.get(protocol.judged_by)
     else:
         value = run.summary.get(protocol.judged_by)
-    if not results.is_number(value):
+    if not sound.is_number(value):
         return None
     is_possible = not METRICS[protocol.metric].is_share or 0 <= value <= 1  # type: ignore[operator]  # it is a number
     return float(value) if is_possible else None  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def shown_difference(difference: Interval, metric: str) -> str:
     '+2.00 (1.00 to 3.00)'
     """
     kind = find(metric)
-    value = f"{kind.scale * difference.value:+.{kind.decimals}f}"
+    value = _without_sign_of_zero(f"{kind.scale * difference.value:+.{kind.decimals}f}")
     return f"{value} ({_ends(difference, metric)})" if difference.is_known else value
 
 
@@ -44,15 +44,20 @@ def shown_amount(difference: Interval, metric: str, *, signed: bool) -> str:
     """
     kind = find(metric)
     turned = difference if signed or difference.value >= 0 else difference.reversed()
-    value = f"{kind.scale * turned.value:{'+' if signed else ''}.{kind.decimals}f}"
+    value = _without_sign_of_zero(f"{kind.scale * turned.value:{'+' if signed else ''}.{kind.decimals}f}")
     unit = " points" if kind.is_share else ""
     return f"{value}{unit}" + (f" ({_ends(turned, metric)})" if turned.is_known else "")
 
 
 def _ends(interval: Interval, metric: str) -> str:
     kind = find(metric)
-    low, high = (f"{kind.scale * float(end):.{kind.decimals}f}" for end in (interval.low, interval.high))
-    return f"{low} to {high}"
+    ends = (f"{kind.scale * float(end):.{kind.decimals}f}" for end in (interval.low, interval.high))
+    return " to ".join(map(_without_sign_of_zero, ends))
+
+
+def _without_sign_of_zero(number: str) -> str:
+    """A number as text, of which nothing but zeros is left: -0.00 is 0.00."""
+    return number.lstrip("+-") if not number.strip("+-0.") else number
 
 
 def shown_chance(chance: Interval) -> str:

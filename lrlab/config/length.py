@@ -1,5 +1,6 @@
 """How long a run is: `trainer.epochs`, `trainer.steps` or `trainer.budget`, of which a run has one."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,9 +9,10 @@ from lrlab.config.arguments import key_of
 from lrlab.config.identity import LENGTHS
 from lrlab.config.seconds import seconds_of
 from lrlab.data.batches import Batching, batches_per_epoch
-from lrlab.errors import wrong
+from lrlab.errors import UserError, wrong
 from lrlab.lr import horizon
 from lrlab.lr.horizon import Horizon, Samples, is_duration
+from lrlab.words import counted
 
 _WAYS = tuple(key.removeprefix("trainer.") for key in LENGTHS)
 MOST_EPOCHS = 10_000_000  # the plan of more would take minutes and memory
@@ -50,8 +52,10 @@ def check(trainer: Mapping[str, Any]) -> None:
         if epochs is not None and epochs > MOST_EPOCHS:
             got, allowed = f"{epochs:,}", f"a number up to {MOST_EPOCHS:,}"
             raise wrong("trainer.epochs", got=got, allowed=allowed, do="trainer.epochs=10")
-    if steps is not None and not _is_with_unit(steps):
-        checks.number("trainer.steps", steps, whole=True, low=1, example=1000)
+    is_count = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1
+    if steps is not None and not is_count and not _is_with_unit(steps):
+        allowed = "updates, an integer >= 1, or with a unit: 1000st, 2.5ep, 500_000im"
+        raise wrong("trainer.steps", got=repr(steps), allowed=allowed, do="trainer.steps=1000")
 
 
 def _is_with_unit(steps: Any) -> bool:
@@ -70,12 +74,25 @@ def horizon_of(trainer: Mapping[str, Any], steps_per_epoch: int, samples: Sample
         found = horizon.of_updates(updates, steps_per_epoch, samples)
     else:
         found = horizon.of_epochs(trainer["epochs"], steps_per_epoch, samples)
-    if not 0 < found.epochs <= MOST_EPOCHS:
+    if not found.epochs:
+        got = f"{trainer['epochs']}, which is less than half an update"
+        allowed = f"at least one update, of which an epoch has {steps_per_epoch:,}"
+        raise wrong("trainer.epochs", got=got, allowed=allowed, do="trainer.steps=1, or trainer.epochs=1")
+    if found.epochs > MOST_EPOCHS:
         way = "epochs" if trainer.get("steps") is None else "steps"
         got = f"{trainer[way]}, which is {found.steps:,} updates"
-        allowed = f"1 update to {MOST_EPOCHS:,} epochs of {steps_per_epoch:,} updates"
+        allowed = f"at most {MOST_EPOCHS:,} epochs of {counted(steps_per_epoch, 'update')}"
         raise wrong(f"trainer.{way}", got=got, allowed=allowed, do=f"trainer.{way}={10 if way == 'epochs' else 1000}")
     return found
+
+
+def said(trainer: Mapping[str, Any]) -> str:
+    """The length of a run as it is set.
+
+    >>> said({"epochs": None, "steps": "2.5ep", "budget": None})
+    'trainer.steps=2.5ep'
+    """
+    return next(f"trainer.{way}={trainer[way]}" for way in (*_WAYS[::-1],) if trainer.get(way) is not None)
 
 
 def extended_to(extend: str) -> list[str]:
@@ -89,10 +106,20 @@ def extended_to(extend: str) -> list[str]:
     return [f"trainer.epochs={extend}", "trainer.steps=null"]
 
 
-def check_extend(extend: Any) -> None:
-    """Raise UserError where `extend` is no length."""
-    if not _is_with_unit(extend):
-        checks.number("extend", extend, above=0, example="40, or 5000st")
+def check_extend(extend: Any, trainer: Mapping[str, Any]) -> None:
+    """Raise UserError where `extend` is no length, or the run has a time budget."""
+    if trainer.get("budget") is not None:
+        raise no_longer_budget(extend)
+    is_number = isinstance(extend, int | float) and not isinstance(extend, bool) and 0 < extend < math.inf
+    if not is_number and not _is_with_unit(extend):
+        allowed = "epochs in all, a number > 0, or with a unit: 5000st, 500_000im"
+        raise wrong("extend", got=repr(extend), allowed=allowed, do="extend=40, or 5000st")
+
+
+def no_longer_budget(extend: Any) -> UserError:
+    """The error of who wants to extend a run with a time budget."""
+    allowed = "null, for a run with trainer.budget"
+    return wrong("extend", got=extend, allowed=allowed, do="start a new run with a longer trainer.budget")
 
 
 def check_replay(config: Mapping[str, Any]) -> None:

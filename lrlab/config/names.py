@@ -11,6 +11,7 @@ from lrlab.errors import wrong
 
 LONGEST_NAME = 95  # so that no folder's name is over 120, with the date before it and a number behind it
 _UNSAFE = re.compile(r"[^A-Za-z0-9=,._+-]")
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_")
 _SYNTAX = re.compile(r"[\[\]'\"]")
 
 
@@ -43,6 +44,16 @@ def run_name(overrides: Iterable[str], leave_out: Iterable[str] = MACHINE) -> st
         digest = hashlib.sha256(raw.encode()).hexdigest()[:8]
         name = f"{name[: LONGEST_NAME - len(digest) - 1]}-{digest}"
     return name or "default"
+
+
+def of_a_repetition(name: str) -> str:
+    """The override that names a run after the one that it repeats, whose folder has that `name`.
+
+    >>> of_a_repetition("2026-11-22_16-17-59_budget=1h,seed=1"), of_a_repetition("2026-11-23_08-00-00_replay=mine")
+    ("replay='budget=1h,seed=1'", "replay='mine'")
+    """
+    told = _DATE.sub("", name).removeprefix("replay=")
+    return f"replay='{_UNSAFE.sub('-', told)}'"
 
 
 def _worth_naming(overrides: Sequence[str], skipped: Iterable[str]) -> list[tuple[str, str]]:

@@ -145,6 +145,7 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     contents = checks.call("data", "what tells its contents", lambda: splits.contents)
     warnings = [*moved_targets(typed), *splits.notes]
     warnings += parts.scheduler.warnings(plan, plain["optimizer"])
+    warnings += stopping.warnings(parts.early, horizon, parts.trainer.eval_every)
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
     return Prepared(**vars(parts), checked=checked, trial=trial)
 

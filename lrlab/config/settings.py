@@ -206,7 +206,7 @@ def check_top_level(config: Node) -> None:
     length.check_replay(config)
     checks.number("seed", config["seed"], whole=True, low=0, high=2**63 - 1, example=0)
     if config["extend"] is not None:
-        length.check_extend(config["extend"])
+        length.check_extend(config["extend"], config["trainer"])
         if config["resume"] is None:
             raise wrong("extend", got=config["extend"], allowed="null, unless a run is resumed", do="trainer.epochs=N")
 

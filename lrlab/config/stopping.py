@@ -28,6 +28,18 @@ def check(written: Any) -> None:
     checks.number(f"{_KEY}.min_delta", min_delta, low=0, example=0.001)
 
 
+def warnings(early: StopEarly | None, horizon: Horizon, eval_every: int) -> list[str]:
+    """What is probably a mistake: a patience that cannot run out before the run is over."""
+    if early is None or horizon.budget_seconds is not None:
+        return []
+    first = eval_every * horizon.steps_per_epoch  # is the best so far, whatever it measures
+    last = (horizon.epochs - 1) // eval_every * first  # before the end of the run
+    if last >= first + early.patience:
+        return []
+    told = f"a patience of {early.patience_in_words} never runs out in a run of {horizon.in_words}"
+    return [f"{_KEY}: {told}; a shorter one, or a longer run"]
+
+
 def _parts(written: Any) -> tuple[Any, Any]:
     """The patience and the least difference, as they are written."""
     if not isinstance(written, dict):

@@ -14,7 +14,11 @@ from lrlab.moved import current
 
 _FREE = ("optimizer.groups", "optimizer.schedule")  # their keys are the user's
 _GROUP_SCHEDULE = re.compile(r"optimizer\.groups\.[^.]+\.schedule")
-_HOW_SPLIT = ("data.val", "data.split_seed")  # said of one data set; another is split as it comes unless it is typed
+# Said of one data set. Unless it is typed, another one is split as it comes, and its images stay as they are.
+_OF_ONE_DATA_SET = (
+    *("data.val", "data.split_seed"),
+    *("data.shift", "data.flip", "data.cutout", "data.resized_crop", "data.mean", "data.std"),
+)
 _ABSENT = object()
 
 
@@ -55,7 +59,7 @@ def apply(config: DictConfig, overrides: Sequence[Override]) -> None:
             before = OmegaConf.select(config, override.key_or_group)
             _apply_one(config, override)
             if override.key_or_group.endswith("._target_") and not override.is_delete():
-                left_over = _HOW_SPLIT if current(str(before)) != current(str(override.value())) else ()
+                left_over = _OF_ONE_DATA_SET if current(str(before)) != current(str(override.value())) else ()
                 _drop_left_overs(config, override.key_or_group.removesuffix("._target_"), typed, left_over)
 
 

@@ -5,7 +5,6 @@ not. So a file may name what `lrlab.config.allowed` lists, and reach for what lr
 has to be typed.
 """
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +19,7 @@ from lrlab.config.arguments import as_override
 from lrlab.config.catalogue import CONF
 from lrlab.config.compose import parse
 from lrlab.errors import wrong
+from lrlab.system import spelling
 
 _HOW_IT_IS_CALLED = ("_partial_", "_recursive_", "_convert_")  # Hydra's
 _PARTIAL = ("optimizer", "scheduler")  # groups whose options are called later
@@ -58,7 +58,7 @@ def require_trusted(config: Mapping[str, Any], typed: Iterable[str], source: Pat
     doubtful = [one for one in _doubtful(config) if not _is_given(one, given)]
     if doubtful:
         first = doubtful[0]
-        type_again = shlex.join(as_override(one.key, one.value) for one in doubtful)
+        type_again = spelling.typed(as_override(one.key, one.value) for one in doubtful)
         raise wrong(
             first.key,
             got=f"{first.value}, which {source} names",

@@ -16,8 +16,11 @@ from lrlab.data import room, store
 from lrlab.data.augmentation import Augmentation
 from lrlab.data.decoding import nothing
 from lrlab.data.kinds import kind_of
+from lrlab.data.loader import as_raised
+from lrlab.data.map_datasets import MapDataset
 from lrlab.data.readers import Arriving, Kept, Loaded, Source, joined
-from lrlab.data.splits import MapDataset, as_given, as_raised, given_as, image_shape
+from lrlab.data.samples import given_as, image_shape
+from lrlab.data.targets import as_given
 from lrlab.errors import DataError, UserError
 from lrlab.system import disk, randomness
 

@@ -16,7 +16,8 @@ from lrlab.data import contents, image_files
 from lrlab.data import digits as digits_file
 from lrlab.data.batches import Batching
 from lrlab.data.held_out import OFFICIAL, share
-from lrlab.data.splits import Fixed, Images, Splits
+from lrlab.data.map_datasets import Fixed, Images
+from lrlab.data.splits import Splits
 from lrlab.errors import UserError, closest, first_line, wrong
 from lrlab.system import disk
 

@@ -10,7 +10,9 @@ from torch.utils.data import Dataset
 
 from lrlab.data import files, loader
 from lrlab.data.kinds import first_image, kind_of
-from lrlab.data.splits import MapDataset, as_class, as_raised, as_tensor, check_labels, other_shape
+from lrlab.data.map_datasets import MapDataset
+from lrlab.data.samples import as_tensor, other_shape
+from lrlab.data.targets import as_class, check_labels
 from lrlab.errors import UserError, wrong
 from lrlab.system import process, randomness
 
@@ -71,7 +73,7 @@ class WholeReading(NamedTuple):
                 done += read
                 yield done
         except UserError as error:
-            raise as_raised(error) from error
+            raise loader.as_raised(error) from error
         finally:
             loader.end(chunks)
 

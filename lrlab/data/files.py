@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lrlab.data.kinds import kind_of
-from lrlab.data.splits import MapDataset
+from lrlab.data.map_datasets import MapDataset
 from lrlab.system import disk
 
 _VERSION = 1  # of the layout

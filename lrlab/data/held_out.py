@@ -17,7 +17,8 @@ import numpy
 from numpy.typing import NDArray
 
 from lrlab.data.kinds import kind_of
-from lrlab.data.splits import MapDataset, Splits
+from lrlab.data.map_datasets import MapDataset
+from lrlab.data.splits import Splits
 from lrlab.errors import wrong
 
 OFFICIAL = "official"  # the split that comes with the data set is for validation, and there is no test split

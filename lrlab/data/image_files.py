@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from lrlab.data import contents
 from lrlab.data.held_out import place_of
-from lrlab.data.splits import as_tensor
+from lrlab.data.samples import as_tensor
 from lrlab.errors import wrong
 
 # What PIL reads without help from other programs. Files with other endings are counted and named.

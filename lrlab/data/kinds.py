@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrlab.data import parts
+from lrlab.data.map_datasets import Images, MapDataset, Tensors
 from lrlab.data.parts import Choose
-from lrlab.data.splits import Images, MapDataset, Tensors, as_class, as_tensor
+from lrlab.data.samples import as_tensor
+from lrlab.data.targets import as_class
 from lrlab.errors import UserError
 from lrlab.system import randomness
 

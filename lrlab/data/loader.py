@@ -6,6 +6,7 @@ with torch 2.14.1.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import signal_handling
 
+from lrlab.errors import UserError
 from lrlab.system.signals import leave_to_the_parent
 
 SECONDS_BETWEEN_LOOKS = 1.0  # at what else may have happened, while an item does not come
@@ -99,3 +101,14 @@ def _in_background(_worker: int) -> None:
     leave_to_the_parent()
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
+
+
+def as_raised(error: UserError, kind: type[UserError] = UserError) -> UserError:
+    """`error` as an error of `kind`, and as a loader's worker raised it, without the worker's traceback around it.
+
+    A loader hands on the traceback's text, which ends in the name of the error and its message; the parts are lost.
+    """
+    if error.key is not None:
+        return error.of_kind(kind)
+    name = rf"^(?:\w+\.)*{type(error).__name__}: "  # at the beginning of a line, for a message may hold it too
+    return kind(re.split(name, str(error), flags=re.MULTILINE)[-1].strip())

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lrlab.data import contents
-from lrlab.data.splits import MapDataset, Tensors
+from lrlab.data.map_datasets import MapDataset, Tensors
 
 Choose = Callable[[], NDArray[numpy.bool_]]  # which of all images (N,) are held out; it may read their labels
 

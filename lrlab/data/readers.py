@@ -15,7 +15,9 @@ from torch.utils.data import Dataset, Sampler
 from lrlab.data import loader, store
 from lrlab.data.decoding import require_bytes
 from lrlab.data.kinds import kind_of
-from lrlab.data.splits import MapDataset, as_target, as_tensor, check_labels, other_shape
+from lrlab.data.map_datasets import MapDataset
+from lrlab.data.samples import as_tensor, other_shape
+from lrlab.data.targets import as_target, check_labels
 from lrlab.errors import Interrupted, wrong
 from lrlab.system import randomness
 

@@ -12,7 +12,7 @@ import torch
 
 from lrlab.data import files
 from lrlab.data.kinds import kind_of
-from lrlab.data.splits import MapDataset
+from lrlab.data.map_datasets import MapDataset
 from lrlab.errors import UserError, wrong
 from lrlab.system import distributed
 

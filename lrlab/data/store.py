@@ -13,7 +13,8 @@ from torch import Tensor
 from lrlab.data import files
 from lrlab.data.decoding import Progress, WholeReading, nothing, unheard
 from lrlab.data.kinds import kind_of
-from lrlab.data.splits import MapDataset, check_labels
+from lrlab.data.map_datasets import MapDataset
+from lrlab.data.targets import check_labels
 from lrlab.errors import UserError
 from lrlab.system.lock import held
 

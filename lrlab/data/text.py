@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from lrlab.data.held_out import share
-from lrlab.data.splits import Splits, Tensors
+from lrlab.data.map_datasets import Tensors
+from lrlab.data.splits import Splits
 from lrlab.errors import wrong
 from lrlab.system import disk
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from lrlab.api.schedule import Schedule, require_schedule
+from lrlab.api.schedule_value import Schedule, require_schedule
 
 
 @keras.saving.register_keras_serializable("lrlab")

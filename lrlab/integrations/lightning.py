@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lrlab.api.schedule import Schedule
+from lrlab.api.schedule_value import Schedule
 from lrlab.api.watching import Watch
 from lrlab.integrations.run_log import RunLog
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lrlab.api.schedule import Schedule
+from lrlab.api.schedule_value import Schedule
 from lrlab.integrations.run_log import RunLog
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy
 
-from lrlab.api.schedule import Schedule, require_schedule
+from lrlab.api.schedule_value import Schedule, require_schedule
 
 
 def to_optax(schedule: Schedule) -> Any:

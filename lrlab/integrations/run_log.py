@@ -14,7 +14,7 @@ import torch
 from torch import distributed
 from torch.optim import Optimizer
 
-from lrlab.api.schedule import Schedule
+from lrlab.api.schedule_value import Schedule
 from lrlab.api.watching import Watch
 from lrlab.runs import folders, summary
 from lrlab.runs.describe import device_name

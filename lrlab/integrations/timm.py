@@ -9,7 +9,8 @@ from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch.optim import Optimizer
 
-from lrlab.api.schedule import Schedule, of_table, require_schedule
+from lrlab.api.schedule_makers import of_table
+from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.lr.horizon import Horizon
 from lrlab.schedules.law import wrong_argument
 

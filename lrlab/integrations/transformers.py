@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, get_scheduler
 
-from lrlab.api.schedule import Schedule, require_schedule, schedule
+from lrlab.api.schedule import schedule
+from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.api.watching import Watch
 from lrlab.integrations.run_log import RunLog
 from lrlab.schedules.law import wrong_argument

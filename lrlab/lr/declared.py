@@ -10,7 +10,18 @@ from enum import Enum, auto
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
-from lrlab.schedules.lengths import Length, LengthOrZero, Level, Moment, Number, Spacing, Way, counts, parameters_of
+from lrlab.schedules.lengths import (
+    Length,
+    LengthOrZero,
+    Level,
+    Moment,
+    Number,
+    Patience,
+    Spacing,
+    Way,
+    counts,
+    parameters_of,
+)
 
 
 @cache
@@ -35,7 +46,7 @@ def of_torch() -> Mapping[type, Mapping[str, Any]]:
         torchs.SequentialLR: {"milestones": Sequence[Moment]},
         torchs.ReduceLROnPlateau: {
             "factor": Level,
-            "patience": Moment,
+            "patience": Patience,
             "threshold": Level,
             "cooldown": LengthOrZero,
             "min_lr": Level | Sequence[Level],

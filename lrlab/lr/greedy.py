@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from torch.optim import Optimizer
 
 from lrlab.errors import WrongArgument, wrong
-from lrlab.schedules.lengths import LENGTH, LENGTH_OR_ZERO, MOMENT, NUMBER, Level
+from lrlab.schedules.lengths import LENGTH, LENGTH_OR_ZERO, NEVER_RUNS_OUT, NUMBER, Counts, Level
 
 _STATE = ("best", "good", "bad", "waiting", "stuck", "recent", "_last_lr")
 
@@ -37,7 +37,7 @@ class GreedyLR:
         *,
         mode: str = "min",
         factor: Level = 0.95,
-        patience: Annotated[int, MOMENT] = 10,
+        patience: Annotated[int, Counts(least=0, beyond=NEVER_RUNS_OUT, more=1)] = 10,
         threshold: Level = 1e-6,
         threshold_mode: str = "abs",
         cooldown: Annotated[int, LENGTH_OR_ZERO] = 0,

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from lrlab.errors import wrong
-from lrlab.words import counted
+from lrlab.words import counted, epochs_in_words
 
 INTERVALS = ("epoch", "step")
 POSITIONS = 10_000  # in the plan of a run with a time budget: a step of its LR is so small a share of the time
@@ -67,6 +67,20 @@ class Horizon:
         return self.epochs if self.updates is None else self.updates / self.steps_per_epoch
 
     @property
+    def in_words(self) -> str:
+        """The length as one would say it: in epochs, or in updates where an uneven share of an epoch is trained.
+
+        >>> Horizon(epochs=3, steps_per_epoch=100, updates=250).in_words, Horizon(1, 21, updates=11).in_words
+        ('2.5 epochs', '11 updates')
+        """
+        return epochs_in_words(self.passes) if self.is_even else counted(self.steps, "update")
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the epochs of the run are a number that one would say: 3 or 2.5, and not 0.5238."""
+        return self.passes == round(self.passes, 2)
+
+    @property
     def known_epochs(self) -> int | None:
         """The epochs that are begun; None where a time budget decides how many."""
         return self.epochs if self.budget_seconds is None else None
@@ -115,11 +129,14 @@ class Horizon:
             allowed = f"a whole number of {interval}s, or 5ep, 500st, 50_000im, 25%"
             raise wrong(key, got=duration, allowed=allowed, do=f"{key}={counts}")
         if counts == 0 and exact > 0:
+            do = f"{key}=1, or a longer run"
+            if self.total(interval) == 1 < self.steps:  # a whole run by another clock
+                do = f"a longer run, or {_interval_beside(key)}=step where no metric is followed"
             raise wrong(
                 key,
                 got=f"{duration}, which is {float(exact):.3g} {interval}s and rounds to zero",
                 allowed=f"at least half a count of {counted(self.total(interval), interval)}",
-                do=f"{key}=1, or a longer run",
+                do=do,
             )
         return counts
 
@@ -160,6 +177,16 @@ class Horizon:
         if rest > whole:
             updates = self.steps_per_epoch - 1 + (rest - whole) / (self.samples.per_epoch - whole)
         return epochs * self.steps_per_epoch + updates
+
+
+def _interval_beside(key: str) -> str:
+    """The setting that says by which clock the durations under `key` are counted.
+
+    >>> _interval_beside("optimizer.groups.head.schedule.T_max"), _interval_beside("optimizer.schedule.momentum.steps")
+    ('optimizer.groups.head.schedule.interval', 'scheduler.interval')
+    """
+    group, own, _ = key.partition(".schedule.")
+    return f"{group}.schedule.interval" if own and group.startswith("optimizer.groups.") else "scheduler.interval"
 
 
 def of_updates(updates: int, steps_per_epoch: int, samples: Samples | None = None) -> Horizon:

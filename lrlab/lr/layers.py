@@ -4,7 +4,8 @@ They are found from the modules alone, in the order in which they were registere
 which they are called:
 
 * A block that is repeated is one layer: one of at least two of the same class that are children of one module, or of
-  its `Sequential`, `ModuleList` or `ModuleDict`, and hold modules themselves.
+  its `Sequential`, `ModuleList` or `ModuleDict`, and hold modules themselves. The only one in a `ModuleList`, as in a
+  transformer of depth 1, is one, too.
 * Where there are blocks, any other module beside them is a layer too. A module that holds a stack of blocks, as an
   encoder does, is none unless it is in a stack itself: the layers are those inside of it.
 * A module that holds parameters and no modules is a layer. One with vectors alone, as a normalization has them, belongs
@@ -39,6 +40,7 @@ class _Part:
     module: nn.Module | None  # None: parameters
     parameters: Mapping[str, Tensor]  # of it and of all inside, by their whole names
     is_in_container: bool = False
+    is_alone: bool = False  # in a ModuleList, which is made for several
     is_block: bool = False
 
     @property
@@ -105,13 +107,14 @@ def _parts(module: nn.Module, path: str, names: Mapping[int, str]) -> Iterator[_
     parts = list(_flat(module, path, names))
     kinds = Counter(type(part.module) for part in parts if _holds_modules(part.module))
     repeated = {kind for kind, count in kinds.items() if count > 1}
+    has_blocks = bool(repeated) or any(part.is_alone for part in parts)
     for part in parts:
         inner = part.module
         if inner is None or not _holds_modules(inner):
             yield part
             continue
-        is_block = isinstance(inner, _BLOCKS) or (type(inner) in repeated and part.is_in_container)
-        if is_block or (repeated and not any(map(_is_stack, inner.modules()))):
+        is_block = isinstance(inner, _BLOCKS) or (type(inner) in repeated and part.is_in_container) or part.is_alone
+        if is_block or (has_blocks and not any(map(_is_stack, inner.modules()))):
             yield replace(part, is_block=True)
         else:
             yield from _parts(inner, part.name, names)
@@ -129,7 +132,8 @@ def _flat(module: nn.Module, path: str, names: Mapping[int, str], *, is_in_conta
             continue
         inside = _of(names, child.named_parameters())
         if inside:
-            yield _Part(where, child, inside, is_in_container or type(module) in _CONTAINERS)
+            is_alone = len(_learning_children(module)) == 1 and _is_stack(module)
+            yield _Part(where, child, inside, is_in_container or type(module) in _CONTAINERS, is_alone=is_alone)
 
 
 def _of(names: Mapping[int, str], parameters: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
@@ -147,11 +151,21 @@ def _has_parameters(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
 
 
+def _learning_children(module: nn.Module) -> list[nn.Module]:
+    return list(filter(_has_parameters, module.children()))
+
+
 def _is_stack(module: nn.Module) -> bool:
-    """Whether a module is a container of blocks of one class. What is made as a `Sequential` is no block."""
+    """Whether a module is a container of blocks of one class. What is made as a `Sequential` is no block.
+
+    A `ModuleList` may hold a single one, if that is no model with blocks of its own.
+    """
     if type(module) not in _CONTAINERS:
         return False
-    children = list(filter(_has_parameters, module.children()))
+    children = _learning_children(module)
+    if len(children) == 1 and type(module) is nn.ModuleList:
+        inside = children[0].modules()
+        return _holds_modules(children[0]) and not any(map(_is_stack, inside))
     if len(children) < 2 or len(set(map(type, children))) > 1:
         return False
     return _holds_modules(children[0]) and not isinstance(children[0], nn.Sequential)

@@ -11,7 +11,7 @@ from lrlab.lr.declared import declared_in
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.hyperparameters import setting_of
 from lrlab.lr.plan import Plan
-from lrlab.schedules.lengths import NEVER_COMES, NEVER_ENDS, clock_of, counts
+from lrlab.schedules.lengths import NEVER_COMES, NEVER_ENDS, NEVER_RUNS_OUT, clock_of, counts
 from lrlab.words import counted
 
 _FAR = 0.1  # of the base LR: what is below, or as far above, was hardly meant
@@ -20,6 +20,7 @@ _SOON, _LONG = 0.05, 40  # a share of the run, of runs with at least so many cou
 _ANNEAL_BY_THEMSELVES = re.compile(r"L?DoW?G$|Adafactor", re.IGNORECASE)
 _AVERAGE_BY_THEMSELVES = re.compile(r"Schedule_?Free", re.IGNORECASE)
 _OF_TORCH = "torch.optim.Adafactor"
+_BY_FACTORS = ("ExponentialLR", "MultiplicativeLR")  # their factor is one a step, and meant for few of them
 
 
 def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, Any]) -> list[str]:
@@ -28,6 +29,7 @@ def warnings(plan: Plan, scheduler: Mapping[str, Any], optimizer: Mapping[str, A
     found = list(_lengths(scheduler, run, "scheduler"))
     if plan.lrs is not None:
         found += _shape(plan.lrs, plan, scheduler)
+        found += [] if found else _single_count(plan, scheduler, optimizer)
         found += [] if found else _level(plan.lrs, scheduler, optimizer.get("lr"))
         found += _pace(plan.lrs, plan.interval, scheduler)
     for name, values in plan.curves.items():
@@ -43,6 +45,7 @@ def _beside_optimizer(plan: Plan, optimizer: Mapping[str, Any]) -> Iterator[str]
     target = str(optimizer.get("_target_", ""))
     name = target.rpartition(".")[2]
     lrs = plan.lrs
+    known = lrs or plan.curves.get("lr", ())
     changes = lrs is None or min(lrs) < max(lrs)
     if name == "Rprop" and lrs is not None and changes:
         yield "optimizer: Rprop takes the LR for its first update only, then its own steps; scheduler=constant"
@@ -53,8 +56,18 @@ def _beside_optimizer(plan: Plan, optimizer: Mapping[str, Any]) -> Iterator[str]
             f"optimizer: {name} averages its weights in place of a falling LR, which comes on top; scheduler=constant, "
             "or scheduler=warmup_constant"
         )
+    elif _is_unguarded(name, optimizer) and any(one < other for one, other in pairwise(known)):
+        yield (
+            f"optimizer.safeguard_warmup: {name} may take too large a step size where its LR rises; "
+            "optimizer.safeguard_warmup=true"
+        )
     elif _ANNEAL_BY_THEMSELVES.search(name) and changes and optimizer.get("relative_step") is not False:
         yield f"optimizer: {name} anneals its steps by itself, and the schedule comes on top; scheduler=constant"
+
+
+def _is_unguarded(name: str, optimizer: Mapping[str, Any]) -> bool:
+    """Whether this is a Prodigy that looks for its step size as if the LR never rose (its README)."""
+    return name.lower() == "prodigy" and not optimizer.get("safeguard_warmup")
 
 
 def averages_by_itself(target: str) -> bool:
@@ -71,6 +84,22 @@ def _beyond_adafactors(plan: Plan, base: Any) -> Iterator[str]:
             f"optimizer: Adafactor takes at most 1 / sqrt(t) as the LR of update t, and the schedule has up to "
             f"{times:.3g} times that; optimizer.lr={0.9 * base / times:.2g}, or scheduler=constant"
         )
+
+
+def _single_count(plan: Plan, resolved: Mapping[str, Any], optimizer: Mapping[str, Any]) -> Iterator[str]:
+    """Schedules that are stepped after the only epoch of a run, which is too late to change anything."""
+    if plan.interval != "epoch" or plan.horizon.total("epoch") > 1 or plan.horizon.steps == 1:
+        return
+    stepped = "stepped by epochs, and this run has one, so"
+    if not _is_constant(resolved):
+        name = _name_of(resolved.get("_target_"))
+        by_itself = "scheduler=exponential_decay" if name in _BY_FACTORS else "scheduler.interval=step"
+        yield f"scheduler: {name} is {stepped} its LR never changes; {by_itself} moves it with every update"
+    schedules = optimizer.get("schedule") or {}
+    fixed = [name for name, schedule in schedules.items() if schedule != "constant"]
+    if fixed:
+        name = f"optimizer.schedule.{fixed[0]}"
+        yield f"{name}: it is {stepped} it never changes; scheduler.interval=step moves it with every update"
 
 
 def _level(lrs: tuple[float, ...], resolved: Mapping[str, Any], base: Any) -> Iterator[str]:
@@ -96,6 +125,8 @@ def _is_constant(resolved: Mapping[str, Any]) -> bool:
     """Whether a node asks for the same LR throughout."""
     schedule = resolved.get("lr_lambda")
     named = schedule if isinstance(schedule, Mapping) else resolved
+    if _name_of(resolved.get("_target_")) == "MultiplicativeLR" and named.get("value") != 1:
+        return False  # it multiplies by a constant again and again
     return _name_of(named.get("_target_")) in ("constant", "ConstantLR")
 
 
@@ -171,7 +202,15 @@ def _too_long(value: Any, annotation: Any, room: _Room, key: str) -> Iterator[st
         yield f"{key}: {longest} {interval}s are longer than {run}, so {end} is never reached; {cure}"
     late = [str(count) for count, mark in lengths if mark.beyond == NEVER_COMES and count >= total]
     if late:
-        yield f"{key}: {', '.join(late)} never fires in {run}; an earlier one, or a longer run"
+        cure = "an earlier one"
+        if total == 1 and interval == "epoch":
+            cure = "scheduler.interval=step with durations in percent"
+        yield f"{key}: {', '.join(late)} never fires in {run}; {cure}, or a longer run"
+    for count, mark in lengths:
+        if mark.beyond == NEVER_RUNS_OUT and count + mark.more >= total:
+            most = int(total) - mark.more - 1
+            shorter = f"{key}={most}, or " if most >= 0 else ""
+            yield f"{key}: {count} never runs out in {run}; {shorter}a longer run"
 
 
 def _parts(node: Mapping[str, Any], parts: Any, room: _Room, key: str) -> Iterator[str]:

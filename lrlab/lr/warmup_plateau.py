@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lrlab import schedules
 from lrlab.errors import WrongArgument, wrong
-from lrlab.schedules.lengths import EPOCHS_OR_ZERO, EPOCHS_UNTIL, LENGTH_OR_ZERO, Level
+from lrlab.schedules.lengths import EPOCHS_OF_PATIENCE, EPOCHS_OR_ZERO, LENGTH_OR_ZERO, Level
 
 _OF_THE_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
 _LONGER = 1  # counts that the ramp's horizon is longer than the warm-up
@@ -39,7 +39,7 @@ class WarmupPlateau:
         start: Level | None = None,
         mode: Literal["min", "max"] = "min",
         factor: Level = 0.1,
-        patience: Annotated[int, EPOCHS_UNTIL] = 10,
+        patience: Annotated[int, EPOCHS_OF_PATIENCE] = 10,
         threshold: Level = 1e-4,
         threshold_mode: Literal["rel", "abs"] = "rel",
         cooldown: Annotated[int, EPOCHS_OR_ZERO] = 0,

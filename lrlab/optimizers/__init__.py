@@ -2,6 +2,7 @@
 
     lion       the sign of a momentum, one average a weight
     muon       orthogonalized momentum for matrices, and AdamW for all else
+    averages   what both keep of each weight
     layers     which parameters of a model are the weights of its hidden layers
     packages   schedulefree's and prodigyopt's, where they are installed
 

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from lrlab.errors import WrongArgument, wrong
+from lrlab.optimizers.averages import averages_of
 
 
 class Lion(Optimizer):
@@ -49,10 +50,7 @@ class Lion(Optimizer):
         if not weights:
             return
         gradients = [weight.grad for weight in weights]
-        for weight in weights:
-            if "exp_avg" not in self.state[weight]:
-                self.state[weight]["exp_avg"] = torch.zeros_like(weight)
-        averages = [self.state[weight]["exp_avg"] for weight in weights]
+        averages = averages_of(self, weights, "exp_avg")
         lr, (beta1, beta2) = group["lr"], group["betas"]
 
         directions = torch._foreach_lerp(averages, gradients, 1 - beta1)

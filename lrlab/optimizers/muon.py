@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch.optim.adamw import adamw
 from torch.optim.optimizer import ParamsT
 
 from lrlab.errors import WrongArgument, wrong
+from lrlab.optimizers.averages import averages_of
 from lrlab.optimizers.lion import require_betas
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Keller Jordan's, chosen for the steepest slope at zero
@@ -119,10 +121,7 @@ class Muon(Optimizer):
     def _update_as_matrices(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         lr, momentum = group["lr"], group["momentum"]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
-        for weight in weights:
-            if "momentum_buffer" not in self.state[weight]:
-                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
-        averages = [self.state[weight]["momentum_buffer"] for weight in weights]
+        averages = averages_of(self, weights, "momentum_buffer")
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         updates = torch._foreach_lerp(gradients, averages, momentum) if group["nesterov"] else averages
         torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
@@ -200,7 +199,7 @@ def _alike(matrices: Sequence[Tensor]) -> list[list[int]]:
         if parts[-1] and (len(parts[-1]) + 1) * matrix.numel() > _NUMBERS_AT_ONCE:
             parts.append([])
         parts[-1].append(index)
-    return [part for parts in found.values() for part in parts]
+    return list(chain.from_iterable(found.values()))
 
 
 def _dtype(group: dict[str, Any], device_type: str) -> torch.dtype:

@@ -51,7 +51,7 @@ def start_lines(
     subjects = {
         "data": f"{images} {_shape(splits)}, {_predicted(splits)}; {_kept(kept, device, config['data'])}",
         "model": f"{count_parameters(model):,} parameters",
-        "optimizer": f"{_class(optimizer)}, {', '.join(settings)}",
+        "optimizer": ", ".join([*_made_by(optimizer, choices.get("optimizer")), *settings]),
         **_layers(optimizer.get("layer_decay"), model),
         "scheduler": f"{_class(config['scheduler'])}, {stepped}",
         **_schedules(optimizer),
@@ -63,6 +63,11 @@ def start_lines(
         choice = f"{choices[name]}: " if name in choices else ""
         lines.append(f"{name:<9}  {choice}{text}")
     return lines
+
+
+def _made_by(optimizer: Mapping[str, Any], choice: str | None) -> list[str]:
+    """What makes the optimizer; nothing where that is called as the option, whose name stands there already."""
+    return [_class(optimizer)] if _class(optimizer) != choice else []
 
 
 def _shape(splits: Splits) -> str:

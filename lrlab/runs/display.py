@@ -19,7 +19,7 @@ from lrlab.lr.horizon import Horizon
 from lrlab.runs.summary import Tally
 from lrlab.system import disk, streams
 from lrlab.training.loop import Epoch, Event, Update
-from lrlab.training.metrics import AVERAGE, Means, Metric, find
+from lrlab.training.metrics import AVERAGE, Means, Metric, find, in_words
 from lrlab.words import counted, printable
 
 log = logging.getLogger(__name__)
@@ -186,23 +186,25 @@ def duration(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s"
 
 
-def result_line(tally: Tally, updates: int, monitor: str) -> str:
-    """The outcome of a finished run. Its last epoch is always validated."""
+def result_line(tally: Tally, updates: int, monitor: str, used: str = "") -> str:
+    """The outcome of a finished run. Its last epoch is always validated. `used` is what it used of a time budget."""
     last = _reached(tally, "val")
     if averaged := _reached(tally, f"{AVERAGE}val"):
         last += f"; {averaged}"
     best = ""
     if tally.best_epoch is not None and tally.best_monitored is not None:
         shown = find(monitor, tally.metrics).written(tally.best_monitored)
-        best = f"; best {monitor.replace('_', ' ')} {shown} in epoch {tally.best_epoch + 1} (best.pt)"
-    return f"finished: {last}{best}; {counted(updates, 'update')} in {duration(tally.seconds)}"
+        best = f"; best {in_words(monitor, tally.metrics)} {shown} in epoch {tally.best_epoch + 1} (best.pt)"
+    return f"finished: {last}{best}; {counted(updates, 'update')} in {used or duration(tally.seconds)}"
 
 
 def _reached(tally: Tally, split: str) -> str:
     """What a run measured last on a split, or of its averaged weights: `val loss 0.1234, val accuracy 98.76%`."""
     values = {metric: tally.measured.get(f"{split}_{metric.name}") for metric in tally.metrics}
     words = split.replace("_", " ")
-    return ", ".join(f"{words} {one.name} {one.written(value)}" for one, value in values.items() if value is not None)
+    return ", ".join(
+        f"{words} {one.in_words} {one.written(value)}" for one, value in values.items() if value is not None
+    )
 
 
 def tensorboard_hint(folder: Path, *, colour_by: str = "") -> list[str]:

@@ -8,7 +8,7 @@ from lrlab.config.prepare import Prepared
 from lrlab.lr.horizon import Horizon
 from lrlab.runs import summary
 from lrlab.training.state import TrainState
-from lrlab.words import budget_in_words, counted, epochs_in_words
+from lrlab.words import budget_in_words, counted
 
 
 def is_complete(saved: Mapping[str, Any], prepared: Prepared, folder: Path) -> bool:
@@ -53,9 +53,16 @@ def stopped_early_lines(state: TrainState, prepared: Prepared) -> list[str]:
     if early is None or early.stopped is None:
         return []
     lrs, lr = prepared.plan.lrs, state.applied["lr"]
-    end = "a time budget" if prepared.horizon.budget_seconds is not None else epochs_in_words(prepared.horizon.passes)
+    end = "a time budget" if prepared.horizon.budget_seconds is not None else prepared.horizon.in_words
     left = f"; its LR was {lr:.4g}, and would have ended at {lrs[-1]:.4g} after {end}" if lrs is not None else ""
     return [f"stopped early in epoch {early.stopped['epoch'] + 1}: {early.stopped['why']}{left}"]
+
+
+def used(state: TrainState) -> str:
+    """What a run used of its time budget; empty where it has none, or repeats one that had."""
+    if state.pace is None or state.pace.recorded is not None:
+        return ""
+    return f"{state.pace.used:.3g} s of the budget of {budget_in_words(state.pace.seconds)}"
 
 
 def facts(state: TrainState, prepared: Prepared) -> dict[str, Any]:

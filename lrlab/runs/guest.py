@@ -17,7 +17,9 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from torch.utils import deterministic
 
+from lrlab.errors import UserError
 from lrlab.runs.display import LogFile
+from lrlab.system import spelling
 
 _ONE_AT_A_TIME = threading.RLock()  # the states are those of the process, and two threads would mix them up
 
@@ -32,7 +34,19 @@ def guest() -> Iterator[None]:
     freed memory is kept (see docs/speed.md), and after a sweep the server from which the next one forks its processes.
     """
     with _ONE_AT_A_TIME, _as_it_was():
-        yield
+        try:
+            yield
+        except UserError as error:
+            if os.environ.get("LRLAB_DEBUG"):
+                raise
+            raise _in_python(error) from None  # its line says all; what raised it inside is no concern of the host's
+
+
+def _in_python(error: UserError) -> UserError:
+    """The mistake, with what a command line has another command for as the function that does it."""
+    if error.do is None or spelling.as_a_sweep() not in error.do:
+        return error
+    return error.doing(error.do.replace(spelling.as_a_sweep(), "lrlab.sweep(...)"))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from lrlab.runs.tracking import HISTORY, SHARES
 from lrlab.system import disk
 
 _MOST_BYTES = 1_000_000_000
+_ALLOWED = "a finished run with trainer.budget"
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,14 @@ class RecordedShares:
 def read(folder: Path) -> RecordedShares:
     """The record that the finished run in `folder` left. Raises UserError where there is none."""
     said = summary.read(folder)
+    if not folder.is_dir():
+        what = "which is no folder" if folder.exists() else "which does not exist"
+        raise wrong("replay", got=f"{folder}, {what}", allowed=_ALLOWED, do="replay=outputs/runs/NAME")
     if not (folder / SHARES).is_file():
-        raise _no_record(folder, f"without {SHARES}", "a finished run with trainer.budget")
+        raise _no_record(folder, f"without {SHARES}", _ALLOWED)
     if said.get("status") != "finished":
-        raise _no_record(folder, "whose run is not finished", f"one that is: resume={folder} first")
+        got, do = f"{folder}, a folder whose run is not finished", f"resume={folder}, and then replay={folder}"
+        raise wrong("replay", got=got, allowed=_ALLOWED, do=do)
     try:
         rows = [(int(row["update"]), shares.read(row["share"])) for row in _rows(folder / SHARES)]
         validated = frozenset(int(row["epoch"]) for row in _rows(folder / HISTORY) if row["val_loss"])

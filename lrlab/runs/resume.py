@@ -9,7 +9,7 @@ import torch
 from lrlab.config import build, identity, length
 from lrlab.config.prepare import Prepared
 from lrlab.config.scheduler import scheduler_settings
-from lrlab.errors import first_line, wrong
+from lrlab.errors import UserError, first_line, wrong
 from lrlab.lr.declared import lengths_of
 from lrlab.lr.horizon import Horizon, of_updates
 from lrlab.lr.hyperparameters import HyperparameterScheduler, count_as_stepped, follows_metric
@@ -34,6 +34,8 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
     )
     for before, now in compared:
         if found := identity.difference(before, now, may_change=may_change):
+            if found.key in identity.LENGTHS:
+                raise _another_length(saved, prepared)
             raise found.refusal(
                 "the checkpoint was saved with",
                 allowed="the saved value, when a run is resumed",
@@ -48,6 +50,24 @@ def require_same_run(saved: Mapping[str, Any], prepared: Prepared) -> None:
         _require_longer(extend, saved, prepared)
 
 
+def _another_length(saved: Mapping[str, Any], prepared: Prepared) -> UserError:
+    """The error of who types another length for a run that is resumed. A longer one is what `extend` is for."""
+    before, now = saved["config"]["trainer"], prepared.config["trainer"]
+    key, _, value = length.said(now).partition("=")
+    was = length.said(before).removeprefix(f"{key}=")
+    do = "leave it out, or start a new run"
+    budgets = (before.get("budget"), now.get("budget"))
+    if budgets == (None, None) and prepared.horizon.steps > horizon_before(saved, prepared).steps:
+        unit = "st" if key == "trainer.steps" and value.isdecimal() else ""
+        do = f"extend={value}{unit} in its place, to train longer"
+    return wrong(
+        key,
+        got=f"{value}, but the checkpoint was saved with {was}",
+        allowed="the saved value, when a run is resumed",
+        do=do,
+    )
+
+
 def _require_longer(extend: Any, saved: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise UserError where a run cannot be extended to that length."""
     before = horizon_before(saved, prepared)
@@ -55,12 +75,11 @@ def _require_longer(extend: Any, saved: Mapping[str, Any], prepared: Prepared) -
         got = f"{extend}, for a run that was stopped early in epoch {stop['epoch'] + 1}"
         raise wrong("extend", got=got, allowed="null", do="start a new run without trainer.stop_early")
     if before.budget_seconds is not None:
-        allowed = "null, for a run with trainer.budget"
-        raise wrong("extend", got=extend, allowed=allowed, do="start a new run with a longer trainer.budget")
+        raise length.no_longer_budget(extend)
     if prepared.horizon.steps <= before.steps:
-        by_updates = saved["config"]["trainer"].get("steps") is not None
-        planned = counted(before.steps, "update") if by_updates else epochs_in_words(before.passes)
-        do = f"extend={2 * before.steps}st" if by_updates else f"extend={2 * before.passes:g}"
+        in_epochs = before.is_even and saved["config"]["trainer"].get("steps") is None
+        planned = epochs_in_words(before.passes) if in_epochs else counted(before.steps, "update")
+        do = f"extend={2 * before.passes:g}" if in_epochs else f"extend={2 * before.steps}st"
         raise wrong("extend", got=extend, allowed=f"more than the {planned} planned", do=do)
     progress = saved["state"]["progress"]
     if _is_cut_short(progress, before) and prepared.plan.lrs is None:
@@ -88,8 +107,6 @@ def _require_same_metrics(progress: Mapping[str, Any], prepared: Prepared) -> No
 def _what_to_do(found: identity.Mismatch) -> str:
     if found.in_data:
         return "data.root=FOLDER with the files as they were, or start a new run"
-    if found.key in ("trainer.epochs", "trainer.steps"):
-        return "extend=EPOCHS to train longer"
     return "leave it out, or start a new run"
 
 
@@ -103,8 +120,7 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     # A longer run has another LR from here on.
     if before != now:
         old = _old_plan(prepared, before)
-        planned = epochs_in_words(before.passes)
-        lines.append(f"a longer run: planned for {planned}, now for {now.passes:.10g}")
+        lines.append(f"a longer run: planned for {before.in_words}, now for {now.in_words}")
         contents = {**contents, "progress": _within_its_epoch(contents["progress"], before)}
         lines += side_by_side(old, prepared.plan, joint=contents["progress"]["epoch"])
         contents = _under_new_horizon(contents, state, prepared.scheduler.interval)

@@ -274,7 +274,7 @@ class RunUnderWay:
         self.write_summary("finished")
         self.display.say(
             *ending.stopped_early_lines(self.state, self.prepared),
-            result_line(self.tally, self.state.step, self.prepared.trainer.monitor),
+            result_line(self.tally, self.state.step, self.prepared.trainer.monitor, ending.used(self.state)),
             *averaged.said_of_decay(self.state.average, self.prepared.plan, self.tally, self.state.step),
         )
 
@@ -290,7 +290,7 @@ class RunUnderWay:
     def _go_on(self) -> str:
         """The command that resumes this run."""
         typed = [f"resume={self.folder}", *trust.to_type(self.prepared.config)]
-        return f"{spelling.command('train')} {shlex.join(typed)}"
+        return f"{spelling.command('train')} {spelling.typed(typed)}"
 
     def _failed(self, error: BaseException) -> UserError | None:
         """Close the files and write down what ended the run. Returns the error to raise in place of `error`, if any."""

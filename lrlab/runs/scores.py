@@ -33,6 +33,7 @@ class TestScore:
     images: int
     looks: int  # how often the test split of this run was looked at, by any weights
     measured: dict[str, float]  # test_loss and the like; nothing where the loss is not finite
+    each: str = "image"  # what a sample is called
 
 
 def write(folder: Path, found: TestScore, each: Mapping[str, NDArray[Any]]) -> None:
@@ -55,7 +56,8 @@ def read(folder: Path, weights: str = "last") -> TestScore | None:
         return None
     if said.get("weights") != weights or not all(map(math.isfinite, measured.values())):
         return None
-    return TestScore(weights, step, images, looks, measured)
+    each = said.get("each", "image")  # which earlier versions did not say
+    return TestScore(weights, step, images, looks, measured, each if str(each).isalpha() else "sample")
 
 
 def each_image(folder: Path, metric: str) -> NDArray[Any] | None:

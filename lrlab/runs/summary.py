@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -20,6 +21,7 @@ from lrlab.training.metrics import (
     split_and_metric,
     usual,
 )
+from lrlab.words import printable
 
 FILE = "summary.json"
 
@@ -115,6 +117,17 @@ def own_metrics(metrics: Sequence[Metric]) -> dict[str, Any]:
         return {}
     facts = ("name", "lower_is_better", "is_share", "short")
     return {"metrics": [{fact: getattr(metric, fact) for fact in facts} for metric in metrics]}
+
+
+def own_by_name(folder: Path) -> dict[str, Metric]:
+    """The metrics of a task of the user's own, as far as the summary in `folder` tells them as it should."""
+    found = {}
+    told = read(folder).get("metrics")
+    for one in told if isinstance(told, list) else ():
+        with suppress(TypeError, KeyError, AttributeError):
+            name, short, is_share = str(one["name"]), str(one.get("short", "")), bool(one["is_share"])
+            found[name] = Metric(printable(name), is_share=is_share, short=printable(short))
+    return found
 
 
 MOST_BYTES = 100_000_000  # of a summary; longer ones are none of lrlab's

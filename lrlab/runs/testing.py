@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lrlab.config.again import as_it_was
 from lrlab.config.prepare import Prepared, prepare
 from lrlab.data.batches import Batches
-from lrlab.data.splits import MapDataset
+from lrlab.data.map_datasets import MapDataset
 from lrlab.errors import UserError, wrong
 from lrlab.runs import assemble, checkpoint, scores, summary
 from lrlab.runs.folders import require_plain
@@ -58,6 +58,7 @@ def score(folder: Path, overrides: Sequence[str] = (), *, weights: str = "last")
             images=len(test),
             looks=1 + max(looks, default=0),
             measured={f"test_{name}": value for name, value in means.items()},
+            each=prepared.splits.each,
         )
         scores.write(folder, found, each)
         return found

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 NEVER_ENDS = "a way that never ends"
 NEVER_COMES = "a moment that never comes"
+NEVER_RUNS_OUT = "a patience that never runs out"
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Counts:
     """Marks a length, in counts of the interval."""
 
     least: int | None = 1  # None: any count
-    beyond: str | None = None  # what a length means that the run is too short for: NEVER_ENDS, NEVER_COMES, or nothing
+    beyond: str | None = None  # what one means that the run is too short for: NEVER_... above, or None for nothing
     end: str = "the floor"  # where a way leads to
+    more: int = 0  # counts that go by before a patience can begin to run out, and after it until the LR is another one
     clock: str | None = None  # the interval that it counts, where that is not the scheduler's: "epoch"
 
 
@@ -35,7 +37,7 @@ Mark = Counts | Plain
 LENGTH, LENGTH_OR_ZERO = Counts(), Counts(least=0)
 MOMENT = Counts(least=0, beyond=NEVER_COMES)
 EPOCHS_OR_ZERO = Counts(least=0, clock="epoch")
-EPOCHS_UNTIL = Counts(least=0, beyond=NEVER_COMES, clock="epoch")
+EPOCHS_OF_PATIENCE = Counts(least=0, beyond=NEVER_RUNS_OUT, more=2, clock="epoch")  # the first epoch is the best yet
 NUMBER = Plain()
 
 Length = Annotated[float, LENGTH]
@@ -43,6 +45,7 @@ LengthOrZero = Annotated[float, LENGTH_OR_ZERO]
 Way = Annotated[float, Counts(beyond=NEVER_ENDS)]  # all of a fall, a cycle, a run
 Moment = Annotated[float, MOMENT]  # after the start of the run
 Spacing = Annotated[float, Counts(beyond=NEVER_COMES)]  # from one moment to the next
+Patience = Annotated[float, Counts(least=0, beyond=NEVER_RUNS_OUT, more=2)]  # of torch's ReduceLROnPlateau
 Place = Annotated[float, Counts(least=None)]  # a moment that may lie outside of the run
 Knot = Annotated[float, Counts(least=None, beyond=NEVER_ENDS, end="the last knot")]
 Level = Annotated[float, NUMBER]  # a share of the base LR, or a factor of it
@@ -113,7 +116,7 @@ def counts(value: Any, annotation: Any) -> Iterator[tuple[int, Counts]]:
 def clock_of(annotation: Any, interval: str) -> str:
     """The interval that a parameter's lengths count: the scheduler's, unless its annotation says another.
 
-    >>> clock_of(Length, "step"), clock_of(Annotated[int, EPOCHS_UNTIL], "step")
+    >>> clock_of(Length, "step"), clock_of(Annotated[int, EPOCHS_OF_PATIENCE], "step")
     ('step', 'epoch')
     """
     for part in get_args(annotation):

@@ -78,7 +78,7 @@ class SweepRequest:
         typed = [override for override in overrides if key_of(override) != "sweep"]
         if value_of(typed, "hydra.sweep.dir") is None:
             typed.append(f"sweep={self.folder.name}")
-        return f"{spelling.command('sweep')} {shlex.join(typed)}"
+        return f"{spelling.command('sweep')} {spelling.typed(typed)}"
 
 
 def read_request(typed: list[str]) -> SweepRequest:

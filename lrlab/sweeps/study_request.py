@@ -1,6 +1,5 @@
 """A study as it was typed: its candidates, the base LRs that tuning begins with, and the protocol that follows."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -58,7 +57,7 @@ class StudyRequest:
 
     @property
     def again(self) -> str:
-        return f"{spelling.command('study')} {shlex.join([self.name, *mask_overrides(self.typed)])}"
+        return f"{spelling.command('study')} {spelling.typed([self.name, *mask_overrides(self.typed)])}"
 
     @property
     def where(self) -> list[str]:

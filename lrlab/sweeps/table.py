@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from lrlab.drawing.terminal import aligned
+from lrlab.runs import summary
 from lrlab.runs.display import columns, duration
 from lrlab.sweeps.job import Job, Outcome, Seen
 from lrlab.system import streams
@@ -34,6 +35,7 @@ class Row:
     epoch: int = 0
     lr: float | None = None
     val: Means = field(default_factory=dict)  # of the latest epoch that was validated
+    own: dict[str, Metric] = field(default_factory=dict)  # that its task brings, by name
     started: float = 0.0
     seconds: float = 0.0
 
@@ -88,6 +90,7 @@ class Board:
                 row.first = report.step
                 row.started = time.monotonic()
                 row.state = "running"
+                row.own = summary.own_by_name(job.folder)  # which is written when the run starts
             row.step = report.step
             row.epoch = job.epochs if report.step == job.updates else report.step // job.updates_per_epoch
             row.lr = report.lr
@@ -173,12 +176,14 @@ class Board:
 def _metrics(rows: Sequence[Row]) -> list[Metric]:
     """The metrics that the runs report; before they do, those of a classification.
 
-    A run reports names and values only. A metric that a user's own task brings is written as a plain number.
+    A run reports names and values only, and its summary says how the metrics of a user's own task are written.
     """
     reported: dict[str, float] = {}
+    own: dict[str, Metric] = {}
     for row in rows:
         reported |= row.val
-    return [METRICS.get(name, Metric(name)) for name in reported or [one.name for one in usual()]]
+        own |= row.own
+    return [METRICS.get(name) or own.get(name, Metric(name)) for name in reported or [one.name for one in usual()]]
 
 
 def _cells(row: Row, metrics: Sequence[Metric]) -> list[str]:

@@ -5,6 +5,7 @@ The entry says it once. The environment hands it on to the processes of a sweep.
 
 import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from lrlab.system import process
@@ -71,6 +72,22 @@ def names_commands(how: str | None = None) -> bool:
 def program() -> str:
     """What was typed before any command."""
     return MODULE if said() in (NAMED, DOOR) else said()
+
+
+def typed(arguments: Iterable[str]) -> str:
+    """Arguments as they are typed in a shell, each in the quotes that are easiest to read.
+
+    >>> print(typed(["seed=1", "data.root=a b", "data.root='a=b'", "data.root='$x'"]))
+    seed=1 'data.root=a b' "data.root='a=b'" 'data.root='"'"'$x'"'"''
+    """
+    return " ".join(map(_quoted, arguments))
+
+
+def _quoted(argument: str) -> str:
+    """`argument` for a shell. In double quotes it obeys some characters, and an interactive one `!` as well."""
+    if "'" in argument and not set(argument) & set('"$`\\!'):
+        return f'"{argument}"'
+    return shlex.quote(argument)
 
 
 def as_a_sweep() -> str:

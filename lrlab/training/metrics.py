@@ -39,6 +39,15 @@ class Metric:
         return self.short or self.name
 
     @property
+    def in_words(self) -> str:
+        """Its name in a sentence.
+
+        >>> METRICS["accuracy"].in_words, METRICS["bits_per_byte"].in_words, Metric("flags_right").in_words
+        ('accuracy', 'bits/byte', 'flags right')
+        """
+        return self.short if self.short and "_" in self.name else self.name.replace("_", " ")
+
+    @property
     def scale(self) -> int:
         """What a value is multiplied by before it is written."""
         return 100 if self.is_share else 1
@@ -195,6 +204,16 @@ def find(measured: str, metrics: Sequence[Metric] | None = None) -> Metric:
     if metrics is None and name in _DECLARED and name not in METRICS:
         return _DECLARED[name]
     return next(metric for metric in metrics or known() if metric.name == name)
+
+
+def in_words(measured: str, metrics: Sequence[Metric] | None = None) -> str:
+    """A measured value's name in a sentence.
+
+    >>> in_words("best_val_accuracy"), in_words("test_bits_per_byte")
+    ('best val accuracy', 'test bits/byte')
+    """
+    kind = find(measured, metrics)
+    return measured.removesuffix(kind.name).replace("_", " ") + kind.in_words
 
 
 def split_and_metric(measured: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from support import ROOT
 
 import lrlab
-from lrlab.api.schedule import NAMES
+from lrlab.api.schedule_makers import NAMES
 
 FUNCTIONS = {
     "schedule",

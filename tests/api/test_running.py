@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import traceback
 import warnings
 
 import matplotlib as mpl
@@ -171,8 +172,8 @@ def test_a_class_of_this_session_trains_and_is_refused_where_processes_cannot_im
 
     monkeypatch.setattr(__main__, "Net", Net, raising=False)
     own = "model={_target_: __main__.Net}"
-    assert lrlab.train(own, "trainer.epochs=1").status == "finished"
-    run = lrlab.train(own, "trainer.epochs=1")
+    assert lrlab.train(own, "trainer.epochs=1", "scheduler.interval=step").status == "finished"
+    run = lrlab.train(own, "trainer.epochs=1", "scheduler.interval=step")
     assert isinstance(run.model, Net)  # this session vouches for it
     with pytest.raises(lrlab.UserError, match="if you know and trust"):
         _ = lrlab.Run(run.folder).model
@@ -238,3 +239,61 @@ def test_ctrl_c_gives_the_saved_run(tmp_path):
     (tmp_path / "script.py").write_text(INTERRUPTED)
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False)
     assert done.stdout == "interrupted True\n", done.stderr
+
+
+MISTAKES = {
+    "a keyword": (
+        lambda: lrlab.train(optimizer="adam"),
+        'optimizer: got a keyword; allowed: a text, as on a command line; do: lrlab.train("optimizer=adam")',
+    ),
+    "a class as a keyword": (
+        lambda: lrlab.train(optimizer=torch.optim.Adam),
+        'optimizer: got a keyword; allowed: a text, as on a command line; do: lrlab.train("optimizer=...")',
+    ),
+    "a keyword of a sweep": (lambda: lrlab.sweep(seed="0,1"), 'do: lrlab.sweep("seed=0,1")'),
+    "no text": (lambda: lrlab.sweep(3), 'do: lrlab.sweep("scheduler=step")'),
+    "a name": (lambda: lrlab.train("scheduler=stp"), "scheduler: got 'stp' (did you mean step?); "),
+    "several values": (lambda: lrlab.train("seed=0,1"), "do: lrlab.sweep(...) to run each of them"),
+    "one text of several": (lambda: lrlab.sweep("scheduler=stp,step"), "scheduler: got 'stp' (did you mean step?); "),
+    "a range test by keywords": (lambda: lrlab.find_lr(optimizer="adam"), 'do: lrlab.find_lr("optimizer=adam")'),
+    "objects by keywords": (
+        lambda: lrlab.find_lr(model=torch.nn.Linear(1, 1)),
+        "model: got a keyword; allowed: your own objects by position; do: lrlab.find_lr(model, optimizer, loader, loss",
+    ),
+    "no folder": (lambda: lrlab.compare("nope"), 'do: lrlab.compare("outputs/sweeps/NAME")'),
+    "an argument": (lambda: lrlab.schedule("step", epochs=9, gama=1), "gama: got an argument that step does not have "),
+    "an axis": (lambda: lrlab.schedule("step", epochs=9).plot(x="day"), 'do: x="epoch"'),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_that_speaks_of_python_without_what_was_raised_inside(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LRLAB_DEBUG", raising=False)
+    call, said = MISTAKES[name]
+    with pytest.raises(lrlab.UserError) as raised:
+        call()
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    shown = "".join(traceback.format_exception(raised.value))
+    assert shown.count("Traceback") == 1
+
+
+def test_where_it_is_asked_for_what_was_raised_inside_is_shown(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LRLAB_DEBUG", "1")
+    with pytest.raises(lrlab.UserError) as raised:
+        lrlab.train("scheduler=stp")
+    assert "".join(traceback.format_exception(raised.value)).count("Traceback") > 1
+
+
+def test_a_warning_is_at_the_line_that_called(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match="stepped by epochs, and this run has one") as told:
+        lrlab.train("trainer.epochs=1", "model=linear")
+    assert {one.filename for one in told} == {__file__}
+    run = lrlab.train(*SHORT)
+    (run.folder / "checkpoints" / "last.pt").write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="the one before it, is used instead") as told:
+        lrlab.train(f"resume={run.folder}")
+    assert {one.filename for one in told} == {__file__}

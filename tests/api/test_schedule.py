@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 import lrlab
 from lrlab.api import frames
-from lrlab.api.schedule import NAMES
-from lrlab.commands.preview import plan_curves
+from lrlab.api.schedule_makers import NAMES
+from lrlab.commands.preview_curves import plan_curves
 from lrlab.schedules import wsd
 
 RUN = {"lr": 0.1, "epochs": 7, "steps_per_epoch": 13}

@@ -20,7 +20,7 @@ import yaml
 from scipy import stats
 
 from lrlab.commands import compare
-from lrlab.drawing import figures
+from lrlab.drawing import panels as drawn
 
 GRID = ("-m", "scheduler=step,cosine,onecycle", "optimizer.lr=0.02,0.1", "seed=0,1,2,3")
 SMALL = ("trainer.epochs=4", "data.batch_size=128", "hydra.launcher.threads=1", "hydra.launcher.n_jobs=2")
@@ -484,14 +484,14 @@ def test_intervals_at_one_lr_stand_beside_each_other_and_a_single_seed_has_no_ba
         shutil.rmtree(folder)
     change(sweep / "scheduler=cosine,lr=0.02,seed=0", status="finished")
     places = []
-    draw = figures._draw_band
+    draw = drawn._draw_band
 
     def noted(axis, panel, band, index):
         if panel.points:
             places.append(tuple(band.x))
         return draw(axis, panel, band, index)
 
-    monkeypatch.setattr(figures, "_draw_band", noted)
+    monkeypatch.setattr(drawn, "_draw_band", noted)
     look(str(sweep))
     assert len({x for xs in places for x in xs}) == len(set(places)) * 2 == 6
     assert "bands reach" not in (sweep / "report.html").read_text()

@@ -186,3 +186,19 @@ def test_mnist_is_measured_on_its_ten_thousand_test_images(look, tmp_path):
     outcome = look(str(tmp_path / "run"), *data)
     assert outcome.code == 0, outcome.err
     assert outcome.out.splitlines()[-1].split()[-2:] == ["10,000", "1"]
+
+
+def test_samples_are_called_what_they_are(look, run, tmp_path):
+    def heading(folder: Path) -> list[str]:
+        [line] = [line for line in look(str(folder)).out.splitlines() if line.endswith(" looks")]
+        return line.split()[-2:]
+
+    assert heading(run) == ["images", "looks"]
+    typed = ("data=diabetes", "task=regression", "model=linear", "trainer.epochs=2")
+    train(tmp_path / "numbers", *typed)
+    assert heading(tmp_path / "numbers") == ["samples", "looks"]
+    assert scores.read(tmp_path / "numbers").each == "sample"
+    said = json.loads((run / "test.json").read_text())
+    del said["each"]  # as earlier versions left it
+    (run / "test.json").write_text(json.dumps(said))
+    assert scores.read(run).each == "image"

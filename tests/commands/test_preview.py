@@ -14,7 +14,7 @@ import torch
 from support import UPDATES
 
 from lrlab.api.lines import line_of
-from lrlab.commands import preview
+from lrlab.commands import preview, preview_curves
 from lrlab.config import compose
 
 TUTORIAL = ("scheduler=step,exponential,cosine_bounce", "optimizer.lr=0.1", "trainer.epochs=100")
@@ -109,8 +109,8 @@ def test_every_schedule_is_on_the_contact_sheet_a_users_own_among_them(show, tmp
 
 @pytest.mark.parametrize(("axis", "last"), [("epoch", 10.0), ("step", 40.0), ("percent", 100.0)])
 def test_curves_stand_over_epochs_updates_or_percent(axis, last):
-    [by_step] = preview.plan_curves(["scheduler=warmup_cosine", "trainer.epochs=10"], 4)
-    [by_epoch] = preview.plan_curves(["scheduler=step", "trainer.epochs=10"], 4)
+    [by_step] = preview_curves.plan_curves(["scheduler=warmup_cosine", "trainer.epochs=10"], 4)
+    [by_epoch] = preview_curves.plan_curves(["scheduler=step", "trainer.epochs=10"], 4)
     for curve in (by_step, by_epoch):
         line = line_of(curve.name, curve.plan, axis=axis)
         assert len(line.edges) == len(line.values) + 1

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lrlab.comparison.candidates import reached
+from lrlab.comparison.candidates import names_of, reached
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contests import compare
 from lrlab.comparison.results import HistoryRow, Result
+from lrlab.comparison.statistics import Interval
+from lrlab.comparison.written import shown_amount, shown_difference
 from lrlab.errors import UserError
 
 
@@ -331,3 +333,20 @@ def test_the_data_of_most_runs_is_the_one_that_is_compared():
 
     compared = compare([on("a", 0), on("b", 1), on("b", 2), on("b", 3)])
     assert [name for name, _ in compared.left_out] == ["a0"]
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    small = Interval(-1e-7, -0.5, -1e-9)
+    assert shown_amount(small, "val_accuracy", signed=True) == "0.00 points (-50.00 to 0.00)"
+    assert shown_difference(small, "val_loss") == "0.0000 (-0.5000 to 0.0000)"
+    assert shown_difference(Interval(-0.02, -0.03, 0.01), "val_accuracy") == "-2.00 (-3.00 to 1.00)"
+
+
+def test_settings_that_tell_candidates_apart_are_written_as_they_are_typed():
+    results = []
+    for index, (clip, nesterov) in enumerate(((None, True), (1.0, False))):
+        one = run(f"{index}")
+        settings = {**one.settings, "trainer.clip_grad_norm": clip, "optimizer.nesterov": nesterov}
+        results.append(replace(one, settings=settings))
+    names = set(names_of(results).values())
+    assert names == {"step, nesterov=true, clip_grad_norm=null", "step, nesterov=false, clip_grad_norm=1.0"}

@@ -9,6 +9,7 @@ from support import summary
 
 from lrlab.commands import compare, study
 from lrlab.comparison import contests, results
+from lrlab.comparison.contest import columns
 from lrlab.comparison.equal_terms import on_equal_terms
 from lrlab.training import metrics
 
@@ -36,12 +37,12 @@ def values(folder: Path, average: str, name: str) -> dict[int, float]:
 def test_a_run_without_an_average_is_judged_by_its_weights_as_they_are(sweep, metric):
     [contest] = contests.compare(results.find([sweep]), metric=metric).contests
     found = {candidate.name: candidate for candidate in contest.candidates}
-    assert {*found} == {"constant, average=None", "constant, average=ema", "constant, average=lawa"}
-    assert found["constant, average=None"].values(0.3) == values(sweep, "null", metric.replace("average_", ""))
+    assert {*found} == {"constant, average=null", "constant, average=ema", "constant, average=lawa"}
+    assert found["constant, average=null"].values(0.3) == values(sweep, "null", metric.replace("average_", ""))
     for average in ("ema", "lawa"):
         assert found[f"constant, average={average}"].values(0.3) == values(sweep, average, metric)
-    assert "judged by the weights as they are, for they average none: constant, average=None" in contest.warnings
-    assert next(iter(contests.columns(contest))) == metric
+    assert "judged by the weights as they are, for they average none: constant, average=null" in contest.warnings
+    assert next(iter(columns(contest))) == metric
 
 
 def test_by_other_metrics_they_are_equal_and_a_warning_says_what_to_compare_by(sweep):
@@ -58,10 +59,10 @@ def test_runs_of_one_average_are_compared_without_a_word_about_it(sweep):
     only = [one for one in results.find([sweep]) if one.name.startswith("ema")]
     [contest] = contests.compare(only).contests
     assert not [line for line in contest.warnings if "average" in line]
-    assert "average_val_accuracy" in contests.columns(contest)
+    assert "average_val_accuracy" in columns(contest)
     without = [one for one in results.find([sweep]) if one.name.startswith("null")]
     [contest] = contests.compare(without).contests
-    assert not [name for name in contests.columns(contest) if "average" in name]
+    assert not [name for name in columns(contest) if "average" in name]
 
 
 def test_nothing_is_made_up_but_where_averages_are_judged(sweep):

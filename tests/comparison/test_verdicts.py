@@ -10,6 +10,7 @@ from fabricated import VERSIONS, counted, write_run, write_sweep
 
 from lrlab.comparison import confirm, contests, pairs, report, results, text
 from lrlab.comparison.candidates import reached
+from lrlab.comparison.contest import Contest
 from lrlab.comparison.pairs import Sample, judge
 from lrlab.comparison.written import shown_mean
 
@@ -28,7 +29,7 @@ def said(folder: Path, **settings) -> list[str]:
     return text.lines(contests.compare(results.find([folder]), **settings))
 
 
-def only(folder: Path, **settings) -> contests.Contest:
+def only(folder: Path, **settings) -> Contest:
     [contest] = contests.compare(results.find([folder]), **settings).contests
     return contest
 

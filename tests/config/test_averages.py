@@ -6,7 +6,7 @@ import sys
 import pytest
 from support import composed, train
 
-from lrlab.commands.preview import plan_curves
+from lrlab.commands.preview_curves import plan_curves
 from lrlab.config.averages import average_settings, require_one_point
 from lrlab.config.prepare import prepare
 from lrlab.config.settings import trainer_settings

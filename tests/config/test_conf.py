@@ -12,7 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 from support import UPDATES, StopAt, composed, history, needs, points, summary, train
 
-from lrlab.commands.preview import plan_curves
+from lrlab.commands.preview_curves import plan_curves
 from lrlab.config import arguments, build, compose, durations
 from lrlab.config.checks import check_target
 from lrlab.config.prepare import plan_only

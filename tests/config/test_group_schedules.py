@@ -7,7 +7,7 @@ import torch
 from support import StopAt, composed, history, points, same_weights, summary, train, weights
 
 import lrlab
-from lrlab.commands.preview import _with_groups, plan_curves
+from lrlab.commands.preview_curves import plan_curves, with_groups
 from lrlab.comparison import candidates, results
 from lrlab.config import build, compose, trust
 from lrlab.config.group_schedules import group_schedules
@@ -222,9 +222,9 @@ def test_another_schedule_is_another_run(command):
 def test_the_preview_has_a_curve_for_each_group_that_differs():
     groups = [f"{HEAD}=linear", "optimizer.groups.backbone.lr_scale=1", "optimizer.decay_bias_and_norm=false"]
     [curve] = plan_curves(["scheduler=cosine", *groups], None)
-    assert [one.name for one in _with_groups(curve, "lr")] == [curve.name, f"{curve.name} head"]
-    assert [one.name for one in _with_groups(curve, "momentum")] == [curve.name]
-    assert _with_groups(curve, "lr")[1].plan.lrs == curve.plan.curves["lr/head"]
+    assert [one.name for one in with_groups(curve, "lr")] == [curve.name, f"{curve.name} head"]
+    assert [one.name for one in with_groups(curve, "momentum")] == [curve.name]
+    assert with_groups(curve, "lr")[1].plan.lrs == curve.plan.curves["lr/head"]
 
 
 def test_what_hardly_anyone_means_is_said_of_the_group():

@@ -8,7 +8,7 @@ import torch
 from support import composed, points, train
 
 from lrlab import models
-from lrlab.commands.preview import plan_curves
+from lrlab.commands.preview_curves import plan_curves
 from lrlab.config import build
 from lrlab.config.groups import ModelParameters
 from lrlab.config.prepare import prepare

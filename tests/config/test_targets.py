@@ -122,3 +122,17 @@ def test_a_mapping_without_nodes_is_merged_into_the_one_that_is_there():
     ]
     assert (there["cycles"]["floor"], there["cycles"]["cycles"]) == (0.1, 4)
     assert "envelope" in there
+
+
+def test_a_data_set_of_ones_own_inherits_nothing_that_is_said_of_the_images_of_another(monkeypatch, tmp_path):
+    (tmp_path / "own_data.py").write_text("def images(size=3):\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    of_digits = compose.resolve(compose.compose([]))["data"]
+    own = compose.resolve(compose.compose(["data._target_=own_data.images", "data.flip=true"]))["data"]
+    told = {name: value for name, value in own.items() if not name.startswith("_")}
+    assert told == {"flip": True} | {
+        name: of_digits[name]
+        for name in ("batch_size", "drop_last", "cache", "cache_bytes", "cache_dir", "workers", "prefetch", "timeout")
+    }
+    same = compose.resolve(compose.compose([f"data._target_={of_digits['_target_']}"]))["data"]
+    assert same == of_digits

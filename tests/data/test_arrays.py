@@ -169,6 +169,8 @@ def test_other_values_are_other_data(tmp_path):
 
 WRONG = {
     "b.npz": "data.root: got .*b.npz, which does not exist .did you mean .*a.npz",
+    "there.csv": r"data.root: got .*there.csv, which does not exist; allowed: a file .*; do: data.root=FILE.csv",
+    "z.txt": r"data.root: got .*z.txt, which does not exist; allowed: a file \*.npz, \*.csv, or a folder",
     "a.txt": r"data.root: got .*a.txt, which is none of these; allowed: a file \*.npz, \*.csv, or a folder",
     "pickled.npz": "data.root: got .*pickled.npz, which cannot be read",
     "ragged.csv": "data.root: got 2 values in line 3 of .*; allowed: 4, one a column",

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lrlab.data import batches as batches_room
-from lrlab.data import decoding, splits
+from lrlab.data import decoding, map_datasets, samples
 from lrlab.data.batches import Batches, Batching, batches_per_epoch
 from lrlab.data.readers import Kept, Loaded
 from lrlab.errors import DataError, UserError
@@ -40,8 +40,8 @@ class Plain(torch.utils.data.Dataset):
         return image, int(LABELS[index])
 
 
-def in_memory() -> splits.Images:
-    return splits.Images(N, (2, 6, 5), 4, lambda: (IMAGES, LABELS))
+def in_memory() -> map_datasets.Images:
+    return map_datasets.Images(N, (2, 6, 5), 4, lambda: (IMAGES, LABELS))
 
 
 def batches(dataset, *, train: bool = True, seed: int = 0, rank: int = 0, ranks: int = 1, **settings: Any) -> Batches:
@@ -203,7 +203,7 @@ def test_batches_are_the_same_however_many_are_made_at_once(monkeypatch, count, 
 @pytest.mark.parametrize("size", [1, 3, 8])
 def test_batches_lie_where_tensors_of_their_own_would(size):
     pixels = IMAGES.flatten().repeat(2)[: N * size**2].view(N, 1, size, size)
-    dataset = splits.Images(N, (1, size, size), 4, lambda: (pixels, LABELS))
+    dataset = map_datasets.Images(N, (1, size, size), 4, lambda: (pixels, LABELS))
     for images, labels in batches(dataset).epoch(0):
         assert images.data_ptr() % 64 == 0
         assert labels.data_ptr() % 64 == 0
@@ -240,7 +240,7 @@ def test_what_has_no_room_is_loaded():
 
 def test_what_is_kept_is_not_changed_by_making_batches():
     for tensors in (IMAGES, IMAGES.float()):
-        dataset = splits.Images(N, (2, 6, 5), 4, lambda tensors=tensors: (tensors.clone(), LABELS))
+        dataset = map_datasets.Images(N, (2, 6, 5), 4, lambda tensors=tensors: (tensors.clone(), LABELS))
         first, again = (listed(batches(dataset, mean=[0.5, 0.4], std=[0.2, 0.3])) for _ in range(2))
         assert equal(first, again)
         assert torch.equal(dataset.tensors[0], tensors)
@@ -326,6 +326,6 @@ def test_pil_images_and_arrays_will_do():
     from PIL import Image
 
     grey = numpy.arange(30, dtype="uint8").reshape(6, 5)
-    assert splits.as_tensor(Image.fromarray(grey)).shape == (1, 6, 5)
-    assert splits.as_tensor(numpy.stack([grey] * 3, 2)).shape == (3, 6, 5)
-    assert splits.as_tensor(torch.zeros(2, 6, 5)).dtype == torch.float32
+    assert samples.as_tensor(Image.fromarray(grey)).shape == (1, 6, 5)
+    assert samples.as_tensor(numpy.stack([grey] * 3, 2)).shape == (3, 6, 5)
+    assert samples.as_tensor(torch.zeros(2, 6, 5)).dtype == torch.float32

@@ -27,7 +27,8 @@ from support import folder_of_images
 from lrlab.config import other_data
 from lrlab.data import contents
 from lrlab.data.datasets import digits, fake, image_folder
-from lrlab.data.splits import Fixed, Splits
+from lrlab.data.map_datasets import Fixed
+from lrlab.data.splits import Splits
 
 
 @pytest.fixture
@@ -123,7 +124,9 @@ def test_a_file_that_cannot_be_read_is_told_when_it_is_decoded(root):
 
 
 def test_data_in_memory_costs_nothing_and_says_nothing(monkeypatch):
-    monkeypatch.setattr("lrlab.data.splits.Images.tensors", property(lambda _: pytest.fail("the images were loaded")))
+    monkeypatch.setattr(
+        "lrlab.data.map_datasets.Images.tensors", property(lambda _: pytest.fail("the images were loaded"))
+    )
     assert digits().contents is None
     assert fake().contents is None
     assert Splits(torch.utils.data.TensorDataset(), torch.utils.data.TensorDataset(), 2).contents is None

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from support import DATASETS, folder_of_images, needs_datasets
 
-from lrlab.data import datasets, splits
+from lrlab.data import datasets, samples
 from lrlab.errors import UserError
 
 
@@ -117,5 +117,5 @@ def test_fake_images_do_not_depend_on_what_was_drawn_before():
     first = datasets.fake(4, 2, channels=1, image_size=5).train[3][0]
     torch.rand(9)
     assert torch.equal(
-        splits.as_tensor(first), splits.as_tensor(datasets.fake(4, 2, channels=1, image_size=5).train[3][0])
+        samples.as_tensor(first), samples.as_tensor(datasets.fake(4, 2, channels=1, image_size=5).train[3][0])
     )

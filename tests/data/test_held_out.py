@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from lrlab.data import datasets
 from lrlab.data.held_out import Holding, chosen, hold_out
-from lrlab.data.splits import Fixed, Splits
+from lrlab.data.map_datasets import Fixed
+from lrlab.data.splits import Splits
 from lrlab.errors import UserError
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lrlab
-from lrlab.data import kinds, splits
+from lrlab.data import kinds, map_datasets
 from lrlab.data.batches import Batches, Batching
 from lrlab.data.held_out import Holding
 from lrlab.data.splits import Splits
@@ -18,14 +18,14 @@ BYTES = [(torch.zeros(3, 6, 5).byte(), 0)] * 4
 FLOATS = [(torch.zeros(3, 6, 5), 0)] * 4
 
 
-def images() -> splits.Images:
-    return splits.Images(4, (3, 6, 5), 1, lambda: (torch.zeros(4, 3, 6, 5).byte(), torch.zeros(4).long()))
+def images() -> map_datasets.Images:
+    return map_datasets.Images(4, (3, 6, 5), 1, lambda: (torch.zeros(4, 3, 6, 5).byte(), torch.zeros(4).long()))
 
 
 CASES = {
     "tensors": (images(), True, True, True),
-    "named, bytes": (splits.Fixed(BYTES, "black"), False, True, True),
-    "named, floats": (splits.Fixed(FLOATS, "black"), False, True, False),
+    "named, bytes": (map_datasets.Fixed(BYTES, "black"), False, True, True),
+    "named, floats": (map_datasets.Fixed(FLOATS, "black"), False, True, False),
     "nameless": (BYTES, False, False, False),
 }
 
@@ -47,7 +47,7 @@ def test_tensors_are_loaded_once_and_again_when_they_were_forgotten():
 
 
 def test_a_fingerprint_is_the_data_sets_own():
-    assert kinds.kind_of(splits.Fixed(BYTES, "black")).fingerprint() == "black"
+    assert kinds.kind_of(map_datasets.Fixed(BYTES, "black")).fingerprint() == "black"
     assert kinds.kind_of(images()).fingerprint() == images().fingerprint()
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lrlab.data import loader
+from lrlab.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")
 
@@ -136,3 +137,11 @@ def test_only_looks_count_as_waiting_and_not_the_time_in_which_the_process_was_s
 def test_an_error_of_a_data_set_that_speaks_of_time_is_no_late_item(monkeypatch):
     with pytest.raises(RuntimeError, match="DataLoader timed out after all"):
         list(each(Late("DataLoader timed out after all"), monkeypatch, lambda: None))
+
+
+def test_a_message_that_holds_the_name_of_its_error_stays_whole():
+    raised = UserError(
+        "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+        "  File x\nlrlab.errors.UserError: data.root: got UserError: x.png; do: replace it"
+    )
+    assert str(loader.as_raised(raised)) == "data.root: got UserError: x.png; do: replace it"

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lrlab.data import files, room, splits
+from lrlab.data import files, map_datasets, room
 from lrlab.errors import UserError
 from lrlab.system import distributed
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 MAYBE_RANDOM = [(torch.zeros(3, 6, 5).byte(), 0)] * 10
-FIXED = splits.Fixed(MAYBE_RANDOM, "ten black images")
+FIXED = map_datasets.Fixed(MAYBE_RANDOM, "ten black images")
 
 
 def choose(wanted: str, *datasets, device: torch.device = CPU, budget: int | None = None) -> room.Choice:
@@ -55,7 +55,7 @@ def test_what_may_be_random_is_kept_only_on_request():
 
 
 def test_floats_are_not_kept():
-    floats = splits.Fixed([(torch.zeros(3, 6, 5), 0)] * 10, "ten black images")
+    floats = map_datasets.Fixed([(torch.zeros(3, 6, 5), 0)] * 10, "ten black images")
     assert choose("auto", floats).place == "none"
 
 

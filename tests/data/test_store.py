@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lrlab.data import decoding, image_files, splits, store
+from lrlab.data import decoding, image_files, map_datasets, store
 from lrlab.errors import UserError
 
 CPU = torch.device("cpu")
@@ -85,10 +85,10 @@ def test_what_is_on_disk_is_not_read_again(files, monkeypatch):
 def test_images_that_are_tensors_are_kept_on_disk_by_their_content():
     images = torch.arange(N * 90).to(torch.uint8).view(N, 3, 6, 5)
 
-    def dataset(first_pixel: int) -> splits.Images:
+    def dataset(first_pixel: int) -> map_datasets.Images:
         changed = images.clone()
         changed[0, 0, 0, 0] = first_pixel
-        return splits.Images(N, (3, 6, 5), 2, lambda: (changed, torch.arange(N) % 2))
+        return map_datasets.Images(N, (3, 6, 5), 2, lambda: (changed, torch.arange(N) % 2))
 
     for pixel in (0, 1, 0):
         kept = dataset(pixel)

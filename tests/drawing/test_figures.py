@@ -2,7 +2,8 @@
 
 import pytest
 
-from lrlab.drawing.figures import Band, Panel, as_svg, draw_panels
+from lrlab.drawing.figures import as_svg
+from lrlab.drawing.panels import Band, Panel, draw_panels
 
 
 @pytest.mark.parametrize("stairs", [False, True])

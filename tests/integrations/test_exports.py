@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import lrlab
-from lrlab.api.schedule import NAMES
+from lrlab.api.schedule_makers import NAMES
 
 RUN = {"lr": 0.1, "epochs": 7, "steps_per_epoch": 13}
 

@@ -308,7 +308,7 @@ def test_runs_of_other_loops_stand_in_one_report_with_lrlabs(data, tmp_path, ent
 
 
 def test_a_folder_of_lrlabs_is_not_written_into(data):
-    run = lrlab.train("trainer.epochs=1", "model=mlp")
+    run = lrlab.train("trainer.epochs=1", "model=mlp", "scheduler=constant")
     with pytest.raises(ValueError, match="which holds a run of lrlab's"):
         own_loop(data, str(run.folder), 0)
 

@@ -20,6 +20,7 @@ from lrlab.lr.horizon import is_meant_as_duration
 from lrlab.schedules.lengths import (
     NEVER_COMES,
     NEVER_ENDS,
+    NEVER_RUNS_OUT,
     Counts,
     Knot,
     Length,
@@ -191,12 +192,17 @@ def test_only_whole_numbers_are_counts():
     assert [*counts([3, True, "25%", 2.5, None], Sequence[Moment])] == [(3, MOMENT)]
 
 
-def test_what_is_too_long_for_a_run_is_declared_in_one_of_two_ways():
+def test_what_is_too_long_for_a_run_is_declared_in_one_of_three_ways():
     marks = {mark for table in declared.of_torch().values() for one in table.values() for mark in marks_in(one)}
     marks |= {
         mark for one in OURS for parameter in parameters_of(one).values() for mark in marks_in(parameter.annotation)
     }
-    assert {mark.beyond for mark in marks if isinstance(mark, Counts)} == {None, NEVER_COMES, NEVER_ENDS}
+    assert {mark.beyond for mark in marks if isinstance(mark, Counts)} == {
+        None,
+        NEVER_COMES,
+        NEVER_ENDS,
+        NEVER_RUNS_OUT,
+    }
 
 
 def marks_in(annotation):

@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler
 
 import lrlab
 from lrlab import models, schedules
-from lrlab.commands.preview import plan_curves
+from lrlab.commands.preview_curves import plan_curves
 from lrlab.config import compose
 from lrlab.config.prepare import prepare
 from lrlab.lr import hyperparameters

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from lrlab import models
+from lrlab import language_models, models
 from lrlab.lr.layers import depths_of, layers_of
 
 
@@ -83,6 +83,18 @@ MODELS = {
     ),
     "T5": (T5, ["shared", *blocks("encoder.block.", 2), *blocks("decoder.block.", 2), "head"]),
     "GPT": (GPT, ["body.tokens", *blocks("body.h.", 2), "body.norm"]),
+    "transformer of one block": (
+        partial(language_models.transformer, (32,), 9, width=8, depth=1, heads=2),
+        ["embedding", "blocks.0", "head"],
+    ),
+    "transformer of two blocks": (
+        partial(language_models.transformer, (32,), 9, width=8, depth=2, heads=2),
+        ["embedding", "blocks.0", "blocks.1", "head"],
+    ),
+    "one model in a list": (
+        lambda: nn.ModuleList([get_model("resnet18")]),
+        [f"0.{name}" for name in RESNET18],
+    ),
     "positions": (Positions, ["positions", *blocks("blocks.", 2), "head"]),
     "recurrent": (
         lambda: nn.Sequential(nn.Embedding(9, 4), nn.LSTM(4, 4, 2), nn.MultiheadAttention(4, 1), nn.Linear(4, 2)),

@@ -1,5 +1,6 @@
 """Curves that hardly anyone means are warned about in one line with key and cure; what is meant is not."""
 
+import math
 import re
 
 import pytest
@@ -9,7 +10,11 @@ from support import summary
 from lrlab.config import compose
 from lrlab.config.prepare import plan_only
 from lrlab.errors import UserError
-from lrlab.schedules.lengths import Level, Moment
+from lrlab.lr.declared import declared
+from lrlab.lr.greedy import GreedyLR
+from lrlab.lr.hyperparameters import tell
+from lrlab.lr.warmup_plateau import WarmupPlateau
+from lrlab.schedules.lengths import Level, Moment, counts
 
 WARNINGS = {
     # the floor is never reached
@@ -27,9 +32,12 @@ WARNINGS = {
     "scheduler=multistep scheduler.milestones=[10,30,40]": r"scheduler\.milestones: 30, 40 never fires in its 20 epochs; an earlier one, or a longer run",
     "scheduler=step scheduler.step_size=20": r"scheduler\.step_size: 20 never fires",
     "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[30ep]": r"scheduler\.lr_lambda\.then\.milestones: 630 never",
-    "scheduler=greedy scheduler.patience=20": r"scheduler\.patience: 20 never fires in its 20 epochs",
     "scheduler=piecewise_constant scheduler.lr_lambda.milestones=[50%,100%] scheduler.lr_lambda.values=[1.0,0.5,0.1]": r"lr_lambda\.milestones: 420 never fires",
-    "scheduler=plateau scheduler.patience=20": r"scheduler\.patience: 20 never fires",
+    # a patience that is longer than the run, or too long for the run to show what comes after it
+    "scheduler=greedy scheduler.patience=20": r"scheduler\.patience: 20 never runs out in its 20 epochs; scheduler\.patience=18, or a longer run",
+    "scheduler=plateau scheduler.patience=18": r"scheduler\.patience: 18 never runs out in its 20 epochs; scheduler\.patience=17, or",
+    "scheduler=warmup_plateau trainer.epochs=4": r"scheduler\.patience: 2 never runs out in its 4 epochs; scheduler\.patience=1, or",
+    "scheduler=plateau trainer.epochs=1": r"scheduler\.patience: 2 never runs out in its 1 epoch; a longer run$",
     "scheduler=warmup_multistep scheduler.lr_lambda.then.milestones=[45%,96%]": r"then\.milestones: 403 never fires in its 399 steps",
     "scheduler=piecewise_linear scheduler.lr_lambda.knots=[[0,1.0],[200%,0.0]]": r"knots: 840 steps .* last knot is never reached",
     "scheduler=sequence scheduler.lr_lambda.schedules.fall._target_=lrlab.schedules.step scheduler.lr_lambda.schedules.fall.step_size=60%": r"fall\.step_size: 252 never fires in its 210 steps",
@@ -49,17 +57,39 @@ WARNINGS = {
     "scheduler=step scheduler.gamma=1.0": r"StepLR never changes the LR in this run; ",
     "scheduler=exponential scheduler.gamma=1.0 trainer.epochs=30": r"ExponentialLR never changes the LR in this run; ",
     # a level that is far from the base LR
-    "scheduler=onecycle scheduler.interval=epoch trainer.epochs=1": r"the LR never comes near optimizer\.lr=0\.02",
+    "scheduler=lambda scheduler.lr_lambda.value=0.05": r"the LR never comes near optimizer\.lr=0\.02",
+    # an LR that is stepped once, when the run is over
+    "trainer.epochs=1": r"scheduler: CosineAnnealingLR is stepped by epochs, and this run has one, so its LR never changes; scheduler\.interval=step moves it with every update",
+    "trainer.epochs=0.5 scheduler=onecycle scheduler.interval=epoch": r"OneCycleLR is stepped by epochs, and this run has one, .*; scheduler\.interval=step",
+    "trainer.steps=5 scheduler=exponential": r"ExponentialLR is stepped by epochs, .*; scheduler=exponential_decay moves it with every update",
+    "trainer.steps=200im scheduler=multiplicative": r"MultiplicativeLR is stepped by epochs, .*; scheduler=exponential_decay",
+    "trainer.epochs=1 scheduler=constant +optimizer.schedule.weight_decay=cosine": r"optimizer\.schedule\.weight_decay: it is stepped by epochs, .*; scheduler\.interval=step moves it",
+    "trainer.epochs=1 scheduler=constant optimizer.groups.head.schedule=linear": r"optimizer\.groups\.head\.schedule: LinearLR is stepped by epochs, .*; optimizer\.groups\.head\.schedule\.interval=step",
+    "trainer.epochs=1 scheduler=multistep": r"milestones: 1, 1 never fires in its 1 epoch; scheduler\.interval=step with durations in percent, or a longer run",
     "scheduler=lambda scheduler.lr_lambda.value=230": r"the LR rises to 4\.6, 230 times optimizer\.lr=0\.02; ",
     # lengths that were meant for another unit
     "scheduler=cosine scheduler.interval=step scheduler.T_max=20": r"T_max: 21 half cosines, of 20 steps each; scheduler\.T_max=100%",
     "scheduler=linear scheduler.interval=step scheduler.total_iters=20 scheduler.end_factor=0.1": r"falls in the first 20 steps of 420 and then stays",
     # an optimizer that heeds no LR
     "optimizer._target_=torch.optim.Rprop": r"optimizer: Rprop takes the LR for its first update only",
+    # a step size that is looked for while the LR rises
+    "optimizer=prodigy scheduler=warmup_cosine": r"optimizer\.safeguard_warmup: prodigy may take too large a step size where its LR rises; optimizer\.safeguard_warmup=true",
+    "optimizer._target_=prodigyopt.Prodigy scheduler=cosine_restarts": r"optimizer\.safeguard_warmup: Prodigy may",
+    "optimizer=schedule_free": r"optimizer: schedule_free averages its weights in place of a falling LR, .*; scheduler=constant",
     # an optimizer that anneals by itself, averages its weights, or takes no LR above a bound
     "optimizer._target_=torch.optim.Adafactor optimizer.lr=0.2": r"optimizer: Adafactor takes at most 1 / sqrt\(t\) .* up to 1\.9\d times that; optimizer\.lr=0\.0\d+, or scheduler=constant",
 }
 MEANT = [
+    "trainer.epochs=1 scheduler=constant",
+    "trainer.epochs=1 scheduler.interval=step",
+    "trainer.epochs=0.5 scheduler=exponential_decay",
+    "trainer.epochs=1 scheduler=step scheduler.interval=step",
+    "trainer.epochs=1 scheduler=constant scheduler.interval=step +optimizer.schedule.weight_decay=cosine",
+    "trainer.epochs=1 scheduler=constant +optimizer.schedule.weight_decay=constant",
+    "trainer.steps=1",
+    "trainer.budget=10s",
+    "trainer.epochs=5 scheduler=plateau",
+    "trainer.epochs=4 scheduler=greedy",
     "scheduler=fractal_chebyshev scheduler.lr_lambda.period=1024",  # its steps have no order that ends
     "scheduler=greedy scheduler.cooldown=30 scheduler.warmup=30",
     "scheduler=sigmoid scheduler.lr_lambda.width=100%",
@@ -67,6 +97,9 @@ MEANT = [
     "scheduler=constant optimizer._target_=torch.optim.Adafactor",
     "optimizer=adafactor",
     "optimizer=lion",
+    "optimizer=prodigy",
+    "optimizer=prodigy scheduler=warmup_cosine optimizer.safeguard_warmup=true",
+    "optimizer=schedule_free scheduler=warmup_constant",
     "optimizer=muon scheduler=onecycle",
     "scheduler=cosine scheduler.T_max=95%",
     "scheduler=linear scheduler.start_factor=0.1 scheduler.end_factor=1.0 scheduler.total_iters=5",
@@ -77,6 +110,9 @@ MEANT = [
     "scheduler=warmup_constant",
 ]
 ERRORS = {
+    # a share of the only epoch
+    "trainer.epochs=1 scheduler=step": r"scheduler\.step_size: got 25%, which is 0\.25 epochs and rounds to zero; .*; do: a longer run, or scheduler\.interval=step where no metric is followed",
+    "trainer.epochs=1 optimizer.groups.head.schedule=step": r"optimizer\.groups\.head\.schedule\.step_size: got 25%, .*; do: a longer run, or optimizer\.groups\.head\.schedule\.interval=step",
     # a level that is written as a duration, a length that is not whole
     "scheduler=step scheduler.gamma=50%": r"scheduler\.gamma: got '50%', a duration; allowed: a number; do: scheduler\.gamma=0\.5",
     "scheduler=lambda scheduler.lr_lambda.value=50%": r"scheduler\.lr_lambda\.value: got '50%', a duration",
@@ -100,6 +136,9 @@ ERRORS = {
 
 
 def plan(typed):
+    for package in ("prodigyopt", "schedulefree"):
+        if package.removesuffix("opt") in typed.replace("_", ""):
+            pytest.importorskip(package, reason=f"{package} is not installed")
     return plan_only(compose.compose(typed.split()))
 
 
@@ -151,3 +190,27 @@ def test_a_warning_is_printed_at_the_start_of_the_run_and_kept(command, tmp_path
     assert "warning: scheduler.milestones: 9 never fires in its 2 epochs; an earlier one, or a longer run" in done.out
     [folder] = (tmp_path / "outputs" / "runs").iterdir()
     assert len(summary(folder)["warnings"]) == 1
+
+
+@pytest.mark.parametrize("patience", range(4))
+@pytest.mark.parametrize("kind", [torch.optim.lr_scheduler.ReduceLROnPlateau, GreedyLR, WarmupPlateau])
+def test_a_run_must_be_as_much_longer_than_a_patience_as_its_declaration_says(kind, patience):
+    optimizer = torch.optim.SGD([torch.zeros((), requires_grad=True)], lr=0.5)
+    settings = {"warmup": 0} if kind is WarmupPlateau else {}
+    scheduler = kind(optimizer, patience=patience, **settings)
+    lrs = []
+    for _ in range(patience + 4):
+        lrs.append(optimizer.param_groups[0]["lr"])
+        tell(scheduler, 1.0 if kind is not GreedyLR else math.nan)
+    [(count, mark)] = counts(patience, declared(kind)["patience"])
+    first = next(epoch for epoch, lr in enumerate(lrs) if lr != lrs[0])
+    assert first == count + mark.more
+
+
+def test_a_run_of_one_epoch_is_told_of_at_its_start_and_in_the_preview(command, enter):
+    from lrlab.commands import preview
+
+    typed = ["trainer.epochs=1", "scheduler=linear"]
+    line = "LinearLR is stepped by epochs, and this run has one, so its LR never changes; scheduler.interval=step moves"
+    assert f"warning: scheduler: {line}" in command(*typed).out
+    assert f"scheduler: {line}" in enter(preview.main, *typed).out.replace("\n", " ")

@@ -139,7 +139,9 @@ def test_its_patience_is_in_epochs_whatever_the_clock_of_its_warm_up():
 
 def test_a_patience_longer_than_the_run_is_warned_of_in_epochs():
     _, warnings = plan_only(composed("scheduler=warmup_plateau", "scheduler.patience=20"))
-    assert warnings == ["scheduler.patience: 20 never fires in its 20 epochs; an earlier one, or a longer run"]
+    assert warnings == [
+        "scheduler.patience: 20 never runs out in its 20 epochs; scheduler.patience=17, or a longer run"
+    ]
 
 
 RUN = (

@@ -10,7 +10,7 @@ import torch
 from support import StopAt, history, needs, points, same_weights, summary, weights
 
 import lrlab
-from lrlab.commands.preview import plan_curves
+from lrlab.commands.preview_curves import plan_curves
 from lrlab.config.catalogue import options
 from lrlab.runs import checkpoint
 

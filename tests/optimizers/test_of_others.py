@@ -155,6 +155,30 @@ def test_a_range_test_says_the_same(enter):
     assert re.match(r"lrlab: error: optimizer: got SparseAdam, whose step\(\) fails", failed.err)
 
 
+def test_what_finds_its_step_size_has_no_range_test(enter):
+    pytest.importorskip("prodigyopt", reason="prodigyopt is not installed")
+    import prodigyopt
+
+    import lrlab
+    from lrlab.commands import find_lr
+
+    refused = enter(find_lr.main, *SMALL, "optimizer=prodigy", "find_lr.seeds=1")
+    said = "optimizer: got Prodigy, which finds its step size by itself, and multiplies it by the LR; allowed: one "
+    assert refused.err.startswith(f"lrlab: error: {said}")
+    assert refused.err.endswith("do: optimizer.lr=1 in training, without a range test\n")
+    net = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=said):
+        lrlab.find_lr(net, prodigyopt.Prodigy(net.parameters()), [(torch.ones(2, 2), torch.zeros(2).long())])
+
+
+@pytest.mark.parametrize("name", ["prodigy", "schedule_free", "adam"])
+def test_the_start_names_what_makes_the_optimizer_once(name, command):
+    pytest.importorskip({"prodigy": "prodigyopt"}.get(name, "schedulefree"))
+    shown = command(*SMALL, f"optimizer={name}", "trainer.epochs=1").out
+    [line] = [line for line in shown.splitlines() if line.startswith("optimizer ")]
+    assert line.startswith("optimizer  adam: Adam, lr " if name == "adam" else f"optimizer  {name}: lr ")
+
+
 def test_prodigy_takes_one_lr_and_says_so():
     pytest.importorskip("prodigyopt", reason="prodigyopt is not installed")
     said = r"optimizer\.groups: got groups with LRs of their own, for Prodigy, which finds one for all"

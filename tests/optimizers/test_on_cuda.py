@@ -1,13 +1,11 @@
 """The same laws on a GPU; skipped where there is none."""
 
-import signal
-
 import pytest
 import torch
-from support import StopAt, history, needs, same_weights, summary, train, weights
+from stopping import whole_and_stopped
+from support import needs, summary, train
 
 from lrlab.config.catalogue import options
-from lrlab.errors import Interrupted
 from lrlab.optimizers import Muon
 from lrlab.optimizers.muon import orthogonalized
 
@@ -19,15 +17,8 @@ SHORT = ("trainer.device=cuda", "trainer.epochs=3", "data.batch_size=256", "mode
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in options("optimizer")])
 def test_a_stopped_run_ends_as_a_whole_one(name, precision, tmp_path, monkeypatch):
     settings = (*SHORT, f"optimizer={name}", f"trainer.precision={precision}")
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert train(whole, *settings)["audit"]["equal"]
-    with monkeypatch.context() as patch:
-        StopAt(patch, signal.SIGTERM, 9)
-        with pytest.raises(Interrupted):
-            train(stopped, *settings)
-    train(stopped, *settings, f"resume={stopped}")
-    assert same_weights(weights(stopped), weights(whole))
-    assert history(stopped) == history(whole)
+    whole, _ = whole_and_stopped(tmp_path, monkeypatch, settings, step=9)
+    assert summary(whole)["audit"]["equal"]
 
 
 @pytest.mark.parametrize("name", ["lion", "muon"])

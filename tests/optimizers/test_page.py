@@ -9,7 +9,7 @@ from support import ROOT, needs
 
 from lrlab.config import compose
 from lrlab.config.arguments import read
-from lrlab.config.catalogue import options
+from lrlab.config.catalogue import option, options
 from lrlab.config.prepare import plan_only
 
 PAGE = (ROOT / "docs" / "optimizers.md").read_text()
@@ -22,16 +22,21 @@ COMMANDS = [typed for typed in re.findall(r"^    python train\.py (.+)$", PAGE, 
 
 def test_the_table_has_every_option():
     assert sorted(ROWS) == options("optimizer")
-    assert {len(cells) for cells in ROWS.values()} == {8}
+    assert {len(cells) for cells in ROWS.values()} == {9}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in options("optimizer")])
 def test_the_lr_to_start_with_can_be_planned_without_a_warning(name):
     start = re.match(r"[\d.]+", ROWS[name][2])
     assert start is not None
-    scheduler = "warmup_constant" if name == "schedule_free" else "warmup_cosine"
+    scheduler = {"schedule_free": "warmup_constant", "prodigy": "cosine"}.get(name, "warmup_cosine")
     typed = [f"optimizer={name}", f"optimizer.lr={start[0]}", f"scheduler={scheduler}"]
     assert plan_only(compose.compose(typed))[1] == []
+
+
+@pytest.mark.parametrize("name", options("optimizer"))
+def test_the_default_lr_is_that_of_the_option(name):
+    assert float(ROWS[name][3]) == option("optimizer", name, {})["lr"]
 
 
 @pytest.mark.parametrize("typed", COMMANDS)

@@ -1,17 +1,15 @@
 """The package schedulefree itself: what is saved is what was evaluated, and a stopped run ends as a whole one."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
-from support import StopAt, composed, history, points, same_weights, weights
+from stopping import stop_at, validation_again
+from support import composed, history, points, same_weights, weights
 
 from lrlab.commands import evaluate as evaluate_command
 from lrlab.config.prepare import prepare
 from lrlab.errors import UserError
-from lrlab.runs import assemble, checkpoint, run
-from lrlab.training.loop import Evaluating, evaluate
+from lrlab.runs import checkpoint
 
 pytest.importorskip("schedulefree", reason="schedulefree is not installed")
 
@@ -32,20 +30,6 @@ def target(typed: tuple[str, ...]) -> list[str]:
     return [one for one in typed if "_target_" in one]
 
 
-def validation_again(folder: Path, name: str, typed: tuple[str, ...]) -> float:
-    """The loss of the saved weights on the validation images, in a new process's eyes."""
-    prepared = prepare(composed(*typed))
-    state = assemble.build_state(prepared)
-    state.model.load_state_dict(weights(folder, name))
-    val = assemble.read_images(prepared, assemble.unseen, None, train=False)
-    events = evaluate(state, prepared.task, val)
-    while True:
-        try:
-            next(events)
-        except StopIteration as ended:
-            return ended.value["loss"]
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_the_weights_of_every_epoch_that_are_saved_evaluate_to_what_was_recorded(command, way):
     assert command(*WAYS[way], "hydra.run.dir=run").code == 0
@@ -53,20 +37,8 @@ def test_the_weights_of_every_epoch_that_are_saved_evaluate_to_what_was_recorded
     best = checkpoint.load(Path("run") / checkpoint.BEST)["state"]
     recorded = {"last": losses[-1], "best": losses[best["progress"]["epoch"] - 1]}
     for name, loss in recorded.items():
-        assert validation_again(Path("run"), name, WAYS[way]) == pytest.approx(loss, rel=1e-6), name
+        assert validation_again(Path("run"), *WAYS[way], name=name) == pytest.approx(loss, rel=1e-6), name
     assert not best["is_training"]
-
-
-def stop_in_validation(patch: pytest.MonkeyPatch) -> None:
-    """Let a signal come while the first epoch is validated."""
-    show = run.Display.show
-
-    def shown(display, event):
-        show(display, event)
-        if isinstance(event, Evaluating):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(run.Display, "show", shown)
 
 
 @pytest.mark.parametrize("step", [2, UPDATES - 1, UPDATES, 2 * UPDATES - 1, "validation"])
@@ -77,10 +49,7 @@ def test_a_run_goes_on_exactly_from_wherever_it_was_stopped(command, monkeypatch
     typed = WAYS[way]
     assert command(*typed, "hydra.run.dir=whole").code == 0
     with monkeypatch.context() as patch:
-        if step == "validation":
-            stop_in_validation(patch)
-        else:
-            StopAt(patch, signal.SIGTERM, step)
+        stop_at(patch, step)
         assert command(*typed, "hydra.run.dir=parts").code == 143
     assert command("resume=parts", *target(typed)).code == 0
     assert same_weights(weights(Path("parts")), weights(Path("whole")))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -133,7 +134,14 @@ def test_what_cannot_be_repeated_says_so_in_one_line(command, trained, tmp_path)
     for name in ("summary.json", "history.csv"):
         (damaged / name).write_bytes((trained / name).read_bytes())
     (damaged / "shares.csv").write_text("update,share,lr\n3,0.5,0.1\n")
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "shares.csv").write_text("update,share,lr\n")
     for typed, line in {
+        "replay=nope": "replay: got nope, which does not exist; allowed: a finished run with trainer.budget; do: ",
+        "replay=damaged/shares.csv": "replay: got damaged/shares.csv, which is no folder; ",
+        "replay=unfinished": "replay: got unfinished, a folder whose run is not finished; allowed: a finished run with "
+        "trainer.budget; do: resume=unfinished, and then replay=unfinished",
         "replay=by_epochs": "replay: got by_epochs, a folder without shares.csv; allowed: a finished run with ",
         "replay=damaged": "replay: got damaged, a folder whose shares.csv is damaged",
         f"replay={trained} optimizer.lr=0.3": "optimizer.lr: got 0.3, but the run to repeat has 0.02; ",
@@ -147,10 +155,38 @@ def test_what_cannot_be_repeated_says_so_in_one_line(command, trained, tmp_path)
         prepare(compose.compose([*TINY, "replay=x"]))
 
 
-def test_a_run_with_a_budget_is_not_extended(trained, command):
-    refused = command(f"resume={trained}", "extend=3")
+@pytest.mark.parametrize("typed", ["extend=3", "extend=6s", "extend=3 trainer.budget=null"])
+def test_a_run_with_a_budget_is_not_extended(trained, command, typed):
+    refused = command(f"resume={trained}", *typed.split())
     assert refused.code == 1
-    assert "extend: got 3; allowed: null, for a run with trainer.budget; do: start a new run" in refused.err
+    got = typed.split()[0].removeprefix("extend=")
+    assert f"extend: got {got}; allowed: null, for a run with trainer.budget; do: start a new run" in refused.err
+
+
+def test_another_length_of_a_run_with_a_budget_is_refused_by_the_name_that_was_typed(trained, command):
+    for typed, got in (
+        ("trainer.budget=2s", "trainer.budget: got 2s, but the checkpoint was saved with 1s"),
+        ("trainer.epochs=3", "trainer.epochs: got 3, but the checkpoint was saved with trainer.budget=1s"),
+        ("trainer.steps=90", "trainer.steps: got 90, but the checkpoint was saved with trainer.budget=1s"),
+    ):
+        refused = command(f"resume={trained}", typed)
+        assert refused.err.startswith(f"lrlab: error: {got}; "), refused.err
+        assert refused.err.endswith("do: leave it out, or start a new run\n")
+
+
+def test_the_result_says_what_was_used_of_the_budget_and_a_repetition_is_named_after_its_run(command, tmp_path):
+    done = command(*RUN, "hydra.run.dir='outputs/runs/2026-11-22_16-17-59_budget=1s'")
+    assert done.code == 0, done.err
+    [folder] = (tmp_path / "outputs" / "runs").iterdir()
+    told = re.search(r"; ([\d,]+) updates in (\S+) s of the budget of 1 s\n", done.out)
+    assert told
+    assert float(told[2]) == pytest.approx(summary(folder)["budget"]["used_seconds"], abs=0.1)
+    assert command(f"replay={folder}").code == 0
+    [again] = set((tmp_path / "outputs" / "runs").iterdir()) - {folder}
+    assert again.name.endswith("_replay=budget=1s")
+    assert command(f"replay={again}").code == 0
+    [third] = set((tmp_path / "outputs" / "runs").iterdir()) - {folder, again}
+    assert re.search(r"\d_replay=budget=1s(-2)?$", third.name)
 
 
 def test_a_preview_shows_the_lr_over_the_share(enter, tmp_path, monkeypatch):

@@ -5,9 +5,11 @@ import sys
 
 import pytest
 
-from lrlab.runs.display import epoch_line
+from lrlab.runs.display import epoch_line, result_line
+from lrlab.runs.summary import Tally
 from lrlab.system import streams
 from lrlab.training.loop import Epoch
+from lrlab.training.metrics import METRICS
 
 MEANS = {"loss": 1.5, "accuracy": 0.25}
 EPOCH = Epoch(4, 5, 1.2345e-05, MEANS, MEANS, 2.0, 123456.0)
@@ -51,3 +53,15 @@ def test_an_epoch_without_a_validation_says_so_on_any_terminal_and_its_columns_s
         line, other = epoch_line(without, 20, width), epoch_line(EPOCH, 20, width)
         assert "not validated" in line
         assert len(line) == len(other)
+
+
+def test_the_result_says_metrics_in_words_and_what_was_used_of_a_budget():
+    tally = Tally((METRICS["loss"], METRICS["bits_per_byte"]))
+    tally.add(0, 2.0, {"val_loss": 1.5, "val_bits_per_byte": 2.5}, "val_bits_per_byte")
+    said = (
+        "finished: val loss 1.5000, val bits/byte 2.5000; best val bits/byte 2.5000 in epoch 1 (best.pt); 3 updates in "
+    )
+    assert result_line(tally, 3, "val_bits_per_byte") == f"{said}2.0s"
+    assert result_line(tally, 3, "val_bits_per_byte", "3.98 s of the budget of 3 s").endswith(
+        "; 3 updates in 3.98 s of the budget of 3 s"
+    )

@@ -1,19 +1,17 @@
 """Optimizers and schedulers of others: what is theirs stays theirs, in plans, resumed runs and extended ones."""
 
 import importlib
-import os
-import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from support import StopAt, composed, history, points, same_weights, summary, weights
+from stopping import stop_at, validation_again
+from support import composed, history, points, same_weights, summary, weights
 
 from lrlab.config.prepare import plan_only, prepare
 from lrlab.lr.hyperparameters import count_as_stepped, follows_metric, metric_argument
-from lrlab.runs import assemble, checkpoint, run
-from lrlab.training.loop import Evaluating, evaluate
+from lrlab.runs import checkpoint
 
 CODE = '''
 import numpy
@@ -181,37 +179,11 @@ def two_points(tmp_path):
     (tmp_path / "foreign.py").write_text(CODE + TWO_POINTS)
 
 
-def validation_again(folder: Path) -> float:
-    """The loss of the saved weights on the validation images, in a new process's eyes."""
-    prepared = prepare(composed(*OF_TWO, "model=cnn"))
-    state = assemble.build_state(prepared)
-    state.model.load_state_dict(weights(folder))
-    val = assemble.read_images(prepared, assemble.unseen, None, train=False)
-    events = evaluate(state, prepared.task, val)
-    try:
-        while True:
-            next(events)
-    except StopIteration as ended:
-        return ended.value["loss"]
-
-
-def stop_in_validation(patch: pytest.MonkeyPatch) -> None:
-    """Let a signal come while the first epoch is validated."""
-    show = run.Display.show
-
-    def shown(display, event):
-        show(display, event)
-        if isinstance(event, Evaluating):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(run.Display, "show", shown)
-
-
 @pytest.mark.usefixtures("two_points")
 def test_what_is_saved_of_an_optimizer_with_two_points_is_what_was_evaluated(command):
     assert command(*OF_TWO, "model=cnn", "hydra.run.dir=run").code == 0
     recorded = float(history(Path("run"))[-1]["val_loss"])
-    assert validation_again(Path("run")) == pytest.approx(recorded, rel=1e-6)
+    assert validation_again(Path("run"), *OF_TWO, "model=cnn") == pytest.approx(recorded, rel=1e-6)
 
 
 @pytest.mark.usefixtures("two_points")
@@ -220,10 +192,7 @@ def test_a_run_with_two_points_goes_on_exactly_from_wherever_it_was_stopped(comm
     typed = [*OF_TWO, "model=cnn", "model.dropout=0.3"]
     assert command(*typed, "hydra.run.dir=undisturbed").code == 0
     with monkeypatch.context() as patch:
-        if step == "validation":
-            stop_in_validation(patch)
-        else:
-            StopAt(patch, signal.SIGTERM, step)
+        stop_at(patch, step)
         assert command(*typed, "hydra.run.dir=run").code == 143
     assert command("resume=run", OF_TWO[0]).code == 0
     assert same_weights(weights(Path("run")), weights(Path("undisturbed")))

@@ -5,7 +5,7 @@ import torch
 from support import StopAt, composed, history, points, same_weights, summary, train, weights
 
 from lrlab import models
-from lrlab.commands.preview import plan_curves
+from lrlab.commands.preview_curves import plan_curves
 from lrlab.config import build, compose
 from lrlab.config.groups import ModelParameters
 from lrlab.config.prepare import plan_only, prepare

@@ -3,6 +3,9 @@
 import pytest
 from support import TINY, history, summary, train
 
+from lrlab.config import compose
+from lrlab.config.prepare import prepare
+
 RUN = (*TINY, "trainer.epochs=9", "optimizer.lr=1e-9", "scheduler=step")  # never better by 10
 EARLY = "trainer.stop_early={patience:2,min_delta:10}"
 
@@ -30,6 +33,30 @@ def test_a_run_without_it_says_nothing_of_it(tmp_path):
     assert "stopped_early" not in train(tmp_path, *TINY, "trainer.epochs=1")
     said = train(tmp_path / "patient", *TINY, "trainer.epochs=2", "trainer.stop_early=5")
     assert said["stopped_early"] is None
+
+
+@pytest.mark.parametrize(
+    ("length", "patience", "runs_out"),
+    [
+        ("trainer.epochs=4", "2", True),
+        ("trainer.epochs=3", "2", False),
+        ("trainer.epochs=3", "1ep", True),
+        ("trainer.epochs=5 trainer.eval_every=2", "2", True),
+        ("trainer.epochs=4 trainer.eval_every=2", "2", False),
+        ("trainer.epochs=0.5", "1st", False),
+        ("trainer.budget=5s", "100", True),
+    ],
+)
+def test_a_patience_that_cannot_run_out_is_told_of(length, patience, runs_out):
+    config = compose.compose([*TINY, *length.split(), f"trainer.stop_early={patience}", "scheduler=constant"])
+    told = [line for line in prepare(config).checked.warnings if line.startswith("trainer.stop_early: a patience of ")]
+    assert len(told) == (not runs_out)
+
+
+def test_the_shortest_run_in_which_a_patience_runs_out_is_stopped(tmp_path):
+    typed = ("optimizer.lr=1e-9", "scheduler=constant", "trainer.stop_early={patience:2,min_delta:10}")
+    said = train(tmp_path, *TINY, *typed, "trainer.epochs=4")
+    assert said["stopped_early"]["epoch"] == 2
 
 
 def test_it_is_left_out_of_comparisons_unless_asked_for(enter, tmp_path, monkeypatch):

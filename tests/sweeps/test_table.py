@@ -119,3 +119,21 @@ def test_long_names_are_cut_before_a_column_has_to_go():
 def test_runs_that_were_finished_before_count_as_done():
     shown = table.Board(jobs(2), jobs(3))
     assert text(shown).splitlines()[-1] == "3 of 5 runs done"
+
+
+@pytest.mark.parametrize(
+    ("told", "written"),
+    [
+        ('{"metrics": [{"name": "flags", "is_share": true, "lower_is_better": false, "short": "fl"}]}', "fl  75.00%"),
+        ('{"metrics": [{"name": "flags"}, 3]}', "flags   0.7500"),
+        ('{"metrics": 3}', "flags   0.7500"),
+        ("nothing", "flags   0.7500"),
+    ],
+)
+def test_a_share_of_a_users_own_task_is_written_in_percent(told, written, tmp_path, capsys):
+    job = made_up("seed=0", tmp_path, epochs=4, updates=40)
+    (tmp_path / "summary.json").write_text(told)
+    shown = table.Board([job], [])
+    shown.seen(job, Seen(10, 0.1, 1, {"loss": 0.5, "flags": 0.75}))
+    shown.ended(job, Outcome("finished", 0.25))
+    assert f"val loss   0.5000  {written}" in capsys.readouterr().out

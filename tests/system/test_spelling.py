@@ -1,5 +1,7 @@
 """Every command that is printed is spelled as the one that was typed."""
 
+import shlex
+
 import pytest
 
 from lrlab.system import spelling
@@ -69,3 +71,23 @@ def test_one_run_becomes_a_sweep_by_another_command_or_by_an_option():
 def test_a_script_in_the_current_folder_is_named_without_the_way_to_it(tmp_path):
     assert spelling.script(str(tmp_path / "train.py")) == "python train.py"
     assert spelling.script("/somewhere else/train.py") == "python '/somewhere else/train.py'"
+
+
+@pytest.mark.parametrize(
+    ("argument", "printed"),
+    [
+        ("seed=1", "seed=1"),
+        ("data.root=a b", "'data.root=a b'"),
+        ("data.root='a=b'", "\"data.root='a=b'\""),
+        ("it's", '"it\'s"'),
+        ("", "''"),
+        ("'$x'", None),
+        ("'a!'", None),
+        ("'a`b'", None),
+        ('"\'"', None),
+        ("'a\\'b'", None),
+    ],
+)
+def test_what_is_printed_to_be_typed_is_read_by_a_shell_as_it_was(argument, printed):
+    assert shlex.split(spelling.typed([argument, "seed=2"])) == [argument, "seed=2"]
+    assert printed is None or spelling.typed([argument]) == printed

@@ -1,14 +1,12 @@
 """The same laws on a GPU; skipped where there is none."""
 
-import signal
-
 import pytest
 import torch
-from support import TINY, StopAt, history, points, same_weights, summary, train, weights
+from stopping import whole_and_stopped
+from support import TINY, points, same_weights, summary, train, weights
 
 from lrlab.data.batches import Batches, Batching
 from lrlab.data.datasets import fake
-from lrlab.errors import Interrupted
 from lrlab.system import randomness
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -26,36 +24,18 @@ def test_a_gpu_follows_the_lr_of_the_cpu_and_learns_as_much(tmp_path):
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_run_repeats_itself_and_goes_on_bit_for_bit(precision, tmp_path, monkeypatch):
     settings = (*SHORT, f"trainer.precision={precision}")
-    whole, again, stopped = tmp_path / "whole", tmp_path / "again", tmp_path / "stopped"
-    train(whole, *settings)
-    train(again, *settings)
-    assert same_weights(weights(again), weights(whole))
-    StopAt(monkeypatch, signal.SIGTERM, 9)
-    with pytest.raises(Interrupted):
-        train(stopped, *settings)
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    train(stopped, *settings, f"resume={stopped}")
-    assert same_weights(weights(stopped), weights(whole))
-    assert history(stopped) == history(whole)
+    whole, _ = whole_and_stopped(tmp_path, monkeypatch, settings, step=9)
+    train(tmp_path / "again", *settings)
+    assert same_weights(weights(tmp_path / "again"), weights(whole))
 
 
 @pytest.mark.parametrize("typed", ["trainer.average=ema", "trainer.average=lawa trainer.average_every=2"])
 def test_an_average_of_weights_goes_on_bit_for_bit_and_the_weights_know_nothing_of_it(typed, tmp_path, monkeypatch):
     unaveraged = (*SHORT, "trainer.precision=fp16")
     settings = (*unaveraged, *typed.split())
-    whole, plain, stopped = tmp_path / "whole", tmp_path / "plain", tmp_path / "stopped"
-    train(whole, *settings)
-    train(plain, *unaveraged)
-    StopAt(monkeypatch, signal.SIGTERM, 9)
-    with pytest.raises(Interrupted):
-        train(stopped, *settings)
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    train(stopped, *settings, f"resume={stopped}")
-    assert same_weights(weights(plain), weights(whole))
-    assert same_weights(weights(stopped), weights(whole))
-    assert history(stopped) == history(whole)
+    whole, stopped = whole_and_stopped(tmp_path, monkeypatch, settings, step=9)
+    train(tmp_path / "plain", *unaveraged)
+    assert same_weights(weights(tmp_path / "plain"), weights(whole))
     states = [torch.load(one / "checkpoints" / "last.pt", weights_only=True)["state"] for one in (whole, stopped)]
     assert same_weights(*[state["average"]["model"] for state in states])
     assert {kept.device.type for one in states[0]["average"]["latest"] for kept in one["weights"]} <= {"cpu"}
@@ -64,16 +44,7 @@ def test_an_average_of_weights_goes_on_bit_for_bit_and_the_weights_know_nothing_
 def test_samples_that_seed_torch_leave_what_is_dropped_out_alone(tmp_path, monkeypatch):
     """FakeData seeds torch for each sample, and so every device."""
     settings = (*TINY, "trainer.device=cuda", "data.batch_size=8", "model.dropout=0.2", "trainer.epochs=3")
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train(whole, *settings)
-    StopAt(monkeypatch, signal.SIGTERM, 12)
-    with pytest.raises(Interrupted):
-        train(stopped, *settings)
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    train(stopped, *settings, f"resume={stopped}")
-    assert same_weights(weights(stopped), weights(whole))
-    assert history(stopped) == history(whole)
+    whole_and_stopped(tmp_path, monkeypatch, settings, step=12)
 
 
 @pytest.mark.parametrize("number", [0, 7])

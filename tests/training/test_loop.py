@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from lrlab.data.batches import Batches, Batching
-from lrlab.data.splits import Images
+from lrlab.data.map_datasets import Images
 from lrlab.errors import UserError
 from lrlab.system import randomness
 from lrlab.training.divergence import Diverged, Guard, require_finite_weights

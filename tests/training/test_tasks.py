@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lrlab.data.splits import Splits, Tensors
+from lrlab.data.map_datasets import Tensors
+from lrlab.data.splits import Splits
 from lrlab.errors import UserError
 from lrlab.training.language import NextToken
 from lrlab.training.regression import Regression
