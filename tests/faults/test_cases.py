@@ -36,7 +36,7 @@ CASES: dict[str, Case] = {
     "2": Case("optimizer.lr=nan", r"optimizer\.lr: got nan; allowed: a number; do: "),
     "2, infinite": Case("optimizer.lr=inf", r"optimizer\.lr: got inf; allowed: a number > 0"),
     "3": Case("optimizer.lr=-1", r"optimizer\.lr: got -1; allowed: a number > 0"),
-    "4": Case("trainer.steps=3.5", r"trainer\.steps: got 3\.5; allowed: an integer >= 1"),
+    "4": Case("trainer.steps=3.5", r"trainer\.steps: got 3\.5; allowed: updates, an integer >= 1"),
     "5": Case("trainer.epochs=0", r"trainer\.epochs: got 0; allowed: a number > 0"),
     "5, negative": Case("trainer.epochs=-1", r"trainer\.epochs: got -1; allowed: a number > 0"),
     "6": Case("trainer.epoch=3", r"trainer\.epoch: .*\(did you mean trainer\.epochs\?\); allowed: .*epochs"),
