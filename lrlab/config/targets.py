@@ -14,11 +14,11 @@ from lrlab.moved import current
 
 _FREE = ("optimizer.groups", "optimizer.schedule")  # their keys are the user's
 _GROUP_SCHEDULE = re.compile(r"optimizer\.groups\.[^.]+\.schedule")
-# Said of one data set. Unless it is typed, another one is split as it comes, and its images stay as they are.
-_OF_ONE_DATA_SET = (
-    *("data.val", "data.split_seed"),
-    *("data.shift", "data.flip", "data.cutout", "data.resized_crop", "data.mean", "data.std"),
-)
+# Said of one data set: unless typed, another one is split as it comes. Where nobody chose an option of `data`, the
+# images of another one stay as they are, too: what suits those of the default is no choice.
+_HOW_SPLIT = ("data.val", "data.split_seed")
+_DEFAULT_DATA = "digits"
+_OF_ITS_IMAGES = ("data.shift", "data.flip", "data.cutout", "data.resized_crop", "data.mean", "data.std")
 _ABSENT = object()
 
 
@@ -59,8 +59,15 @@ def apply(config: DictConfig, overrides: Sequence[Override]) -> None:
             before = OmegaConf.select(config, override.key_or_group)
             _apply_one(config, override)
             if override.key_or_group.endswith("._target_") and not override.is_delete():
-                left_over = _OF_ONE_DATA_SET if current(str(before)) != current(str(override.value())) else ()
+                is_another = current(str(before)) != current(str(override.value()))
+                left_over = _of_one_data_set(config) if is_another else ()
                 _drop_left_overs(config, override.key_or_group.removesuffix("._target_"), typed, left_over)
+
+
+def _of_one_data_set(config: DictConfig) -> tuple[str, ...]:
+    """The settings that another data set does not inherit from the option of `data`."""
+    is_default = config.hydra.runtime.choices.get("data") == _DEFAULT_DATA
+    return (*_HOW_SPLIT, *_OF_ITS_IMAGES) if is_default else _HOW_SPLIT
 
 
 def _turn(override: Override) -> int:

@@ -134,5 +134,8 @@ def test_a_data_set_of_ones_own_inherits_nothing_that_is_said_of_the_images_of_a
         name: of_digits[name]
         for name in ("batch_size", "drop_last", "cache", "cache_bytes", "cache_dir", "workers", "prefetch", "timeout")
     }
+    chosen = compose.resolve(compose.compose(["data=cifar10", "data._target_=own_data.images"]))["data"]
+    assert (chosen["flip"], chosen["shift"]) == (True, 4)
+    assert len(chosen["mean"]) == 3
     same = compose.resolve(compose.compose([f"data._target_={of_digits['_target_']}"]))["data"]
     assert same == of_digits

@@ -43,10 +43,12 @@ SCALED = (
 def typed(name: str, *more: str) -> list[str]:
     """Settings of a small run; all but schedule-free optimizers are given an LR that falls."""
     falls = [] if name == "schedule_free" else ["scheduler=warmup_cosine"]
+    guard = ["optimizer.safeguard_warmup=true"] if name == "prodigy" else []  # or it is warned of the warm-up
     return [
         *(one for one in SMALL if not falls or not one.startswith("scheduler=")),
         *falls,
         f"optimizer={name}",
+        *guard,
         *more,
     ]
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from stopping import whole_and_stopped
+from stopped_runs import whole_and_stopped
 from support import needs, summary, train
 
 from lrlab.config.catalogue import options

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from stopping import stop_at, validation_again
+from stopped_runs import stop_at, validation_again
 from support import composed, history, points, same_weights, weights
 
 from lrlab.commands import evaluate as evaluate_command

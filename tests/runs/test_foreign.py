@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from stopping import stop_at, validation_again
+from stopped_runs import stop_at, validation_again
 from support import composed, history, points, same_weights, summary, weights
 
 from lrlab.config.prepare import plan_only, prepare
