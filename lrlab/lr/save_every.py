@@ -59,7 +59,7 @@ def rhythm(every: Any, horizon: Horizon) -> Rhythm:
         seconds = _SECONDS[timed[2]] * float(timed[1])
         if seconds > 0:
             return Rhythm(seconds=seconds)
-    elif isinstance(every, str | int) and not isinstance(every, bool):
+    elif re.fullmatch(r"[\d._]+(st|ep|im|%)?", str(every)) and not isinstance(every, float):
         updates = horizon.count(str(every), "step", key)
         if updates > 0:
             return Rhythm(updates=updates)

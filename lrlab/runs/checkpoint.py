@@ -84,6 +84,8 @@ def _link(file: Path, name: Path) -> None:
 def settle_best(folder: Path, best_epoch: int | None) -> None:
     """Have best.pt be the one that last.pt speaks of, of `best_epoch`: where a run was killed it may be a newer one."""
     before, best = folder / BEST_BEFORE, folder / BEST
+    if best_epoch is None:  # the first one was cut off
+        best.unlink(missing_ok=True)
     if not before.is_file():
         return
     if _best_epoch(before) == best_epoch and _best_epoch(best) != best_epoch:

@@ -1,6 +1,7 @@
 """The files of a run: its config, its logs, and what a checkpoint says about the run that saved it.
 
 config.yaml  summary.json  history.csv  events.out.tfevents.*  train.log  checkpoints/{last,previous,best}.pt
+While best.pt is newer than last.pt knows there is checkpoints/best_before.pt too.
 """
 
 from pathlib import Path
@@ -80,4 +81,5 @@ def require_savable(folder: Path) -> None:
     """
     last = folder / checkpoint.LAST
     checkpoint.require_readable(last)
-    disk.require_room(folder, 2 * last.stat().st_size, "two checkpoints more")
+    # previous.pt, best.pt, best_before.pt, and the one that is being written.
+    disk.require_room(folder, 4 * last.stat().st_size, "four checkpoints more")

@@ -106,6 +106,9 @@ def _flags() -> dict[str, Any]:
         "matmul": torch.get_float32_matmul_precision(),
         "grad": torch.is_grad_enabled(),
         "dtype": torch.get_default_dtype(),
+        "mkldnn": torch.backends.mkldnn.enabled,
+        "cudnn_enabled": torch.backends.cudnn.enabled,
+        "anomaly": torch.is_anomaly_enabled(),
     }
 
 
@@ -120,6 +123,10 @@ def _set_flags(before: dict[str, Any]) -> None:
         torch.set_float32_matmul_precision(before["matmul"])
     torch.set_grad_enabled(before["grad"])
     torch.set_default_dtype(before["dtype"])
+    if torch.backends.mkldnn.enabled != before["mkldnn"]:
+        torch.backends.mkldnn.set_flags(before["mkldnn"])
+    torch.backends.cudnn.enabled = before["cudnn_enabled"]
+    torch.set_anomaly_enabled(before["anomaly"])
 
 
 def _random_states() -> dict[str, Any]:

@@ -105,6 +105,8 @@ class RunUnderWay:
             self.val = opened.enter_context(closing(self._read_images(train=False)))
             with checkpoint.restoring(saved.path, "logs") if saved is not None else nullcontext():
                 self.tracker = files.open_logs(folder, self.prepared, self.state, saved)
+            if saved is not None:
+                checkpoint.settle_best(folder, self.tally.best_epoch)
             opened.pop_all()  # they stay open, until the run ends
         self.beside = Beside(self.prepared, folder, self.display.say, resumes=saved is not None)
 
@@ -132,7 +134,6 @@ class RunUnderWay:
         """Put the state of a checkpoint in place."""
         self.display.say(*restore(self.state, contents, self.prepared))
         self.tally.load_state_dict(contents["progress"])
-        checkpoint.settle_best(self.folder, contents["progress"]["best_epoch"])
         planned = horizon_before(contents, self.prepared)
         if planned != self.prepared.horizon:
             self.tally.extended_from = self.tally.extended_from or planned.passes
@@ -214,13 +215,14 @@ class RunUnderWay:
         self.beside.epoch(epoch.step, epoch.measured)
         self._warn_of_refusal()
         is_best = self.tally.add(epoch.epoch, epoch.seconds, epoch.measured, self.prepared.trainer.monitor)
-        contents = checkpoint.copied(self._contents())
+        is_due = self.prepared.rhythm.due(self.state.step, ends_epoch=True)
+        contents = self._contents() if is_due else checkpoint.copied(self._contents())
         self.unwritten[checkpoint.LAST] = contents
         if is_best and is_of_average(self.prepared.trainer.monitor):
             contents = {**contents, "state": averages.in_front(contents["state"])}
         if is_best:
             self.unwritten[checkpoint.BEST] = contents
-        if self.prepared.rhythm.due(self.state.step, ends_epoch=True):
+        if is_due:
             self._write_checkpoints()
 
     def _warn_of_refusal(self) -> None:
@@ -241,19 +243,22 @@ class RunUnderWay:
     def _write_checkpoints(self) -> None:
         """Write what is only in memory. The last.pt before this one stays as previous.pt.
 
-        The best one comes first, for last.pt claims that it is there. The best one before stays until it does.
+        The best one comes first, for last.pt claims that it is there. The best one that last.pt still speaks of stays
+        until then. What the disk refuses stays in memory.
         """
         if not self.unwritten:
             return
         began = time.monotonic()
         self.tracker.sync()  # they speak of its files
-        best = self.unwritten.pop(checkpoint.BEST, None)
-        if best is not None:
-            checkpoint.save(self.folder / checkpoint.BEST, best, before=self.folder / checkpoint.BEST_BEFORE)
-        last = self.unwritten.pop(checkpoint.LAST, None)
-        if last is not None:
+        best_before = self.folder / checkpoint.BEST_BEFORE
+        if (best := self.unwritten.get(checkpoint.BEST)) is not None:
+            kept = None if best_before.exists() else best_before
+            checkpoint.save(self.folder / checkpoint.BEST, best, before=kept)
+            del self.unwritten[checkpoint.BEST]
+        if (last := self.unwritten.get(checkpoint.LAST)) is not None:
             checkpoint.save(self.folder / checkpoint.LAST, last, before=self.folder / checkpoint.PREVIOUS)
-            (self.folder / checkpoint.BEST_BEFORE).unlink(missing_ok=True)
+            del self.unwritten[checkpoint.LAST]
+            best_before.unlink(missing_ok=True)
             self.prepared.rhythm.saved(last["state"]["progress"]["step"], time.monotonic() - began)
 
     def _contents(self) -> dict[str, Any]:
@@ -296,7 +301,7 @@ class RunUnderWay:
         """Close the files and write down what ended the run. Returns the error to raise in place of `error`, if any."""
         # What was reached before; a second Ctrl-C means at once.
         if isinstance(error, Exception | SystemExit):
-            with suppress(UserError, OSError):
+            with suppress(Exception):  # the error itself says more
                 self._write_checkpoints()
 
         # What to tell the user.

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, attempt
-from lrlab.sweeps.worker import READY, STOP, work
+from lrlab.sweeps.worker import DROPPED, LEAVES, READY, STOP, work
 from lrlab.system import compiler
 from lrlab.system.signals import SAVING
 
@@ -150,8 +150,9 @@ class _Crew:
                 worker = self._worker(place)
                 worker.begin(job)
             outcome = self._listen(job, place, worker)
-            with self.lock:
-                self.ended(job, outcome)
+            if outcome is not None:
+                with self.lock:
+                    self.ended(job, outcome)
         finally:
             self.places.put(place)
 
@@ -173,20 +174,25 @@ class _Crew:
         self.workers.remove(worker)
         worker.connection.close()
 
-    def _listen(self, job: Job, place: _Place, worker: _Worker) -> Outcome:
-        """Pass on what the worker reports, and return how its run ended. It may end without a word."""
-        outcome = None
-        try:
-            while (message := worker.connection.recv()) != READY:
+    def _listen(self, job: Job, place: _Place, worker: _Worker) -> Outcome | None:
+        """Pass on what the worker reports, and return how its run ended; None where it never began.
+
+        The worker may end without a word.
+        """
+        outcome, message = None, None
+        with suppress(EOFError, ConnectionError):
+            while (message := worker.connection.recv()) not in (READY, LEAVES, DROPPED):
                 if isinstance(message, Outcome):
                     outcome = message
                 else:
                     self.seen(job, message)
-        except (EOFError, ConnectionError):  # it leaves
+        if message != READY:
             worker.wait_until_gone()
             with self.lock:
                 self._forget(place, worker)
 
+        if message == DROPPED:
+            return None
         if outcome is not None:
             return outcome
         if self.killed:

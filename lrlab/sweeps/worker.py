@@ -1,12 +1,12 @@
 """A process of a sweep: it carries out one run after another, and leaves where a run may have left something in it.
 
 It prints to the log of the run at hand, and is told and tells through a connection: a `Job` to carry out, or `STOP`;
-what a run reports, how it ended, and whether the process is `READY` for another.
+what a run reports and how it ended, or that it was `DROPPED` because the end was asked for before it began; and whether
+the process is `READY` for another or `LEAVES`, which may take it a while.
 """
 
 import faulthandler
 import gc
-import multiprocessing
 import os
 import queue
 import signal
@@ -21,7 +21,7 @@ from lrlab.sweeps.job import Job, attempt
 from lrlab.system import disk, process, streams
 from lrlab.system.signals import ENDING, SAVING, stop_request
 
-STOP, READY = "stop", "ready"
+STOP, DROPPED, READY, LEAVES = "stop", "dropped", "ready", "leaves"
 _MOST_GROWTH_BYTES = 1 << 30  # of what the process holds, from its first run to a later one
 
 
@@ -50,19 +50,17 @@ def work(connection: Connection, threads: int, gpu: str | None, reuse: bool) -> 
     threading.Thread(target=sweep.listen, daemon=True).start()
 
     traces = _Traces()
-    with streams.forgiving():
-        while (job := sweep.next_job()) is not None:
-            _print_to(job.folder)
-            with guest(), stop_request() as request:
-                if sweep.is_over:  # it said so before this process could be interrupted
-                    request.note(signal.SIGINT)
-                outcome = attempt(job, sweep.send)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            sweep.send(outcome)
-            if not reuse or outcome.status != "finished" or traces.are_left():
-                return
-            sweep.send(READY)
+    while (job := sweep.next_job()) is not None:
+        _print_to(job.folder)
+        with streams.forgiving(), guest(), stop_request() as request:
+            if sweep.is_over:  # it said so before this process could be interrupted
+                request.note(signal.SIGINT)
+            outcome = attempt(job, sweep.send)
+        sweep.send(outcome)
+        if not reuse or outcome.status != "finished" or traces.are_left():
+            sweep.send(LEAVES)
+            return
+        sweep.send(READY)
 
 
 class _Sweep:
@@ -86,6 +84,8 @@ class _Sweep:
     def next_job(self) -> Job | None:
         """The next run to carry out; None once there is none any more."""
         job = self.jobs.get()
+        if self.is_over and job is not None:
+            self.send(DROPPED)
         return None if self.is_over else job
 
     def send(self, message: Any) -> None:
@@ -97,12 +97,16 @@ class _Sweep:
 
 
 def _print_to(folder: Path) -> None:
-    """Have everything that is printed from now on in the log of the run in `folder`."""
+    """Have everything that is printed from now on in the log of the run in `folder`, whatever the run before did."""
     with suppress(OSError):  # `attempt` will say so
         folder.mkdir(parents=True, exist_ok=True)
         with disk.growing_file(folder / "train.log") as file:
-            os.dup2(file.fileno(), sys.stdout.fileno())
-            os.dup2(file.fileno(), sys.stderr.fileno())
+            for stream in (1, 2):
+                os.dup2(file.fileno(), stream)
+    sys.stdout, sys.stderr = (
+        os.fdopen(stream, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+        for stream in (1, 2)
+    )
 
 
 class _Traces:
@@ -110,12 +114,13 @@ class _Traces:
 
     def __init__(self) -> None:
         self.threads = set(threading.enumerate())
+        self.children = process.children()
         self.first_bytes: int | None = None  # held after the first run, which loads what all of them use
 
     def are_left(self) -> bool:
         """Whether a run left a thread, a process of its own, or much memory behind."""
         others = [one for one in threading.enumerate() if one not in self.threads and one.is_alive()]
-        return bool(others or multiprocessing.active_children()) or self.have_grown()
+        return bool(others or process.children() - self.children) or self.have_grown()
 
     def have_grown(self) -> bool:
         """Whether the process holds much more memory than after its first run."""

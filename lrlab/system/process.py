@@ -1,9 +1,11 @@
 """This process: the cores that it may use, what its main thread does, and how it leaves at once."""
 
 import logging
+import multiprocessing
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from traceback import extract_stack
 from typing import NoReturn
@@ -32,6 +34,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that are there still; where the system does not say, Python's."""
+    listed = [*Path("/proc/self/task").glob("*/children")]
+    found = {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+    for path in listed:
+        with suppress(OSError):  # that thread has just ended
+            found |= set(map(int, path.read_text().split()))
+    return found
 
 
 def memory_bytes() -> int:

@@ -175,7 +175,7 @@ def test_a_disk_without_room_for_two_checkpoints_is_refused_before_training(comm
     assert outcome.code == 1
     assert re.match(
         r"lrlab: error: folder: got outputs\S+, on a disk with 1,000 bytes free; allowed: at least [\d,]+ bytes, "
-        r"two checkpoints more; do: make room",
+        r"four checkpoints more; do: make room",
         outcome.err,
     )
     assert "epoch 1/3" not in outcome.out

@@ -25,11 +25,11 @@ from lrlab.config.prepare import prepare
 from lrlab.data import datasets, image_files
 from lrlab.data.batches import Batches, Batching
 from lrlab.data.held_out import Holding
-from lrlab.errors import Interrupted
+from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.models import cnn
 from lrlab.runs import checkpoint, run
 from lrlab.runs.summary import Tally
-from lrlab.system import randomness
+from lrlab.system import disk, randomness
 from lrlab.system.lock import held
 
 SHORT = ("trainer.epochs=4", "data.batch_size=256", "model.dropout=0.2")
@@ -338,6 +338,41 @@ def test_wherever_a_write_is_cut_off_the_run_that_goes_on_has_the_same_best_epoc
     assert same_weights(weights(folder, "best"), weights(tmp_path / "whole", "best"))
     assert same_weights(weights(folder), weights(tmp_path / "whole"))
     assert not (folder / checkpoint.BEST_BEFORE).exists()
+
+
+def test_where_the_disk_refuses_the_best_epoch_no_last_one_claims_it(tmp_path, monkeypatch):
+    settings = (*SHORT, "checkpoint.every=null")
+    save, refused = checkpoint.save, []
+
+    def full_once(path, contents, **more):
+        if path.name == checkpoint.BEST.name and contents["progress"]["best_epoch"] > 0 and not refused:
+            refused.append(path)
+            raise wrong("disk", got="a full one", allowed="one with room", do="make room", kind=disk.Refused)
+        save(path, contents, **more)
+
+    train(tmp_path / "whole", *settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full_once)
+        with pytest.raises(UserError):
+            train(tmp_path / "run", *settings)
+    assert refused
+    last, best = (checkpoint.load(tmp_path / "run" / name)["progress"] for name in (checkpoint.LAST, checkpoint.BEST))
+    assert last["best_epoch"] == best["best_epoch"]
+    train(tmp_path / "run", *settings, f"resume='{tmp_path / 'run'}'")
+    assert same_weights(weights(tmp_path / "run", "best"), weights(tmp_path / "whole", "best"))
+
+
+def test_a_refused_resume_leaves_the_best_epoch_that_last_pt_speaks_of(command, tmp_path):
+    train(tmp_path / "run", *SHORT, "checkpoint.every=null")
+    folder = tmp_path / "run" / "checkpoints"
+    shutil.copy(folder / "best.pt", folder / "best_before.pt")
+    rows = tmp_path / "run" / "history.csv"
+    told = rows.read_text()
+    rows.write_text(told.replace("epoch", "Epoch"))
+    refused = command(f"resume={folder / 'last.pt'}", "extend=5")
+    assert refused.code == 1
+    assert "another program has changed it" in refused.err
+    assert (folder / "best_before.pt").exists()
 
 
 def test_what_an_error_ends_is_kept_as_far_as_its_last_epoch(tmp_path, monkeypatch):

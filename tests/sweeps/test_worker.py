@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support import FAULTY, history, points, same_weights, summary, weights
+from support import job as made_up
 
 from lrlab.sweeps import processes, worker
 
@@ -17,7 +18,8 @@ from pathlib import Path
 from lrlab.models import linear
 
 def net(num_classes, input_shape, how):
-    found = [os.environ.get("LEFT"), torch.get_num_threads(), random.random(), float(torch.rand(1))]
+    switches = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    found = [os.environ.get("LEFT"), *switches, random.random(), float(torch.rand(1))]
     with open(Path(__file__).with_name("met.txt"), "a") as file:
         file.write(f"{how};{os.getpid()};{found}\\n")
     print("this is", how, flush=False)
@@ -28,6 +30,22 @@ def net(num_classes, input_shape, how):
     made = linear(num_classes=num_classes, input_shape=input_shape).float()
     if how == "state" and is_worker:
         random.seed(3), torch.manual_seed(3)
+    if how == "tee" and is_worker:
+        class Tee:
+            def write(self, text):
+                return len(text)
+            def flush(self):
+                pass
+        sys.stdout = Tee()
+    if how == "close" and is_worker:
+        sys.stdout.close()
+    if how == "switch" and is_worker:
+        torch.backends.mkldnn.set_flags(False)
+    if how == "process" and is_worker:
+        import subprocess
+        subprocess.Popen(["sleep", "60"])
+    if how == "waited for" and is_worker:
+        threading.Thread(target=time.sleep, args=(1000,)).start()
     if how == "thread" and is_worker:
         threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
     return made
@@ -65,16 +83,44 @@ def test_runs_that_finish_share_a_process_and_are_what_they_are_alone(command, t
             assert said == [f"this is {how}"]
 
 
-def test_what_a_run_changes_in_its_process_is_changed_back(command, tmp_path, leaving):
-    assert command(*leaving, "model.how=first,state,after").code == 0
+@pytest.mark.parametrize("how", ["state", "switch"])
+def test_what_a_run_changes_in_its_process_is_changed_back(command, tmp_path, leaving, how):
+    assert command(*leaving, f"model.how=first,{how},after").code == 0
     runs = {how: (number, found) for how, number, found in met(tmp_path)}
     assert runs["after"] == runs["first"]
 
 
-def test_a_fresh_process_follows_a_run_that_leaves_a_thread(command, tmp_path, leaving):
-    assert command(*leaving, "model.how=a,b,thread,c,d").code == 0
+@pytest.mark.parametrize("how", ["thread", "waited for", "process"])
+def test_a_fresh_process_follows_a_run_that_leaves_a_thread_or_a_process(command, tmp_path, leaving, how, monkeypatch):
+    monkeypatch.setattr(processes, "_SECONDS_TO_LEAVE", 0.5)
+    assert command(*leaving, f"model.how=a,b,'{how}',c,d").code == 0
     runs = {how: number for how, number, _ in met(tmp_path)}
-    assert runs["a"] == runs["b"] == runs["thread"] != runs["c"] == runs["d"]
+    assert runs["a"] == runs["b"] == runs[how] != runs["c"] == runs["d"]
+
+
+@pytest.mark.parametrize("how", ["tee", "close"])
+def test_what_a_run_does_to_its_output_is_no_matter_to_the_next_one(command, tmp_path, leaving, how):
+    assert command(*leaving, f"model.how={how},after", "sweep=s").code == 0
+    assert len({number for _, number, _ in met(tmp_path)}) == 1
+    said = (tmp_path / "outputs" / "sweeps" / "s" / "how=after" / "train.log").read_text()
+    assert "this is after" in said.splitlines()
+
+
+def test_a_run_that_never_began_is_not_told_as_one_that_failed(tmp_path):
+    ended: list[object] = []
+    crew = processes._Crew(1, [None], reuse=True, seen=print, ended=lambda *told: ended.append(told), stopping=bool)
+    begin = processes._Worker.begin
+
+    def begin_and_stop(this, job):
+        begin(this, job)
+        this.say_stop()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes._Worker, "begin", begin_and_stop)
+        crew.carry_out(made_up("late", tmp_path / "late"))
+    crew.close()
+    assert ended == []
+    assert not (tmp_path / "late").exists()
 
 
 def test_a_fresh_process_follows_a_run_that_does_not_finish(command, tmp_path):
