@@ -77,7 +77,7 @@ def horizon_of(trainer: Mapping[str, Any], steps_per_epoch: int, samples: Sample
     if not found.epochs:
         got = f"{trainer['epochs']}, which is less than half an update"
         allowed = f"at least one update, of which an epoch has {steps_per_epoch:,}"
-        raise wrong("trainer.epochs", got=got, allowed=allowed, do="trainer.steps=1, or trainer.epochs=1")
+        raise wrong("trainer.epochs", got=got, allowed=allowed, do="trainer.epochs=1")
     if found.epochs > MOST_EPOCHS:
         way = "epochs" if trainer.get("steps") is None else "steps"
         got = f"{trainer[way]}, which is {found.steps:,} updates"

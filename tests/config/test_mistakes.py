@@ -92,7 +92,7 @@ BEFORE_ANY_DATA = {
     "trainer.steps=2.5": "trainer.steps: got 2.5; allowed: updates, an integer >= 1, or with a unit: 1000st, 2.5ep, 500_000im; do: trainer.steps=1000",
     "trainer.steps=25%": "trainer.steps: got '25%'; allowed: updates, an integer >= 1, or with a unit: 1000st, 2.5ep, 500_000im; do: trainer.steps=1000",
     "trainer.steps=1000ms": "trainer.steps: got '1000ms'; allowed: updates, an integer >= 1, or with a unit: 1000st, 2.5ep, 500_000im; do: trainer.steps=1000",
-    "trainer.epochs=0.01": "trainer.epochs: got 0.01, which is less than half an update; allowed: at least one update, of which an epoch has 21; do: trainer.steps=1, or trainer.epochs=1",
+    "trainer.epochs=0.01": "trainer.epochs: got 0.01, which is less than half an update; allowed: at least one update, of which an epoch has 21; do: trainer.epochs=1",
     "trainer.steps=10 trainer.epochs=2": "trainer.steps: got 10, beside trainer.epochs=2; allowed: one length of the run; do: leave trainer.epochs out",
     "trainer.eval_every=0": "trainer.eval_every: got 0; allowed: an integer >= 1; do: trainer.eval_every=1",
     "trainer.clip_grad_norm=0": "trainer.clip_grad_norm: got 0; allowed: a number > 0; do: trainer.clip_grad_norm=1.0, or null for none",

@@ -170,7 +170,7 @@ def test_a_run_says_its_length_as_it_is(command, tmp_path):
 
 def test_less_than_half_an_update_is_no_run(tmp_path):
     line = r"got 0.01, which is less than half an update; allowed: at least one update, of which an epoch has 8; do: "
-    with pytest.raises(UserError, match=line + "trainer.steps=1, or "):
+    with pytest.raises(UserError, match=line + "trainer.epochs=1"):
         train(tmp_path, *RUN, "trainer.epochs=0.01")
 
 
