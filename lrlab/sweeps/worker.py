@@ -49,6 +49,7 @@ def work(connection: Connection, threads: int, gpu: str | None, reuse: bool) -> 
     sweep = _Sweep(connection)
     threading.Thread(target=sweep.listen, daemon=True).start()
 
+    gc.freeze()  # what the server has loaded is never garbage, and looking at it would copy its pages
     traces = _Traces()
     while (job := sweep.next_job()) is not None:
         _print_to(job.folder)
@@ -124,7 +125,9 @@ class _Traces:
 
     def have_grown(self) -> bool:
         """Whether the process holds much more memory than after its first run."""
-        gc.collect()
         held_bytes = process.memory_bytes()
         self.first_bytes = self.first_bytes or held_bytes
-        return held_bytes - self.first_bytes > _MOST_GROWTH_BYTES
+        if held_bytes - self.first_bytes <= _MOST_GROWTH_BYTES:
+            return False
+        gc.collect()  # which takes as long as half a small run
+        return process.memory_bytes() - self.first_bytes > _MOST_GROWTH_BYTES
