@@ -10,7 +10,6 @@ import gc
 import os
 import queue
 import signal
-import sys
 import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -104,10 +103,7 @@ def _print_to(folder: Path) -> None:
         with disk.growing_file(folder / "train.log") as file:
             for stream in (1, 2):
                 os.dup2(file.fileno(), stream)
-    sys.stdout, sys.stderr = (
-        os.fdopen(stream, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-        for stream in (1, 2)
-    )
+    streams.renew()
 
 
 class _Traces:

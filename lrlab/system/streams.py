@@ -39,6 +39,14 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, soft_wrap=True, markup=False, highlight=False, emoji=False, force_terminal=watched)
 
 
+def renew() -> None:
+    """Fresh streams for Python's output on those of the process: what was there may be closed, or somebody's own."""
+    sys.stdout, sys.stderr = (
+        os.fdopen(stream, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+        for stream in (1, 2)
+    )
+
+
 class Forgiving:
     """A text stream that never raises. Once its disk is full or its reader is gone, what is written goes nowhere."""
 
