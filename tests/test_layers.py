@@ -244,8 +244,8 @@ def test_a_line_does_one_thing():
 
 
 # Who else may open a file to write: torchrun names the file in which a rank leaves its error; the images of a data set
-# are written through a mapping; Ray's files go to the machine of a worker, which has none of its own; and output goes to
-# the streams of the process, which are no files that it opens.
+# are written through a mapping; Ray's files go to the machine of a worker, which has none of its own; and output goes
+# to the streams of the process, which are no files that it opens.
 WRITERS = {"system.disk", "system.peers", "system.streams", "data.files", "sweeps.ray"}
 
 
