@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from lrlab.commands import sweep, with_hydra
-from lrlab.commands.entry import enter
+from lrlab.commands.entry import enter, report
 from lrlab.config.arguments import read, value_of
 from lrlab.errors import UserError, wrong
 from lrlab.system import process, spelling, streams
@@ -56,7 +56,7 @@ def _main_of_a_rank(typed: list[str]) -> None:
 
     own = int(os.environ["RANK"])
     try:
-        with distributed.process_group():
+        with distributed.process_group(report):
             if own:
                 return follow()
             try:

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lrlab.errors import wrong
+from lrlab.errors import UserError, wrong
 from lrlab.system import peers, process
 from lrlab.system.peers import PeerFailed
 
@@ -49,15 +49,18 @@ def local_rank() -> int:
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Connect the ranks for the length of the block: gloo between CPUs, NCCL between GPUs."""
+def process_group(report: Callable[[UserError], object]) -> Iterator[None]:
+    """Connect the ranks for the length of the block: gloo between CPUs, NCCL between GPUs.
+
+    `report` is told why this process is about to leave, where that is all that it can still do.
+    """
     if not process.is_one_of_several():
         yield
         return
     store = _connect()
     peers.set_patience(_PATIENCE.total_seconds())
     try:
-        with peers.watched(store, rank=rank(), ranks=ranks()):
+        with peers.watched(store, rank=rank(), ranks=ranks(), report=report):
             yield
     finally:
         _Groups.by_seconds.clear()

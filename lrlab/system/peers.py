@@ -2,6 +2,9 @@
 
 A rank that raises writes its reason into the store that all ranks share, which torchrun keeps. A rank that then fails
 to talk to it finds the reason there. A thread of each rank watches the store for ranks that are stuck in such a call.
+
+A rank that is killed writes nothing. torch notices that its connections break, but not always: gloo now and then waits
+on for an answer of a rank that is gone. So that thread also looks whether the ranks of its machine are still there.
 """
 
 import json
@@ -9,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,11 +26,13 @@ _SECONDS_TO_HEAR = 2.0  # a rank that raises says why before the others notice t
 _SECONDS_TO_LEAVE = 5.0  # for a rank to notice by itself that another failed
 _SECONDS_TO_HEED = 20.0  # a signal: torchrun sends one when a rank is killed, which NCCL may never notice
 
-# The keys in the store. The last two are followed by the number of a rank.
+# The keys in the store. The last three are followed by the number of a rank.
 _REASON = "lrlab/reason"  # why the first rank that failed did
 _WAITED = "lrlab/waited"  # somebody waited in vain, so each rank writes down what it does
 _HEARD = "lrlab/heard"  # this rank knows that somebody waited in vain, so it does not hang itself
 _WHERE = "lrlab/where"  # what this rank does
+_PROCESS = "lrlab/process"  # that this rank is, or that it has
+_LEFT = "left"
 
 
 class PeerFailed(UserError):
@@ -47,12 +52,16 @@ class _Here:
 
 
 @contextmanager
-def watched(store: dist.Store, *, rank: int, ranks: int) -> Iterator[None]:
-    """In this block, rank `rank` of `ranks` tells the others why it fails, and ends when another has failed."""
+def watched(store: dist.Store, *, rank: int, ranks: int, report: Callable[[UserError], object]) -> Iterator[None]:
+    """In this block, rank `rank` of `ranks` tells the others why it fails, and ends when another has failed.
+
+    `report` is told why where the main thread cannot say so itself any more.
+    """
     _Here.store, _Here.rank, _Here.ranks, _Here.broken = store, rank, ranks, False
     over = threading.Event()
+    store.set(f"{_PROCESS}/{rank}", json.dumps(process.myself()))
     own = store.clone()  # a client serves one call at a time, and the main thread may wait in one for long
-    watch = threading.Thread(target=_leave_when_another_fails, args=(own, over), daemon=True)
+    watch = threading.Thread(target=_leave_when_another_fails, args=(own, over, report), daemon=True)
     watch.start()
     try:
         yield
@@ -61,6 +70,8 @@ def watched(store: dist.Store, *, rank: int, ranks: int) -> Iterator[None]:
         raise
     finally:
         over.set()
+        with suppress(RuntimeError):  # the store may be gone
+            store.set(f"{_PROCESS}/{rank}", _LEFT)
         watch.join(_SECONDS_TO_LEAVE)  # a thread that is inside of the store when Python ends would abort the process
         _Here.store = None
 
@@ -93,15 +104,19 @@ def lost_with(error: BaseException) -> UserError | None:
     if hanging is not None:
         return hanging
     reason = _reason_of_another()
-    failure = wrong(
+    failure = _gone(reason or f"killed, or its machine lost: {said}")
+    failure.told = bool(reason)
+    return failure
+
+
+def _gone(why: str) -> PeerFailed:
+    return wrong(
         "ranks",
-        got=f"one that is gone ({reason or f'killed, or its machine lost: {said}'})",
+        got=f"one that is gone ({why})",
         allowed="all of them until the end",
         do="start the run again, with resume=FOLDER where it has a checkpoint",
         kind=PeerFailed,
     )
-    failure.told = bool(reason)
-    return failure
 
 
 def _came_of_talking(error: BaseException) -> bool:
@@ -172,18 +187,33 @@ def _with_its_place(store: dist.Store, number: int) -> str:
     return f"rank {number} ({store.get(key).decode()})"
 
 
-def _leave_when_another_fails(store: dist.Store, over: threading.Event) -> None:
+def _leave_when_another_fails(store: dist.Store, over: threading.Event, report: Callable[[UserError], object]) -> None:
     """End this process where another rank failed and this one is stuck waiting for it, as NCCL would for long."""
+    neighbours: dict[int, process.Known] = {}
     while not over.wait(0.5):
         try:
             failed = store.check([_REASON])
             if store.check([_WAITED]):
                 store.set(f"{_WHERE}/{_Here.rank}", process.main_thread_is_in())
+            neighbours |= _processes(store, [rank for rank in range(_Here.ranks) if rank not in neighbours])
+            gone = [rank for rank, known in neighbours.items() if process.is_gone(known)]
+            lost = next((rank for rank in gone if store.get(f"{_PROCESS}/{rank}") != _LEFT.encode()), None)
         except RuntimeError:
             return
-        if failed and not _Here.broken:
+        if (failed or lost is not None) and not _Here.broken:
             over.wait(_SECONDS_TO_LEAVE)  # the main thread may notice it too
         if _Here.broken or over.is_set():
             return  # this rank knows, and leaves by itself
-        if failed or unheeded_seconds() > _SECONDS_TO_HEED:
+        if lost is not None and not failed:
+            failure = _gone(f"killed: rank {lost} has no process any more, and this one still waited for it")
+            _say_why(in_words(failure))
+            report(failure)
+        if failed or lost is not None or unheeded_seconds() > _SECONDS_TO_HEED:
             process.leave_at_once(1)
+
+
+def _processes(store: dist.Store, ranks: Sequence[int]) -> dict[int, process.Known]:
+    """The processes of those `ranks` that have told theirs."""
+    there = [rank for rank in ranks if store.check([f"{_PROCESS}/{rank}"])]
+    told = {rank: store.get(f"{_PROCESS}/{rank}").decode() for rank in there}
+    return {rank: process.Known(*json.loads(words)) for rank, words in told.items() if words != _LEFT}

@@ -6,9 +6,10 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from traceback import extract_stack
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 SPIN_COUNT = 20_000  # rounds; see docs/speed.md, "Threads"
 
@@ -44,6 +45,48 @@ def children() -> set[int]:
         with suppress(OSError):  # that thread has just ended
             found |= set(map(int, path.read_text().split()))
     return found
+
+
+class Known(NamedTuple):
+    """A process, as another one of its machine can tell whether it is still there."""
+
+    namespace: str  # in which its number means it; empty where the system does not say
+    number: int
+    started: str  # at which moment: a number is given again
+
+
+def myself() -> Known:
+    return Known(_namespace(), os.getpid(), _stat(os.getpid())[1])
+
+
+def is_gone(known: Known) -> bool:
+    """Whether that process has ended, also where nobody took note of it yet. False of one on another machine."""
+    if not known.namespace or known.namespace != _namespace():
+        return False
+    state, started = _stat(known.number)
+    return state in ("", "Z", "X") or started != known.started
+
+
+@cache
+def _namespace() -> str:
+    """A name for the numbers of processes here: of this start of this machine, and of this container."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _stat(number: int) -> tuple[str, str]:
+    """The state of a process, and the moment at which it was started; empty where there is none.
+
+    Source: proc_pid_stat(5), fields 3 and 22.
+    """
+    try:
+        _, _, rest = Path(f"/proc/{number}/stat").read_text().rpartition(")")  # a name may hold anything
+    except OSError:
+        return "", ""
+    fields = rest.split()
+    return fields[0], fields[19]
 
 
 def memory_bytes() -> int:

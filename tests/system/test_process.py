@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from support import ROOT
@@ -63,3 +64,18 @@ def test_threads_wait_as_the_user_says_and_else_not_long(monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     process.let_waiting_threads_sleep()
     assert "GOMP_SPINCOUNT" not in os.environ
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="processes are known by /proc")
+def test_a_process_is_gone_once_it_has_ended_and_a_number_that_is_given_again_is_another():
+    assert not process.is_gone(process.myself())
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    known = process.Known(process.myself().namespace, child.pid, process._stat(child.pid)[1])
+    assert not process.is_gone(known)
+    assert process.is_gone(known._replace(started="1"))
+    assert not process.is_gone(known._replace(namespace="another machine", number=2**22 + 1))
+    with child:
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # nobody takes note of it
+        assert process.is_gone(known)
+    assert process.is_gone(known)
