@@ -17,6 +17,7 @@ NAMES = (
     "threads",
     "preview",
     "sweep",
+    "beginnings",
     "images",
     "precision",
     "scaling",

@@ -115,6 +115,10 @@ class SweepBar(Bar):
         self._runs = len(jobs) + len(done)
         super().__init__(max(sum(job.updates for job in jobs), 1))
 
+    def say(self, *lines: str) -> None:
+        for line in lines:
+            warned.warn(line)
+
     def seen(self, job: Any, report: Any) -> None:
         self._updates[job.name] = report.step
         self._show()

@@ -38,6 +38,11 @@ def first_fault(contents: Mapping[str, Any]) -> str:
     return next(_faults(contents, CHECKPOINT, ""), "")
 
 
+def fault_of_state(state: Mapping[str, Any]) -> str:
+    """The same of a run's state alone."""
+    return next(_faults(state, CHECKPOINT["state"], "state"), "")
+
+
 def _faults(value: Any, form: Form, name: str) -> Iterator[str]:
     if isinstance(form, Mapping):
         if not isinstance(value, Mapping):

@@ -18,10 +18,11 @@ from lrlab.data.room import Choice
 from lrlab.errors import DataError, Interrupted, UserError, complaint_of, in_words
 from lrlab.lr.audit import Audit
 from lrlab.lr.horizon import Horizon
-from lrlab.runs import assemble, averaged, checkpoint, ending, files, replay, summary
+from lrlab.runs import assemble, averaged, beginning, checkpoint, ending, files, replay, summary
+from lrlab.runs.beginning import Beginning, Recorder, Sharing
 from lrlab.runs.beside import Beside
 from lrlab.runs.describe import count_parameters, device_name, division_lines, start_lines
-from lrlab.runs.display import Display, View, result_line
+from lrlab.runs.display import Display, View, epoch_line, result_line
 from lrlab.runs.explain import explain
 from lrlab.runs.files import Saved
 from lrlab.runs.ranks import Assignment
@@ -33,6 +34,7 @@ from lrlab.training import averages
 from lrlab.training.divergence import Diverged, require_finite_weights
 from lrlab.training.loop import Epoch, Update
 from lrlab.training.metrics import is_of_average
+from lrlab.words import counted
 
 _KEEPS = Diverged | disk.Refused  # after these errors the last checkpoint is still good
 
@@ -43,10 +45,12 @@ def carry_out(
     saved: Saved | None = None,
     *,
     make_display: Callable[[Horizon], View] = Display,
+    sharing: Sharing | None = None,
 ) -> float | None:
     """Train the run in `folder` and return its validation loss. It goes on from `saved` if that is not None.
 
-    The caller holds the folder against other processes. `make_display` is told how long the run is.
+    The caller holds the folder against other processes. `make_display` is told how long the run is, and `sharing` says
+    what it shares with other runs.
     Raises UserError for a mistake and Diverged where the loss is no longer finite. Raises Interrupted where a signal
     stopped the run, which is saved before.
     """
@@ -65,7 +69,7 @@ def carry_out(
         distributed.together(assignment, alike=(Diverged, Interrupted)),
         distributed.patience(assignment.timeout_seconds),
     ):
-        return RunUnderWay(prepared, folder, saved, make_display, request).to_its_end()
+        return RunUnderWay(prepared, folder, saved, make_display, request, sharing=sharing).to_its_end()
 
 
 class RunUnderWay:
@@ -78,6 +82,8 @@ class RunUnderWay:
         saved: Saved | None,
         make_display: Callable[[Horizon], View],
         request: Request,
+        *,
+        sharing: Sharing | None = None,
     ):
         if saved is None:
             refuse_second_run(folder)
@@ -109,6 +115,11 @@ class RunUnderWay:
                 checkpoint.settle_best(folder, self.tally.best_epoch)
             opened.pop_all()  # they stay open, until the run ends
         self.beside = Beside(self.prepared, folder, self.display.say, resumes=saved is not None)
+
+        # What it shares with other runs.
+        self.begun_with = saved.contents.get("begun_with") if saved is not None else None
+        self.beginning = beginning.find(sharing, self.prepared) if sharing is not None and not self.state.step else None
+        self.recorder = self._recorder(sharing) if sharing is not None and sharing.forks else None
 
     def _introduce(self, kept: Choice) -> None:
         """Say what is about to be trained."""
@@ -142,6 +153,19 @@ class RunUnderWay:
     def _read_images(self, *, train: bool) -> Batches:
         return assemble.read_images(self.prepared, self.display.reading, self.request, train=train)
 
+    def _recorder(self, sharing: Sharing) -> Recorder | None:
+        """What keeps the run for others to begin with; None where its own beginning is not known any more."""
+        recorder = Recorder(sharing, self.prepared, self.folder)
+        if not self.state.step:
+            return recorder
+        best = None
+        if self.tally.best_epoch is not None:
+            with suppress(UserError):
+                best = checkpoint.load(self.folder / checkpoint.BEST)["state"]
+            if best is None:
+                return None
+        return recorder if recorder.resume(self.state, best) else None
+
     def to_its_end(self) -> float | None:
         """Train to the end, to a signal or to an error. The folder is left in order whichever it is."""
         # Train. What goes wrong is written down and explained.
@@ -149,6 +173,8 @@ class RunUnderWay:
             self.write_summary("running")
             self.save()
             files.require_savable(self.folder)
+            if self.beginning is not None:
+                self._play_back(self.beginning)
             with self.display:
                 self._train()
             self._write_checkpoints()
@@ -169,6 +195,23 @@ class RunUnderWay:
         if self.request.number:
             raise Interrupted(self.request.number)
         return self.tally.val_loss
+
+    def _play_back(self, shared: Beginning) -> None:
+        """Begin with what another run has trained, as if it had been trained here."""
+        self.display.say(
+            f"begins     with {counted(shared.updates, 'update')} that another run of its sweep has trained"
+        )
+        if self.recorder is not None:
+            self.recorder.begin_with(shared)
+        for event in shared.played_back(self.state, self.prepared, self.prepared.task):
+            if isinstance(event, Update):
+                self._record_update(event)
+            elif self._record_epoch(event) and event.epoch == shared.best_epoch:
+                self._keep_best(checkpoint.copied(self._contents()))
+            if isinstance(event, Epoch):
+                self.display.say(epoch_line(event, self.prepared.horizon.known_epochs))
+        self.begun_with = {"updates": shared.updates, "seconds": shared.seconds}
+        self.save()
 
     def _train(self) -> None:
         """Train. If an image cannot be read, which shows between two updates, save what was reached before."""
@@ -199,31 +242,51 @@ class RunUnderWay:
                 return
 
     def _after_update(self, update: Update) -> None:
-        """Record an update, compare its LR with the plan, and save where that is due."""
+        """Record an update, and save where that is due."""
+        self._record_update(update)
+        if self.recorder is not None:
+            self.recorder.update(update)
+            if self.state.batch < self.prepared.horizon.steps_per_epoch:  # or else others part after the epoch
+                self.recorder.leave(self.state.step, self._state)
+        if self.prepared.rhythm.due(self.state.step):
+            self._save_within_an_epoch()
+
+    def _record_update(self, update: Update) -> None:
+        """Record an update, and compare its LR with the plan."""
         recorded = update.applied if update.effective is None else {**update.applied, **update.effective}
         self.tracker.update(update.step, recorded, update.loss, update.position)
         self.beside.update(update.step, recorded)
         self._warn_of_refusal()
         if warning := self.audit.check(update.step, update.applied, update.position):
             self.display.say(warning)
-        if self.prepared.rhythm.due(self.state.step):
-            self._save_within_an_epoch()
 
     def _after_epoch(self, epoch: Epoch) -> None:
         """Record the means of an epoch and save the run."""
+        is_best = self._record_epoch(epoch)
+        is_due = self.prepared.rhythm.due(self.state.step, ends_epoch=True)
+        at_once = is_due and self.recorder is None  # before training goes on
+        contents = self._contents() if at_once else checkpoint.copied(self._contents())
+        self.unwritten[checkpoint.LAST] = contents
+        if is_best:
+            self._keep_best(contents)
+        if self.recorder is not None:
+            self.recorder.epoch(epoch, contents["state"] if is_best else None)
+            self.recorder.leave(self.state.step, self._state)
+        if is_due:
+            self._write_checkpoints()
+
+    def _record_epoch(self, epoch: Epoch) -> bool:
+        """Record the means of an epoch; returns whether it is the best so far."""
         self.tracker.epoch(epoch.epoch, epoch.step, epoch.lr, epoch.measured, epoch.seconds)
         self.beside.epoch(epoch.step, epoch.measured)
         self._warn_of_refusal()
-        is_best = self.tally.add(epoch.epoch, epoch.seconds, epoch.measured, self.prepared.trainer.monitor)
-        is_due = self.prepared.rhythm.due(self.state.step, ends_epoch=True)
-        contents = self._contents() if is_due else checkpoint.copied(self._contents())
-        self.unwritten[checkpoint.LAST] = contents
-        if is_best and is_of_average(self.prepared.trainer.monitor):
+        return self.tally.add(epoch.epoch, epoch.seconds, epoch.measured, self.prepared.trainer.monitor)
+
+    def _keep_best(self, contents: dict[str, Any]) -> None:
+        """Have best.pt hold `contents`, of the best epoch, when it is written the next time."""
+        if is_of_average(self.prepared.trainer.monitor):
             contents = {**contents, "state": averages.in_front(contents["state"])}
-        if is_best:
-            self.unwritten[checkpoint.BEST] = contents
-        if is_due:
-            self._write_checkpoints()
+        self.unwritten[checkpoint.BEST] = contents
 
     def _warn_of_refusal(self) -> None:
         """Say once that the disk takes no more points. Training goes on, and the points wait in memory."""
@@ -256,6 +319,8 @@ class RunUnderWay:
             checkpoint.save(self.folder / checkpoint.BEST, best, before=kept)
             del self.unwritten[checkpoint.BEST]
         if (last := self.unwritten.get(checkpoint.LAST)) is not None:
+            if self.recorder is not None:
+                self.recorder.save(last["state"]["progress"]["step"])
             checkpoint.save(self.folder / checkpoint.LAST, last, before=self.folder / checkpoint.PREVIOUS)
             del self.unwritten[checkpoint.LAST]
             best_before.unlink(missing_ok=True)
@@ -264,18 +329,24 @@ class RunUnderWay:
     def _contents(self) -> dict[str, Any]:
         """What a checkpoint of the run as it is now holds."""
         return {
-            "state": checkpoint.plain_numbers(self.state.state_dict()),
+            "state": self._state(),
             "progress": self.tally.state_dict(),
             "audit": self.audit.state_dict(),
             "tracker": self.tracker.state_dict(),
+            **({"begun_with": self.begun_with} if self.begun_with else {}),
             **files.origin(self.prepared),
         }
+
+    def _state(self) -> dict[str, Any]:
+        return checkpoint.plain_numbers(self.state.state_dict())
 
     def _finished(self) -> None:
         """Close the files and tell the result."""
         self.tracker.close("success")
         self.beside.close("finished")
         self._warn_of_refusal()
+        if self.recorder is not None:
+            self.recorder.close()
         self.write_summary("finished")
         self.display.say(
             *ending.stopped_early_lines(self.state, self.prepared),
@@ -354,5 +425,6 @@ class RunUnderWay:
             **ending.facts(self.state, self.prepared),
             audit=self.audit.summary(prepared.scheduler.monitor, self.state.step),
             **averaged.facts(self.state.average, prepared.plan, self.state.step),
+            **({"begun_with": self.begun_with} if self.begun_with else {}),
             **facts,
         )

@@ -18,6 +18,7 @@ from lrlab.errors import Interrupted, UserError, in_words
 from lrlab.lr.horizon import Horizon
 from lrlab.runs import checkpoint, summary, tracking
 from lrlab.runs.assemble import unseen
+from lrlab.runs.beginning import Sharing
 from lrlab.runs.display import Display, View, epoch_line, log_to
 from lrlab.runs.files import Saved
 from lrlab.runs.folders import discard_unused, require_plain, reserve
@@ -41,6 +42,8 @@ class Job:
     name: str
     folder: Path
     checked: Checked
+    sharing: Sharing | None = None  # with other runs of the sweep
+    restarts: int = 0  # how often its process was killed in this sweep
 
     @property
     def config(self) -> dict[str, Any]:
@@ -88,6 +91,7 @@ class Outcome:
     value: float | None = None  # its validation loss, where it finished
     error: str = ""
     complaint: str = ""  # what is wrong, without what to do about it, where the error says both
+    goes_on: bool = False  # from its last checkpoint, in another process
 
 
 class Reporter:
@@ -133,7 +137,12 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
         job.folder.mkdir(parents=True, exist_ok=True)
         handler = log_to(job.folder)
         prepared = equip(job.checked)
-        value = run_in_sweep(prepared, job.folder, make_display=lambda horizon: Reporter(send, horizon.known_epochs))
+        value = run_in_sweep(
+            prepared,
+            job.folder,
+            make_display=lambda horizon: Reporter(send, horizon.known_epochs),
+            sharing=job.sharing,
+        )
         return Outcome("finished", value)
     except UserError as error:
         log.error("error: %s", error)
@@ -165,12 +174,17 @@ def _stopped(folder: Path) -> Outcome:
 
 
 def run_in_sweep(
-    prepared: Prepared, folder: Path, *, make_display: Callable[[Horizon], View] = Display
+    prepared: Prepared,
+    folder: Path,
+    *,
+    make_display: Callable[[Horizon], View] = Display,
+    sharing: Sharing | None = None,
 ) -> float | None:
     """Carry out the run in `folder`. It goes on from the checkpoint that an earlier start of the sweep left there.
 
     Files without a whole checkpoint are put aside. When a sweep is killed, its runs take a moment to notice, so a
-    process that still trains there is given a minute. `make_display` is told how long the run is.
+    process that still trains there is given a minute. `make_display` is told how long the run is, and `sharing` says
+    what it shares with other runs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     require_plain(folder)
@@ -187,7 +201,7 @@ def run_in_sweep(
         if saved is None:
             _give_up(folder)
         try:
-            return carry_out(prepared, folder, saved, make_display=make_display)
+            return carry_out(prepared, folder, saved, make_display=make_display, sharing=sharing)
         except UserError:
             discard_unused(folder)
             raise

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from lrlab.config import options
 from lrlab.config.secrets import mask
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import checkpoint, describe, summary
-from lrlab.sweeps import processes
+from lrlab.sweeps import processes, shared
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome
 from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.table import Board
@@ -23,6 +24,7 @@ from lrlab.system.signals import stop_request
 from lrlab.words import budget_in_words, counted, epochs_in_words
 
 EXECUTORS = ("processes", "ray")
+_SESSION = uuid.uuid4().hex  # of this process, in which the user's code is what it is
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,18 @@ class LauncherSettings:
     reuse: bool = options.option(True, options.flag())
     in_process: bool = options.option(False, options.flag())
     executor: str = options.option("processes", options.choice(lambda: EXECUTORS))
+    retries: int = options.option(3, options.whole(low=0, example=3))
+    share: bool = options.option(True, options.flag())
     gpus_per_run: float = options.option(1, options.number(low=0, example=0.5))
 
     @property
     def threads_per_run(self) -> int:
         return self.threads or process.threads_asked_for() or max(1, process.cores() // self.n_jobs)
+
+    @property
+    def shares(self) -> bool:
+        """Whether what runs have in common is trained once: by this machine's processes, each for itself."""
+        return self.share and self.executor == "processes" and distributed.ranks() == 1
 
     @property
     def in_this_process(self) -> bool:
@@ -80,7 +89,7 @@ def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
             f"earlier    {len(planned.finished)} finished and skipped, {len(planned.begun)} begun and continued"
         )
         lines += _other_threads([*planned.finished, *planned.begun], settings)
-    updates = counted(sum(job.updates for job in to_do if job.budget_seconds is None), "update")
+    updates = _updates_to_do(planned, settings)
     lines.append(f"to do      {counted(len(to_do), 'run')}, {_and_time(updates, to_do)} at most")
     if settings.n_jobs > 1 and any(job.budget_seconds is not None for job in to_do):
         lines.append(
@@ -89,6 +98,24 @@ def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
         )
     lines.append(f"folder     {planned.folder}")
     return lines
+
+
+def _updates_to_do(planned: Planned, settings: LauncherSettings) -> str:
+    """The updates of the runs that are not finished, and what of them is trained once for several runs."""
+    to_do = planned.to_do
+    updates = sum(job.updates for job in to_do if job.budget_seconds is None)
+    saved = shared.saved_updates(_with_what_they_share(planned, settings))
+    if not saved:
+        return counted(updates, "update")
+    return f"{updates - saved:,} of {counted(updates, 'update')} (the rest is shared)"
+
+
+def _with_what_they_share(planned: Planned, settings: LauncherSettings) -> list[Job]:
+    """The runs that are not finished, with what they share where the settings let them."""
+    if not settings.shares:
+        return planned.to_do
+    begun = [job.folder for job in planned.begun]
+    return shared.share(planned.to_do, planned.folder, begun=begun, session=_SESSION)
 
 
 def _how(settings: LauncherSettings) -> str:
@@ -131,12 +158,17 @@ def carry_out(
 
     # The others.
     failed = threading.Event()
+    to_do = _with_what_they_share(planned, settings)
     with (
         stop_request() as request,
-        make_board(planned.to_do, planned.finished, live=not settings.in_this_process) as board,
+        make_board(to_do, planned.finished, live=not settings.in_this_process) as board,
     ):
 
         def ended(job: Job, outcome: Outcome) -> None:
+            if outcome.goes_on:
+                restart = f"restart {job.restarts} of {settings.retries}"
+                board.say(f"{job.name}: {outcome.error}; it goes on from its last checkpoint ({restart})")
+                return
             if request.number and outcome.status == "failed":  # the signal also reached a process that it needed
                 outcome = replace(outcome, status="interrupted")
             outcomes[job.name] = outcome
@@ -149,7 +181,7 @@ def carry_out(
         def stopping() -> bool:
             return bool(request.number) or peers.broken() or (settings.fail_fast and failed.is_set())
 
-        _execute(planned.to_do, settings, seen=board.seen, ended=ended, stopping=stopping)
+        _execute(to_do, settings, seen=board.seen, ended=ended, stopping=stopping)
     if request.number:
         raise Interrupted(request.number)
     return outcomes
@@ -157,6 +189,8 @@ def carry_out(
 
 def _write_down(job: Job, outcome: Outcome) -> None:
     """Complete the files of a run that could not write down itself what it was, or how it ended."""
+    if job.restarts:
+        summary.amend(job.folder, restarts=job.restarts)
     if outcome.status == "finished":
         return
 
@@ -205,6 +239,7 @@ def _execute(
             jobs,
             threads=settings.threads_per_run,
             gpus_per_run=settings.gpus_per_run,
+            retries=settings.retries,
             seen=seen,
             ended=ended,
             stopping=stopping,
@@ -216,6 +251,7 @@ def _execute(
             threads=settings.threads_per_run,
             gpus=_gpus(),
             reuse=settings.reuse,
+            retries=settings.retries,
             seen=seen,
             ended=ended,
             stopping=stopping,

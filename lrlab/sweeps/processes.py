@@ -7,17 +7,17 @@ from several threads at a time, `ended` from one at a time.
 
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, attempt
+from lrlab.sweeps.shared import Order
 from lrlab.sweeps.worker import DROPPED, LEAVES, READY, STOP, work
 from lrlab.system import compiler
 from lrlab.system.signals import SAVING
@@ -38,10 +38,10 @@ def here(jobs: Sequence[Job], *, threads: int, seen: Noticed, ended: Ended, stop
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        for job in jobs:
-            if stopping():
-                return
+        order = Order(jobs)
+        while (job := order.next(stopping)) is not None:
             ended(job, attempt(job, lambda report, job=job: seen(job, report)))  # type: ignore[misc]
+            order.ended(job)
     finally:
         torch.set_num_threads(before)
 
@@ -53,21 +53,23 @@ def in_processes(
     threads: int,
     gpus: Sequence[str],
     reuse: bool,
+    retries: int,
     seen: Noticed,
     ended: Ended,
     stopping: Callable[[], bool],
 ) -> None:
     """Carry out `jobs`, `n_jobs` at a time, in processes with `threads` CPU threads each.
 
-    With `reuse` a process carries out one run after another, as long as they finish and leave nothing behind;
-    otherwise each run has a process of its own.
+    A run whose process is killed goes on in another one, so many `retries`. With `reuse` a process carries out one run
+    after another, as long as they finish and leave nothing behind; otherwise each run has a process of its own.
     If there are any `gpus` (values of CUDA_VISIBLE_DEVICES), each process takes one of them in turn.
     Once `stopping()`, no more runs start, and those under way are asked to save and end.
     """
     places = [gpus[place % len(gpus)] if gpus else None for place in range(n_jobs)]
-    crew = _Crew(threads, places, reuse=reuse, seen=seen, ended=ended, stopping=stopping)
+    order = Order(jobs, retries)
+    crew = _Crew(threads, places, order, reuse=reuse, seen=seen, ended=ended, stopping=stopping)
     with ThreadPoolExecutor(n_jobs) as pool:
-        waiting = {pool.submit(crew.carry_out, job) for job in jobs}
+        waiting = {pool.submit(crew.carry_out_in, place) for place in crew.places}
         try:
             while waiting:
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
@@ -120,6 +122,7 @@ class _Crew:
         self,
         threads: int,
         gpus: Sequence[str | None],
+        order: Order,
         *,
         reuse: bool,
         seen: Noticed,
@@ -131,30 +134,34 @@ class _Crew:
         self.seen = seen
         self.ended = ended
         self.stopping = stopping
-        self.places: queue.SimpleQueue[_Place] = queue.SimpleQueue()
-        for gpu in gpus:
-            self.places.put(_Place(gpu))
+        self.order = order
+        self.places = [_Place(gpu) for gpu in gpus]
         self.context = processes(threads)
         self.lock = threading.Lock()
         self.stopped = False
         self.killed = False
         self.workers: list[_Worker] = []
 
-    def carry_out(self, job: Job) -> None:
-        """Have a worker carry out `job` and wait until it ends, however it ends. Once stopped, none begins."""
-        place = self.places.get()
-        try:
+    def carry_out_in(self, place: _Place) -> None:
+        """Have runs carried out in a `place`, one after another, until none is left. Once stopped, none begins."""
+        while (job := self.order.next(self._is_stopping)) is not None:
             with self.lock:
-                if self.stopped or self.stopping():
+                if self._is_stopping():
                     return
                 worker = self._worker(place)
                 worker.begin(job)
             outcome = self._listen(job, place, worker)
-            if outcome is not None:
-                with self.lock:
-                    self.ended(job, outcome)
-        finally:
-            self.places.put(place)
+            if outcome is None:
+                self.order.ended(job)
+                continue
+            again = None if self._is_stopping() else self.order.again(job, outcome)
+            with self.lock:
+                self.ended(again or job, replace(outcome, goes_on=again is not None))
+            if again is None:
+                self.order.ended(job)
+
+    def _is_stopping(self) -> bool:
+        return self.stopped or self.stopping()
 
     def _worker(self, place: _Place) -> _Worker:
         """The worker of a `place`: the one that waits there, or a new one."""
@@ -185,6 +192,7 @@ class _Crew:
                 if isinstance(message, Outcome):
                     outcome = message
                 else:
+                    self.order.seen(job, message)
                     self.seen(job, message)
         if message != READY:
             worker.wait_until_gone()

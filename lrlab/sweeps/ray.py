@@ -18,6 +18,7 @@ from typing import Any
 
 from lrlab.errors import first_line, wrong
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
+from lrlab.sweeps.shared import Order
 from lrlab.system import spelling
 
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -28,13 +29,15 @@ def on_ray(
     *,
     threads: int,
     gpus_per_run: float,
+    retries: int,
     seen: Noticed,
     ended: Ended,
     stopping: Callable[[], bool],
 ) -> None:
     """Carry out `jobs` on the cluster at RAY_ADDRESS, or on one that is started here and ends with the sweep.
 
-    Ray decides how many run at a time. Each takes `threads` CPUs and, on a cluster with GPUs, `gpus_per_run`.
+    Ray decides how many run at a time. Each takes `threads` CPUs and, on a cluster with GPUs, `gpus_per_run`. A run
+    whose process or machine dies goes on elsewhere, so many `retries`.
     """
     # The cluster, and a file by which its machines see whether they share the sweep's folder.
     ray = _import()
@@ -44,20 +47,20 @@ def on_ray(
     marker = jobs[0].folder.absolute().parent / f".sweep-{uuid.uuid4().hex}"
     marker.touch()
     try:
-        # Hand out all runs.
-        board = ray.remote(num_cpus=0)(_Bulletin).remote()
+        # How a run is handed out.
+        board = ray.remote(num_cpus=0)(_Bulletin).options(scheduling_strategy=_on_this_machine(ray)).remote()
         gpus = gpus_per_run if ray.cluster_resources().get("GPU") else 0
         # A process carries out one run only, and Ray starts no run again by itself.
         remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_calls=1, max_retries=0)(_train)
         place = _Place(Path.cwd(), marker, spelling.said())
-        tasks = {}
-        for job in jobs:
-            placed = replace(job, folder=job.folder.absolute())
-            task = remote.remote(placed, threads, place, _pack(job.folder), board)
-            tasks[task] = job
 
-        # Wait for them.
-        _collect(ray, tasks, board, seen=seen, ended=ended, stopping=stopping)
+        def hand_out(job: Job) -> Any:
+            placed = replace(job, folder=job.folder.absolute())
+            return remote.remote(placed, threads, place, _pack(job.folder), board)
+
+        # Hand out all, and wait for them.
+        order = Order(jobs, retries)
+        _collect(ray, order, hand_out, board, seen=seen, ended=ended, stopping=stopping)
     finally:
         marker.unlink(missing_ok=True)
         if started_here:
@@ -77,34 +80,61 @@ def _import() -> Any:
     return ray
 
 
+def _on_this_machine(ray: Any) -> Any:
+    """Where an actor lives that must not end before the sweep does: any other machine of the cluster may."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
 def _collect(
-    ray: Any, tasks: dict[Any, Job], board: Any, *, seen: Noticed, ended: Ended, stopping: Callable[[], bool]
+    ray: Any,
+    order: Order,
+    hand_out: Callable[[Job], Any],
+    board: Any,
+    *,
+    seen: Noticed,
+    ended: Ended,
+    stopping: Callable[[], bool],
 ) -> None:
-    """Hand over reports and outcomes as they come.
+    """Hand out runs, and hand over reports and outcomes as they come.
 
     Once `stopping()`, cancel the runs that have not begun and ask the others to save and end.
     """
-    by_name = {job.name: job for job in tasks.values()}
+    tasks: dict[Any, Job] = {}
+    by_name: dict[str, Job] = {}
     begun = set()
-    waiting = list(tasks)
     asked = False
-    while waiting:
+
+    def hand_out_what_is_ready() -> None:
+        while not asked and (job := order.next_now()) is not None:
+            tasks[hand_out(job)] = job
+            by_name[job.name] = job
+
+    hand_out_what_is_ready()
+    while tasks:
         # What the runs report, and how they end.
-        done, waiting = ray.wait(waiting, num_returns=1, timeout=_SECONDS_BETWEEN_LOOKS)
+        done, _ = ray.wait([*tasks], num_returns=1, timeout=_SECONDS_BETWEEN_LOOKS)
         for name, report in ray.get(board.collect.remote()):
             begun.add(name)
             if report is not None:
                 seen(by_name[name], report)
         for task in done:
-            if (outcome := _outcome(ray, task, tasks[task])) is not None:
-                ended(tasks[task], outcome)
+            job = tasks.pop(task)
+            outcome = _outcome(ray, task, job)
+            again = order.again(job, outcome) if outcome is not None and not asked else None
+            if outcome is not None:
+                ended(again or job, replace(outcome, goes_on=again is not None))
+            if again is None:
+                order.ended(job)
+        hand_out_what_is_ready()
 
         # Stop, once.
         if stopping() and not asked:
             asked = True
             ray.get(board.stop.remote())
-            for task in waiting:
-                if tasks[task].name not in begun:
+            for task, job in tasks.items():
+                if job.name not in begun:
                     ray.cancel(task)
 
 
@@ -125,7 +155,7 @@ def _outcome(ray: Any, task: Any, job: Job) -> Outcome | None:
 
 
 class _Bulletin:
-    """Where runs report, and learn that they are to stop. It lives in the cluster."""
+    """Where runs report, and learn that they are to stop. It lives on the machine on which the sweep was started."""
 
     def __init__(self) -> None:
         self.reports: list[tuple[str, Seen | None]] = []

@@ -40,6 +40,12 @@ class Row:
     seconds: float = 0.0
 
     @property
+    def left(self) -> int:
+        """The updates that it has still to train."""
+        shared = self.job.sharing.begins_at if self.job.sharing is not None else 0
+        return self.job.updates - max(self.step, shared)
+
+    @property
     def has_ended(self) -> bool:
         return self.state not in ("waiting", "running")
 
@@ -104,7 +110,7 @@ class Board:
         # Note it.
         with self.lock:
             row = self.rows[job.name]
-            row.state = outcome.status
+            row.state, row.job = outcome.status, job
             row.seconds = time.monotonic() - row.started if row.first is not None else 0.0
             if outcome.status == "finished":
                 row.step = job.updates
@@ -128,7 +134,7 @@ class Board:
         """How long the sweep will take from now on, judged by its updates so far; None before there are any."""
         rows = self.rows.values()
         made = sum(row.step - (row.first or 0) for row in rows)
-        left = sum(row.job.updates - row.step for row in rows if not row.has_ended)
+        left = sum(row.left for row in rows if not row.has_ended)
         if not made or not self.started:
             return None
         return (time.monotonic() - self.started) * left / made
@@ -170,7 +176,8 @@ class Board:
         width = max(len(name) for name in self.rows)
         result = f"  val {columns(row.val, _metrics([row]))}" if row.val else ""
         took = f"  {duration(row.seconds):>6}" if row.seconds else ""
-        return f"{count} {row.job.name:<{width}}  {row.state:<11}{result}{took}".rstrip()
+        often = f"  after {counted(row.job.restarts, 'restart')}" if row.job.restarts else ""
+        return f"{count} {row.job.name:<{width}}  {row.state:<11}{result}{took}{often}".rstrip()
 
 
 def _metrics(rows: Sequence[Row]) -> list[Metric]:

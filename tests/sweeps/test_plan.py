@@ -62,6 +62,7 @@ def test_four_ways_to_fail_leave_the_others_alone_and_the_same_command_runs_just
     typed = (
         *("-m", "model._target_=faulty.Net", "model.how=sound,raising,leaving,killed,diverging,fine"),
         *("trainer.epochs=3", "data.batch_size=256", "sweep=faults", "hydra.launcher.threads=1"),
+        "hydra.launcher.retries=0",
     )
     outcome = command(*typed)
     folder = tmp_path / "outputs" / "sweeps" / "faults"
@@ -350,11 +351,34 @@ def test_a_sweep_that_was_a_moment_faster_is_not_mixed_with(command, tmp_path, m
     assert names(tmp_path / "outputs" / "sweeps" / "study") == {"seed=0", "seed=1"}
 
 
+@pytest.mark.parametrize("retries", [3, 0])
+def test_a_run_whose_process_is_killed_goes_on_in_another_one_and_this_is_counted(command, tmp_path, retries):
+    once = (
+        "            if Path('killed').exists():\n                return logits\n            Path('killed').touch()\n"
+    )
+    killed = '        if self.how == "killed":\n'
+    (tmp_path / "faulty.py").write_text(FAULTY.replace(killed, killed + once))
+    typed = ("-m", "model._target_=faulty.Net", "model.how=sound,killed", "trainer.epochs=3", "data.batch_size=256")
+    outcome = command(*typed, "sweep=again", "hydra.launcher.threads=1", f"hydra.launcher.retries={retries}")
+    folder = tmp_path / "outputs" / "sweeps" / "again"
+    if not retries:
+        assert (outcome.code, statuses(folder)["how=killed"]) == (1, "killed")
+        return
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "how=killed: its process was killed by SIGKILL, as a system out of memory does; it goes on" in outcome.out
+    [line] = [line for line in outcome.out.splitlines() if "finished" in line and "how=killed" in line]
+    assert line.endswith("after 1 restart")
+    assert summary(folder / "how=killed")["restarts"] == 1
+    assert "restarts" not in summary(folder / "how=sound")
+    assert same_weights(weights(folder / "how=killed"), weights(folder / "how=sound"))
+    assert points(folder / "how=killed") == points(folder / "how=sound")
+
+
 def test_a_killed_run_is_told_as_far_as_its_last_checkpoint_knows(command, tmp_path):
     (tmp_path / "faulty.py").write_text(FAULTY)
     typed = ("-m", "model._target_=faulty.Net", "model.how=killed", "trainer.epochs=3", "data.batch_size=256")
     typed = (*typed, "checkpoint.every=null")
-    assert command(*typed, "sweep=k", "hydra.launcher.threads=1").code == 1
+    assert command(*typed, "sweep=k", "hydra.launcher.threads=1", "hydra.launcher.retries=0").code == 1
     [run] = [path for path in (tmp_path / "outputs" / "sweeps" / "k").iterdir() if path.is_dir()]
     said, rows = summary(run), history(run)
     assert (said["status"], said["epochs"], said["updates"]) == ("killed", len(rows), int(rows[-1]["step"]))

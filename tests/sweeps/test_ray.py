@@ -47,6 +47,7 @@ def test_runs_that_fail_there_leave_the_others_alone_and_go_on_later(command, tm
     typed = (
         *("-m", "model._target_=faulty.Net", "model.how=sound,raising,leaving,killed", "sweep=faults"),
         *("trainer.epochs=3", "data.batch_size=256", "hydra.launcher.executor=ray", "hydra.launcher.threads=1"),
+        "hydra.launcher.retries=0",
     )
     folder = tmp_path / "outputs" / "sweeps" / "faults"
     assert command(*typed).code == 1

@@ -1,6 +1,7 @@
 """A process carries out one run after another, and no run meets what another left."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from support import FAULTY, history, points, same_weights, summary, weights
 from support import job as made_up
 
 from lrlab.sweeps import processes, worker
+from lrlab.sweeps.shared import Order
 
 SMALL = ("trainer.epochs=2", "data.batch_size=256", "hydra.launcher.threads=1")
 # Says where it runs, and leaves what `how` says.
@@ -106,9 +108,14 @@ def test_what_a_run_does_to_its_output_is_no_matter_to_the_next_one(command, tmp
     assert "this is after" in said.splitlines()
 
 
+def crew_of(order: Order, ended: Callable[..., None] = print) -> processes._Crew:
+    return processes._Crew(1, [None], order, reuse=True, seen=print, ended=ended, stopping=lambda: False)
+
+
 def test_a_run_that_never_began_is_not_told_as_one_that_failed(tmp_path):
     ended: list[object] = []
-    crew = processes._Crew(1, [None], reuse=True, seen=print, ended=lambda *told: ended.append(told), stopping=bool)
+    order = Order([made_up("late", tmp_path / "late")])
+    crew = crew_of(order, ended=lambda *told: ended.append(told))
     begin = processes._Worker.begin
 
     def begin_and_stop(this, job):
@@ -117,7 +124,7 @@ def test_a_run_that_never_began_is_not_told_as_one_that_failed(tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes._Worker, "begin", begin_and_stop)
-        crew.carry_out(made_up("late", tmp_path / "late"))
+        crew.carry_out_in(crew.places[0])
     crew.close()
     assert ended == []
     assert not (tmp_path / "late").exists()
@@ -127,7 +134,7 @@ def test_a_fresh_process_follows_a_run_that_does_not_finish(command, tmp_path):
     noting = "with open('pids', 'a') as file:\n            file.write(f'{os.getpid()} ')\n        super().__init__()"
     (tmp_path / "faulty.py").write_text(FAULTY.replace("super().__init__()", noting))
     typed = ("model._target_=faulty.Net", "model.how=fine,raising,leaving,killed,diverging,sound,good")
-    assert command("-m", *typed, *SMALL, "trainer.epochs=3", "sweep=s").code == 1
+    assert command("-m", *typed, *SMALL, "trainer.epochs=3", "sweep=s", "hydra.launcher.retries=0").code == 1
     numbers = [number for number in (tmp_path / "pids").read_text().split() if int(number) != os.getpid()]
     fine, raising, leaving, killed, diverging, sound, good = numbers
     assert fine == raising
@@ -146,8 +153,8 @@ def test_a_process_leaves_that_holds_much_more_than_after_its_first_run(monkeypa
 
 
 def test_a_process_that_died_while_it_waited_is_replaced():
-    crew = processes._Crew(1, [None], reuse=True, seen=print, ended=print, stopping=lambda: False)
-    place = crew.places.get()
+    crew = crew_of(Order([]))
+    (place,) = crew.places
     first = crew._worker(place)
     assert crew._worker(place) is first
     first.process.kill()

@@ -1,0 +1,243 @@
+"""Beginnings that runs share: what one run has trained, another one begins with, as if it had trained it itself.
+
+Where runs are alike but for their schedules and lengths, they are one run until their schedules part. One of them, the
+trunk, leaves what it has become there: its state, the losses of all updates, the means of all epochs. Another plays
+that back into files of its own, under its own schedule, and goes on from the state. It becomes what it would have
+become alone, bit for bit.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrlab.config import identity
+from lrlab.config.prepare import Checked, Prepared
+from lrlab.errors import UserError
+from lrlab.lr.controls import Controls
+from lrlab.lr.hyperparameters import count_as_stepped, read
+from lrlab.runs import checkpoint, form
+from lrlab.runs.describe import computed_by
+from lrlab.system import disk
+from lrlab.training.loop import Epoch, Update, advance, step_scheduler
+from lrlab.training.state import TrainState
+from lrlab.training.task import Task
+
+# Whose state, but for the groups' hyperparameters, says nothing of the schedule that led there; a test holds each.
+OPTIMIZERS = frozenset(
+    [f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW", "Adagrad", "NAdam", "RAdam", "RMSprop")]
+    + ["lrlab.optimizers.Lion", "lrlab.optimizers.Muon"]
+)
+_OURS = ("lrlab.", "torch.", "torchvision.")
+_MAY_DIFFER = (*identity.LENGTHS, "optimizer.lr")
+_ENDS_MATTER = ("trainer.average", "trainer.stop_early")  # whose lengths are shares of the run's
+
+
+def alike(checked: Checked) -> str | None:
+    """The same text for runs that differ in nothing but their schedules and lengths; None where none can be shared."""
+    flat = identity.flatten(checked.config)
+    scheduled = [str(value) for key, value in flat.items() if _is_target(key) and key.startswith("scheduler.")]
+    if flat.get("optimizer._target_") not in OPTIMIZERS or not all(one.startswith(_OURS) for one in scheduled):
+        return None
+    settings = identity.of(checked.config, checked.contents).telling()
+    kept = {
+        key: value for key, value in settings.items() if key not in _MAY_DIFFER and not key.startswith("scheduler.")
+    }
+    if any(flat.get(key) is not None for key in _ENDS_MATTER):
+        kept["updates"] = checked.plan.horizon.steps
+    return f"{identity.fingerprint(kept)}\n{identity.comparable(checked.contents)}"
+
+
+def is_only_of_ours(checked: Checked) -> bool:
+    """Whether all that it trains is of lrlab and torch, whose versions are known, and not of a file that may change."""
+    targets = [value for key, value in identity.flatten(checked.config).items() if _is_target(key)]
+    return all(str(target).startswith(_OURS) for target in targets)
+
+
+def _is_target(key: str) -> bool:
+    return key.rpartition(".")[2] == "_target_"
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What a run shares with others of its sweep."""
+
+    folder: Path  # where beginnings are
+    salt: str  # says what else is alike
+    forks: tuple[int, ...] = ()  # after so many updates others part from it
+    begins_at: int = 0  # it parts from another one there
+    trunk: str = ""  # the name of that one, where it trains in the same sweep
+    beginning: Path | None = None  # the file that it leaves there
+
+    def files(self, controls: Controls, updates: Iterable[int]) -> dict[int, Path]:
+        """Where what a run with these controls has become after so many updates is kept, as far as it makes so many."""
+        digests = controls.digests(updates, self.salt)
+        return {count: self.folder / f"{count}-{digest}.pt" for count, digest in digests.items()}
+
+
+def kept_in(folder: Path) -> dict[int, set[str]]:
+    """The names of the beginnings in `folder`, by how many updates they are."""
+    kept: dict[int, set[str]] = {}
+    for path in folder.glob("*-*.pt"):
+        head = path.name.partition("-")[0]
+        if head.isdecimal():
+            kept.setdefault(int(head), set()).add(path.name)
+    return kept
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first updates of a run, as another one trained them."""
+
+    updates: int
+    state: dict[str, Any]  # of the other one, after them
+    losses: Tensor  # (updates,) float32
+    epochs: list[dict[str, Any]]  # what was measured in each that is complete
+    best: dict[str, Any] | None  # the other one's state after its best epoch so far
+
+    @property
+    def seconds(self) -> float:
+        """What training it took."""
+        return sum(epoch["seconds"] for epoch in self.epochs) + self.state["progress"]["seconds"]
+
+    @property
+    def best_epoch(self) -> int | None:
+        return self.best["progress"]["epoch"] - 1 if self.best is not None else None
+
+    def played_back(self, state: TrainState, prepared: Prepared, task: Task) -> Iterator[Update | Epoch]:
+        """The events of its updates and epochs, of which `state` makes only the steps of its scheduler.
+
+        At the best epoch, and in the end, `state` is what it would be if it had trained.
+        """
+        interval, monitor = prepared.scheduler.interval, prepared.scheduler.monitor
+        each, epochs = prepared.horizon.steps_per_epoch, iter(self.epochs)
+        count_as_stepped(state.optimizer)
+        for step in range(self.updates):
+            state.applied = read(state.optimizer)
+            if interval == "step":
+                step_scheduler(state.scheduler)
+            state.step, state.batch = step + 1, state.batch + 1
+            yield Update(step, state.applied, self.losses[step])
+            if state.batch == each and (measured := next(epochs, None)) is not None:
+                advance(state.scheduler, monitor, measured["train"], measured["val"], interval=interval)
+                state.epoch, state.batch = state.epoch + 1, 0
+                result = Epoch(
+                    epoch=state.epoch - 1,
+                    step=state.step,
+                    lr=state.applied["lr"],
+                    is_averaged=state.average is not None,
+                    metrics=task.metrics,
+                    each=prepared.splits.each,
+                    **measured,
+                )
+                if state.early is not None and result.val is not None:
+                    state.early.see(result.epoch, result.step, result.measured, is_last=False)
+                if result.epoch == self.best_epoch and self.best is not None:
+                    _take_over(state, self.best)
+                yield result
+        _take_over(state, self.state)
+
+
+def _take_over(state: TrainState, trained: dict[str, Any]) -> None:
+    """Let `state` have what was `trained`, under its own schedule."""
+    own = state.state_dict()
+    groups = {**trained["optimizer"], "param_groups": own["optimizer"]["param_groups"]}
+    kept: dict[str, Any] = {name: own[name] for name in ("scheduler", "stop_early") if name in own}
+    state.load_state_dict({**trained, "optimizer": groups, **kept})
+
+
+def find(sharing: Sharing, prepared: Prepared) -> Beginning | None:
+    """The longest beginning there is for a run; None without one."""
+    kept = kept_in(sharing.folder)
+    files = sharing.files(Controls.of(prepared.plan), [count for count in kept if count < prepared.horizon.steps])
+    for count, file in sorted(files.items(), reverse=True):
+        if file.name in kept[count] and (beginning := _load(file, prepared)) is not None:
+            return beginning
+    return None
+
+
+def _load(file: Path, prepared: Prepared) -> Beginning | None:
+    """What `file` holds, where it is whole and was computed as this process would."""
+    with suppress(UserError, KeyError, TypeError):
+        held = checkpoint.load(file)
+        found = Beginning(held["updates"], held["state"], held["losses"], held["epochs"], held["best"])
+        states = [state for state in (found.state, found.best) if state is not None]
+        whole = len(found.losses) == found.updates and not any(map(form.fault_of_state, states))
+        if whole and held["computed_by"] == computed_by(prepared.device):
+            return found
+    return None
+
+
+class Recorder:
+    """Keeps what a run trains as others may begin with it, and leaves it where they part from the run.
+
+    What the disk does not take is not left, and those others train it themselves.
+    """
+
+    def __init__(self, sharing: Sharing, prepared: Prepared, folder: Path):
+        self.files = sharing.files(Controls.of(prepared.plan), sharing.forks)
+        self.computed_by = computed_by(prepared.device)
+        name = hashlib.sha256(folder.name.encode()).hexdigest()[:32]
+        self.own_file = sharing.folder / f"of_{name}.pt"  # what a resumed run goes on to record
+        self.losses: list[Tensor] = []  # (n,) each
+        self.latest: list[Tensor] = []  # () each, of the epoch under way
+        self.epochs: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+
+    def begin_with(self, beginning: Beginning) -> None:
+        """What another run has trained is known of this one too."""
+        self.losses, self.epochs, self.best = [beginning.losses], list(beginning.epochs), beginning.best
+
+    def update(self, update: Update) -> None:
+        self.latest.append(update.loss)
+
+    def epoch(self, epoch: Epoch, best: dict[str, Any] | None) -> None:
+        """Note what was measured, and the run's state where the epoch is the `best` so far."""
+        names = ("train", "val", "seconds", "images_per_second", "average")
+        self.epochs.append({name: getattr(epoch, name) for name in names})
+        self.best = self.best if best is None else best
+        self._gather()
+
+    def leave(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
+        """Leave what the run is after `step` updates, where another one parts from it there."""
+        file = self.files.get(step)
+        if file is None or file.exists():
+            return
+        self._gather()
+        held = {"updates": step, "state": state(), "best": self.best, "computed_by": self.computed_by}
+        self._write(file, held)
+
+    def save(self, step: int) -> None:
+        """Have what was recorded in `step` updates outlive this process, as the run's checkpoint does."""
+        if any(count > step for count in self.files):
+            self._gather()
+            self._write(self.own_file, {"updates": step})
+
+    def resume(self, state: TrainState, best: dict[str, Any] | None) -> bool:
+        """Go on from what was recorded before `state`, and its `best` epoch's; whether that is known."""
+        with suppress(UserError, KeyError, TypeError):
+            held = checkpoint.load(self.own_file)
+            if held["updates"] >= state.step and len(held["epochs"]) >= state.epoch:
+                self.losses, self.epochs = [held["losses"][: state.step]], held["epochs"][: state.epoch]
+                self.best = best
+                return True
+        return False
+
+    def close(self) -> None:
+        """The run is finished, and needs no more to be known of it."""
+        self.own_file.unlink(missing_ok=True)
+
+    def _write(self, file: Path, held: dict[str, Any]) -> None:
+        losses = torch.cat(self.losses).cpu() if self.losses else torch.empty(0)
+        with suppress(disk.Refused, OSError):
+            checkpoint.save(file, {**held, "losses": losses, "epochs": self.epochs})
+
+    def _gather(self) -> None:
+        if self.latest:
+            self.losses.append(torch.stack(self.latest).detach().float())
+            self.latest.clear()

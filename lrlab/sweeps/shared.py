@@ -1,0 +1,195 @@
+"""What the runs of a sweep share: the tree of their beginnings, and the order in which it is trained."""
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
+from pathlib import Path
+
+from lrlab.lr.controls import Controls
+from lrlab.runs import beginning
+from lrlab.runs.beginning import Sharing
+from lrlab.sweeps.job import Job, Outcome, Seen
+
+FOLDER = ".beginnings"  # in the sweep's folder; TensorBoard and the commands pass it by
+_FEWEST = 50  # updates that are worth sharing: to leave a state and to take it over takes as long as some updates
+_SECONDS_BETWEEN_LOOKS = 0.02
+
+
+def share(jobs: Sequence[Job], folder: Path, *, begun: Sequence[Path] = (), session: str = "") -> list[Job]:
+    """The jobs of the sweep in `folder`, each with what it shares with others of them, or with earlier ones.
+
+    Runs whose folder is among those `begun` go on from where they are. `session` is a text of this start of the sweep:
+    runs with code of the user's, which may change, share nothing with those of another one.
+    """
+    alike: dict[str, list[int]] = {}
+    for index, job in enumerate(jobs):
+        text = beginning.alike(job.checked)
+        if text is not None:
+            text += "" if beginning.is_only_of_ours(job.checked) else f"\n{session}"
+            alike.setdefault(hashlib.sha256(text.encode()).hexdigest(), []).append(index)
+
+    place = folder.absolute() / FOLDER
+    kept = beginning.kept_in(place)
+    shared = list(jobs)
+    for salt, indices in alike.items():
+        if len(indices) > 1 or kept:
+            tree = _Tree([jobs[index] for index in indices], Sharing(place, salt), kept, {*begun})
+            for index, job in zip(indices, tree.shared(), strict=True):
+                shared[index] = job
+    return shared
+
+
+class _Tree:
+    """Runs that differ only in their schedules: where each parts from one before it."""
+
+    def __init__(self, jobs: Sequence[Job], sharing: Sharing, kept: Mapping[int, Set[str]], begun: Set[Path]):
+        self.jobs = jobs
+        self.sharing = sharing
+        self.begins_at = [0] * len(jobs)
+        self.trunk: list[int | None] = [None] * len(jobs)
+        self.forks: list[set[int]] = [set() for _ in jobs]
+        self.controls = [Controls.of(job.checked.plan) for job in jobs]
+        lengths = [min(len(one), job.updates - 1) for one, job in zip(self.controls, jobs, strict=True)]
+
+        # Neighbours in this order share most, so a run parts from the one before it, or from that one's trunk.
+        order = sorted(range(len(jobs)), key=lambda index: self.controls[index].order)
+        for before, index in zip([None, *order], order, strict=False):
+            if jobs[index].folder in begun:
+                continue
+            if before is not None:
+                common = self.controls[before].shared_with(self.controls[index])
+                self._part(index, before, min(common, lengths[before], lengths[index]))
+
+            # What an earlier start of the sweep has left may reach further.
+            files = sharing.files(self.controls[index], [count for count in kept if count <= lengths[index]])
+            there = [count for count, file in files.items() if file.name in kept[count]]
+            if there and max(there) >= max(self.begins_at[index], _FEWEST):
+                self._join(index, None, max(there))
+
+    def _part(self, index: int, before: int, common: int) -> None:
+        """Have a run begin with `common` updates of that run `before` it, or of the one that trains them."""
+        if common < _FEWEST:
+            return
+        trunk: int | None = before
+        while trunk is not None and self.begins_at[trunk] >= common:
+            trunk = self.trunk[trunk]
+        self._join(index, trunk, common)
+
+    def _join(self, index: int, trunk: int | None, updates: int) -> None:
+        self.begins_at[index], self.trunk[index] = updates, trunk
+
+    def shared(self) -> list[Job]:
+        """The runs, each with what it shares."""
+        for index, trunk in enumerate(self.trunk):
+            if trunk is not None:
+                self.forks[trunk].add(self.begins_at[index])
+        return [self._with_its_share(index) for index in range(len(self.jobs))]
+
+    def _with_its_share(self, index: int) -> Job:
+        job, trunk, begins_at = self.jobs[index], self.trunk[index], self.begins_at[index]
+        forks = tuple(sorted(self.forks[index]))
+        if not begins_at and not forks:
+            return job
+        name, file = "", None
+        if trunk is not None:
+            name = self.jobs[trunk].name
+            file = self.sharing.files(self.controls[index], [begins_at])[begins_at]
+        return replace(job, sharing=replace(self.sharing, forks=forks, begins_at=begins_at, trunk=name, beginning=file))
+
+
+def saved_updates(jobs: Sequence[Job]) -> int:
+    """How many updates need not be trained, for another run trains them."""
+    return sum(job.sharing.begins_at for job in jobs if job.sharing is not None)
+
+
+class Order:
+    """Hands out the runs of a sweep: those first that others wait for, and none before its beginning is there.
+
+    Where its trunk ends without having left it, or has passed it, the run trains its beginning itself.
+    """
+
+    def __init__(self, jobs: Sequence[Job], retries: int = 0):
+        self.retries = retries
+        self.changed = threading.Condition()
+        self.running: set[str] = set()
+        self.steps: dict[str, int] = {}  # that trunks have reported
+        names = {job.name for job in jobs}
+        self.waiting: dict[str, list[tuple[Sharing, Job]]] = {}  # by trunk, from its first fork on
+        free = []
+        for job in jobs:
+            if job.sharing is not None and job.sharing.trunk in names:
+                self.waiting.setdefault(job.sharing.trunk, []).append((job.sharing, job))
+            else:
+                free.append(job)
+        for several in self.waiting.values():
+            several.sort(key=lambda one: one[0].begins_at)
+        self.ready = deque(sorted(free, key=lambda job: job.name not in self.waiting))
+
+    def next(self, stopping: Callable[[], bool] = lambda: False) -> Job | None:
+        """The next run, as soon as there is one that can begin; None once there is none left, or when `stopping()`."""
+        with self.changed:
+            while not stopping():
+                if (job := self.next_now()) is not None:
+                    return job
+                if not self.waiting:
+                    break
+                self.changed.wait(_SECONDS_BETWEEN_LOOKS)
+        return None
+
+    def next_now(self) -> Job | None:
+        """The next run, if there is one that can begin now."""
+        with self.changed:
+            self._look()
+            if not self.ready:
+                return None
+            job = self.ready.popleft()
+            self.running.add(job.name)
+            return job
+
+    def _look(self) -> None:
+        """Let those begin whose beginning is there now."""
+        for trunk in self.running & self.waiting.keys():
+            several = self.waiting[trunk]
+            while several and self._is_ready(several[0][0]):
+                self._let_begin(several.pop(0)[1])
+            if not several:
+                del self.waiting[trunk]
+
+    def _is_ready(self, sharing: Sharing) -> bool:
+        # Asked first, for a trunk leaves a beginning before it goes on.
+        has_passed = self.steps.get(sharing.trunk, 0) > sharing.begins_at
+        return has_passed or sharing.beginning is None or sharing.beginning.exists()
+
+    def _let_begin(self, job: Job) -> None:
+        """As the next one if others wait for it."""
+        if job.name in self.waiting:
+            self.ready.appendleft(job)
+        else:
+            self.ready.append(job)
+
+    def seen(self, job: Job, report: Seen) -> None:
+        if job.name in self.waiting:
+            self.steps[job.name] = report.step
+
+    def again(self, job: Job, outcome: Outcome) -> Job | None:
+        """The run as it goes on next, from its last checkpoint, where its process was killed not too often; else None.
+
+        A machine that dies and a system that is out of memory kill processes, and neither says anything of the run.
+        """
+        if outcome.status != "killed" or job.restarts >= self.retries:
+            return None
+        again = replace(job, restarts=job.restarts + 1)
+        with self.changed:
+            self.ready.appendleft(again)
+            self.changed.notify_all()
+        return again
+
+    def ended(self, job: Job) -> None:
+        """The run has ended, however that was. Those that still wait for it train their beginnings themselves."""
+        with self.changed:
+            self.running.discard(job.name)
+            for _, one in self.waiting.pop(job.name, []):
+                self._let_begin(one)
+            self.changed.notify_all()

@@ -1,0 +1,92 @@
+"""A sweep of runs that share beginnings, killed in any of its processes and started again, is the undisturbed one."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.harness import first_difference, left
+from forked import Started, group_lives, start, wait_for
+
+from lrlab.sweeps import shared
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
+
+# 25 updates an epoch; with each seed one trunk, from which two runs part, and one of these from another.
+SWEEP = (
+    *("-m", "data=fake", "data.train_images=200", "data.val_images=40", "data.image_size=8", "data.channels=1"),
+    *("data.batch_size=8", "model=cnn", "model.width=4", "model.dropout=0.2", "data.shift=1", "checkpoint.every=20st"),
+    *("scheduler=wsd", "trainer.epochs=8", "scheduler.lr_lambda.decay=20%,40%,60%", "seed=0,1", "sweep=it"),
+    *("hydra.launcher.n_jobs=2", "hydra.launcher.threads=1"),
+)
+
+
+def runs(folder: Path) -> dict[str, dict[str, Any]]:
+    """What every run of the sweep that was started in `folder` left."""
+    return {path.parent.name: left(path.parent) for path in folder.glob("outputs/sweeps/it/*/summary.json")}
+
+
+def group(of: Started) -> list[int]:
+    """The processes of a sweep, itself last."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _, _, rest = path.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, parent, own = rest.split()[:3]
+        if int(own) == of.pid and state not in "ZX" and int(path.parent.name) != of.pid:
+            found.append((int(parent) == of.pid, int(path.parent.name)))
+    return [number for _, number in sorted(found)] + [of.pid]
+
+
+def undisturbed(place: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> dict[str, dict[str, Any]]:
+    place.mkdir()
+    monkeypatch.chdir(place)
+    sweep = start(*SWEEP, *more)
+    assert sweep.wait() == 0, sweep.complained()
+    return runs(place)
+
+
+def disturb(place: Path, monkeypatch: pytest.MonkeyPatch, *, kills: int, seed: int) -> int:
+    """Start the sweep, kill one of its processes, and again, until it is finished; returns how many it were."""
+    drawn, done = random.Random(seed), 0
+    place.mkdir()
+    monkeypatch.chdir(place)
+    while True:
+        sweep = start(*SWEEP)
+        if done < kills:
+            wait_for(lambda: any(place.glob("outputs/sweeps/it/*/history.csv")) or sweep.poll() is not None)  # noqa: B023
+            time.sleep(drawn.random() * 0.7)
+            victims = group(sweep)
+            if sweep.poll() is None:
+                victim = drawn.choice(victims) if drawn.random() < 0.7 else sweep.pid
+                try:
+                    os.kill(victim, signal.SIGKILL)
+                    done += 1
+                except ProcessLookupError:
+                    pass
+        code = sweep.wait()
+        wait_for(lambda: not group_lives(sweep.pid))  # noqa: B023
+        if code == 0:
+            return done
+
+
+@pytest.mark.parametrize(
+    ("kills", "seed"), [(2, 0), *(pytest.param(8, seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
+)
+def test_a_sweep_that_is_killed_and_started_again_is_the_undisturbed_one(tmp_path, monkeypatch, kills, seed):
+    whole = undisturbed(tmp_path / "whole", monkeypatch)
+    assert len(whole) == 6
+    assert disturb(tmp_path / "killed", monkeypatch, kills=kills, seed=seed) > 0
+    assert first_difference(runs(tmp_path / "killed"), whole) == ""
+
+
+@pytest.mark.slow
+def test_what_is_shared_by_processes_is_what_each_run_is_alone(tmp_path, monkeypatch):
+    whole = undisturbed(tmp_path / "shared", monkeypatch)
+    assert any((tmp_path / "shared" / "outputs/sweeps/it" / shared.FOLDER).glob("*-*.pt"))
+    assert first_difference(whole, undisturbed(tmp_path / "alone", monkeypatch, "hydra.launcher.share=false")) == ""

@@ -1,0 +1,409 @@
+"""What runs have in common is trained once, and every run is what it would have been alone, to the last bit."""
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.harness import first_difference
+from hypothesis import given
+from hypothesis import strategies as st
+from support import history, job, points, summary
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from lrlab.errors import UserError
+from lrlab.lr.controls import Controls
+from lrlab.lr.horizon import Horizon
+from lrlab.lr.plan import Plan
+from lrlab.runs import beginning, checkpoint, run
+from lrlab.sweeps import shared
+from lrlab.sweeps.job import Job, Seen
+from lrlab.training.state import TrainState
+
+# 25 updates an epoch.
+SMALL = ("data=fake", "data.train_images=200", "data.val_images=40", "data.image_size=8", "data.channels=1")
+SMALL += ("data.batch_size=8", "data.shift=1")
+CNN = ("model=cnn", "model.width=4", "model.dropout=0.2")
+HERE = ("hydra.launcher.in_process=true",)
+
+# What no two runs share, whatever they are: how long something took, and when. Nothing else is left out.
+CLOCKS_IN_SUMMARY = ("seconds", "begun_with")
+CLOCKS_IN_CHECKPOINT = ("begun_with",)
+
+
+def left(folder: Path) -> dict[str, Any]:
+    """Everything that the run in `folder` left, but for clocks, its log and the checkpoint before the last."""
+    said = {key: value for key, value in summary(folder).items() if key not in CLOCKS_IN_SUMMARY}
+    files = sorted(path.name for path in folder.iterdir() if "tfevents" not in path.name)
+    return {
+        "files": files,
+        "config": (folder / "config.yaml").read_text(),
+        "summary": said,
+        "history": history(folder),
+        "points": points(folder),
+        "events": events(folder),
+        "last": without_clocks(checkpoint.load(folder / checkpoint.LAST)),
+        "best": without_clocks(checkpoint.load(folder / checkpoint.BEST)),
+    }
+
+
+def without_clocks(contents: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without how long its epochs took, and without the bytes of files in which clocks stand."""
+    contents = {key: value for key, value in contents.items() if key not in CLOCKS_IN_CHECKPOINT}
+    contents["progress"] = {key: value for key, value in contents["progress"].items() if key != "seconds"}
+    contents["tracker"] = contents["tracker"]["curves"]
+    for state in (contents["state"], contents["state"].get("trained", {})):
+        if "progress" in state:
+            state["progress"].pop("seconds")
+    return contents
+
+
+def events(folder: Path) -> list[str]:
+    """All events in their order, without the moments at which they were written; there is one file of them."""
+    (file,) = folder.glob("events.out.tfevents.*")
+    found = []
+    for event in LegacyEventFileLoader(str(file)).Load():
+        event.wall_time = 0
+        for value in event.summary.value:
+            if value.metadata.plugin_data.plugin_name == "hparams":
+                told = plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
+                told.session_start_info.start_time_secs = told.session_end_info.end_time_secs = 0
+                value.metadata.plugin_data.content = told.SerializeToString()
+        found.append(str(event))
+    return found
+
+
+def sweep(command: Callable[..., Any], *typed: str, name: str, share: bool) -> dict[str, Path]:
+    """The folders of the runs of a sweep that is started in the folder `name`, by name."""
+    place = Path(name).absolute()
+    place.mkdir(exist_ok=True)
+    model = () if "model=linear" in typed else CNN
+    with contextlib.chdir(place):
+        outcome = command("-m", *SMALL, *model, *HERE, *typed, "sweep=it", f"hydra.launcher.share={str(share).lower()}")
+    assert outcome.code == 0, outcome.err + outcome.out
+    folder = place / "outputs" / "sweeps" / "it"
+    names = json.loads((folder / "sweep.json").read_text())["runs"]
+    return {one: folder / one for one in names}
+
+
+def shared_updates(runs: dict[str, Path]) -> list[int]:
+    return [summary(folder).get("begun_with", {"updates": 0})["updates"] for folder in runs.values()]
+
+
+def require_equal(runs: dict[str, Path], alone: dict[str, Path]) -> None:
+    assert runs.keys() == alone.keys()
+    for name, folder in runs.items():
+        assert first_difference(left(folder), left(alone[name])) == "", name
+
+
+def require_the_same_alone(command: Callable[..., Any], *typed: str) -> list[int]:
+    """The updates that runs did not train themselves, from few to many, where all are what they are alone."""
+    runs = sweep(command, *typed, name="together", share=True)
+    alone = sweep(command, *typed, name="alone", share=False)
+    require_equal(runs, alone)
+    assert shared_updates(alone) == [0] * len(alone)
+    return sorted(shared_updates(runs))
+
+
+WSD = ("scheduler=wsd", "trainer.epochs=4", "scheduler.lr_lambda.decay=15%,35%")
+
+
+QUICK = {f"torch.optim.{name}" for name in ("SGD", "AdamW")}  # the others are tried in the long trials
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(beginning.OPTIMIZERS)],
+)
+def test_with_every_optimizer_whose_runs_share_one_that_parts_from_another_is_what_it_is_alone(command, optimizer):
+    groups = {"Lion": "lion", "Muon": "muon"}
+    name = optimizer.rpartition(".")[2]
+    typed = (f"optimizer={groups.get(name, name.lower())}", "optimizer.lr=0.002", *WSD)
+    if name == "SGD":
+        typed += ("optimizer.nesterov=true",)
+    assert require_the_same_alone(command, *typed) == [0, 66]
+
+
+CASES = [
+    (("scheduler=step", "scheduler.step_size=2,3,4", "trainer.epochs=5"), [0, 50, 75]),
+    (("scheduler=constant", "trainer.epochs=3,5", "trainer.eval_every=3"), [0, 74]),
+    ((*WSD, "trainer.average=ema", "trainer.monitor=average_val_loss"), [0, 66]),
+]
+MORE_CASES = [
+    (
+        ("scheduler=wsd", "scheduler.lr_lambda.warmup=10st", "scheduler.lr_lambda.decay=30st", "trainer.epochs=4,5,6"),
+        [0, 71, 96],
+    ),
+    (("scheduler=constant", "trainer.steps=60,95"), [0, 59]),
+    ((*WSD, "trainer.monitor=val_accuracy", "trainer.eval_every=2"), [0, 66]),
+    ((*WSD, "trainer.average=lawa", "trainer.average_every=7st"), [0, 66]),
+    ((*WSD, "trainer.clip_grad_norm=0.5", "trainer.accumulate=2"), [0, 66]),
+    ((*WSD, "trainer.stop_early=3ep"), [0, 66]),
+    ((*WSD, "trainer.precision=bf16"), [0, 66]),
+    (("scheduler=onecycle,cosine", "trainer.epochs=4"), [0, 0]),
+    (("scheduler=plateau,constant,greedy", "trainer.epochs=4"), [0, 0, 0]),
+    ((*WSD, "optimizer=adamw", "optimizer.groups={head:{params:[head.*],lr_scale:0.5}}"), [0, 66]),
+]
+
+
+@pytest.mark.parametrize(
+    ("typed", "updates"),
+    [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE_CASES)],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_shared_changes_nothing(command, typed, updates):
+    assert require_the_same_alone(command, *typed) == updates
+
+
+def test_runs_that_differ_in_more_than_their_schedules_share_nothing(command):
+    runs = sweep(command, *WSD[:2], "seed=0,1", "optimizer.weight_decay=0,0.01", name="apart", share=True)
+    assert shared_updates(runs) == [0] * 4
+
+
+def test_runs_at_two_base_lrs_share_what_their_schedules_make_equal(command):
+    typed = ("scheduler=constant", "optimizer.lr=0.02,0.04", "trainer.epochs=3", "scheduler.factor=0.5,1")
+    typed += ("scheduler.total_iters=100%",)
+    assert require_the_same_alone(command, *typed) == [0, 0, 0, 74]
+
+
+@pytest.mark.slow
+def test_points_are_thinned_as_every_run_thins_them(command):
+    """Of 8,000 updates every one is recorded, of 12,000 every second, of 25,000 every third."""
+    tiny = ("data.train_images=2000", "data.batch_size=1", "model=linear", "data.image_size=4")
+    typed = (*tiny, "scheduler=constant", "trainer.steps=8000,12000,25000", "trainer.eval_every=5")
+    assert require_the_same_alone(command, *typed) == [0, 7_999, 11_999]
+
+
+def test_what_is_to_be_trained_is_said_before_it_is(command):
+    runs = sweep(command, *WSD, name="it", share=True)
+    outcome = command("-m", *SMALL, *CNN, *HERE, *WSD, "sweep=it", "hydra.launcher.share=true")
+    assert len(runs) == 2
+    assert "to do      2 runs, 134 of 200 updates (the rest is shared) at most" in outcome.out
+
+
+def test_added_runs_begin_with_what_an_earlier_start_has_left(command):
+    sweep(command, *WSD, name="it", share=True)
+    more = (*WSD[:2], "scheduler.lr_lambda.decay=15%,20%,35%")
+    assert shared_updates(sweep(command, *more, name="it", share=True))[1] == 66
+    require_equal(sweep(command, *more, name="it", share=True), sweep(command, *more, name="alone", share=False))
+
+
+def test_a_beginning_that_other_threads_computed_or_that_is_damaged_is_trained_again(command):
+    runs = sweep(command, *WSD, name="it", share=True)
+    place = next(iter(runs.values())).parent / shared.FOLDER
+    (file,) = place.glob("66-*.pt")
+    for number, hurt in enumerate([_of_other_threads, _cut_short], start=1):
+        hurt(file)
+        added = sweep(command, *WSD[:2], f"scheduler.lr_lambda.decay=15%,{20 + number}%,35%", name="it", share=True)
+        name = next(one for one in added if f"{20 + number}pct" in one)
+        assert shared_updates({name: added[name]}) == [0]
+        for folder in added.values():
+            if folder not in runs.values():
+                shutil.rmtree(folder)
+
+
+def _of_other_threads(file: Path) -> None:
+    contents = checkpoint.load(file)
+    checkpoint.save(file, {**contents, "computed_by": {**contents["computed_by"], "device": "cpu (2 threads)"}})
+
+
+def _cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+# The harness would notice.
+
+
+def without_random_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    _taking(monkeypatch, lambda trained, own: {**trained, "random": own["random"]})
+
+
+def without_momentum(monkeypatch: pytest.MonkeyPatch) -> None:
+    _taking(monkeypatch, lambda trained, _: {**trained, "optimizer": {**trained["optimizer"], "state": {}}})
+
+
+def with_the_trunks_initial_lr(monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(trained: dict[str, Any], _: Any) -> dict[str, Any]:
+        groups = [{**group, "initial_lr": 2 * group["initial_lr"]} for group in trained["optimizer"]["param_groups"]]
+        return {**trained, "optimizer": {**trained["optimizer"], "param_groups": groups}}
+
+    _taking(monkeypatch, change)
+
+
+def with_the_trunks_count_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(trained: dict[str, Any], _: Any) -> dict[str, Any]:
+        return {**trained, "scheduler": {**trained["scheduler"], "last_epoch": trained["scheduler"]["last_epoch"] - 1}}
+
+    _taking(monkeypatch, change)
+
+
+def without_the_audits_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = run.RunUnderWay._play_back
+
+    def play_back(this: Any, given: Any) -> None:
+        original(this, given)
+        this.audit.updates = 0
+
+    monkeypatch.setattr(run.RunUnderWay, "_play_back", play_back)
+
+
+def without_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = beginning._load
+    monkeypatch.setattr(beginning, "_load", lambda *given: replace(load(*given), best=None))
+
+
+def one_update_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compared is known to be the same for one update more than it is."""
+    honest = Controls.shared_with
+    monkeypatch.setattr(Controls, "shared_with", lambda one, other: honest(one, other) + 1)
+    monkeypatch.setattr(
+        Controls, "digests", lambda _, counts, salt: {count: f"{count:032x}" for count in counts if salt}
+    )
+
+
+def _taking(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any, Any], Any]) -> None:
+    """What a run takes over is changed before it is loaded."""
+    load = TrainState.load_state_dict
+
+    def changed(this: TrainState, state: dict[str, Any]) -> None:
+        load(this, change(state, this.state_dict()))
+
+    monkeypatch.setattr(TrainState, "load_state_dict", changed)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        without_random_state,
+        without_momentum,
+        with_the_trunks_initial_lr,
+        with_the_trunks_count_of_steps,
+        without_the_audits_count,
+        without_the_best,
+        one_update_too_many,
+    ],
+    ids=lambda broken: broken.__name__,
+)
+def test_a_fault_in_what_is_shared_would_be_noticed(command, monkeypatch, broken):
+    late = "scheduler.lr_lambda.decay=5%,10%"  # the best epoch comes before
+    typed = (*WSD[:2], late, "optimizer=sgd", "optimizer.momentum=0.9", "optimizer.lr=0.05")
+    alone = sweep(command, *typed, name="alone", share=False)
+    broken(monkeypatch)
+    with pytest.raises((AssertionError, UserError)):
+        require_equal(sweep(command, *typed, name="together", share=True), alone)
+
+
+# The tree, and its order.
+
+
+def made_up(*lrs: Sequence[float]) -> list[Job]:
+    """Runs whose updates have these LRs, and which may share them."""
+    jobs = []
+    for number, values in enumerate(lrs):
+        plan = Plan(Horizon(1, len(values)), "step", {"lr": tuple(values)})
+        one = job(f"run{number}", Path("sweep") / f"run{number}", {"optimizer": {"_target_": "torch.optim.SGD"}})
+        jobs.append(replace(one, checked=replace(one.checked, plan=plan)))
+    return jobs
+
+
+@given(st.lists(st.lists(st.sampled_from([0.1, 0.2]), min_size=1, max_size=8), min_size=1, max_size=12))
+def test_no_update_that_runs_have_in_common_is_trained_twice_but_the_last_of_each(lrs):
+    jobs = made_up(*lrs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "_FEWEST", 1)
+        found = shared.share(jobs, Path("sweep"))
+    different = {tuple(one[:count]) for one in lrs for count in range(1, len(one))}
+    assert sum(map(len, lrs)) - shared.saved_updates(found) == len(different) + len(lrs)
+
+    # A run begins where its trunk trains by itself, and has the same controls until then.
+    by_name = {one.name: (one, values) for one, values in zip(found, lrs, strict=True)}
+    for one, values in by_name.values():
+        if one.sharing is not None and one.sharing.trunk:
+            trunk, theirs = by_name[one.sharing.trunk]
+            begins_at = one.sharing.begins_at
+            assert theirs[:begins_at] == values[:begins_at]
+            assert begins_at in trunk.sharing.forks
+            assert trunk.sharing.begins_at < begins_at < len(theirs)
+
+
+def test_runs_of_two_intervals_are_compared_update_by_update():
+    by_epoch = Controls.of(Plan(Horizon(3, 4), "epoch", {"lr": (0.1, 0.1, 0.05)}))
+    by_step = Controls.of(Plan(Horizon(3, 4), "step", {"lr": (0.1,) * 10 + (0.05,) * 2}))
+    assert by_epoch.shared_with(by_step) == by_step.shared_with(by_epoch) == 8
+    assert by_epoch.digests([8], "")[8] == by_step.digests([3, 8, 20], "")[8]
+    assert by_epoch.digests([9], "")[9] != by_step.digests([9], "")[9]
+    assert set(by_step.digests([3, 20], "")) == {3}
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([0.1, 0.2]), min_size=2, max_size=8), min_size=1, max_size=15), st.integers(1, 4)
+)
+def test_every_run_is_handed_out_once_and_none_before_its_trunk_has_left_its_beginning(lrs, places):
+    """Simulated: in every round each run under way makes one update."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as place:
+        patch.setattr(shared, "_FEWEST", 1)
+        patch.setattr(shared, "_SECONDS_BETWEEN_LOOKS", 0)
+        jobs = shared.share(made_up(*lrs), Path(place))
+        (Path(place) / shared.FOLDER).mkdir()
+        order, rounds = shared.Order(jobs), [0]
+        under_way: dict[str, int] = {}
+        by_name = {one.name: one for one in jobs}
+        done: list[str] = []
+
+        def none_now() -> bool:
+            """`next` waits for what this thread has to simulate."""
+            rounds[0] += 1
+            return rounds[0] > 2
+
+        while len(done) < len(jobs):
+            rounds[0] = 0
+            while len(under_way) < places and (one := order.next(none_now)) is not None:
+                begins_at = one.sharing.begins_at if one.sharing is not None else 0
+                if one.sharing is not None and one.sharing.trunk:
+                    assert one.sharing.beginning.exists()
+                assert one.name not in {*under_way, *done}
+                under_way[one.name], rounds[0] = begins_at, 0
+            assert under_way
+            for name in [*under_way]:
+                under_way[name] += 1
+                one = by_name[name]
+                for other in (other.sharing for other in jobs if other.sharing is not None):
+                    if (other.trunk, other.begins_at) == (name, under_way[name]):
+                        assert under_way[name] in one.sharing.forks
+                        other.beginning.touch()
+                if under_way[name] >= one.updates:
+                    del under_way[name]
+                    done.append(name)
+                    order.ended(one)
+
+
+def test_a_run_whose_trunk_fails_or_has_passed_it_does_not_wait(tmp_path):
+    jobs = shared.share(made_up([0.1] * 100, [0.1] * 60 + [0.2] * 40, [0.1] * 80 + [0.3] * 20), tmp_path)
+    trunk = next(one for one in jobs if one.sharing.forks and not one.sharing.begins_at)
+    order = shared.Order(jobs)
+    assert order.next() == trunk
+    assert order.next(iter([False, True]).__next__) is None
+    order.seen(trunk, Seen(61, 0.1))  # it was begun by an earlier start, and recorded nothing
+    second = order.next()
+    assert second.sharing.begins_at == 60
+    order.ended(trunk)
+    assert order.next() is not None
+    assert order.next() is None
+
+
+def test_ten_thousand_runs_are_planned():
+    starts = [(lr / 1_000, start) for lr in range(1, 101) for start in range(60, 160)]
+    jobs = made_up(*([lr] * start + [lr / 2] * (200 - start) for lr, start in starts))
+    found = shared.share(jobs, Path("sweep"))
+    assert shared.saved_updates(found) == 100 * sum(range(60, 159))  # the longest of each LR trains all of its trunk
+    order, handed_out = shared.Order(found), 0
+    while (one := order.next()) is not None:
+        handed_out += 1
+        order.ended(one)
+    assert handed_out == 10_000
