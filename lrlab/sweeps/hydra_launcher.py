@@ -12,8 +12,9 @@ from lrlab.config.compose import settle
 from lrlab.errors import UserError
 from lrlab.sweeps import plan
 from lrlab.sweeps.job import Job, Outcome
-from lrlab.sweeps.launch import carry_out, read_settings
+from lrlab.sweeps.launch import carry_out
 from lrlab.sweeps.request import folder_name
+from lrlab.sweeps.settings import read_settings
 from lrlab.system import lock
 
 

@@ -1,82 +1,29 @@
-"""The launcher: its settings, and how it carries out the runs of a sweep that are not finished."""
+"""The launcher: how it carries out the runs of a sweep that are not finished."""
 
 import os
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 
-from lrlab.config import options
 from lrlab.config.secrets import mask
-from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.errors import Interrupted, UserError
 from lrlab.runs import checkpoint, describe, summary
 from lrlab.sweeps import processes, shared
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome
 from lrlab.sweeps.plan import Planned
+from lrlab.sweeps.settings import LauncherSettings
 from lrlab.sweeps.table import Board
-from lrlab.system import disk, distributed, peers, process
+from lrlab.system import disk, distributed, peers
 from lrlab.system.signals import stop_request
 from lrlab.words import budget_in_words, counted, epochs_in_words
 
-EXECUTORS = ("processes", "ray")
 _SESSION = uuid.uuid4().hex  # of this process, in which the user's code is what it is
-
-
-@dataclass(frozen=True)
-class LauncherSettings:
-    """The settings of `hydra/launcher=lrlab`, checked."""
-
-    n_jobs: int = options.option(1, options.whole(low=1, example=2))
-    threads: int | None = options.option(None, options.whole(low=1, example=1))
-    fail_fast: bool = options.option(False, options.flag())
-    reuse: bool = options.option(True, options.flag())
-    in_process: bool = options.option(False, options.flag())
-    executor: str = options.option("processes", options.choice(lambda: EXECUTORS))
-    retries: int = options.option(3, options.whole(low=0, example=3))
-    share: bool = options.option(True, options.flag())
-    gpus_per_run: float = options.option(1, options.number(low=0, example=0.5))
-
-    @property
-    def threads_per_run(self) -> int:
-        return self.threads or process.threads_asked_for() or max(1, process.cores() // self.n_jobs)
-
-    @property
-    def shares(self) -> bool:
-        """Whether what runs have in common is trained once: by this machine's processes, each for itself."""
-        return self.share and self.executor == "processes" and distributed.ranks() == 1
-
-    @property
-    def in_this_process(self) -> bool:
-        return self.in_process or distributed.ranks() > 1
-
-
-def read_settings(node: Mapping[str, Any]) -> LauncherSettings:
-    """Raises UserError naming the first of the launcher's settings that is not allowed."""
-    key = "hydra.launcher"
-    settings = options.check(LauncherSettings, node, key)
-    several = settings.n_jobs > 1
-    elsewhere = settings.executor != "processes"
-    if settings.in_process and (several or elsewhere):
-        raise wrong(
-            f"{key}.in_process",
-            got=f"true, with {'n_jobs' if several else 'executor'} set too",
-            allowed="true with one run at a time, on this machine",
-            do=f"leave one of them out, or {key}.in_process=false",
-        )
-    ranks = distributed.ranks()
-    if ranks > 1 and (several or elsewhere):
-        raise wrong(
-            f"{key}.n_jobs",
-            got=f"several runs at a time, each on {ranks} ranks",
-            allowed="one run after another where torchrun shares out each",
-            do=f"leave out {key}.*, or torchrun",
-        )
-    return settings
 
 
 def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:

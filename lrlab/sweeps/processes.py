@@ -5,30 +5,21 @@ with how it ended. It starts no more runs once `stopping()`, and never raises be
 from several threads at a time, `ended` from one at a time.
 """
 
-import multiprocessing
-import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from lrlab.sweeps import server
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, attempt
 from lrlab.sweeps.shared import Order
 from lrlab.sweeps.worker import DROPPED, LEAVES, READY, STOP, work
-from lrlab.system import compiler
-from lrlab.system.signals import SAVING
 
 _SECONDS_TO_LEAVE = 30.0  # for a process that has said how its run ended
-# What a run imports sooner or later.
-_PRELOADED = [
-    "lrlab.sweeps.worker",
-    "lrlab.runs.run",
-    compiler.IMPORTED,
-]
 
 
 def here(jobs: Sequence[Job], *, threads: int, seen: Noticed, ended: Ended, stopping: Callable[[], bool]) -> None:
@@ -136,7 +127,7 @@ class _Crew:
         self.stopping = stopping
         self.order = order
         self.places = [_Place(gpu) for gpu in gpus]
-        self.context = processes(threads)
+        self.context = server.started(threads)
         self.lock = threading.Lock()
         self.stopped = False
         self.killed = False
@@ -238,43 +229,3 @@ def _without_a_word(exit_code: int) -> Outcome:
     name = signal.Signals(-exit_code).name
     cause = ", as a system out of memory does" if -exit_code == signal.SIGKILL else ""
     return Outcome("killed", error=f"its process was killed by {name}{cause}")
-
-
-def processes(threads: int) -> Any:
-    """What starts the processes: where the system can fork, a server that has imported torch already.
-
-    The server's threads are limited before it imports anything, because torch and its libraries look only then.
-    """
-    methods = multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    # The last one keeps an import from starting CUDA in the server, whose children could not use it any more.
-    wanted = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        if context.get_start_method() == "forkserver":
-            from multiprocessing import forkserver
-
-            context.set_forkserver_preload(["__main__", *_PRELOADED])
-            with _signals_ignored():  # also by the server, which would die of it while it imports
-                forkserver.ensure_running()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-    return context
-
-
-@contextmanager
-def _signals_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *SAVING)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

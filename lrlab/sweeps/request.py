@@ -2,9 +2,11 @@
 
 import json
 import shlex
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +18,13 @@ from lrlab.config.arguments import key_of, value_of
 from lrlab.config.secrets import mask_overrides
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import folders
+from lrlab.sweeps import server
+from lrlab.sweeps.settings import LauncherSettings, read_settings
 from lrlab.system import lock, spelling, streams
 from lrlab.words import counted
 
 if TYPE_CHECKING:
-    # These need torch, and --help does not.
-    from lrlab.sweeps.launch import LauncherSettings
-    from lrlab.sweeps.plan import Planned
+    from lrlab.sweeps.plan import Planned  # needs torch, and --help does not
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,14 @@ def _times_named(overrides: Sequence[str]) -> int:
 
 def carry_out(request: SweepRequest) -> None:
     """Check all runs, then carry them out. Raises UserError at the end where some of them did not finish."""
-    from lrlab.sweeps import launch, plan
-
     try:
         with checked(request) as (planned, reserved, settings):
+            from lrlab.sweeps import launch, plan  # need torch, whose import elsewhere has begun now
+
             request = reserved
             # Say what is about to be done, and do it.
             print(f"sweep      {request.in_words}", *launch.start_lines(planned, settings), sep="\n", flush=True)
+            threading.Thread(target=import_module, args=("scipy.stats",), daemon=True).start()  # for the result
             outcomes = launch.carry_out(planned, settings)
     except BaseException as stop:
         _say_how_to_go_on(request, stop)
@@ -145,19 +148,20 @@ def carry_out(request: SweepRequest) -> None:
 
 
 @contextmanager
-def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, "LauncherSettings"]]:
+def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, LauncherSettings]]:
     """In this block every run of the sweep is checked, its folder is there and is held against other sweeps.
 
     Gives what there is to do, the request with the folder, and the launcher's settings. A new folder is made only after
     the check, and its `sweep.json` says what the sweep is.
     """
+    settings = read_settings(_plain(request.config.hydra.launcher))
+    if not settings.in_this_process and settings.executor == "processes":
+        server.started(settings.threads_per_run)  # imports torch while this process does, and checks the runs
+
     from lrlab.comparison import results
-    from lrlab.sweeps import launch, plan, processes
+    from lrlab.sweeps import plan
     from lrlab.system.disk import write_whole
 
-    settings = launch.read_settings(_plain(request.config.hydra.launcher))
-    if not settings.in_this_process and settings.executor == "processes":
-        processes.processes(settings.threads_per_run)  # imports torch while the runs are being checked
     with ExitStack() as stack:
         if request.named and request.folder.is_dir():
             stack.enter_context(lock.held(request.folder, what="sweeping"))

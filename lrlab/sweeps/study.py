@@ -20,7 +20,7 @@ from lrlab.comparison.pairs import Test
 from lrlab.config import trust
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import summary, testing
-from lrlab.sweeps import launch, plan, processes
+from lrlab.sweeps import launch, plan, server
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.study_request import StudyRequest, protocol_of
 from lrlab.sweeps.tuner import Tried, Tuning
@@ -189,7 +189,7 @@ def _train(request: StudyRequest, jobs: Sequence[Job], sweep: str, facts: Mappin
     if not jobs:
         return
     if not request.launcher.in_this_process and request.launcher.executor == "processes":
-        processes.processes(request.launcher.threads_per_run)
+        server.started(request.launcher.threads_per_run)
     with ExitStack() as stack:
         stack.enter_context(lock.held(folder, what="sweeping"))
         planned = plan.plan(jobs, folder, whole=False)

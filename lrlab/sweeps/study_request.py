@@ -16,9 +16,9 @@ from lrlab.config.identity import MACHINE, NO_SETTING, TUNED
 from lrlab.config.prepare import Prepared, prepare_typed
 from lrlab.config.secrets import mask_overrides
 from lrlab.errors import wrong
-from lrlab.sweeps import launch, plan
+from lrlab.sweeps import plan
 from lrlab.sweeps.job import Job
-from lrlab.sweeps.launch import LauncherSettings
+from lrlab.sweeps.settings import LauncherSettings, read_settings
 from lrlab.sweeps.tuner import grid_around
 from lrlab.system import spelling
 from lrlab.training.metrics import METRICS
@@ -101,7 +101,7 @@ def read_request(name: str, typed: list[str], overrides: list[str], settings: De
         settings=settings,
         candidates=candidates,
         grids=grids,
-        launcher=launch.read_settings({str(key): value for key, value in launcher.items()}),
+        launcher=read_settings({str(key): value for key, value in launcher.items()}),
     )
 
 

@@ -128,6 +128,11 @@ def main_thread_is_in() -> str:
     return f"in {place.name}, {place.filename}:{place.lineno}"
 
 
+def ranks() -> int:
+    """How many processes torchrun, or another launcher that sets its variables, has started for one command."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
 def is_one_of_several() -> bool:
-    """Whether torchrun, or another launcher that sets its variables, started this process among several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    """Whether this process is one of them."""
+    return ranks() > 1

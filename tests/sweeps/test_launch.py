@@ -3,6 +3,7 @@
 import pytest
 
 from lrlab.sweeps import launch
+from lrlab.sweeps.settings import LauncherSettings
 from lrlab.system import process
 
 
@@ -21,13 +22,13 @@ def test_runs_take_turns_on_the_gpus_that_this_process_may_see(monkeypatch):
 def test_each_run_has_its_share_of_the_threads(monkeypatch, n_jobs, threads, each):
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(process, "cores", lambda: 8)
-    assert launch.LauncherSettings(n_jobs=n_jobs, threads=threads).threads_per_run == each
+    assert LauncherSettings(n_jobs=n_jobs, threads=threads).threads_per_run == each
 
 
 @pytest.mark.parametrize(
     ("exported", "threads", "each"), [("3", None, 3), ("3", 2, 2), ("2,4", None, 2), ("", None, 8), ("many", None, 8)]
 )
 def test_an_exported_number_of_threads_is_heeded_unless_the_sweep_has_its_own(monkeypatch, exported, threads, each):
-    monkeypatch.setattr(launch.process, "cores", lambda: 8)
+    monkeypatch.setattr(process, "cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", exported)
-    assert launch.LauncherSettings(threads=threads).threads_per_run == each
+    assert LauncherSettings(threads=threads).threads_per_run == each

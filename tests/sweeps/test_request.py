@@ -15,6 +15,7 @@ from lrlab.config.names import sweep_name
 from lrlab.config.prepare import prepare
 from lrlab.errors import UserError
 from lrlab.sweeps import hydra_launcher, launch, request
+from lrlab.sweeps.settings import LauncherSettings
 
 SMALL = ("trainer.epochs=2", "data.batch_size=512", "model=linear")
 RECIPES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -111,7 +112,7 @@ def test_runs_are_composed_before_the_first_starts(tmp_path, monkeypatch):
     mine = conf / "scheduler" / "mine.yaml"
     mine.write_text(mine.read_text().replace("gamma: 0.5", "gamma: 0.1"))
     monkeypatch.chdir(tmp_path)
-    launch.carry_out(planned, launch.LauncherSettings(threads=1))
+    launch.carry_out(planned, LauncherSettings(threads=1))
     for job in planned.jobs:
         saved = yaml.safe_load((job.folder / "config.yaml").read_text())
         assert saved["scheduler"]["gamma"] == 0.5
