@@ -63,9 +63,11 @@ def _about_the_tuning(study: Study) -> Iterable[str]:
     )
     tuned = [f"{judged.name}, {as_tuned(study, judged)}" for judged in study.candidates]
     yield f"Chosen were: {'; '.join(tuned)}."
-    spent = sum(judged.tuning.updates for judged in study.candidates)
+    shared = sum(judged.tuning.shared for judged in study.candidates)
+    spent = sum(judged.tuning.updates for judged in study.candidates) - shared
     runs = sum(judged.tuning.runs for judged in study.candidates)
-    yield f"Tuning took {counted(runs, 'run')} and {counted(spent, 'update')} in all."
+    once = f"; {counted(shared, 'further update')} that runs have in common were trained once" if shared else ""
+    yield f"Tuning took {counted(runs, 'run')} and {counted(spent, 'update')} in all{once}."
 
 
 def _spent(study: Study) -> str:

@@ -3,10 +3,11 @@
 import functools
 import math
 import statistics as plain
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from pathlib import Path
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ class TuningCost:
     lrs: list[float]  # that were tried
     runs: int
     failed: int
-    updates: int
+    updates: int  # of its runs, each as if it had trained alone
+    shared: int  # of these, that runs have in common and that were trained once
     seconds: float
     means: dict[float, float]  # of the metric on val, by LR
     nearly_as_good: tuple[float, float] | None  # LRs within 5 % of the best
@@ -150,11 +152,19 @@ def read_tuning(folder: Path, record: Record, name: str) -> TuningCost:
         runs=len(ended),
         failed=sum(failed.values()),
         updates=sum(int(one.summary.get("updates", 0)) for one in found),
+        shared=sum(_shared_updates(one.summary) for one in found),
         seconds=sum(float(one.summary.get("seconds", 0.0)) for one in found),
         means=means,
         nearly_as_good=choice.width_within(means, share=WITHIN, lower_is_better=lower) if means else None,
         expected_best=choice.expected_best(values, lower_is_better=lower) if values else [],
     )
+
+
+def _shared_updates(said: Mapping[str, Any]) -> int:
+    """The updates at the beginning of a run that another one has trained, as its summary says."""
+    begun_with = said.get("begun_with")
+    updates = begun_with.get("updates") if isinstance(begun_with, Mapping) else 0
+    return updates if isinstance(updates, int) else 0
 
 
 def tried(folder: Path, record: Record, name: str) -> list[tuple[SeededRun, float | None]]:

@@ -48,6 +48,10 @@ OmegaConf.register_new_resolver("lrlab.command", spelling.command, replace=True)
 Composing = Callable[[list[str]], DictConfig]  # what Hydra composes of overrides that are for it
 
 
+_REFERENCE = re.compile(r"\$\{[^}]*\}?")
+_PLAIN_REFERENCE = re.compile(r"\$\{[\w.]+\}")
+
+
 def compose(overrides: Sequence[str], *, by: "Composing | None" = None) -> DictConfig:
     """The config of one run, with its `hydra` node. Raises UserError for whatever cannot be composed.
 
@@ -171,6 +175,12 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 def _without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def depends_on(key: str, config: DictConfig) -> bool:
+    """Whether a setting of a run may be made of that of `key`: it refers to it, or to what only a resolver knows."""
+    written = repr(OmegaConf.to_container(_without_hydra(config), resolve=False))
+    return any(key in one or not _PLAIN_REFERENCE.fullmatch(one) for one in _REFERENCE.findall(written))
 
 
 def change(saved: Mapping[str, Any], overrides: Sequence[str]) -> DictConfig:

@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lrlab.config import averages, budgeted, build, checks, length, settings, stopping
-from lrlab.config.arguments import of_the_run, without_deletions
+from lrlab.config.arguments import key_of, of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
 from lrlab.config.groups import ModelParameters, layer_decay_of
@@ -48,6 +48,13 @@ class Checked:
     @property
     def seed(self) -> int:
         return self.config["seed"]
+
+    def at(self, seed: int) -> "Checked":
+        """The same run with another seed, where no other setting refers to that: it is checked as well."""
+        config = {**self.config, "seed": seed}
+        settings.check_top_level(config)
+        typed = [f"seed={seed}" if key_of(one) == "seed" else one for one in self.overrides]
+        return replace(self, config=config, overrides=typed)
 
     @property
     def saved_config(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ runs that are finished and goes on with those that were begun. It refuses to mix
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +13,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lrlab.config import identity
+from lrlab.config import compose, identity
+from lrlab.config.arguments import key_of
 from lrlab.config.identity import Identity
-from lrlab.config.prepare import prepare_typed
+from lrlab.config.prepare import Checked, prepare_typed
 from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.runs.folders import require_plain
 from lrlab.sweeps.job import Job, identity_of, refuse_another
+
+_SEED = re.compile(r"seed=(0|[1-9]\d*)")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,31 @@ class Planned:
 def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, name: str) -> Job:
     """The run `name` of the sweep in `folder`. Raises UserError for the first mistake in it; leaves no trace."""
     return Job(name, folder / name, prepare_typed(config, overrides).checked)
+
+
+class Checks:
+    """Checks the runs of a sweep, those that differ in their seeds only once."""
+
+    def __init__(self) -> None:
+        self._composing = compose.Shared()
+        self._checked: dict[tuple[str, ...], Checked] = {}  # by what was typed, but for the seed
+
+    def config(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of a run."""
+        return compose.compose(overrides, by=self._composing)
+
+    def job(self, overrides: Sequence[str], folder: Path, name: str) -> Job:
+        """The run `name` of the sweep in `folder`. Raises UserError for the first mistake in it; leaves no trace."""
+        seeds = [one for one in overrides if key_of(one) == "seed"]
+        is_plain = len(seeds) == 1 and _SEED.fullmatch(seeds[0]) is not None
+        others = tuple("seed" if one in seeds else one for one in overrides)
+        if is_plain and others in self._checked:
+            return Job(name, folder / name, self._checked[others].at(int(seeds[0].partition("=")[2])))
+        config = self.config(overrides)
+        job = make_job(config, overrides, folder, name)
+        if is_plain and not compose.depends_on("seed", config):
+            self._checked[others] = job.checked
+        return job
 
 
 def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:

@@ -190,12 +190,11 @@ def check(request: SweepRequest) -> Any:
     from lrlab.sweeps import plan
 
     own_names = value_of(request.overrides, "hydra.sweep.subdir") is None
-    jobs, composing = [], compose.Shared()
+    jobs, checks = [], plan.Checks()
     for number, run in enumerate(request.runs):
-        config = compose.compose(run, by=composing)
-        name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(config, number)
+        name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(checks.config(run), number)
         with _named(name, run, among=len(request.runs)):
-            jobs.append(plan.make_job(config, run, request.folder, name))
+            jobs.append(checks.job(run, request.folder, name))
     planned = plan.plan(jobs, request.folder)
     if not request.is_ours and [job.name for job in planned.jobs] != [job.name for job in jobs]:
         raise wrong(

@@ -50,6 +50,7 @@ class StudyRequest:
     grids: dict[str, list[float]]
     launcher: LauncherSettings
     jobs: dict[tuple[str, float, int, str], Job] = field(default_factory=dict)  # that were checked
+    checks: plan.Checks = field(default_factory=plan.Checks)
 
     @property
     def folder(self) -> Path:
@@ -69,9 +70,8 @@ class StudyRequest:
         key = (candidate, lr, seed, sweep)
         if key not in self.jobs:
             run = [*self.candidates[candidate], as_override("optimizer.lr", lr), as_override("seed", seed)]
-            config = compose.compose(run)
             name = names.run_name(run, leave_out=[*self._fixed(), *MACHINE])
-            self.jobs[key] = plan.make_job(config, run, self.folder / sweep, name)
+            self.jobs[key] = self.checks.job(run, self.folder / sweep, name)
         return self.jobs[key]
 
     def _fixed(self) -> list[str]:
