@@ -15,6 +15,7 @@ from lrlab.sweeps.job import Job, Outcome
 from lrlab.sweeps.launch import carry_out
 from lrlab.sweeps.request import folder_name
 from lrlab.sweeps.settings import read_settings
+from lrlab.sweeps.shared import share
 from lrlab.system import lock
 
 
@@ -42,7 +43,8 @@ def launch(
     # Carry them out.
     planned.folder.mkdir(parents=True, exist_ok=True)
     with lock.held(planned.folder, what="sweeping"):
-        outcomes = carry_out(planned, read_settings(settings))
+        launcher = read_settings(settings)
+        outcomes = carry_out(share(planned) if launcher.shares else planned, launcher)
 
     # Tell Hydra how each ended, in the order and under the folders in which it asked.
     placed = {asked.folder: outcomes.get(job.name) for asked, job in zip(once, planned.jobs, strict=True)}

@@ -2,7 +2,6 @@
 
 import os
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,8 +22,6 @@ from lrlab.system import disk, distributed, peers
 from lrlab.system.signals import stop_request
 from lrlab.words import budget_in_words, counted, epochs_in_words
 
-_SESSION = uuid.uuid4().hex  # of this process, in which the user's code is what it is
-
 
 def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
     """What is about to be done."""
@@ -36,7 +33,7 @@ def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
             f"earlier    {len(planned.finished)} finished and skipped, {len(planned.begun)} begun and continued"
         )
         lines += _other_threads([*planned.finished, *planned.begun], settings)
-    updates = _updates_to_do(planned, settings)
+    updates = _updates_to_do(to_do)
     lines.append(f"to do      {counted(len(to_do), 'run')}, {_and_time(updates, to_do)} at most")
     if settings.n_jobs > 1 and any(job.budget_seconds is not None for job in to_do):
         lines.append(
@@ -47,22 +44,13 @@ def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
     return lines
 
 
-def _updates_to_do(planned: Planned, settings: LauncherSettings) -> str:
-    """The updates of the runs that are not finished, and what of them is trained once for several runs."""
-    to_do = planned.to_do
-    updates = sum(job.updates for job in to_do if job.budget_seconds is None)
-    saved = shared.saved_updates(_with_what_they_share(planned, settings))
+def _updates_to_do(jobs: Sequence[Job]) -> str:
+    """The updates of the runs, and what of them is trained once for several runs."""
+    updates = sum(job.updates for job in jobs if job.budget_seconds is None)
+    saved = shared.saved_updates(jobs)
     if not saved:
         return counted(updates, "update")
     return f"{updates - saved:,} of {counted(updates, 'update')} (the rest is shared)"
-
-
-def _with_what_they_share(planned: Planned, settings: LauncherSettings) -> list[Job]:
-    """The runs that are not finished, with what they share where the settings let them."""
-    if not settings.shares:
-        return planned.to_do
-    begun = [job.folder for job in planned.begun]
-    return shared.share(planned.to_do, planned.folder, begun=begun, session=_SESSION)
 
 
 def _how(settings: LauncherSettings) -> str:
@@ -105,7 +93,7 @@ def carry_out(
 
     # The others.
     failed = threading.Event()
-    to_do = _with_what_they_share(planned, settings)
+    to_do = planned.to_do
     with (
         stop_request() as request,
         make_board(to_do, planned.finished, live=not settings.in_this_process) as board,

@@ -159,7 +159,7 @@ def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, La
         server.started(settings.threads_per_run)  # imports torch while this process does, and checks the runs
 
     from lrlab.comparison import results
-    from lrlab.sweeps import plan
+    from lrlab.sweeps import plan, shared
     from lrlab.system.disk import write_whole
 
     with ExitStack() as stack:
@@ -174,7 +174,7 @@ def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, La
             planned = plan.moved(planned, request.folder)
         facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
         write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
-        yield planned, request, settings
+        yield shared.share(planned) if settings.shares else planned, request, settings
 
 
 def _say_how_to_go_on(request: SweepRequest, stop: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
@@ -11,18 +12,21 @@ from lrlab.lr.controls import Controls
 from lrlab.runs import beginning
 from lrlab.runs.beginning import Sharing
 from lrlab.sweeps.job import Job, Outcome, Seen
+from lrlab.sweeps.plan import Planned
 
 FOLDER = ".beginnings"  # in the sweep's folder; TensorBoard and the commands pass it by
 _FEWEST = 50  # updates that are worth sharing: to leave a state and to take it over takes as long as some updates
 _SECONDS_BETWEEN_LOOKS = 0.02
+_SESSION = uuid.uuid4().hex
 
 
-def share(jobs: Sequence[Job], folder: Path, *, begun: Sequence[Path] = (), session: str = "") -> list[Job]:
-    """The jobs of the sweep in `folder`, each with what it shares with others of them, or with earlier ones.
+def share(planned: Planned, session: str = _SESSION) -> Planned:
+    """The same plan; each of its runs that are to do is told what it shares with others, or with earlier ones.
 
-    Runs whose folder is among those `begun` go on from where they are. `session` is a text of this start of the sweep:
-    runs with code of the user's, which may change, share nothing with those of another one.
+    Runs that were begun go on from where they are. `session` is a text of this process: runs with code of the user's,
+    which may change, share nothing with those of another one.
     """
+    jobs = planned.to_do
     alike: dict[str, list[int]] = {}
     for index, job in enumerate(jobs):
         text = beginning.alike(job.checked)
@@ -30,15 +34,15 @@ def share(jobs: Sequence[Job], folder: Path, *, begun: Sequence[Path] = (), sess
             text += "" if beginning.is_only_of_ours(job.checked) else f"\n{session}"
             alike.setdefault(hashlib.sha256(text.encode()).hexdigest(), []).append(index)
 
-    place = folder.absolute() / FOLDER
+    place = planned.folder.absolute() / FOLDER
     kept = beginning.kept_in(place)
-    shared = list(jobs)
+    begun = {job.folder for job in planned.begun}
+    shared = {job.name: job for job in jobs}
     for salt, indices in alike.items():
         if len(indices) > 1 or kept:
-            tree = _Tree([jobs[index] for index in indices], Sharing(place, salt), kept, {*begun})
-            for index, job in zip(indices, tree.shared(), strict=True):
-                shared[index] = job
-    return shared
+            tree = _Tree([jobs[index] for index in indices], Sharing(place, salt), kept, begun)
+            shared |= {job.name: job for job in tree.shared()}
+    return replace(planned, jobs=[shared.get(job.name, job) for job in planned.jobs])
 
 
 class _Tree:

@@ -20,7 +20,7 @@ from lrlab.comparison.pairs import Test
 from lrlab.config import trust
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import summary, testing
-from lrlab.sweeps import launch, plan, server
+from lrlab.sweeps import launch, plan, server, shared
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.study_request import StudyRequest, protocol_of
 from lrlab.sweeps.tuner import Tried, Tuning
@@ -193,6 +193,8 @@ def _train(request: StudyRequest, jobs: Sequence[Job], sweep: str, facts: Mappin
     with ExitStack() as stack:
         stack.enter_context(lock.held(folder, what="sweeping"))
         planned = plan.plan(jobs, folder, whole=False)
+        if request.launcher.shares:
+            planned = shared.share(planned)
         before = summary.read(folder, results.SWEEP).get("runs")
         known = [*before] if isinstance(before, list) else []
         runs = list(dict.fromkeys([*known, *(job.name for job in planned.jobs)]))

@@ -99,12 +99,18 @@ def test_a_resumed_run_is_composed_of_its_checkpoint_checked_and_planned_once(co
     assert summary(tmp_path / "run")["epochs"] == 3
 
 
-def test_every_run_of_a_sweep_is_composed_checked_and_planned_once(counted, command):
+def test_runs_that_differ_in_their_seeds_are_composed_and_planned_once_for_all(counted, command):
     ended = command("-m", "seed=0,1,2", *OWN, "hydra.launcher.in_process=true")
     assert ended.code == 0, ended.err
-    assert (counted["checks"], counted["plans"]) == (3, 3)
-    assert counted["compositions"] == 1 + 1  # what the runs differ in is put into a copy of what they have in common
+    assert (counted["checks"], counted["plans"]) == (3, 1)
+    assert counted["compositions"] == 1 + 1  # what all have in common, and the first run
     assert counted["model"] == 3 + 1  # the first one is tried while the sweep is checked
+
+
+def test_every_run_of_a_sweep_is_checked_and_planned_once(counted, command):
+    ended = command("-m", "optimizer.lr=0.1,0.2,0.3", *OWN, "hydra.launcher.in_process=true")
+    assert ended.code == 0, ended.err
+    assert (counted["checks"], counted["plans"]) == (3, 3)
 
 
 def test_the_model_that_was_tried_trains_as_one_that_was_made_for_it(tmp_path, monkeypatch):

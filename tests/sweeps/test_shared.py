@@ -24,6 +24,7 @@ from lrlab.lr.plan import Plan
 from lrlab.runs import beginning, checkpoint, run
 from lrlab.sweeps import shared
 from lrlab.sweeps.job import Job, Seen
+from lrlab.sweeps.plan import Planned
 from lrlab.training.state import TrainState
 
 # 25 updates an epoch.
@@ -312,12 +313,16 @@ def made_up(*lrs: Sequence[float]) -> list[Job]:
     return jobs
 
 
+def share(jobs: list[Job], folder: Path) -> list[Job]:
+    return shared.share(Planned(folder, jobs, finished=[], begun=[])).jobs
+
+
 @given(st.lists(st.lists(st.sampled_from([0.1, 0.2]), min_size=1, max_size=8), min_size=1, max_size=12))
 def test_no_update_that_runs_have_in_common_is_trained_twice_but_the_last_of_each(lrs):
     jobs = made_up(*lrs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared, "_FEWEST", 1)
-        found = shared.share(jobs, Path("sweep"))
+        found = share(jobs, Path("sweep"))
     different = {tuple(one[:count]) for one in lrs for count in range(1, len(one))}
     assert sum(map(len, lrs)) - shared.saved_updates(found) == len(different) + len(lrs)
 
@@ -349,7 +354,7 @@ def test_every_run_is_handed_out_once_and_none_before_its_trunk_has_left_its_beg
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as place:
         patch.setattr(shared, "_FEWEST", 1)
         patch.setattr(shared, "_SECONDS_BETWEEN_LOOKS", 0)
-        jobs = shared.share(made_up(*lrs), Path(place))
+        jobs = share(made_up(*lrs), Path(place))
         (Path(place) / shared.FOLDER).mkdir()
         order, rounds = shared.Order(jobs), [0]
         under_way: dict[str, int] = {}
@@ -384,7 +389,7 @@ def test_every_run_is_handed_out_once_and_none_before_its_trunk_has_left_its_beg
 
 
 def test_a_run_whose_trunk_fails_or_has_passed_it_does_not_wait(tmp_path):
-    jobs = shared.share(made_up([0.1] * 100, [0.1] * 60 + [0.2] * 40, [0.1] * 80 + [0.3] * 20), tmp_path)
+    jobs = share(made_up([0.1] * 100, [0.1] * 60 + [0.2] * 40, [0.1] * 80 + [0.3] * 20), tmp_path)
     trunk = next(one for one in jobs if one.sharing.forks and not one.sharing.begins_at)
     order = shared.Order(jobs)
     assert order.next() == trunk
@@ -400,7 +405,7 @@ def test_a_run_whose_trunk_fails_or_has_passed_it_does_not_wait(tmp_path):
 def test_ten_thousand_runs_are_planned():
     starts = [(lr / 1_000, start) for lr in range(1, 101) for start in range(60, 160)]
     jobs = made_up(*([lr] * start + [lr / 2] * (200 - start) for lr, start in starts))
-    found = shared.share(jobs, Path("sweep"))
+    found = share(jobs, Path("sweep"))
     assert shared.saved_updates(found) == 100 * sum(range(60, 159))  # the longest of each LR trains all of its trunk
     order, handed_out = shared.Order(found), 0
     while (one := order.next()) is not None:
