@@ -1,7 +1,8 @@
 """Seconds of sweeps whose runs have beginnings in common, which are trained once or, for comparison, in every run.
 
-From process start to end, on two processes of one thread. Stops where a run ends with other weights in one than in the
-other. `updates` is the ratio of all updates to those that are trained: what the seconds can gain at most.
+From process start to end, on two processes of one thread, with three seeds where there are few runs. Stops where a run
+ends with other weights in one than in the other. `updates` is the ratio of all updates to those that are trained: what
+the seconds can gain at most.
 """
 
 import json
@@ -27,7 +28,7 @@ SWEEPS = {
     "wsd, five starts of the decay": ("scheduler=wsd", LINEAR, NO_WARMUP, STARTS),
     "wsd, five horizons": ("scheduler=wsd", LINEAR, NO_WARMUP, "trainer.epochs=20,40,60,80,100"),
     "wsd, five LRs x five starts": (
-        *("scheduler=wsd", LINEAR, NO_WARMUP, STARTS, "optimizer.lr=0.005,0.01,0.02,0.03,0.05"),
+        *("scheduler=wsd", LINEAR, NO_WARMUP, STARTS, "optimizer.lr=0.005,0.01,0.02,0.03,0.05", "seed=0"),
     ),
     "wsd, two shapes x four starts": (
         *("scheduler=wsd", "scheduler.lr_lambda.shape=linear,one_minus_sqrt"),
@@ -56,10 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def carry_out(place: Path, typed: Sequence[str], epochs: int, *, share: bool) -> timing.Measured:
     """The seconds of one sweep, and the ratio of its updates to those that it trains."""
     length = () if any(one.startswith("trainer.epochs") for one in typed) else (f"trainer.epochs={epochs}",)
+    seeds = () if "seed=0" in typed else ("seed=0,1,2",)
     folder = place / str(len([*place.iterdir()]))
     folder.mkdir()
     shares = f"hydra.launcher.share={str(share).lower()}"
-    taken = seconds([sys.executable, "-m", "lrlab", "-m", *typed, *length, *COMMON, shares], folder)
+    taken = seconds([sys.executable, "-m", "lrlab", "-m", *typed, *length, *seeds, *COMMON, shares], folder)
     summaries = {path.parent.name: json.loads(path.read_text()) for path in folder.rglob("summary.json")}
     require_same_weights(place, folder, summaries)
     total = sum(one["updates"] for one in summaries.values())

@@ -7,7 +7,8 @@ become alone, bit for bit.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,34 +34,54 @@ OPTIMIZERS = frozenset(
     [f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW", "Adagrad", "NAdam", "RAdam", "RMSprop")]
     + ["lrlab.optimizers.Lion", "lrlab.optimizers.Muon"]
 )
-_OURS = ("lrlab.", "torch.", "torchvision.")
+_OURS = ("lrlab.", "torch.nn.", "torch.optim.")
 _MAY_DIFFER = (*identity.LENGTHS, "optimizer.lr")
+_CHECKPOINTS_OF_A_RUN = 4  # at most, at one time
 _ENDS_MATTER = ("trainer.average", "trainer.stop_early")  # whose lengths are shares of the run's
 
 
 def alike(checked: Checked) -> str | None:
-    """The same text for runs that differ in nothing but their schedules and lengths; None where none can be shared."""
+    """The same text for runs that differ in nothing but their schedules and lengths; None where none can be shared.
+
+    It is stricter than what makes a run that run: settings are told apart by their order, 1 from 1.0, null from one
+    that is not there. Code of the user's may keep a state that is in no checkpoint, so it shares nothing.
+    """
     flat = identity.flatten(checked.config)
-    scheduled = [str(value) for key, value in flat.items() if _is_target(key) and key.startswith("scheduler.")]
-    if flat.get("optimizer._target_") not in OPTIMIZERS or not all(one.startswith(_OURS) for one in scheduled):
+    if flat.get("optimizer._target_") not in OPTIMIZERS or not all(map(_is_ours, _targets(checked.config))):
         return None
-    settings = identity.of(checked.config, checked.contents).telling()
-    kept = {
-        key: value for key, value in settings.items() if key not in _MAY_DIFFER and not key.startswith("scheduler.")
-    }
+    if any("momentum" in key and isinstance(value, list) for key, value in flat.items()):
+        return None  # one for each group, of which the plan knows the first
+    telling = identity.of(checked.config, checked.contents).telling()
+    kept = [(key, value) for key, value in flat.items() if key in telling and not _may_differ(key)]
     if any(flat.get(key) is not None for key in _ENDS_MATTER):
-        kept["updates"] = checked.plan.horizon.steps
-    return f"{identity.fingerprint(kept)}\n{identity.comparable(checked.contents)}"
+        kept.append(("updates", checked.plan.horizon.steps))
+    return f"{kept!r}\n{checked.contents!r}"
 
 
-def is_only_of_ours(checked: Checked) -> bool:
-    """Whether all that it trains is of lrlab and torch, whose versions are known, and not of a file that may change."""
-    targets = [value for key, value in identity.flatten(checked.config).items() if _is_target(key)]
-    return all(str(target).startswith(_OURS) for target in targets)
+def knows_its_data(checked: Checked) -> bool:
+    """Whether its data is known by what it holds, and not only by where it lies, where it may change."""
+    return identity.of(checked.config, checked.contents).knows_its_data
 
 
-def _is_target(key: str) -> bool:
-    return key.rpartition(".")[2] == "_target_"
+def _may_differ(key: str) -> bool:
+    return key in _MAY_DIFFER or key.startswith("scheduler.")
+
+
+def _is_ours(target: str) -> bool:
+    return target.startswith(_OURS)
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """Every `_target_` in a config, in lists too."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield str(value)
+            else:
+                yield from _targets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _targets(value)
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,7 @@ class Sharing:
 
     folder: Path  # where beginnings are
     salt: str  # says what else is alike
+    runs: int = 1  # of the sweep, for which the disk must have room first
     forks: tuple[int, ...] = ()  # after so many updates others part from it
     begins_at: int = 0  # it parts from another one there
     trunk: str = ""  # the name of that one, where it trains in the same sweep
@@ -83,11 +105,19 @@ class Sharing:
 def kept_in(folder: Path) -> dict[int, set[str]]:
     """The names of the beginnings in `folder`, by how many updates they are."""
     kept: dict[int, set[str]] = {}
-    for path in folder.glob("*-*.pt"):
-        head = path.name.partition("-")[0]
-        if head.isdecimal():
-            kept.setdefault(int(head), set()).add(path.name)
+    with suppress(OSError):  # a folder that cannot be read holds none
+        for path in folder.glob("*-*.pt"):
+            head = path.name.partition("-")[0]
+            if head.isdecimal():
+                kept.setdefault(int(head), set()).add(path.name)
     return kept
+
+
+def is_there(file: Path) -> bool:
+    """Whether a beginning can be read."""
+    with suppress(OSError):
+        return file.is_file()
+    return False
 
 
 @dataclass(frozen=True)
@@ -173,6 +203,10 @@ def _load(file: Path, prepared: Prepared) -> Beginning | None:
     return None
 
 
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 class Recorder:
     """Keeps what a run trains as others may begin with it, and leaves it where they part from the run.
 
@@ -182,8 +216,9 @@ class Recorder:
     def __init__(self, sharing: Sharing, prepared: Prepared, folder: Path):
         self.files = sharing.files(Controls.of(prepared.plan), sharing.forks)
         self.computed_by = computed_by(prepared.device)
-        name = hashlib.sha256(folder.name.encode()).hexdigest()[:32]
-        self.own_file = sharing.folder / f"of_{name}.pt"  # what a resumed run goes on to record
+        self.folder, self.runs = folder, sharing.runs
+        name = f"{sharing.salt} {os.path.relpath(folder, sharing.folder)}"  # its settings are of that folder alone
+        self.own_file = sharing.folder / f"of_{_short_hash(name)}.pt"  # what a resumed run goes on to record
         self.losses: list[Tensor] = []  # (n,) each
         self.latest: list[Tensor] = []  # () each, of the epoch under way
         self.epochs: list[dict[str, Any]] = []
@@ -206,7 +241,7 @@ class Recorder:
     def leave(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         """Leave what the run is after `step` updates, where another one parts from it there."""
         file = self.files.get(step)
-        if file is None or file.exists():
+        if file is None or is_there(file):
             return
         self._gather()
         held = {"updates": step, "state": state(), "best": self.best, "computed_by": self.computed_by}
@@ -230,11 +265,14 @@ class Recorder:
 
     def close(self) -> None:
         """The run is finished, and needs no more to be known of it."""
-        self.own_file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.own_file.unlink(missing_ok=True)
 
     def _write(self, file: Path, held: dict[str, Any]) -> None:
         losses = torch.cat(self.losses).cpu() if self.losses else torch.empty(0)
-        with suppress(disk.Refused, OSError):
+        with suppress(UserError, OSError):
+            size = (self.folder / checkpoint.LAST).stat().st_size
+            disk.require_room(self.folder, _CHECKPOINTS_OF_A_RUN * self.runs * size, "the checkpoints of all runs")
             checkpoint.save(file, {**held, "losses": losses, "epochs": self.epochs})
 
     def _gather(self) -> None:

@@ -226,6 +226,7 @@ def _without_a_word(exit_code: int) -> Outcome:
     """The outcome of a run whose process ended before it could say how."""
     if exit_code >= 0:
         return Outcome("failed", error=f"its process left with exit code {exit_code}")
-    name = signal.Signals(-exit_code).name
+    known = {number.value: number.name for number in signal.Signals}
+    name = known.get(-exit_code, f"signal {-exit_code}")  # a real-time signal has none
     cause = ", as a system out of memory does" if -exit_code == signal.SIGKILL else ""
     return Outcome("killed", error=f"its process was killed by {name}{cause}")

@@ -23,15 +23,15 @@ _SESSION = uuid.uuid4().hex
 def share(planned: Planned, session: str = _SESSION) -> Planned:
     """The same plan; each of its runs that are to do is told what it shares with others, or with earlier ones.
 
-    Runs that were begun go on from where they are. `session` is a text of this process: runs with code of the user's,
-    which may change, share nothing with those of another one.
+    Runs that were begun go on from where they are. `session` is a text of this process: runs whose data is known only
+    by its place, where it may change, share nothing with those of another one.
     """
     jobs = planned.to_do
     alike: dict[str, list[int]] = {}
     for index, job in enumerate(jobs):
         text = beginning.alike(job.checked)
         if text is not None:
-            text += "" if beginning.is_only_of_ours(job.checked) else f"\n{session}"
+            text += "" if beginning.knows_its_data(job.checked) else f"\n{session}"
             alike.setdefault(hashlib.sha256(text.encode()).hexdigest(), []).append(index)
 
     place = planned.folder.absolute() / FOLDER
@@ -40,7 +40,7 @@ def share(planned: Planned, session: str = _SESSION) -> Planned:
     shared = {job.name: job for job in jobs}
     for salt, indices in alike.items():
         if len(indices) > 1 or kept:
-            tree = _Tree([jobs[index] for index in indices], Sharing(place, salt), kept, begun)
+            tree = _Tree([jobs[index] for index in indices], Sharing(place, salt, len(jobs)), kept, begun)
             shared |= {job.name: job for job in tree.shared()}
     return replace(planned, jobs=[shared.get(job.name, job) for job in planned.jobs])
 
@@ -164,7 +164,7 @@ class Order:
     def _is_ready(self, sharing: Sharing) -> bool:
         # Asked first, for a trunk leaves a beginning before it goes on.
         has_passed = self.steps.get(sharing.trunk, 0) > sharing.begins_at
-        return has_passed or sharing.beginning is None or sharing.beginning.exists()
+        return has_passed or sharing.beginning is None or beginning.is_there(sharing.beginning)
 
     def _let_begin(self, job: Job) -> None:
         """As the next one if others wait for it."""
@@ -180,9 +180,10 @@ class Order:
     def again(self, job: Job, outcome: Outcome) -> Job | None:
         """The run as it goes on next, from its last checkpoint, where its process was killed not too often; else None.
 
-        A machine that dies and a system that is out of memory kill processes, and neither says anything of the run.
+        A machine that dies and a system that is out of memory kill processes, or ask them to end, and neither says
+        anything of the run. It is the caller who knows that nobody wants the sweep to end.
         """
-        if outcome.status != "killed" or job.restarts >= self.retries:
+        if outcome.status not in ("killed", "interrupted") or job.restarts >= self.retries:
             return None
         again = replace(job, restarts=job.restarts + 1)
         with self.changed:

@@ -351,13 +351,13 @@ def test_a_sweep_that_was_a_moment_faster_is_not_mixed_with(command, tmp_path, m
     assert names(tmp_path / "outputs" / "sweeps" / "study") == {"seed=0", "seed=1"}
 
 
-@pytest.mark.parametrize("retries", [3, 0])
-def test_a_run_whose_process_is_killed_goes_on_in_another_one_and_this_is_counted(command, tmp_path, retries):
+@pytest.mark.parametrize(("retries", "number"), [(3, "SIGKILL"), (3, "SIGTERM"), (3, "SIGRTMIN"), (0, "SIGKILL")])
+def test_a_run_whose_process_is_killed_goes_on_in_another_one_and_this_is_counted(command, tmp_path, retries, number):
     once = (
         "            if Path('killed').exists():\n                return logits\n            Path('killed').touch()\n"
     )
     killed = '        if self.how == "killed":\n'
-    (tmp_path / "faulty.py").write_text(FAULTY.replace(killed, killed + once))
+    (tmp_path / "faulty.py").write_text(FAULTY.replace(killed, killed + once).replace("SIGKILL", number))
     typed = ("-m", "model._target_=faulty.Net", "model.how=sound,killed", "trainer.epochs=3", "data.batch_size=256")
     outcome = command(*typed, "sweep=again", "hydra.launcher.threads=1", f"hydra.launcher.retries={retries}")
     folder = tmp_path / "outputs" / "sweeps" / "again"
@@ -365,7 +365,12 @@ def test_a_run_whose_process_is_killed_goes_on_in_another_one_and_this_is_counte
         assert (outcome.code, statuses(folder)["how=killed"]) == (1, "killed")
         return
     assert (outcome.code, outcome.err) == (0, "")
-    assert "how=killed: its process was killed by SIGKILL, as a system out of memory does; it goes on" in outcome.out
+    how = {
+        "SIGKILL": "its process was killed by SIGKILL, as a system out of memory does",
+        "SIGTERM": "stopped by a signal",
+    }
+    assert f"how=killed: {how.get(number, 'its process was killed by SIGRTMIN')}" in outcome.out
+    assert "it goes on from its last checkpoint (restart 1 of 3)" in outcome.out
     [line] = [line for line in outcome.out.splitlines() if "finished" in line and "how=killed" in line]
     assert line.endswith("after 1 restart")
     assert summary(folder / "how=killed")["restarts"] == 1

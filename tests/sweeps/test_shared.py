@@ -13,10 +13,11 @@ import pytest
 from faults.harness import first_difference
 from hypothesis import given
 from hypothesis import strategies as st
-from support import history, job, points, summary
+from support import composed, history, job, points, summary
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from lrlab.config.prepare import equip, prepare_typed
 from lrlab.errors import UserError
 from lrlab.lr.controls import Controls
 from lrlab.lr.horizon import Horizon
@@ -84,7 +85,7 @@ def sweep(command: Callable[..., Any], *typed: str, name: str, share: bool) -> d
     """The folders of the runs of a sweep that is started in the folder `name`, by name."""
     place = Path(name).absolute()
     place.mkdir(exist_ok=True)
-    model = () if "model=linear" in typed else CNN
+    model = () if any(one.startswith(("model=", "model._target_=")) for one in typed) else CNN
     with contextlib.chdir(place):
         outcome = command("-m", *SMALL, *model, *HERE, *typed, "sweep=it", f"hydra.launcher.share={str(share).lower()}")
     assert outcome.code == 0, outcome.err + outcome.out
@@ -207,6 +208,93 @@ def test_a_beginning_that_other_threads_computed_or_that_is_damaged_is_trained_a
         for folder in added.values():
             if folder not in runs.values():
                 shutil.rmtree(folder)
+
+
+# What is not alike.
+
+OWN_NET = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, num_classes, input_shape, class_token=False, scale=5.0):
+        super().__init__(nn.Flatten(), nn.Linear(64, num_classes))
+"""
+OF_GROUPS = {"head": {"params": ["head.*"]}, "first": {"params": ["backbone.0.*"], "weight_decay": 0.1}}
+
+
+def text_of(*typed: str, **changed: Any) -> str | None:
+    """By which runs are told apart that share nothing, after parts of the checked config are `changed`."""
+    overrides = [*SMALL, *CNN, *typed]
+    checked = prepare_typed(composed(*overrides), overrides).checked
+    config = {
+        name: {**node, **changed.get(name, {})} if name in changed else node for name, node in checked.config.items()
+    }
+    return beginning.alike(replace(checked, config=config))
+
+
+def test_runs_are_alike_that_differ_in_schedule_and_length_alone():
+    assert text_of("scheduler=cosine", "trainer.epochs=3", "optimizer.lr=0.3") == text_of("scheduler=step")
+    assert text_of("trainer.steps=90") == text_of("trainer.epochs=3") != text_of("trainer.epochs=3", "seed=1")
+    assert text_of("trainer.average=ema", "trainer.epochs=3") != text_of("trainer.average=ema", "trainer.epochs=4")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"model": {"class_token": True}}, {"model": {"class_token": False}}),  # looks like a secret
+        ({"model": {"scale": None}}, {}),
+        ({"model": {"dropout": 1}}, {"model": {"dropout": 1.0}}),
+        ({"optimizer": {"groups": OF_GROUPS}}, {"optimizer": {"groups": dict(reversed(OF_GROUPS.items()))}}),
+    ],
+    ids=["secret", "null", "kind of number", "order of groups"],
+)
+def test_runs_are_told_apart_where_resume_would_not(one, other):
+    assert text_of(**one) != text_of(**other)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": {"_target_": "mine.Net"}},
+        {"model": {"_target_": "torch.hub.load"}},
+        {"model": {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": "mine.Net"}]}},
+        {"data": {"_target_": "mine.data"}},
+        {"task": {"loss": {"_target_": "mine.Loss"}}},
+        {"scheduler": {"lr_lambda": {"_target_": "mine.curve"}}},
+        {"scheduler": {"max_momentum": [0.95, 0.5]}},
+        {"optimizer": {"_target_": "mine.SGD"}},
+        {"optimizer": {"_target_": "torch.optim.LBFGS"}},
+    ],
+    ids=str,
+)
+def test_code_of_the_users_and_what_the_plan_does_not_know_share_nothing(changed):
+    assert text_of(**changed) is None
+
+
+def test_a_model_of_ones_own_is_trained_whole_in_every_run(command):
+    Path("mine.py").write_text(OWN_NET)
+    runs = sweep(command, *WSD, "model._target_=mine.Net", name=".", share=True)
+    assert shared_updates(runs) == [0, 0]
+
+
+def test_runs_of_the_same_name_in_two_folders_record_apart(tmp_path):
+    prepared = equip(prepare_typed(composed(*SMALL, *CNN), [*SMALL, *CNN]).checked)
+    sharing = beginning.Sharing(tmp_path / shared.FOLDER, "salt")
+    files = {beginning.Recorder(sharing, prepared, tmp_path / name / "run").own_file for name in ("one", "other")}
+    assert len(files) == 2
+
+
+@pytest.mark.parametrize("what", ["a file", "no room"])
+def test_what_cannot_be_left_is_trained_by_every_run(command, monkeypatch, what):
+    place = Path("it/outputs/sweeps/it")
+    place.mkdir(parents=True)
+    if what == "a file":
+        (place / shared.FOLDER).touch()
+    else:
+        monkeypatch.setattr(beginning, "_CHECKPOINTS_OF_A_RUN", 10**12)
+    runs = sweep(command, *WSD, name="it", share=True)
+    assert shared_updates(runs) == [0, 0]
+    require_equal(runs, sweep(command, *WSD, name="alone", share=False))
 
 
 def _of_other_threads(file: Path) -> None:
@@ -337,8 +425,21 @@ def test_no_update_that_runs_have_in_common_is_trained_twice_but_the_last_of_eac
             assert trunk.sharing.begins_at < begins_at < len(theirs)
 
 
+@given(st.lists(st.lists(st.sampled_from([0.1, 0.2, 0.0, -0.0]), min_size=1, max_size=9), min_size=2, max_size=2))
+def test_two_runs_share_as_many_updates_as_are_equal_and_have_the_same_digest_until_then(lrs):
+    one, other = (Controls.of(Plan(Horizon(1, len(values)), "step", {"lr": tuple(values)})) for values in lrs)
+    equal = [repr(a) == repr(b) for a, b in zip(*lrs, strict=False)]
+    common = equal.index(False) if False in equal else len(equal)
+    assert one.shared_with(other) == other.shared_with(one) == common
+    counts = range(min(map(len, lrs)) + 1)
+    alike = [one.digests(counts, "")[count] == other.digests([count], "")[count] for count in counts]
+    assert alike == [count <= common for count in counts]
+    assert one.digests([0], "") != one.digests([0], "other")
+
+
 def test_runs_of_two_intervals_are_compared_update_by_update():
     by_epoch = Controls.of(Plan(Horizon(3, 4), "epoch", {"lr": (0.1, 0.1, 0.05)}))
+    assert len(by_epoch.starts) == 2  # however many updates an epoch has
     by_step = Controls.of(Plan(Horizon(3, 4), "step", {"lr": (0.1,) * 10 + (0.05,) * 2}))
     assert by_epoch.shared_with(by_step) == by_step.shared_with(by_epoch) == 8
     assert by_epoch.digests([8], "")[8] == by_step.digests([3, 8, 20], "")[8]
