@@ -27,7 +27,7 @@ from lrlab.data.batches import Batches, Batching
 from lrlab.data.held_out import Holding
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.models import cnn
-from lrlab.runs import checkpoint, run
+from lrlab.runs import checkpoint, records, run
 from lrlab.runs.summary import Tally
 from lrlab.system import disk, randomness
 from lrlab.system.lock import held
@@ -423,9 +423,9 @@ def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_whole(command,
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 
-    write = run.RunUnderWay._write_checkpoints
+    write = records.Records.write_checkpoints
     monkeypatch.setattr(
-        run.RunUnderWay, "_write_checkpoints", lambda this: (impatient if this.state.step else write)(this)
+        records.Records, "write_checkpoints", lambda this: (impatient if this.state.step else write)(this)
     )
     assert command(*SHORT, "checkpoint.every=null").code == 130
     folder = next((tmp_path / "outputs" / "runs").iterdir())

@@ -22,7 +22,7 @@ from lrlab.errors import UserError
 from lrlab.lr.controls import Controls
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan
-from lrlab.runs import beginning, checkpoint, run
+from lrlab.runs import beginning, checkpoint, records
 from lrlab.sweeps import shared
 from lrlab.sweeps.job import Job, Seen
 from lrlab.sweeps.plan import Planned
@@ -333,13 +333,13 @@ def with_the_trunks_count_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_the_audits_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = run.RunUnderWay._play_back
+    original = records.Records.play_back
 
     def play_back(this: Any, given: Any) -> None:
         original(this, given)
         this.audit.updates = 0
 
-    monkeypatch.setattr(run.RunUnderWay, "_play_back", play_back)
+    monkeypatch.setattr(records.Records, "play_back", play_back)
 
 
 def without_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
