@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,27 +53,24 @@ def undisturbed(place: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> dic
 
 
 def disturb(place: Path, monkeypatch: pytest.MonkeyPatch, *, kills: int, seed: int) -> int:
-    """Start the sweep, kill one of its processes, and again, until it is finished; returns how many it were."""
-    drawn, done = random.Random(seed), 0
+    """Start the sweep and kill its processes, again and again, until it is finished; returns how many were killed."""
+    drawn, done, code = random.Random(seed), 0, 1
     place.mkdir()
     monkeypatch.chdir(place)
-    while True:
+    while code:
         sweep = start(*SWEEP)
-        if done < kills:
+        while done < kills and sweep.poll() is None:
             wait_for(lambda: any(place.glob("outputs/sweeps/it/*/history.csv")) or sweep.poll() is not None)  # noqa: B023
-            time.sleep(drawn.random() * 0.7)
-            victims = group(sweep)
-            if sweep.poll() is None:
-                victim = drawn.choice(victims) if drawn.random() < 0.7 else sweep.pid
-                try:
-                    os.kill(victim, signal.SIGKILL)
-                    done += 1
-                except ProcessLookupError:
-                    pass
+            time.sleep(drawn.random() * 0.5)
+            victim = drawn.choice(group(sweep)) if drawn.random() < 0.7 else sweep.pid
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+                done += 1
+            if victim == sweep.pid:
+                break
         code = sweep.wait()
         wait_for(lambda: not group_lives(sweep.pid))  # noqa: B023
-        if code == 0:
-            return done
+    return done
 
 
 @pytest.mark.parametrize(
