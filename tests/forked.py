@@ -154,6 +154,12 @@ def wait_for(condition: Callable[[], object], seconds: float = SECONDS_TO_END) -
 
 def group_lives(group: int) -> bool:
     """Whether a process of the group runs; one that ended and waits to be noticed does not."""
+    return bool(processes_of_group(group))
+
+
+def processes_of_group(group: int) -> list[int]:
+    """The processes of the group that run."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             _, _, rest = path.read_text().rpartition(")")
@@ -161,5 +167,5 @@ def group_lives(group: int) -> bool:
             continue
         state, _, own = rest.split()[:3]
         if int(own) == group and state not in "ZX":
-            return True
-    return False
+            found.append(int(path.parent.name))
+    return sorted(found)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from faults.harness import first_difference, left
-from forked import Started, group_lives, start, wait_for
+from forked import group_lives, processes_of_group, start, wait_for
 
 from lrlab.sweeps import shared
 
@@ -28,20 +28,6 @@ SWEEP = (
 def runs(folder: Path) -> dict[str, dict[str, Any]]:
     """What every run of the sweep that was started in `folder` left."""
     return {path.parent.name: left(path.parent) for path in folder.glob("outputs/sweeps/it/*/summary.json")}
-
-
-def group(of: Started) -> list[int]:
-    """The processes of a sweep, itself last."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            _, _, rest = path.read_text().rpartition(")")
-        except OSError:
-            continue
-        state, parent, own = rest.split()[:3]
-        if int(own) == of.pid and state not in "ZX" and int(path.parent.name) != of.pid:
-            found.append((int(parent) == of.pid, int(path.parent.name)))
-    return [number for _, number in sorted(found)] + [of.pid]
 
 
 def undisturbed(place: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> dict[str, dict[str, Any]]:
@@ -62,7 +48,7 @@ def disturb(place: Path, monkeypatch: pytest.MonkeyPatch, *, kills: int, seed: i
         while done < kills and sweep.poll() is None:
             wait_for(lambda: any(place.glob("outputs/sweeps/it/*/history.csv")) or sweep.poll() is not None)  # noqa: B023
             time.sleep(drawn.random() * 0.5)
-            victim = drawn.choice(group(sweep)) if drawn.random() < 0.7 else sweep.pid
+            victim = drawn.choice([*processes_of_group(sweep.pid), sweep.pid]) if drawn.random() < 0.7 else sweep.pid
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
                 done += 1
