@@ -1,6 +1,7 @@
 """A small causal transformer: it reads windows of tokens and predicts the next token at each place."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -109,9 +110,7 @@ class Attention(nn.Module):
         parts = self.query_key_value(x).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         share = self.dropout if self.training else 0.0
-        # The faster kernels of a GPU do not repeat themselves bit for bit.
-        exact = [SDPBackend.MATH] if torch.are_deterministic_algorithms_enabled() and x.is_cuda else _KERNELS
-        with sdpa_kernel(exact):
+        with _kernels(x):
             mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=share, is_causal=True)
         mixed = self.onto_residual(mixed.transpose(1, 2).reshape(batch, length, width))
         return F.dropout(mixed, self.dropout, self.training)
@@ -130,7 +129,12 @@ class Mlp(nn.Module):
         return self.dropout(self.onto_residual(F.gelu(self.grow(x))))
 
 
-_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+def _kernels(x: Tensor) -> AbstractContextManager[None]:
+    """Those that attention may use on a GPU, whose faster ones do not repeat themselves bit for bit; elsewhere any."""
+    if not x.is_cuda:
+        return nullcontext()
+    faster = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+    return sdpa_kernel([SDPBackend.MATH, *([] if torch.are_deterministic_algorithms_enabled() else faster)])
 
 
 def _initialize(module: nn.Module) -> None:

@@ -22,6 +22,7 @@ FLOORS = [
     {"lr", "system", "models", "language_models", "optimizers"},
     {"data", "drawing"},
     {"training"},
+    {"stacking"},
     {"config"},
     {"runs"},
     {"comparison"},

@@ -105,7 +105,7 @@ class Attempt:
         config.resume, config.replay = None, str(before.resolve())
         prepared = prepare(config, contents["choices"], contents["overrides"])
         _require_same_settings(contents, prepared)
-        if warning := changed(contents["computed_by"], computed_by(prepared.device)):
+        if warning := changed(contents["computed_by"], computed_by(prepared.device, prepared.trainer.form)):
             warn(warning.removeprefix("warning: "))
 
         # Where it goes.

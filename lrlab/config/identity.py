@@ -21,6 +21,7 @@ MACHINE = (
     "data.cache_dir",
     "trainer.device",
     "trainer.timeout",
+    "trainer.stacked",
     "tracking",
 )
 _INSIDE_OF_NONE = "tracking."  # whose settings are none either: who else is told of a run

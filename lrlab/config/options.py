@@ -95,6 +95,24 @@ def whole(*, low: float, example: int, high: float | None = None) -> OptionKind:
     )
 
 
+def flag_or_whole(*, low: int, example: int) -> OptionKind:
+    """True, false, or an integer from `low` on."""
+    yes_or_no, count = flag(), whole(low=low, example=example)
+
+    def parse(text: str) -> Any:
+        return count.parse(text) if text.isdecimal() else yes_or_no.parse(text)
+
+    def check(key: str, value: Any) -> None:
+        if isinstance(value, bool):
+            return
+        if isinstance(value, int | float):
+            count.check(key, value)
+        else:
+            raise wrong(key, got=value, allowed=f"true, false, or an integer >= {low}", do=f"{key}=true")
+
+    return OptionKind(parse, check, yes_or_no.values)
+
+
 def number(*, low: float | None = None, above: float | None = None, example: float) -> OptionKind:
     """A number in a range."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lrlab.config import averages, budgeted, build, checks, length, settings, stopping
+from lrlab.config import averages, budgeted, build, checks, length, settings, stackable, stopping
 from lrlab.config.arguments import key_of, of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
@@ -55,6 +55,11 @@ class Checked:
         settings.check_top_level(config)
         typed = [f"seed={seed}" if key_of(one) == "seed" else one for one in self.overrides]
         return replace(self, config=config, overrides=typed)
+
+    def in_form(self, form: str) -> "Checked":
+        """The same run in a form of the arithmetic of runs that train in one step."""
+        trainer = {**self.config["trainer"], "stacked": form}
+        return replace(self, config={**self.config, "trainer": trainer})
 
     @property
     def saved_config(self) -> dict[str, Any]:
@@ -154,7 +159,9 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     warnings += parts.scheduler.warnings(plan, plain["optimizer"])
     warnings += stopping.warnings(parts.early, horizon, parts.trainer.eval_every)
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
-    return Prepared(**vars(parts), checked=checked, trial=trial)
+    prepared = Prepared(**vars(parts), checked=checked, trial=trial)
+    stackable.require(prepared)
+    return prepared
 
 
 def _predicted(splits: Splits) -> dict[str, Any]:
@@ -163,13 +170,17 @@ def _predicted(splits: Splits) -> dict[str, Any]:
     return {"num_classes": splits.num_classes, **shape}
 
 
-def equip(checked: Checked) -> Prepared:
-    """What another process checked, with what this one carries it out with."""
-    return Prepared(**vars(_read(checked.config, together=False)), checked=checked)
+def equip(checked: Checked, like: Prepared | None = None) -> Prepared:
+    """What another process checked, with what this one carries it out with; its data is that of `like`, if given."""
+    splits = like.splits if like is not None else None
+    return Prepared(**vars(_read(checked.config, together=False, splits=splits)), checked=checked)
 
 
-def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
-    """The groups of a resolved config, each read for itself. Whether they fit `together` is asked once a run."""
+def _read(plain: dict[str, Any], *, together: bool, splits: Splits | None = None) -> Equipment:
+    """The groups of a resolved config, each read for itself. Whether they fit `together` is asked once a run.
+
+    The data is opened here, unless its `splits` are known.
+    """
     # What is learned, where, and how batches are made.
     task = build.build_task(plain["task"])
     batching, data_node = settings.split_batching(plain["data"])
@@ -179,7 +190,8 @@ def _read(plain: dict[str, Any], *, together: bool) -> Equipment:
     if together:
         checks.check_target(data_node, "data")
         checks.check_target(plain["model"], "model", given=("num_classes", "num_outputs", "input_shape"))
-    splits = settings.held_out(build.make(data_node, "data"), holding)
+    if splits is None:
+        splits = settings.held_out(build.make(data_node, "data"), holding)
     task = for_data(task, splits)
     trainer = settings.trainer_settings(plain["trainer"], task.metrics)
     device = settings.find_device(trainer.device)

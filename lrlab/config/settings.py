@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lrlab import stacking
 from lrlab.config import checks, length, stopping
 from lrlab.config.checks import Node
 from lrlab.data.batches import Batching, batches_per_epoch
@@ -22,6 +23,7 @@ from lrlab.words import counted
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 GRAPHS = ("reduce-overhead", "max-autotune")
+STACKED = (False, True, *stacking.FORMS)  # true is the first of the forms
 _NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 
 
@@ -48,6 +50,14 @@ class TrainerSettings:
     steps: int | str | None = None
     budget: str | None = None
     stop_early: Any = None
+    stacked: bool | str = False
+
+    @property
+    def form(self) -> str | None:
+        """The form of the arithmetic of runs that train in one step, one of `stacking.FORMS`; None for a run alone."""
+        if self.stacked is True:
+            return stacking.FORMS[0]
+        return self.stacked or None
 
 
 def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> TrainerSettings:
@@ -74,6 +84,7 @@ def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> Tra
     checks.flag("trainer.deterministic", settings.deterministic)
     checks.choice("trainer.precision", settings.precision, FORMATS)
     checks.choice("trainer.compile", settings.compile, COMPILE)
+    checks.choice("trainer.stacked", settings.stacked, STACKED)
     checks.choice("trainer.channels_last", settings.channels_last, ("auto", True, False))
     checks.number("trainer.accumulate", settings.accumulate, whole=True, low=1, example=1)
     checks.number("trainer.timeout", settings.timeout, above=0, example=900)

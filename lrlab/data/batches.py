@@ -4,6 +4,7 @@ Everything random is a pure function of (seed, epoch, index of the sample). So m
 give the same batches, and an epoch that is entered in its middle gives those that it would have given.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Batches:
         self.each = each  # what a sample is called
         self.batching = batching
         self.seed = seed  # may be changed between two passes
+        self._is_copy = False  # whose samples are another one's
         self.device, self.train = device, train
         self.rank, self.ranks = rank, ranks
         self.samples = len(dataset)
@@ -95,6 +97,13 @@ class Batches:
         with randomness.undisturbed():
             self._shape = image_shape(dataset, num_classes)
         self.source = self._source(dataset, num_classes, progress)
+
+    def at(self, seed: int) -> "Batches":
+        """The batches of another seed, from the same samples, which are there once for both."""
+        other = copy.copy(self)
+        other.seed = seed
+        other._is_copy = True
+        return other
 
     def _source(self, dataset: MapDataset, num_classes: int | None, progress: store.Progress | None) -> Source:
         batching = self.batching
@@ -184,7 +193,8 @@ class Batches:
 
     def close(self) -> None:
         """End all processes that read; without it they would hold up the end of this one."""
-        self.source.close()
+        if not self._is_copy:
+            self.source.close()
 
     def _groups(self, parts: Sequence[Tensor]) -> list[Sequence[Tensor]]:
         """The `parts` in groups that are read and finished at once."""

@@ -4,7 +4,7 @@ Every rank does this. Rank 0, or the only process, also does what `runs.run` hol
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -17,7 +17,9 @@ from lrlab.config.groups import ModelParameters
 from lrlab.config.prepare import Prepared
 from lrlab.data import store
 from lrlab.data.batches import Batches
-from lrlab.errors import Interrupted
+from lrlab.errors import Interrupted, UserError
+from lrlab.stacking import FORMS
+from lrlab.stacking.loop import Happened, Lane, fit_together
 from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
 from lrlab.training.averages import Average
@@ -70,6 +72,7 @@ def build_state(prepared: Prepared) -> TrainState:
         average=average,
         pace=Pace(seconds) if seconds is not None else None,
         early=replace(prepared.early) if prepared.early is not None else None,
+        random=randomness.get_state(device) if trainer.form is not None else None,  # of which nothing is drawn
     )
 
 
@@ -126,6 +129,8 @@ def unseen(_what: str) -> AbstractContextManager[store.Progress]:
 def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) -> Iterator[Event]:
     """The events of the run from where `state` is to the end."""
     trainer, scheduler, horizon = prepared.trainer, prepared.scheduler, prepared.horizon
+    if trainer.form is not None:
+        return _alone(prepared, lane(prepared, state, train, val))
     return fit(
         state,
         train,
@@ -139,6 +144,36 @@ def events(prepared: Prepared, state: TrainState, train: Batches, val: Batches) 
         clip_grad_norm=trainer.clip_grad_norm,
         accumulate=trainer.accumulate,
     )
+
+
+def lane(prepared: Prepared, state: TrainState, train: Batches, val: Batches) -> Lane:
+    """The run as one of several that train in one step."""
+    return Lane(state, train, val, prepared.scheduler.interval, prepared.scheduler.monitor)
+
+
+def together(prepared: Prepared, lanes: Sequence[Lane], rows: int = 2) -> Iterator[Happened]:
+    """The events of all `lanes` from where they are to the end; `prepared` is one of their runs.
+
+    Where their step is compiled it is for so many `rows`, of which some may be empty.
+    """
+    return fit_together(
+        lanes,
+        task=prepared.task.to(prepared.device),
+        epochs=prepared.horizon.epochs,
+        steps=prepared.horizon.updates,
+        eval_every=prepared.trainer.eval_every,
+        clip_grad_norm=prepared.trainer.clip_grad_norm,
+        form=prepared.trainer.form or FORMS[0],
+        rows=rows,
+    )
+
+
+def _alone(prepared: Prepared, own: Lane) -> Iterator[Event]:
+    """The events of a single run in the arithmetic of several."""
+    for _, event in together(prepared, [own]):
+        if isinstance(event, UserError):
+            raise event
+        yield event
 
 
 def is_complete(prepared: Prepared, state: TrainState) -> bool:

@@ -198,7 +198,7 @@ def _load(file: Path, prepared: Prepared) -> Beginning | None:
         found = Beginning(held["updates"], held["state"], held["losses"], held["epochs"], held["best"])
         states = [state for state in (found.state, found.best) if state is not None]
         whole = len(found.losses) == found.updates and not any(map(form.fault_of_state, states))
-        if whole and held["computed_by"] == computed_by(prepared.device):
+        if whole and held["computed_by"] == computed_by(prepared.device, prepared.trainer.form):
             return found
     return None
 
@@ -215,7 +215,7 @@ class Recorder:
 
     def __init__(self, sharing: Sharing, prepared: Prepared, folder: Path):
         self.files = sharing.files(Controls.of(prepared.plan), sharing.forks)
-        self.computed_by = computed_by(prepared.device)
+        self.computed_by = computed_by(prepared.device, prepared.trainer.form)
         self.folder, self.runs = folder, sharing.runs
         name = f"{sharing.salt} {os.path.relpath(folder, sharing.folder)}"  # its settings are of that folder alone
         self.own_file = sharing.folder / f"of_{_short_hash(name)}.pt"  # what a resumed run goes on to record

@@ -221,10 +221,11 @@ def device_name(device: torch.device, threads: int | None = None) -> str:
     return name + ranks
 
 
-def computed_by(device: torch.device) -> dict[str, str]:
-    """What decides the last bits of a run's result apart from its settings."""
+def computed_by(device: torch.device, form: str | None = None) -> dict[str, str]:
+    """What decides the last bits of a run's result apart from its settings. `form` is that of runs in one step."""
     processor = {"instructions": torch.backends.cpu.get_cpu_capability()} if device.type == "cpu" else {}
-    return {"device": device_name(device), **processor, **summary.versions()}
+    stacked = {"arithmetic": f"{form}, in rows"} if form is not None else {}
+    return {"device": device_name(device), **processor, **stacked, **summary.versions()}
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:

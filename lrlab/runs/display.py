@@ -167,9 +167,21 @@ class LogFile(logging.FileHandler):
 
 def log_to(folder: Path) -> logging.Handler:
     """Send the log to the `train.log` of the run in `folder`, and nowhere else; returns the handler."""
+    handler = _log_file(folder)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    return handler
+
+
+def run_log(folder: Path) -> logging.Logger:
+    """A log of its own for one of several runs in this process, the `train.log` in `folder`."""
+    log = logging.Logger(folder.name, logging.INFO)
+    log.addHandler(_log_file(folder))
+    return log
+
+
+def _log_file(folder: Path) -> LogFile:
     handler = LogFile(folder / "train.log", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     return handler
 
 

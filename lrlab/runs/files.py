@@ -70,7 +70,7 @@ def origin(prepared: Prepared) -> dict[str, Any]:
         "overrides": mask_overrides(prepared.checked.overrides),
         "choices": prepared.checked.choices,
         "facts": prepared.facts(),
-        "computed_by": computed_by(prepared.device),
+        "computed_by": computed_by(prepared.device, prepared.trainer.form),
     }
 
 

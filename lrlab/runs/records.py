@@ -180,7 +180,10 @@ class Records:
         }
 
     def _state(self) -> dict[str, Any]:
-        return checkpoint.plain_numbers(self.state.state_dict())
+        state: dict[str, Any] = checkpoint.plain_numbers(self.state.state_dict())
+        if self.prepared.trainer.form is None:
+            return state
+        return checkpoint.copied(state)  # or a row would be saved with all others
 
     def _beginning(self) -> dict[str, Any]:
         return {"begun_with": self.begun_with} if self.begun_with else {}
@@ -222,5 +225,6 @@ class Records:
             audit=self.audit.summary(prepared.scheduler.monitor, self.state.step),
             **averaged.facts(self.state.average, prepared.plan, self.state.step),
             **self._beginning(),
+            **({"stacked": prepared.trainer.form} if prepared.trainer.form else {}),
             **facts,
         )

@@ -142,7 +142,7 @@ def restore(state: TrainState, saved: dict[str, Any], prepared: Prepared) -> lis
     of_all = f" of {now.epochs}" if now.budget_seconds is None else ""
 
     # Can the result still be the same, bit for bit?
-    if warning := changed(saved["computed_by"], computed_by(prepared.device)):
+    if warning := changed(saved["computed_by"], computed_by(prepared.device, prepared.trainer.form)):
         lines.append(warning)
     lines.append(f"resumed after update {state.step}, in epoch {state.epoch + 1}{of_all}")
     return lines

@@ -28,7 +28,7 @@ from lrlab.runs.tracking import refuse_second_run
 from lrlab.system import disk, distributed, spelling
 from lrlab.system.signals import Request, stop_request
 from lrlab.training.divergence import Diverged, require_finite_weights
-from lrlab.training.loop import Epoch, Update
+from lrlab.training.loop import Epoch, Event, Update
 from lrlab.words import counted
 
 _KEEPS = Diverged | disk.Refused  # after these errors the last checkpoint is still good
@@ -50,11 +50,8 @@ def carry_out(
     stopped the run, which is saved before.
     """
     # Is it the same run, and is anything left to do?
-    if saved is not None:
-        require_same_run(saved.contents, prepared)
-        if ending.is_complete(saved.contents, prepared, folder):
-            print(f"nothing to do: {ending.what_is_done(saved.contents, prepared, folder)}")
-            return saved.contents["progress"]["val_loss"]
+    if saved is not None and is_done(prepared, folder, saved):
+        return saved.contents["progress"]["val_loss"]
 
     # Train, together with the other ranks if there are any.
     contents = saved.contents if saved is not None else None
@@ -65,6 +62,15 @@ def carry_out(
         distributed.patience(assignment.timeout_seconds),
     ):
         return RunUnderWay(prepared, folder, saved, make_display, request, sharing=sharing).to_its_end()
+
+
+def is_done(prepared: Prepared, folder: Path, saved: Saved) -> bool:
+    """Whether nothing is left to do of the run that was `saved`, which is said. Raises UserError for another run."""
+    require_same_run(saved.contents, prepared)
+    if not ending.is_complete(saved.contents, prepared, folder):
+        return False
+    print(f"nothing to do: {ending.what_is_done(saved.contents, prepared, folder)}")
+    return True
 
 
 class RunUnderWay:
@@ -79,7 +85,9 @@ class RunUnderWay:
         request: Request,
         *,
         sharing: Sharing | None = None,
+        like: "RunUnderWay | None" = None,
     ):
+        """`like` is a run on the same samples, which both read from one place."""
         if saved is None:
             refuse_second_run(folder)
         self.folder = folder
@@ -100,8 +108,8 @@ class RunUnderWay:
 
         # Its data, which takes a while, and only then its files.
         with ExitStack() as opened:
-            self.train = opened.enter_context(closing(self._read_images(train=True)))
-            self.val = opened.enter_context(closing(self._read_images(train=False)))
+            self.train = opened.enter_context(closing(self._images(like.train if like else None, train=True)))
+            self.val = opened.enter_context(closing(self._images(like.val if like else None, train=False)))
             self.records.open(saved)
             opened.pop_all()  # they stay open, until the run ends
 
@@ -130,33 +138,44 @@ class RunUnderWay:
         if prepared.trainer.compile:
             self.display.say("compile    before the first update, which takes a minute or so")
 
-    def _read_images(self, *, train: bool) -> Batches:
+    def _images(self, same: Batches | None, *, train: bool) -> Batches:
+        if same is not None:
+            return same.at(self.prepared.seed)
         return assemble.read_images(self.prepared, self.display.reading, self.request, train=train)
 
     def to_its_end(self) -> float | None:
         """Train to the end, to a signal or to an error. The folder is left in order whichever it is."""
         # Train. What goes wrong is written down and explained.
         try:
-            self.records.write_summary("running")
-            self.records.save()
-            files.require_savable(self.folder)
-            if self.beginning is not None:
-                done = counted(self.beginning.updates, "update")
-                self.display.say(f"begins     with {done} that another run of its sweep has trained")
-                self.records.play_back(self.beginning)
+            self.begin()
             with self.display:
                 self._train()
-            self.records.write_checkpoints()
         except BaseException as error:
-            told = self._failed(error)
+            told = self.failed(error)
             if told is None:
                 raise
             raise told from error
         finally:
-            self.train.close()
-            self.val.close()
+            self.close()
+        return self.end()
 
-        # Say how it ended.
+    def begin(self) -> None:
+        """Write down that it has begun, and take over what another run has trained of it."""
+        self.records.write_summary("running")
+        self.records.save()
+        files.require_savable(self.folder)
+        if self.beginning is not None:
+            done = counted(self.beginning.updates, "update")
+            self.display.say(f"begins     with {done} that another run of its sweep has trained")
+            self.records.play_back(self.beginning)
+
+    def close(self) -> None:
+        """Let go of its samples."""
+        self.train.close()
+        self.val.close()
+
+    def end(self) -> float | None:
+        """Write down and say how it ended, after its last event, and return its validation loss."""
         if assemble.is_complete(self.prepared, self.state):
             self._finished()
         else:
@@ -168,33 +187,42 @@ class RunUnderWay:
     def _train(self) -> None:
         """Train. If an image cannot be read, which shows between two updates, save what was reached before."""
         try:
-            self._loop()
+            for event in assemble.events(self.prepared, self.state, self.train, self.val):
+                self.take(event)
+                if assemble.stop_is_agreed(event, self.request):
+                    self.stop(event)
+                    break
         except DataError:
-            # The user has to replace that image before the run goes on, so its file will be another one.
-            known = other_data.to_be_mended(self.prepared.checked.contents)
-            self.prepared = replace(self.prepared, checked=replace(self.prepared.checked, contents=known))
-            self.records.prepared = self.prepared
-            with suppress(UserError, OSError):
-                self._save_within_an_epoch()
-                self.display.say(f"saved after update {self.state.step}; to go on once that is mended:", self._go_on())
+            self.save_before_mending()
             raise
         except Interrupted:  # by a signal, while the next images did not come
             self._save_within_an_epoch()
+        self.records.write_checkpoints()
 
-    def _loop(self) -> None:
+    def take(self, event: Event) -> None:
         """The loop's body: what other frameworks do in callbacks."""
-        for event in assemble.events(self.prepared, self.state, self.train, self.val):
-            self.display.show(event)
-            if isinstance(event, Update):
-                self.records.update(event)
-                if self.prepared.rhythm.due(self.state.step):
-                    self._save_within_an_epoch()
-            elif isinstance(event, Epoch):
-                self.records.epoch(event)
-            if assemble.stop_is_agreed(event, self.request):
-                if not isinstance(event, Epoch):
-                    self._save_within_an_epoch()
-                return
+        self.display.show(event)
+        if isinstance(event, Update):
+            self.records.update(event)
+            if self.prepared.rhythm.due(self.state.step):
+                self._save_within_an_epoch()
+        elif isinstance(event, Epoch):
+            self.records.epoch(event)
+
+    def stop(self, event: Event) -> None:
+        """Save the run, which a signal ends after this `event`."""
+        if not isinstance(event, Epoch):
+            self._save_within_an_epoch()
+
+    def save_before_mending(self) -> None:
+        """Save what was reached before an image that cannot be read."""
+        # The user has to replace that image before the run goes on, so its file will be another one.
+        known = other_data.to_be_mended(self.prepared.checked.contents)
+        self.prepared = replace(self.prepared, checked=replace(self.prepared.checked, contents=known))
+        self.records.prepared = self.prepared
+        with suppress(UserError, OSError):
+            self._save_within_an_epoch()
+            self.display.say(f"saved after update {self.state.step}; to go on once that is mended:", self._go_on())
 
     def _save_within_an_epoch(self) -> None:
         require_finite_weights(self.state)
@@ -224,7 +252,7 @@ class RunUnderWay:
         typed = [f"resume={self.folder}", *trust.to_type(self.prepared.config)]
         return f"{spelling.command('train')} {spelling.typed(typed)}"
 
-    def _failed(self, error: BaseException) -> UserError | None:
+    def failed(self, error: BaseException) -> UserError | None:
         """Close the files and write down what ended the run. Returns the error to raise in place of `error`, if any."""
         # What was reached before; a second Ctrl-C means at once.
         if isinstance(error, Exception | SystemExit):

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,7 @@ class Job:
     folder: Path
     checked: Checked
     sharing: Sharing | None = None  # with other runs of the sweep
+    stack: int | None = None  # the number of the runs with which it trains in one step
     restarts: int = 0  # how often its process was killed in this sweep
 
     @property
@@ -74,6 +75,41 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """Runs of a sweep that train in one step, in one process."""
+
+    jobs: tuple[Job, ...]
+    rows: int  # of a compiled step
+
+    @property
+    def name(self) -> str:
+        return self.jobs[0].name
+
+    @property
+    def folder(self) -> Path:
+        return self.jobs[0].folder
+
+    @property
+    def sharing(self) -> None:
+        """They share no beginnings."""
+
+
+def units(jobs: Sequence[Job]) -> list[Job | Stack]:
+    """The runs as they are carried out: those that train in one step together, where the first of them stands."""
+    together: dict[int | None, list[Job]] = {}
+    for job in jobs:
+        together.setdefault(job.stack, []).append(job)
+    rows = max((len(several) for number, several in together.items() if number is not None), default=0)
+    found: list[Job | Stack] = []
+    for job in jobs:
+        if job.stack is None:
+            found.append(job)
+        elif job is together[job.stack][0]:
+            found.append(Stack(tuple(together[job.stack]), rows))
+    return found
+
+
+@dataclass(frozen=True)
 class Seen:
     """What a run reports while it trains."""
 
@@ -97,9 +133,10 @@ class Outcome:
 class Reporter:
     """The display of a run that nobody watches. What it says goes to its log, and what it shows goes to `send`."""
 
-    def __init__(self, send: Callable[[Seen], None], epochs: int | None):
+    def __init__(self, send: Callable[[Seen], None], epochs: int | None, log: logging.Logger = log):
         self.send = send
         self.epochs = epochs
+        self.log = log
         self._position: int | None = None  # in the plan of a run with a time budget, of its latest update
         self._sent = 0.0  # when an update was last sent
 
@@ -111,11 +148,11 @@ class Reporter:
 
     def say(self, *lines: str) -> None:
         for line in lines:
-            log.info(printable(line))
+            self.log.info(printable(line))
 
     def show(self, event: Event) -> None:
         if isinstance(event, Epoch):
-            log.info(epoch_line(event, self.epochs))
+            self.log.info(epoch_line(event, self.epochs))
             done = event.step if self._position is None else self._position
             self.send(Seen(done, event.lr, event.epoch + 1, event.val))
             return
@@ -144,25 +181,27 @@ def attempt(job: Job, send: Callable[[Seen], None]) -> Outcome:
             sharing=job.sharing,
         )
         return Outcome("finished", value)
-    except UserError as error:
-        log.error("error: %s", error)
-        return Outcome(
-            "diverged" if isinstance(error, Diverged) else "failed", error=str(error), complaint=error.complaint
-        )
-    except Interrupted:
-        return _stopped(job.folder)
-    except SystemExit as leaving:
-        return Outcome("failed", error=in_words(leaving))
-    except OSError as error:
-        log.exception("a file or a device cannot be used")
-        return Outcome("failed", error=in_words(error))
-    except Exception as error:
-        log.exception("this is a bug in lrlab or in code that it was given")
-        return Outcome("failed", error=in_words(error))
+    except (Exception, SystemExit, Interrupted) as error:
+        return outcome_of(error, job.folder, log)
     finally:
         if handler is not None:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+def outcome_of(error: BaseException, folder: Path, log: logging.Logger) -> Outcome:
+    """How the run in `folder` ended, which the `log` is told too."""
+    if isinstance(error, UserError):
+        log.error("error: %s", error)
+        status = "diverged" if isinstance(error, Diverged) else "failed"
+        return Outcome(status, error=str(error), complaint=error.complaint)
+    if isinstance(error, Interrupted):
+        return _stopped(folder)
+    if isinstance(error, OSError):
+        log.error("a file or a device cannot be used", exc_info=error)
+    elif not isinstance(error, SystemExit):
+        log.error("this is a bug in lrlab or in code that it was given", exc_info=error)
+    return Outcome("failed", error=in_words(error))
 
 
 def _stopped(folder: Path) -> Outcome:
@@ -186,25 +225,42 @@ def run_in_sweep(
     process that still trains there is given a minute. `make_display` is told how long the run is, and `sharing` says
     what it shares with other runs.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    require_plain(folder)
-    with held(folder, patience_seconds=60), stop_request():
-        # Another process may have finished it in the meantime.
-        done = summary.read(folder)
-        if done.get("status") == "finished":
-            now = identity.of(prepared.config, prepared.checked.contents)
-            refuse_another(identity_of(folder), now, folder)
+    with holding(folder), stop_request():
+        done = finished_before(prepared, folder)
+        if done is not None:
             return done["val_loss"]
-
-        # Go on from what is there, or start anew.
-        saved = _whole_checkpoint(folder)
-        if saved is None:
-            _give_up(folder)
+        saved = what_is_there(folder)
         try:
             return carry_out(prepared, folder, saved, make_display=make_display, sharing=sharing)
         except UserError:
             discard_unused(folder)
             raise
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """In this block the folder of a run is there and held, once a process that may still train there has let it go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    require_plain(folder)
+    with held(folder, patience_seconds=60):
+        yield
+
+
+def finished_before(prepared: Prepared, folder: Path) -> dict[str, Any] | None:
+    """The summary of a run that another process has finished in the meantime; None where it is not finished."""
+    done = summary.read(folder)
+    if done.get("status") != "finished":
+        return None
+    refuse_another(identity_of(folder), identity.of(prepared.config, prepared.checked.contents), folder)
+    return done
+
+
+def what_is_there(folder: Path) -> Saved | None:
+    """The checkpoint to go on from; where there is none that is whole, what there is is put aside."""
+    saved = _whole_checkpoint(folder)
+    if saved is None:
+        _give_up(folder)
+    return saved
 
 
 def _whole_checkpoint(folder: Path) -> Saved | None:

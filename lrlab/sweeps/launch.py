@@ -23,8 +23,8 @@ from lrlab.system.signals import stop_request
 from lrlab.words import budget_in_words, counted, epochs_in_words
 
 
-def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
-    """What is about to be done."""
+def start_lines(planned: Planned, settings: LauncherSettings, said: Sequence[str] = ()) -> list[str]:
+    """What is about to be done, and what was `said` of how."""
     to_do = planned.to_do
     epochs = _lengths(planned.jobs)
     lines = [f"each       {epochs}; {_how(settings)}"]
@@ -40,8 +40,7 @@ def start_lines(planned: Planned, settings: LauncherSettings) -> list[str]:
             f"warning: of runs with a time budget {settings.n_jobs} share the machine, and each makes fewer updates "
             "than alone; hydra.launcher.n_jobs=1"
         )
-    lines.append(f"folder     {planned.folder}")
-    return lines
+    return [*lines, *said, f"folder     {planned.folder}"]
 
 
 def _updates_to_do(jobs: Sequence[Job]) -> str:

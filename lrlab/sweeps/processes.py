@@ -7,7 +7,7 @@ from several threads at a time, `ended` from one at a time.
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from lrlab.sweeps import server
-from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, attempt
+from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, Stack, attempt, units
 from lrlab.sweeps.shared import Order
 from lrlab.sweeps.worker import DROPPED, LEAVES, READY, STOP, work
 
@@ -29,12 +29,29 @@ def here(jobs: Sequence[Job], *, threads: int, seen: Noticed, ended: Ended, stop
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        order = Order(jobs)
-        while (job := order.next(stopping)) is not None:
-            ended(job, attempt(job, lambda report, job=job: seen(job, report)))  # type: ignore[misc]
-            order.ended(job)
+        order = Order(units(jobs))
+        while (unit := order.next(stopping)) is not None:
+            _here(unit, seen, ended)
+            order.ended(unit)
     finally:
         torch.set_num_threads(before)
+
+
+def _here(unit: Job | Stack, seen: Noticed, ended: Ended) -> None:
+    """Carry out a run, or several that train in one step."""
+    if isinstance(unit, Job):
+        ended(unit, attempt(unit, lambda report: seen(unit, report)))
+        return
+
+    from lrlab.sweeps.together import attempt_together
+
+    def tell(job: Job, message: Seen | Outcome) -> None:
+        if isinstance(message, Outcome):
+            ended(job, message)
+        else:
+            seen(job, message)
+
+    attempt_together(unit, tell)
 
 
 def in_processes(
@@ -57,7 +74,7 @@ def in_processes(
     Once `stopping()`, no more runs start, and those under way are asked to save and end.
     """
     places = [gpus[place % len(gpus)] if gpus else None for place in range(n_jobs)]
-    order = Order(jobs, retries)
+    order = Order(units(jobs), retries)
     crew = _Crew(threads, places, order, reuse=reuse, seen=seen, ended=ended, stopping=stopping)
     with ThreadPoolExecutor(n_jobs) as pool:
         waiting = {pool.submit(crew.carry_out_in, place) for place in crew.places}
@@ -81,10 +98,10 @@ class _Worker:
     process: Any
     connection: Connection
 
-    def begin(self, job: Job) -> None:
-        """Have it carry out `job`."""
+    def begin(self, unit: Job | Stack) -> None:
+        """Have it carry out a run, or several that train in one step."""
         with suppress(OSError):  # it has just died, and the connection tells that too
-            self.connection.send(job)
+            self.connection.send(unit)
 
     def say_stop(self) -> None:
         """Ask it to end, with what it is at saved."""
@@ -135,21 +152,29 @@ class _Crew:
 
     def carry_out_in(self, place: _Place) -> None:
         """Have runs carried out in a `place`, one after another, until none is left. Once stopped, none begins."""
-        while (job := self.order.next(self._is_stopping)) is not None:
+        while (unit := self.order.next(self._is_stopping)) is not None:
             with self.lock:
                 if self._is_stopping():
                     return
                 worker = self._worker(place)
-                worker.begin(job)
-            outcome = self._listen(job, place, worker)
-            if outcome is None:
-                self.order.ended(job)
-                continue
-            again = None if self._is_stopping() else self.order.again(job, outcome)
+                worker.begin(unit)
+            outcomes = self._listen(unit, place, worker)
+            if outcomes is None or not self._go_on(unit, outcomes):
+                self.order.ended(unit)
+
+    def _go_on(self, unit: Job | Stack, outcomes: Mapping[str, Outcome]) -> bool:
+        """Tell how runs ended, and let those go on whose process was killed; whether there are any."""
+        again = []
+        for job in unit.jobs if isinstance(unit, Stack) else (unit,):
+            outcome = outcomes[job.name]
+            restarted = None if self._is_stopping() else self.order.restarted(job, outcome)
+            if restarted is not None:
+                again.append(restarted)
             with self.lock:
-                self.ended(again or job, replace(outcome, goes_on=again is not None))
-            if again is None:
-                self.order.ended(job)
+                self.ended(restarted or job, replace(outcome, goes_on=restarted is not None))
+        if again:
+            self.order.put_first(replace(unit, jobs=tuple(again)) if isinstance(unit, Stack) else again[0])
+        return bool(again)
 
     def _is_stopping(self) -> bool:
         return self.stopped or self.stopping()
@@ -172,19 +197,22 @@ class _Crew:
         self.workers.remove(worker)
         worker.connection.close()
 
-    def _listen(self, job: Job, place: _Place, worker: _Worker) -> Outcome | None:
-        """Pass on what the worker reports, and return how its run ended; None where it never began.
+    def _listen(self, unit: Job | Stack, place: _Place, worker: _Worker) -> dict[str, Outcome] | None:
+        """Pass on what the worker reports, and return how its runs ended; None where they never began.
 
         The worker may end without a word.
         """
-        outcome, message = None, None
+        jobs = {job.name: job for job in (unit.jobs if isinstance(unit, Stack) else (unit,))}
+        outcomes: dict[str, Outcome] = {}
+        message: Any = None
         with suppress(EOFError, ConnectionError):
             while (message := worker.connection.recv()) not in (READY, LEAVES, DROPPED):
-                if isinstance(message, Outcome):
-                    outcome = message
+                name, said = message
+                if isinstance(said, Outcome):
+                    outcomes[name] = said
                 else:
-                    self.order.seen(job, message)
-                    self.seen(job, message)
+                    self.order.seen(jobs[name], said)
+                    self.seen(jobs[name], said)
         if message != READY:
             worker.wait_until_gone()
             with self.lock:
@@ -192,8 +220,10 @@ class _Crew:
 
         if message == DROPPED:
             return None
-        if outcome is not None:
-            return outcome
+        return {name: outcomes[name] if name in outcomes else self._without_a_word(worker) for name in jobs}
+
+    def _without_a_word(self, worker: _Worker) -> Outcome:
+        """How a run ended whose process is gone and did not say it."""
         if self.killed:
             return Outcome("interrupted", error="ended at once by a second Ctrl-C")
         return _without_a_word(worker.process.exitcode)

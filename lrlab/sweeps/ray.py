@@ -107,7 +107,7 @@ def _collect(
     asked = False
 
     def hand_out_what_is_ready() -> None:
-        while not asked and (job := order.next_now()) is not None:
+        while not asked and isinstance(job := order.next_now(), Job):
             tasks[hand_out(job)] = job
             by_name[job.name] = job
 
@@ -122,7 +122,9 @@ def _collect(
         for task in done:
             job = tasks.pop(task)
             outcome = _outcome(ray, task, job)
-            again = order.again(job, outcome) if outcome is not None and not asked else None
+            again = order.restarted(job, outcome) if outcome is not None and not asked else None
+            if again is not None:
+                order.put_first(again)
             if outcome is not None:
                 ended(again or job, replace(outcome, goes_on=again is not None))
             if again is None:

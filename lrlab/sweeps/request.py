@@ -5,7 +5,7 @@ import shlex
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ class SweepRequest:
     named: bool  # the user named the folder, so that the sweep can be continued
     launcher: str
     folder: Path
+    said: list[str] = field(default_factory=list)  # of how its runs train, once that is known
 
     @property
     def is_ours(self) -> bool:
@@ -128,7 +129,12 @@ def carry_out(request: SweepRequest) -> None:
 
             request = reserved
             # Say what is about to be done, and do it.
-            print(f"sweep      {request.in_words}", *launch.start_lines(planned, settings), sep="\n", flush=True)
+            print(
+                f"sweep      {request.in_words}",
+                *launch.start_lines(planned, settings, request.said),
+                sep="\n",
+                flush=True,
+            )
             threading.Thread(target=import_module, args=("scipy.stats",), daemon=True).start()  # for the result
             outcomes = launch.carry_out(planned, settings)
     except BaseException as stop:
@@ -159,7 +165,7 @@ def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, La
         server.started(settings.threads_per_run)  # imports torch while this process does, and checks the runs
 
     from lrlab.comparison import results
-    from lrlab.sweeps import plan, shared
+    from lrlab.sweeps import plan, shared, stacks
     from lrlab.system.disk import write_whole
 
     with ExitStack() as stack:
@@ -174,7 +180,8 @@ def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, La
             planned = plan.moved(planned, request.folder)
         facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
         write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
-        yield shared.share(planned) if settings.shares else planned, request, settings
+        planned, said = stacks.stack(planned, settings)
+        yield shared.share(planned) if settings.shares else planned, replace(request, said=said), settings
 
 
 def _say_how_to_go_on(request: SweepRequest, stop: BaseException) -> None:

@@ -9,6 +9,7 @@ from lrlab.errors import wrong
 from lrlab.system import process
 
 EXECUTORS = ("processes", "ray")
+MOST_IN_A_STEP = 32  # on a CPU more gain nothing, for they leave its cache
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class LauncherSettings:
     executor: str = options.option("processes", options.choice(lambda: EXECUTORS))
     retries: int = options.option(3, options.whole(low=0, example=3))
     share: bool = options.option(True, options.flag())
+    stack: bool | int = options.option(False, options.flag_or_whole(low=2, example=16))
     gpus_per_run: float = options.option(1, options.number(low=0, example=0.5))
 
     @property
@@ -33,6 +35,13 @@ class LauncherSettings:
     def shares(self) -> bool:
         """Whether what runs have in common is trained once: by this machine's processes, each for itself."""
         return self.share and self.executor == "processes" and process.ranks() == 1
+
+    @property
+    def most_in_a_step(self) -> int:
+        """How many runs may train in one step; 1: each has its own."""
+        if not self.stack or self.executor != "processes" or process.ranks() > 1:
+            return 1
+        return MOST_IN_A_STEP if self.stack is True else self.stack
 
     @property
     def in_this_process(self) -> bool:
@@ -51,6 +60,13 @@ def read_settings(node: Mapping[str, Any]) -> LauncherSettings:
             got=f"true, with {'n_jobs' if several else 'executor'} set too",
             allowed="true with one run at a time, on this machine",
             do=f"leave one of them out, or {key}.in_process=false",
+        )
+    if settings.stack and (elsewhere or process.ranks() > 1):
+        raise wrong(
+            f"{key}.stack",
+            got=f"{str(settings.stack).lower()}, " + ("on a Ray cluster" if elsewhere else "on several ranks"),
+            allowed="with the processes of one machine",
+            do=f"{key}.stack=false, or {key}.executor=processes without torchrun",
         )
     ranks = process.ranks()
     if ranks > 1 and (several or elsewhere):

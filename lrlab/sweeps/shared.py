@@ -11,7 +11,7 @@ from pathlib import Path
 from lrlab.lr.controls import Controls
 from lrlab.runs import beginning
 from lrlab.runs.beginning import Sharing
-from lrlab.sweeps.job import Job, Outcome, Seen
+from lrlab.sweeps.job import Job, Outcome, Seen, Stack
 from lrlab.sweeps.plan import Planned
 
 FOLDER = ".beginnings"  # in the sweep's folder; TensorBoard and the commands pass it by
@@ -29,7 +29,7 @@ def share(planned: Planned, session: str = _SESSION) -> Planned:
     jobs = planned.to_do
     alike: dict[str, list[int]] = {}
     for index, job in enumerate(jobs):
-        text = beginning.alike(job.checked)
+        text = beginning.alike(job.checked) if job.stack is None else None
         if text is not None:
             text += "" if beginning.knows_its_data(job.checked) else f"\n{session}"
             alike.setdefault(hashlib.sha256(text.encode()).hexdigest(), []).append(index)
@@ -114,16 +114,16 @@ class Order:
     Where its trunk ends without having left it, or has passed it, the run trains its beginning itself.
     """
 
-    def __init__(self, jobs: Sequence[Job], retries: int = 0):
+    def __init__(self, jobs: Sequence[Job | Stack], retries: int = 0):
         self.retries = retries
         self.changed = threading.Condition()
         self.running: set[str] = set()
         self.steps: dict[str, int] = {}  # that trunks have reported
         names = {job.name for job in jobs}
         self.waiting: dict[str, list[tuple[Sharing, Job]]] = {}  # by trunk, from its first fork on
-        free = []
+        free: list[Job | Stack] = []
         for job in jobs:
-            if job.sharing is not None and job.sharing.trunk in names:
+            if isinstance(job, Job) and job.sharing is not None and job.sharing.trunk in names:
                 self.waiting.setdefault(job.sharing.trunk, []).append((job.sharing, job))
             else:
                 free.append(job)
@@ -131,7 +131,7 @@ class Order:
             several.sort(key=lambda one: one[0].begins_at)
         self.ready = deque(sorted(free, key=lambda job: job.name not in self.waiting))
 
-    def next(self, stopping: Callable[[], bool] = lambda: False) -> Job | None:
+    def next(self, stopping: Callable[[], bool] = lambda: False) -> Job | Stack | None:
         """The next run, as soon as there is one that can begin; None once there is none left, or when `stopping()`."""
         with self.changed:
             while not stopping():
@@ -142,7 +142,7 @@ class Order:
                 self.changed.wait(_SECONDS_BETWEEN_LOOKS)
         return None
 
-    def next_now(self) -> Job | None:
+    def next_now(self) -> Job | Stack | None:
         """The next run, if there is one that can begin now."""
         with self.changed:
             self._look()
@@ -177,21 +177,23 @@ class Order:
         if job.name in self.waiting:
             self.steps[job.name] = report.step
 
-    def again(self, job: Job, outcome: Outcome) -> Job | None:
-        """The run as it goes on next, from its last checkpoint, where its process was killed not too often; else None.
+    def restarted(self, job: Job, outcome: Outcome) -> Job | None:
+        """The run as it goes on from its last checkpoint, where its process was killed not too often; else None.
 
         A machine that dies and a system that is out of memory kill processes, or ask them to end, and neither says
         anything of the run. It is the caller who knows that nobody wants the sweep to end.
         """
         if outcome.status not in ("killed", "interrupted") or job.restarts >= self.retries:
             return None
-        again = replace(job, restarts=job.restarts + 1)
-        with self.changed:
-            self.ready.appendleft(again)
-            self.changed.notify_all()
-        return again
+        return replace(job, restarts=job.restarts + 1)
 
-    def ended(self, job: Job) -> None:
+    def put_first(self, unit: Job | Stack) -> None:
+        """Hand this out next."""
+        with self.changed:
+            self.ready.appendleft(unit)
+            self.changed.notify_all()
+
+    def ended(self, job: Job | Stack) -> None:
         """The run has ended, however that was. Those that still wait for it train their beginnings themselves."""
         with self.changed:
             self.running.discard(job.name)

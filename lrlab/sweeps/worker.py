@@ -1,8 +1,8 @@
 """A process of a sweep: it carries out one run after another, and leaves where a run may have left something in it.
 
-It prints to the log of the run at hand, and is told and tells through a connection: a `Job` to carry out, or `STOP`;
-what a run reports and how it ended, or that it was `DROPPED` because the end was asked for before it began; and whether
-the process is `READY` for another or `LEAVES`, which may take it a while.
+It prints to the log of the run at hand, and is told and tells through a connection: a `Job` to carry out, or a `Stack`
+of them, or `STOP`; what a run reports and how it ended, each with its name, or that they were `DROPPED` because the end
+was asked for before they began; and whether the process is `READY` for another or `LEAVES`, which may take it a while.
 """
 
 import faulthandler
@@ -11,12 +11,13 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from lrlab.sweeps.job import Job, attempt
+from lrlab.sweeps.job import Job, Outcome, Seen, Stack, attempt
 from lrlab.system import disk, process, streams
 from lrlab.system.signals import ENDING, SAVING, stop_request
 
@@ -51,16 +52,37 @@ def work(connection: Connection, threads: int, gpu: str | None, reuse: bool) -> 
     gc.freeze()  # what the server has loaded is never garbage, and looking at it would copy its pages
     traces = _Traces()
     while (job := sweep.next_job()) is not None:
-        _print_to(job.folder)
+        _print_to(job.folder)  # of several runs: that of the first, where nobody says whom it is about
         with streams.forgiving(), guest(), stop_request() as request:
             if sweep.is_over:  # it said so before this process could be interrupted
                 request.note(signal.SIGINT)
-            outcome = attempt(job, sweep.send)
-        sweep.send(outcome)
-        if not reuse or outcome.status != "finished" or traces.are_left():
+            outcomes = _carried_out(job, sweep.send)
+        for name, outcome in outcomes.items():
+            sweep.send((name, outcome))
+        have_finished = all(outcome.status == "finished" for outcome in outcomes.values())
+        if not reuse or not have_finished or traces.are_left():
             sweep.send(LEAVES)
             return
         sweep.send(READY)
+
+
+def _carried_out(unit: Job | Stack, send: Callable[[Any], None]) -> dict[str, Outcome]:
+    """How the run ended, or each of the runs that train in one step, by name. `send` is given what they report."""
+    if isinstance(unit, Job):
+        return {unit.name: attempt(unit, lambda report: send((unit.name, report)))}
+
+    from lrlab.sweeps.together import attempt_together
+
+    outcomes = {}
+
+    def tell(job: Job, message: Seen | Outcome) -> None:
+        if isinstance(message, Outcome):
+            outcomes[job.name] = message
+        else:
+            send((job.name, message))
+
+    attempt_together(unit, tell)
+    return outcomes
 
 
 class _Sweep:
@@ -68,7 +90,7 @@ class _Sweep:
 
     def __init__(self, connection: Connection):
         self.connection = connection
-        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[Job | Stack | None] = queue.SimpleQueue()
         self.lock = threading.Lock()
         self.is_over = False
 
@@ -81,7 +103,7 @@ class _Sweep:
         self.jobs.put(None)
         os.kill(os.getpid(), signal.SIGINT)  # is ignored between two runs
 
-    def next_job(self) -> Job | None:
+    def next_job(self) -> Job | Stack | None:
         """The next run to carry out; None once there is none any more."""
         job = self.jobs.get()
         if self.is_over and job is not None:

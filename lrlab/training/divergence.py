@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from lrlab.errors import UserError, wrong
 from lrlab.training.state import TrainState
 
-_UPDATES_BETWEEN_CHECKS = 50  # on devices where reading a number takes waiting
+UPDATES_BETWEEN_CHECKS = 50  # on devices where reading a number takes waiting
 
 
 class Diverged(UserError):
     """The loss, a gradient or a weight is no longer a finite number."""
 
 
-class _Taken(NamedTuple):
-    """What one update gave the guard to look at."""
+class Taken(NamedTuple):
+    """What one update of a run gave the guard to look at."""
 
     step: int
     lr: float
@@ -35,8 +35,8 @@ class Guard:
     """
 
     def __init__(self, device: torch.device):
-        self.most = 1 if device.type == "cpu" else _UPDATES_BETWEEN_CHECKS
-        self.waiting: list[_Taken] = []
+        self.most = 1 if device.type == "cpu" else UPDATES_BETWEEN_CHECKS
+        self.waiting: list[Taken] = []
 
     def check(self, state: TrainState, loss: Tensor, *, last: bool) -> None:
         """Take in the `loss` () and the gradients of an update, which may be the `last` of its epoch.
@@ -44,12 +44,12 @@ class Guard:
         Raises Diverged where one of those taken in is not finite. fp16's gradients are left to `Precision`.
         """
         size = loss if state.precision.name == "fp16" else _size(state.optimizer, loss)
-        self.waiting.append(_Taken(state.step, state.applied["lr"], loss, size))
+        self.waiting.append(Taken(state.step, state.applied["lr"], loss, size))
         if len(self.waiting) < self.most and not last:
             return
         for taken, finite in zip(self.waiting, self._finite(), strict=True):
             if not finite:
-                _look_closer(state, taken)
+                look_closer(state, taken)
         self.waiting.clear()
 
     def _finite(self) -> list[bool]:
@@ -60,7 +60,7 @@ class Guard:
         return [math.isfinite(value) for value in torch.stack(sums).tolist()]
 
 
-def _look_closer(state: TrainState, taken: _Taken) -> None:
+def look_closer(state: TrainState, taken: Taken) -> None:
     """Raise Diverged, unless all numbers of an update are finite and only their sum is too large."""
     loss = taken.loss.item()
     if not math.isfinite(loss):

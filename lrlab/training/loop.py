@@ -115,7 +115,7 @@ def fit(
     for epoch in range(state.epoch, epochs):
         if state.has_ended:
             return
-        updates = _updates_of(epoch, state, len(train), steps)
+        updates = updates_of(epoch, state, len(train), steps)
         clock = time.perf_counter()
         guard = Guard(state.device)
         make_update = partial(update, state, task, accumulate=accumulate, clip_grad_norm=clip_grad_norm, guard=guard)
@@ -147,48 +147,78 @@ def fit(
             if pace is not None and pace.is_last:
                 break
 
-        # The training's results; here the device is waited for.
-        require_finite_weights(state)
-        train_means = state.sums.means(task.metrics)
-        images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
-
-        # Validation, where this epoch has one. The same weights are saved.
-        is_validated = (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
-        if pace is not None:
-            is_validated = pace.end_epoch(epoch, is_validated)
-        _to_evaluated_point(state, train, epoch)
-        val_means, average_means = None, None
-        if is_validated:
-            val_means, average_means = yield from _validate(state, task, train, val, epoch)
-
-        # The end of the epoch: the state is made ready for the next one before it is handed out.
-        if pace is None:
-            advance(state.scheduler, monitor, train_means, val_means, interval=interval)
-        result = Epoch(
-            epoch=epoch,
-            step=state.step,
-            lr=state.applied["lr"],
-            train=train_means,
-            val=val_means,
-            seconds=state.seconds + time.perf_counter() - clock,
-            images_per_second=images_per_second,
-            average=average_means,
-            is_averaged=state.average is not None,
-            metrics=task.metrics,
-            each=train.each,
+        yield from end_epoch(
+            state,
+            task,
+            train,
+            val,
+            clock=clock,
+            is_validated=(epoch + 1) % eval_every == 0 or epoch + 1 == epochs,
+            is_last=epoch + 1 == epochs,
+            interval=interval,
+            monitor=monitor,
         )
-        _end_epoch(state, result, is_last=epoch + 1 == epochs)
-        yield result
 
 
-def _updates_of(epoch: int, state: TrainState, batches: int, steps: int | None) -> int:
+def end_epoch(
+    state: TrainState,
+    task: Task,
+    train: Batches,
+    val: Batches,
+    *,
+    clock: float,
+    is_validated: bool,
+    is_last: bool,
+    interval: str,
+    monitor: str,
+) -> Generator[Event, None, None]:
+    """What follows the last update of an epoch: its results, its validation, and a state that is ready for the next.
+
+    `clock` is when that update was complete.
+    """
+    epoch, pace = state.epoch, state.pace
+
+    # The training's results; here the device is waited for.
+    require_finite_weights(state)
+    train_means = state.sums.means(task.metrics)
+    images_per_second = state.sums.samples / (state.seconds + time.perf_counter() - clock)
+
+    # Validation, where this epoch has one. The same weights are saved.
+    if pace is not None:
+        is_validated = pace.end_epoch(epoch, is_validated)
+    _to_evaluated_point(state, train, epoch)
+    val_means, average_means = None, None
+    if is_validated:
+        val_means, average_means = yield from _validate(state, task, train, val, epoch)
+
+    # The end of the epoch: the state is made ready for the next one before it is handed out.
+    if pace is None:
+        advance(state.scheduler, monitor, train_means, val_means, interval=interval)
+    result = Epoch(
+        epoch=epoch,
+        step=state.step,
+        lr=state.applied["lr"],
+        train=train_means,
+        val=val_means,
+        seconds=state.seconds + time.perf_counter() - clock,
+        images_per_second=images_per_second,
+        average=average_means,
+        is_averaged=state.average is not None,
+        metrics=task.metrics,
+        each=train.each,
+    )
+    _make_ready(state, result, is_last=is_last)
+    yield result
+
+
+def updates_of(epoch: int, state: TrainState, batches: int, steps: int | None) -> int:
     """The updates of an epoch that are made: one for each of its batches, unless the run ends within it."""
     if state.pace is not None and state.pace.is_last:  # only the last validation is left
         return state.batch
     return batches if steps is None else min(batches, steps - epoch * batches)
 
 
-def _end_epoch(state: TrainState, result: Epoch, *, is_last: bool) -> None:
+def _make_ready(state: TrainState, result: Epoch, *, is_last: bool) -> None:
     """Make the state ready for the next epoch, or note that the run is at its end."""
     state.epoch, state.batch, state.seconds = result.epoch + 1, 0, 0.0
     state.sums.reset()

@@ -86,6 +86,7 @@ class TrainState:
     early: StopEarly | None = None  # what stops the run early
     is_training: bool | None = None  # which of its two weights the model has, where its optimizer knows two
     average: Average | None = None  # of the model's weights, where they are averaged
+    random: dict[str, Any] | None = None  # of the generators, for this run; None: what they are in this process
     sums: Sums = field(init=False)  # of what is measured in the training of the epoch under way
 
     def __post_init__(self) -> None:
@@ -129,7 +130,7 @@ class TrainState:
             "precision": self.precision.state_dict(),
             "progress": {name: getattr(self, name) for name in _PROGRESS},
             "sums": self.sums.state_dict(),
-            "random": randomness.get_state(self.device),
+            "random": self.random or randomness.get_state(self.device),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -159,6 +160,8 @@ class TrainState:
         if self.early is not None:
             self.early.load_state_dict(state["stop_early"])
         randomness.set_state(state["random"], self.device)
+        if self.random is not None:
+            self.random = state["random"]
         self._require_one_lr()
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:

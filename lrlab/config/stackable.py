@@ -1,0 +1,98 @@
+"""Whether a run can train in one step with others: what its settings say, and what a trial of its model says."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lrlab.config import build
+from lrlab.config.groups import ModelParameters
+from lrlab.errors import wrong
+from lrlab.models import Interface
+from lrlab.system import distributed
+
+if TYPE_CHECKING:
+    from lrlab.config.prepare import Prepared
+
+_MOST_PARAMETERS = 10_000_000  # of a model; a step of a larger one leaves nothing to be saved
+_SAMPLES = 8  # of the batch on which it is tried
+_TRIED: dict[str, str | None] = {}  # the reasons, by what was tried
+
+
+def reason_against(prepared: "Prepared") -> str | None:
+    """Why this run cannot train in one step with others, in a few words; None where it can.
+
+    A process tries each model once.
+    """
+    return _in_its_settings(prepared) or _in_a_trial(prepared)
+
+
+def require(prepared: "Prepared") -> None:
+    """Raise UserError where `trainer.stacked` is set for a run that cannot be computed that way."""
+    if prepared.trainer.form is None:
+        return
+    if reason := reason_against(prepared):
+        raise wrong(
+            "trainer.stacked",
+            got=f"{prepared.trainer.form}, for a run that cannot be computed in rows: {reason}",
+            allowed="false for this run",
+            do="trainer.stacked=false",
+        )
+
+
+def _in_its_settings(prepared: "Prepared") -> str | None:
+    trainer = prepared.trainer
+    usual = {"precision": "fp32", "compile": False, "accumulate": 1}
+    for name, value in usual.items():
+        if getattr(trainer, name) != value:
+            return f"trainer.{name}={getattr(trainer, name)}"
+    if trainer.channels_last is True:
+        return "trainer.channels_last=true"
+    if prepared.horizon.budget_seconds is not None:
+        return "trainer.budget"
+    if distributed.ranks() > 1:
+        return f"{distributed.ranks()} ranks"
+    if prepared.batching.cache == "none":
+        return "data.cache=none"
+    return None
+
+
+def _in_a_trial(prepared: "Prepared") -> str | None:
+    config, interface = prepared.config, prepared.splits.interface
+    about = json.dumps([config["model"], config["task"], config["optimizer"].get("_target_")]) + repr(interface)
+    if about not in _TRIED:
+        _TRIED[about] = _tried(prepared, interface)
+    return _TRIED[about]
+
+
+def _tried(prepared: "Prepared", interface: Interface) -> str | None:
+    from lrlab.stacking.fitness import reason_against
+
+    known, _ = build.try_model(prepared.config["model"], interface, prepared.seed)
+    parameters = sum(one.numel() for _, one in known.parameters)
+    if parameters > _MOST_PARAMETERS:
+        return f"its model has {parameters:,} parameters, more than {_MOST_PARAMETERS:,}"
+    samples, targets = stand_in(prepared, _SAMPLES)
+
+    def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
+        return build.build_optimizer(prepared.config["optimizer"], ModelParameters.of(model))
+
+    return reason_against(
+        lambda: build.build_model(prepared.config["model"], interface),
+        make_optimizer,
+        prepared.task,
+        samples,
+        targets,
+    )
+
+
+def stand_in(prepared: "Prepared", count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """So many samples and targets in place of the run's own."""
+    blank: Any = prepared.splits.interface.blank(count)
+    generator = torch.Generator().manual_seed(0)
+    if blank.is_floating_point():
+        samples = torch.randn(blank.shape, generator=generator)
+    else:
+        samples = torch.randint(0, 2, blank.shape, generator=generator)
+    return samples, prepared.splits.blank_targets(count)

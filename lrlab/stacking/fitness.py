@@ -1,0 +1,97 @@
+"""Whether runs can train in rows: it is tried, on a batch, against each of them alone."""
+
+import copy
+import re
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import Optimizer
+
+from lrlab.errors import first_line
+from lrlab.stacking.masks import Masked
+from lrlab.stacking.optimizers import reason_against as reason_against_optimizer
+from lrlab.stacking.rows import Rows
+from lrlab.system import randomness
+from lrlab.training.task import Task, measure
+
+_TOLERANCE = 1e-9  # of a gradient in 64 bits, beside the largest of its tensor
+
+
+def reason_against(
+    make_model: Callable[[], nn.Module],
+    make_optimizer: Callable[[nn.Module], Optimizer],
+    task: Task,
+    samples: Tensor,
+    targets: Tensor,
+) -> str | None:
+    """Why models of this kind cannot be trained in rows, in a few words; None where they can.
+
+    Two of them, with other weights, are given the two halves of a batch, together and each alone, in 64 bits: loss,
+    metrics and gradients have to agree. Nothing is left behind.
+    """
+    with randomness.undisturbed(), warnings.catch_warnings():
+        warnings.simplefilter("error")  # vmap warns where it falls back to a row at a time
+        try:
+            models = [make_model() for _ in range(2)]
+            if reason := reason_against_optimizer(make_optimizer(models[0])):
+                return reason
+            return _compared(models, task, samples, targets)
+        except Exception as error:
+            return _in_words(error)
+
+
+def _compared(models: Sequence[nn.Module], task: Task, samples: Tensor, targets: Tensor) -> str | None:
+    """Whether two models agree with themselves in rows; None where they do."""
+    half = len(samples) // 2
+    samples, targets = _in_64_bits(samples[: 2 * half]), _in_64_bits(targets[: 2 * half])
+    halves = [samples[:half], samples[half:]], [targets[:half], targets[half:]]
+    models = [model.double().train() for model in models]
+    alone = copy.deepcopy(models)
+    rows = Rows(models, task)
+    measured, gradients = rows.gradients(*map(torch.stack, halves), seeds=[0, 1], steps=[0, 0])
+    for row, (model, x, y) in enumerate(zip(alone, *halves, strict=True)):
+        expected = _alone(rows, task, model, x, y, row)
+        found = {name: value[row] for name, value in (*measured.items(), *gradients.items())}
+        found |= dict(models[row].named_buffers())
+        for name, value in {**expected, **dict(model.named_buffers())}.items():
+            if not _agree(found[name], value):
+                return f"{name} is another one in a row than alone"
+    return None
+
+
+def _alone(rows: Rows, task: Task, model: nn.Module, samples: Tensor, targets: Tensor, seed: int) -> dict[str, Tensor]:
+    """What a model measures without rows, and its gradients, with the masks of that row. Its buffers are updated."""
+    own = {f"model.{name}": value for name, value in (*model.named_parameters(), *model.named_buffers())}
+    shapes = rows.shapes.get(samples.shape, {})
+    masks = {name: mask.to(samples) for name, mask in rows.masked.masks(shapes, seed, 0).items()}
+    outputs = functional_call(Masked(model), {**own, **masks}, (samples,))
+    loss = task.training_loss(outputs, targets)
+    learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    found = torch.autograd.grad(loss, list(learning.values()), allow_unused=True)
+    gradients = {name: value for name, value in zip(learning, found, strict=True) if value is not None}
+    return {"loss": loss.detach(), **measure(task, outputs, targets), **gradients}
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    one, other = one.double(), other.double()
+    scale = max(float(other.abs().max()), 1e-6) if other.numel() else 1.0
+    return torch.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE * scale, equal_nan=True)
+
+
+def _in_64_bits(value: Tensor) -> Tensor:
+    return value.double() if value.is_floating_point() else value
+
+
+def _in_words(error: Exception) -> str:
+    """What vmap says, in fewer words."""
+    text = first_line(error)
+    if "random" in text:
+        return "its model or its loss draws random numbers in a pass"
+    if ".item()" in text or "control flow" in text:
+        return "its model or its loss reads numbers from tensors in a pass"
+    if operation := re.search(r"aten::\w+", text):
+        return f"torch cannot compute {operation[0]} in rows"
+    return f"its pass in rows fails ({type(error).__name__}: {text})"

@@ -1,0 +1,237 @@
+"""The epoch loop of several runs at once: an update of all of them is one step.
+
+`fit_together` hands back what `fit` does, and of which run it is. No files, no TensorBoard, no config.
+"""
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lrlab.data.batches import Batches
+from lrlab.errors import UserError
+from lrlab.lr import hyperparameters
+from lrlab.stacking import FORMS
+from lrlab.stacking.optimizers import Updates
+from lrlab.stacking.rows import FEWEST, Named, Rows
+from lrlab.training.divergence import UPDATES_BETWEEN_CHECKS, Taken, look_closer
+from lrlab.training.loop import Event, Update, end_epoch, step_scheduler, updates_of
+from lrlab.training.state import TrainState
+from lrlab.training.task import Task
+
+
+@dataclass(eq=False)
+class Lane:
+    """One of several runs that train together: what is its own."""
+
+    state: TrainState
+    train: Batches  # in the order that its seed gives
+    val: Batches
+    interval: str = "epoch"
+    monitor: str = "val_loss"
+    has_left: bool = False  # nothing more is trained of it; the caller may say so too
+    batches: Iterator[tuple[Tensor, Tensor]] = field(default_factory=lambda: iter(()), repr=False)  # of the epoch
+
+
+Happened = tuple[Lane, Event | UserError]  # an error ends that lane alone
+
+
+def fit_together(
+    lanes: Sequence[Lane],
+    *,
+    task: Task,
+    epochs: int,
+    steps: int | None = None,
+    eval_every: int = 1,
+    clip_grad_norm: float | None = None,
+    form: str = FORMS[0],
+    rows: int = FEWEST,
+) -> Iterator[Happened]:
+    """Train all `lanes` until `epochs` are complete, or so many `steps` were made, from where they are.
+
+    They are at the same update, and alike in all but seeds, schedulers and the numbers of their optimizers. What a lane
+    becomes does not depend on the others. `form` is one of FORMS, and a compiled one
+    is for so many `rows`. One that diverges, or whose scheduler fails, leaves with the error, and the
+    others go on. At every yield the state of that lane is complete and savable.
+    """
+    stack = _Stack(lanes, task, form, rows)
+    for epoch in range(lanes[0].state.epoch, epochs):
+        for lane in stack.lanes:
+            lane.has_left = lane.has_left or lane.state.has_ended
+        stack.settle()
+        if not stack.lanes:
+            return
+
+        # Training: an update of all lanes at a time.
+        first = stack.lanes[0]
+        start, updates = first.state.batch, updates_of(epoch, first.state, len(first.train), steps)
+        clock = time.perf_counter()
+        for lane in stack.lanes:
+            lane.batches = lane.train.epoch(epoch, start=start, stop=updates)
+        for batch in range(start, updates):
+            clock = yield from _update(stack, clock, clip_grad_norm, is_last=batch + 1 == updates)
+            if not stack.lanes:
+                return
+
+        # The end of the epoch, of one after another.
+        for lane in stack.lanes:
+            yield from _end_epoch(lane, task, epoch, epochs, eval_every)
+        stack.settle()
+
+
+def _end_epoch(lane: Lane, task: Task, epoch: int, epochs: int, eval_every: int) -> Iterator[Happened]:
+    if lane.has_left:
+        return
+    is_last = epoch + 1 == epochs
+    events = end_epoch(
+        lane.state,
+        task,
+        lane.train,
+        lane.val,
+        clock=time.perf_counter(),
+        is_validated=(epoch + 1) % eval_every == 0 or is_last,
+        is_last=is_last,
+        interval=lane.interval,
+        monitor=lane.monitor,
+    )
+    try:
+        for event in events:
+            yield lane, event
+            if lane.has_left:
+                return
+    except UserError as error:
+        lane.has_left = True
+        yield lane, error
+
+
+def _update(
+    stack: "_Stack", clock: float, clip_grad_norm: float | None, *, is_last: bool
+) -> Generator[Happened, None, float]:
+    """Make an update of every lane; returns when it was complete."""
+    # What each lane has next.
+    given = []
+    for lane in stack.lanes:
+        try:
+            given.append(next(lane.batches))
+        except UserError as error:  # of an image that cannot be read
+            lane.has_left = True
+            yield lane, error
+    stack.settle()
+    if not stack.lanes:
+        return clock
+    for lane in stack.lanes:
+        lane.state.applied = hyperparameters.read(lane.state.optimizer)
+
+    # The step.
+    measured, gradients = stack.gradients(given)
+    for lane, error in stack.look(measured["loss"], gradients, is_last=is_last):
+        lane.has_left = True
+        yield lane, error
+    measured, gradients = stack.settle_with(measured, gradients)
+    if not stack.lanes:
+        return clock
+    stack.updates.step(gradients, clip_grad_norm)
+
+    # What each lane makes of it.
+    now = time.perf_counter()
+    seconds = (now - clock) / len(stack.lanes)
+    apart = zip(*(value[: len(stack.lanes)].unbind() for value in measured.values()), strict=True)
+    for lane, values in zip(stack.lanes, apart, strict=True):
+        own = dict(zip(measured, values, strict=True))
+        try:
+            _count(lane, own, seconds)
+        except UserError as error:
+            lane.has_left = True
+            yield lane, error
+        else:
+            yield lane, Update(lane.state.step - 1, lane.state.applied, own["loss"])
+    stack.settle()
+    return now
+
+
+def _count(lane: Lane, measured: dict[str, Tensor], seconds: float) -> None:
+    """Let a lane's state know of its update."""
+    state = lane.state
+    state.sums.count(measured, lane.train.size(state.batch))
+    if lane.interval == "step":
+        step_scheduler(state.scheduler)  # after optimizer.step(), as torch requires
+    state.step += 1
+    state.batch += 1
+    if state.average is not None:
+        state.average.take(state.step)
+    state.seconds += seconds
+
+
+class _Stack:
+    """The lanes that are still under way, and their rows."""
+
+    def __init__(self, lanes: Sequence[Lane], task: Task, form: str, rows: int):
+        self.lanes = list(lanes)
+        self.rows = Rows([lane.state.model for lane in lanes], task, form, rows)
+        self.updates = Updates(self.rows, [lane.state.optimizer for lane in lanes])
+        for lane in lanes:
+            hyperparameters.count_as_stepped(lane.state.optimizer)
+        self.most = 1 if lanes[0].state.device.type == "cpu" else UPDATES_BETWEEN_CHECKS
+        self.waiting: list[tuple[list[tuple[int, float]], Tensor, Tensor]] = []  # what `look` has not looked at
+
+    def gradients(self, given: Sequence[tuple[Tensor, Tensor]]) -> tuple[dict[str, Tensor], Named]:
+        samples, targets = (torch.stack(several) for several in zip(*given, strict=True))
+        seeds, steps = [lane.train.seed for lane in self.lanes], [lane.state.step for lane in self.lanes]
+        return self.rows.gradients(samples, targets, seeds, steps)
+
+    def look(self, losses: Tensor, gradients: Named, *, is_last: bool) -> list[tuple[Lane, UserError]]:
+        """The lanes whose loss or gradients are not finite.
+
+        On the CPU that is known before an optimizer uses them. Elsewhere it would be waited for each time, so that a
+        number of updates is looked at together.
+        """
+        sizes = torch.stack([losses, *(value.flatten(1).sum(dim=1) for value in gradients.values())]).sum(dim=0)
+        about = [(lane.state.step, lane.state.applied["lr"]) for lane in self.lanes]
+        self.waiting.append((about, losses, sizes))
+        if len(self.waiting) < self.most and not is_last:
+            return []
+        waiting, self.waiting = self.waiting, []
+        finite = torch.isfinite(torch.stack([sizes for _, _, sizes in waiting])).tolist()
+        lost: dict[Lane, UserError] = {}
+        for (about, losses, sizes), each in zip(waiting, finite, strict=True):
+            for row, lane in enumerate(self.lanes):
+                if not each[row] and lane not in lost:
+                    error = _closer(lane, Taken(*about[row], losses[row], sizes[row]), row, gradients)
+                    lost |= {lane: error} if error is not None else {}
+        return list(lost.items())
+
+    def settle(self) -> None:
+        """Let those go that have left."""
+        for row in reversed(range(len(self.lanes))):
+            if self.lanes[row].has_left:
+                del self.lanes[row]
+                self.rows.without(row)
+                self.updates.without(row)
+                self.waiting.clear()
+
+    def settle_with(self, measured: dict[str, Tensor], gradients: Named) -> tuple[dict[str, Tensor], Named]:
+        """`settle`, and what was measured, and the gradients, of those who stay."""
+        kept = [row for row, lane in enumerate(self.lanes) if not lane.has_left]
+        if len(kept) == len(self.lanes):
+            return measured, gradients
+        self.settle()
+        if not kept:
+            return measured, gradients
+        rows = torch.tensor((kept * len(self.rows))[: len(self.rows)] if len(kept) == 1 else kept)
+        both = [{name: value[rows.to(value.device)] for name, value in one.items()} for one in (measured, gradients)]
+        return both[0], both[1]
+
+
+def _closer(lane: Lane, taken: Taken, row: int, gradients: Named) -> UserError | None:
+    """The error about an update of a lane whose numbers are not finite; None where only their sum is too large."""
+    for name, value in gradients.items():
+        lane.state.model.get_parameter(name).grad = value[row]
+    try:
+        look_closer(lane.state, taken)
+    except UserError as error:
+        return error
+    finally:
+        lane.state.optimizer.zero_grad()
+    return None

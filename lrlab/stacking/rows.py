@@ -1,0 +1,132 @@
+"""The weights of several runs as rows of common tensors, and the gradients of all of them in one pass.
+
+A run keeps its own model and optimizer, whose tensors are views of its row. So whatever looks at the run alone, its
+validation, its checkpoints, its scheduler, sees what it would see without the others.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lrlab.stacking import FORMS
+from lrlab.stacking.masks import Masked
+from lrlab.training.task import Task, measure
+
+FEWEST = 2  # rows: a batched product of one row may be computed in another way, and so to other bits
+Named = dict[str, Tensor]
+
+
+class Rows:
+    """The parameters and buffers of models of one architecture, (K, ...) each: run k is row k.
+
+    Every pass computes each row for itself, whatever the others hold. So the bits of a row depend neither on their
+    number, as long as there are two, nor on their order. A model alone is given a second row, a copy. Where the pass is
+    compiled there are so many `rows` from the start to the end.
+    """
+
+    def __init__(self, models: Sequence[nn.Module], task: Task, form: str = FORMS[0], rows: int = FEWEST):
+        self.models = list(models)
+        self.task = task
+        self._of_all_rows = vmap(self._of_one_row, randomness="error")
+        self.fewest = FEWEST
+        if form == "compiled":
+            self._of_all_rows = torch.compile(self._of_all_rows, dynamic=False)
+            self.fewest = max(rows, len(models), FEWEST)  # another number of rows would be compiled anew
+        self.masked = Masked(models[0]).train()
+        self.shapes: dict[torch.Size, dict[str, torch.Size]] = {}  # of what is dropped, by the shape of the samples
+        self._gather()
+
+    def __len__(self) -> int:
+        return max(self.fewest, len(self.models))
+
+    def _gather(self) -> None:
+        """Put the models' tensors into rows, and let the models have views of them."""
+        self.parameters = self._rows([dict(model.named_parameters()) for model in self.models])
+        self.buffers = self._rows([dict(model.named_buffers()) for model in self.models])
+        self.learning = {name: one for name, one in self.parameters.items() if self._learns(name)}
+        for value in self.learning.values():
+            value.requires_grad_()
+
+    def _learns(self, name: str) -> bool:
+        return self.models[0].get_parameter(name).requires_grad
+
+    def _rows(self, tensors: Sequence[Mapping[str, Tensor]]) -> Named:
+        rows = {}
+        for name in tensors[0]:
+            own = [one[name].detach() for one in tensors]
+            value = torch.stack(own + own[:1] * (len(self) - len(own)))
+            for index, one in enumerate(tensors):
+                one[name].data = value[index]
+            rows[name] = value
+        return rows
+
+    def without(self, index: int) -> None:
+        """Let a model go, with tensors of its own."""
+        model = self.models.pop(index)
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = tensor.detach().clone()
+        if self.models:
+            self._gather()
+
+    # A pass
+
+    def gradients(
+        self, samples: Tensor, targets: Tensor, seeds: Sequence[int], steps: Sequence[int]
+    ) -> tuple[Named, dict[str, Tensor]]:
+        """What each row measures on its own samples (K, B, ...) and targets (K, B, ...), and its gradients.
+
+        Returns the loss (K,) and the sums (K, ...) of the task's other metrics, and a gradient (K, ...) for each
+        parameter that learns. Buffers are updated. `seeds` and `steps` (K,) say what each row drops.
+        """
+        samples, targets = self._padded(samples), self._padded(targets)
+        masks = self._masks(samples, seeds, steps)
+        with sdpa_kernel([SDPBackend.MATH]):  # the other kernels of attention know no rows
+            losses, sums, buffers = self._of_all_rows(self.parameters, {**self.buffers, **masks}, samples, targets)
+        found = torch.autograd.grad(losses.sum(), list(self.learning.values()), allow_unused=True)
+        for name, value in self.buffers.items():
+            value.copy_(buffers[name])
+        known = {name: one for name, one in zip(self.learning, found, strict=True) if one is not None}
+        return {"loss": losses.detach(), **sums}, known
+
+    def _of_one_row(
+        self, parameters: Named, buffers: Named, samples: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Named, Named]:
+        """Loss, sums and new buffers of one row."""
+        given = {f"model.{name}": value for name, value in parameters.items()}
+        changing = {name: value.clone() for name, value in buffers.items() if name in self.buffers}
+        given |= {f"model.{name}": value for name, value in changing.items()}
+        given |= {name: value for name, value in buffers.items() if name not in changing}
+        outputs = functional_call(self.masked, given, (samples,))
+        loss = self.task.training_loss(outputs, targets)
+        return loss, measure(self.task, outputs, targets), changing
+
+    def _masks(self, samples: Tensor, seeds: Sequence[int], steps: Sequence[int]) -> Named:
+        """The masks (K, ...) of all layers that drop, by the names of their buffers."""
+        if not self.masked.dropouts:
+            return {}
+        shapes = self._shapes(samples)
+        own = [self.masked.masks(shapes, seed, step) for seed, step in zip(seeds, steps, strict=True)]
+        stacked = {name: torch.stack([one[name] for one in own]) for name in own[0]}
+        return {name: self._padded(value).to(samples.device, self._dtype()) for name, value in stacked.items()}
+
+    def _dtype(self) -> torch.dtype:
+        return next(iter(self.parameters.values())).dtype
+
+    def _shapes(self, samples: Tensor) -> dict[str, torch.Size]:
+        """The shapes of what the layers drop from, for samples (K, B, ...); they are tried without masks once."""
+        shape = samples.shape[1:]
+        if shape not in self.shapes:
+            with torch.no_grad():
+                first = {f"model.{name}": value[0] for name, value in self.parameters.items()}
+                first |= {f"model.{name}": value[0].clone() for name, value in self.buffers.items()}
+                functional_call(self.masked, first, (samples[0],))
+            self.shapes[shape] = {name: one.called_with() for name, one in self.masked.dropouts.items()}
+        return self.shapes[shape]
+
+    def _padded(self, value: Tensor) -> Tensor:
+        """`value` (K, ...) of the models, with a row for each of ours."""
+        missing = len(self) - len(value)
+        return torch.cat([value, value[:1].expand(missing, *value.shape[1:])]) if missing else value
