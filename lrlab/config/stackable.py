@@ -1,26 +1,48 @@
 """Whether a run can train in one step with others: what its settings say, and what a trial of its model says."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from lrlab.config import build
 from lrlab.config.groups import ModelParameters
+from lrlab.config.settings import TrainerSettings
+from lrlab.data.batches import Batching
+from lrlab.data.splits import Splits
 from lrlab.errors import wrong
+from lrlab.lr.horizon import Horizon
 from lrlab.models import Interface
 from lrlab.system import distributed
-
-if TYPE_CHECKING:
-    from lrlab.config.prepare import Prepared
+from lrlab.training.task import Task
 
 _MOST_PARAMETERS = 10_000_000  # of a model; a step of a larger one leaves nothing to be saved
 _SAMPLES = 8  # of the batch on which it is tried
 _TRIED: dict[str, str | None] = {}  # the reasons, by what was tried
 
 
-def reason_against(prepared: "Prepared") -> str | None:
+class Stackable(Protocol):
+    """What is asked of a run here, before it is known whether it can: a `prepare.Prepared` has it."""
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def trainer(self) -> TrainerSettings: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def splits(self) -> Splits: ...
+    @property
+    def batching(self) -> Batching: ...
+    @property
+    def horizon(self) -> Horizon: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def reason_against(prepared: Stackable) -> str | None:
     """Why this run cannot train in one step with others, in a few words; None where it can.
 
     A process tries each model once.
@@ -28,7 +50,7 @@ def reason_against(prepared: "Prepared") -> str | None:
     return _in_its_settings(prepared) or _in_a_trial(prepared)
 
 
-def require(prepared: "Prepared") -> None:
+def require(prepared: Stackable) -> None:
     """Raise UserError where `trainer.stacked` is set for a run that cannot be computed that way."""
     if prepared.trainer.form is None:
         return
@@ -41,7 +63,7 @@ def require(prepared: "Prepared") -> None:
         )
 
 
-def _in_its_settings(prepared: "Prepared") -> str | None:
+def _in_its_settings(prepared: Stackable) -> str | None:
     trainer = prepared.trainer
     usual = {"precision": "fp32", "compile": False, "accumulate": 1}
     for name, value in usual.items():
@@ -58,7 +80,7 @@ def _in_its_settings(prepared: "Prepared") -> str | None:
     return None
 
 
-def _in_a_trial(prepared: "Prepared") -> str | None:
+def _in_a_trial(prepared: Stackable) -> str | None:
     config, interface = prepared.config, prepared.splits.interface
     about = json.dumps([config["model"], config["task"], config["optimizer"].get("_target_")]) + repr(interface)
     if about not in _TRIED:
@@ -66,7 +88,7 @@ def _in_a_trial(prepared: "Prepared") -> str | None:
     return _TRIED[about]
 
 
-def _tried(prepared: "Prepared", interface: Interface) -> str | None:
+def _tried(prepared: Stackable, interface: Interface) -> str | None:
     from lrlab.stacking.fitness import reason_against
 
     known, _ = build.try_model(prepared.config["model"], interface, prepared.seed)
@@ -87,7 +109,7 @@ def _tried(prepared: "Prepared", interface: Interface) -> str | None:
     )
 
 
-def stand_in(prepared: "Prepared", count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def stand_in(prepared: Stackable, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """So many samples and targets in place of the run's own."""
     blank: Any = prepared.splits.interface.blank(count)
     generator = torch.Generator().manual_seed(0)

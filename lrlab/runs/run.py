@@ -108,8 +108,8 @@ class RunUnderWay:
 
         # Its data, which takes a while, and only then its files.
         with ExitStack() as opened:
-            self.train = opened.enter_context(closing(self._images(like.train if like else None, train=True)))
-            self.val = opened.enter_context(closing(self._images(like.val if like else None, train=False)))
+            self.train: Batches = opened.enter_context(closing(self._images(like.train if like else None, train=True)))
+            self.val: Batches = opened.enter_context(closing(self._images(like.val if like else None, train=False)))
             self.records.open(saved)
             opened.pop_all()  # they stay open, until the run ends
 

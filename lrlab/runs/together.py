@@ -8,10 +8,10 @@ from lrlab.runs import assemble
 from lrlab.runs.run import RunUnderWay
 from lrlab.system.signals import Request
 
-Ended = Callable[[RunUnderWay, float | BaseException | None], None]  # is told the validation loss, or the error
+Told = Callable[[RunUnderWay, float | BaseException | None], None]  # is told the validation loss, or the error
 
 
-def to_their_ends(runs: Sequence[RunUnderWay], request: Request, ended: Ended, rows: int) -> None:
+def to_their_ends(runs: Sequence[RunUnderWay], request: Request, ended: Told, rows: int) -> None:
     """Train `runs`, which are at the same update, to their ends, to a signal or to errors.
 
     `ended` is told how each of them ended. An error of one of them ends no other. Where the step is compiled it is for
@@ -44,7 +44,7 @@ def to_their_ends(runs: Sequence[RunUnderWay], request: Request, ended: Ended, r
 class _Team:
     """The runs that are still under way."""
 
-    def __init__(self, runs: Sequence[RunUnderWay], request: Request, ended: Ended):
+    def __init__(self, runs: Sequence[RunUnderWay], request: Request, ended: Told):
         self.under_way = list(runs)
         self.request = request
         self.ended = ended

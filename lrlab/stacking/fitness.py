@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from lrlab.errors import first_line
 from lrlab.stacking.masks import Masked
 from lrlab.stacking.optimizers import reason_against as reason_against_optimizer
-from lrlab.stacking.rows import Rows
+from lrlab.stacking.rows import StackedModels
 from lrlab.system import randomness
 from lrlab.training.task import Task, measure
 
@@ -50,10 +50,10 @@ def _compared(models: Sequence[nn.Module], task: Task, samples: Tensor, targets:
     halves = [samples[:half], samples[half:]], [targets[:half], targets[half:]]
     models = [model.double().train() for model in models]
     alone = copy.deepcopy(models)
-    rows = Rows(models, task)
-    measured, gradients = rows.gradients(*map(torch.stack, halves), seeds=[0, 1], steps=[0, 0])
+    rows = StackedModels(models, task)
+    measured, gradients = rows.gradients(torch.stack(halves[0]), torch.stack(halves[1]), [0, 1], [0, 0])
     for row, (model, x, y) in enumerate(zip(alone, *halves, strict=True)):
-        expected = _alone(rows, task, model, x, y, row)
+        expected = _alone(rows, model, (x, y), row)
         found = {name: value[row] for name, value in (*measured.items(), *gradients.items())}
         found |= dict(models[row].named_buffers())
         for name, value in {**expected, **dict(model.named_buffers())}.items():
@@ -62,8 +62,10 @@ def _compared(models: Sequence[nn.Module], task: Task, samples: Tensor, targets:
     return None
 
 
-def _alone(rows: Rows, task: Task, model: nn.Module, samples: Tensor, targets: Tensor, seed: int) -> dict[str, Tensor]:
+def _alone(rows: StackedModels, model: nn.Module, batch: tuple[Tensor, Tensor], seed: int) -> dict[str, Tensor]:
     """What a model measures without rows, and its gradients, with the masks of that row. Its buffers are updated."""
+    samples, targets = batch
+    task = rows.task
     own = {f"model.{name}": value for name, value in (*model.named_parameters(), *model.named_buffers())}
     shapes = rows.shapes.get(samples.shape, {})
     masks = {name: mask.to(samples) for name, mask in rows.masked.masks(shapes, seed, 0).items()}

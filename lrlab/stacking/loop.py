@@ -15,7 +15,7 @@ from lrlab.errors import UserError
 from lrlab.lr import hyperparameters
 from lrlab.stacking import FORMS
 from lrlab.stacking.optimizers import Updates
-from lrlab.stacking.rows import FEWEST, Named, Rows
+from lrlab.stacking.rows import FEWEST, ByName, StackedModels
 from lrlab.training.divergence import UPDATES_BETWEEN_CHECKS, Taken, look_closer
 from lrlab.training.loop import Event, Update, end_epoch, step_scheduler, updates_of
 from lrlab.training.state import TrainState
@@ -126,9 +126,9 @@ def _update(
 
     # The step.
     measured, gradients = stack.gradients(given)
-    for lane, error in stack.look(measured["loss"], gradients, is_last=is_last):
+    for lane, why in stack.look(measured["loss"], gradients, is_last=is_last):
         lane.has_left = True
-        yield lane, error
+        yield lane, why
     measured, gradients = stack.settle_with(measured, gradients)
     if not stack.lanes:
         return clock
@@ -169,19 +169,19 @@ class _Stack:
 
     def __init__(self, lanes: Sequence[Lane], task: Task, form: str, rows: int):
         self.lanes = list(lanes)
-        self.rows = Rows([lane.state.model for lane in lanes], task, form, rows)
+        self.rows = StackedModels([lane.state.model for lane in lanes], task, form, rows)
         self.updates = Updates(self.rows, [lane.state.optimizer for lane in lanes])
         for lane in lanes:
             hyperparameters.count_as_stepped(lane.state.optimizer)
         self.most = 1 if lanes[0].state.device.type == "cpu" else UPDATES_BETWEEN_CHECKS
         self.waiting: list[tuple[list[tuple[int, float]], Tensor, Tensor]] = []  # what `look` has not looked at
 
-    def gradients(self, given: Sequence[tuple[Tensor, Tensor]]) -> tuple[dict[str, Tensor], Named]:
+    def gradients(self, given: Sequence[tuple[Tensor, Tensor]]) -> tuple[dict[str, Tensor], ByName]:
         samples, targets = (torch.stack(several) for several in zip(*given, strict=True))
         seeds, steps = [lane.train.seed for lane in self.lanes], [lane.state.step for lane in self.lanes]
         return self.rows.gradients(samples, targets, seeds, steps)
 
-    def look(self, losses: Tensor, gradients: Named, *, is_last: bool) -> list[tuple[Lane, UserError]]:
+    def look(self, losses: Tensor, gradients: ByName, *, is_last: bool) -> list[tuple[Lane, UserError]]:
         """The lanes whose loss or gradients are not finite.
 
         On the CPU that is known before an optimizer uses them. Elsewhere it would be waited for each time, so that a
@@ -195,11 +195,13 @@ class _Stack:
         waiting, self.waiting = self.waiting, []
         finite = torch.isfinite(torch.stack([sizes for _, _, sizes in waiting])).tolist()
         lost: dict[Lane, UserError] = {}
-        for (about, losses, sizes), each in zip(waiting, finite, strict=True):
+        for (taken, loss, size), each in zip(waiting, finite, strict=True):
             for row, lane in enumerate(self.lanes):
-                if not each[row] and lane not in lost:
-                    error = _closer(lane, Taken(*about[row], losses[row], sizes[row]), row, gradients)
-                    lost |= {lane: error} if error is not None else {}
+                if each[row] or lane in lost:
+                    continue
+                error = _closer(lane, Taken(*taken[row], loss[row], size[row]), row, gradients)
+                if error is not None:
+                    lost[lane] = error
         return list(lost.items())
 
     def settle(self) -> None:
@@ -211,7 +213,7 @@ class _Stack:
                 self.updates.without(row)
                 self.waiting.clear()
 
-    def settle_with(self, measured: dict[str, Tensor], gradients: Named) -> tuple[dict[str, Tensor], Named]:
+    def settle_with(self, measured: dict[str, Tensor], gradients: ByName) -> tuple[dict[str, Tensor], ByName]:
         """`settle`, and what was measured, and the gradients, of those who stay."""
         kept = [row for row, lane in enumerate(self.lanes) if not lane.has_left]
         if len(kept) == len(self.lanes):
@@ -224,7 +226,7 @@ class _Stack:
         return both[0], both[1]
 
 
-def _closer(lane: Lane, taken: Taken, row: int, gradients: Named) -> UserError | None:
+def _closer(lane: Lane, taken: Taken, row: int, gradients: ByName) -> UserError | None:
     """The error about an update of a lane whose numbers are not finite; None where only their sum is too large."""
     for name, value in gradients.items():
         lane.state.model.get_parameter(name).grad = value[row]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lrlab.system import randomness
 
 # The layers that are replaced, by how many trailing dimensions of their input are dropped as one.
-_DROPPED_TOGETHER = {nn.Dropout: 0, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}
+_DROPPED_TOGETHER: dict[type[nn.Module], int] = {nn.Dropout: 0, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}
 _MASK = "given_mask"
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from lrlab.stacking.rows import Named, Rows
+from lrlab.stacking.rows import ByName, StackedModels
 
 _EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 STEP = "step"  # of the updates that a parameter has had; a number for each row, on the CPU
@@ -23,7 +23,7 @@ class Updates:
     gathered are views of rows.
     """
 
-    def __init__(self, rows: Rows, optimizers: Sequence[Optimizer]):
+    def __init__(self, rows: StackedModels, optimizers: Sequence[Optimizer]):
         self.rows = rows
         self.optimizers = list(optimizers)
         self.update, self.kept = _KNOWN[type(optimizers[0])]
@@ -32,26 +32,27 @@ class Updates:
     def _gather(self) -> None:
         """Put what the optimizers have gathered into rows."""
         self.groups = self._groups()
-        self.state: dict[str, Named] = {}
+        self.group_of: dict[str, int] = {}  # by the name of a parameter
+        for index, names in enumerate(self.groups):
+            self.group_of |= dict.fromkeys(names, index)
+        self.state: dict[str, ByName] = {}
         self.fresh = [not optimizer.state for optimizer in self.optimizers]
-        for index, name in self._learning():
+        for name, index in self.group_of.items():
             own = [optimizer.state.get(self._parameter(k, name), {}) for k, optimizer in enumerate(self.optimizers)]
-            names = [STEP, *self.kept(self.optimizers[0].param_groups[index])]
-            self.state[name] = self._rows_of(self.rows.parameters[name], names, own)
+            keys = [STEP, *self.kept(self.optimizers[0].param_groups[index])]
+            self.state[name] = self._rows_of(self.rows.parameters[name], keys, own)
         self._hand_out()
-
-    def _learning(self) -> list[tuple[int, str]]:
-        return [(index, name) for index, group in enumerate(self.groups) for name in group]
 
     def _groups(self) -> list[list[str]]:
         """The names of the parameters of each group."""
         by_identity = {id(one): name for name, one in self.rows.models[0].named_parameters()}
-        return [[by_identity[id(one)] for one in group["params"]] for group in self.optimizers[0].param_groups]
+        groups = self.optimizers[0].param_groups
+        return [list(map(by_identity.__getitem__, map(id, group["params"]))) for group in groups]
 
     def _parameter(self, row: int, name: str) -> Tensor:
         return self.rows.models[row].get_parameter(name)
 
-    def _rows_of(self, parameter: Tensor, names: Sequence[str], own: Sequence[Mapping[str, Any]]) -> Named:
+    def _rows_of(self, parameter: Tensor, names: Sequence[str], own: Sequence[Mapping[str, Any]]) -> ByName:
         """What is kept for a parameter under these `names`; zeros where an optimizer has not gathered anything yet."""
         state = {}
         for name in names:
@@ -67,7 +68,7 @@ class Updates:
         for row, optimizer in enumerate(self.optimizers):
             if self.fresh[row]:
                 continue
-            for _, name in self._learning():
+            for name in self.group_of:
                 kept = {key: rows[row] for key, rows in self.state[name].items()}
                 if isinstance(optimizer, SGD):
                     del kept[STEP]  # torch's does not count
@@ -83,7 +84,7 @@ class Updates:
             self._gather()
 
     @torch.no_grad()
-    def step(self, gradients: Named, clip_grad_norm: float | None = None) -> None:
+    def step(self, gradients: ByName, clip_grad_norm: float | None = None) -> None:
         """Make the update of every row from `gradients` (K, ...); those of a row are clipped to a total norm."""
         if clip_grad_norm is not None:
             gradients = clipped(gradients, clip_grad_norm)
@@ -131,14 +132,14 @@ class _GroupSettings:
         return self.rows_of(name, lambda group, _step, _fresh: group[name])
 
 
-def clipped(gradients: Named, most: float) -> Named:
+def clipped(gradients: ByName, most: float) -> ByName:
     """The gradients (K, ...) with those of each row scaled down to at most the total norm `most`."""
     norms = torch.stack([value.flatten(1).norm(dim=1) for value in gradients.values()])
     shares = (most / (norms.norm(dim=0) + _EPSILON)).clamp(max=1.0)
     return {name: value * shares.view(-1, *[1] * (value.dim() - 1)) for name, value in gradients.items()}
 
 
-def _sgd(parameter: Tensor, gradient: Tensor, state: Named, settings: _GroupSettings) -> None:
+def _sgd(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
     gradient = gradient + parameter * settings["weight_decay"]
     momentum = settings["momentum"]
     weight = settings.rows_of("undamped", _undamped)
@@ -152,17 +153,17 @@ def _undamped(group: Mapping[str, Any], _step: float, fresh: bool) -> float:
     return 1.0 if fresh or not group["momentum"] else 1 - group["dampening"]
 
 
-def _adam(parameter: Tensor, gradient: Tensor, state: Named, settings: _GroupSettings) -> None:
+def _adam(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
     gradient = gradient + parameter * settings["weight_decay"]
     _adaptive(parameter, gradient, state, settings)
 
 
-def _adamw(parameter: Tensor, gradient: Tensor, state: Named, settings: _GroupSettings) -> None:
+def _adamw(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
     parameter.mul_(settings.rows_of("decay", lambda group, _, __: 1 - group["lr"] * group["weight_decay"]))
     _adaptive(parameter, gradient, state, settings)
 
 
-def _adaptive(parameter: Tensor, gradient: Tensor, state: Named, settings: _GroupSettings) -> None:
+def _adaptive(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
     """Adam's step (Kingma and Ba, 2014, algorithm 1, with the order of operations of torch)."""
     mean, square = state["exp_avg"], state["exp_avg_sq"]
     mean.add_((gradient - mean) * settings.rows_of("1 - beta1", lambda group, _, __: 1 - group["betas"][0]))
@@ -175,7 +176,7 @@ def _adaptive(parameter: Tensor, gradient: Tensor, state: Named, settings: _Grou
     parameter.sub_(mean / ((square.sqrt() / scale) + settings["eps"]) * size)
 
 
-def _rmsprop(parameter: Tensor, gradient: Tensor, state: Named, settings: _GroupSettings) -> None:
+def _rmsprop(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
     gradient = gradient + parameter * settings["weight_decay"]
     alpha, rest = settings["alpha"], settings.rows_of("1 - alpha", lambda group, _, __: 1 - group["alpha"])
     square = state["square_avg"].mul_(alpha).add_(gradient * gradient * rest)

@@ -16,10 +16,10 @@ from lrlab.stacking.masks import Masked
 from lrlab.training.task import Task, measure
 
 FEWEST = 2  # rows: a batched product of one row may be computed in another way, and so to other bits
-Named = dict[str, Tensor]
+ByName = dict[str, Tensor]
 
 
-class Rows:
+class StackedModels:
     """The parameters and buffers of models of one architecture, (K, ...) each: run k is row k.
 
     Every pass computes each row for itself, whatever the others hold. So the bits of a row depend neither on their
@@ -53,7 +53,7 @@ class Rows:
     def _learns(self, name: str) -> bool:
         return self.models[0].get_parameter(name).requires_grad
 
-    def _rows(self, tensors: Sequence[Mapping[str, Tensor]]) -> Named:
+    def _rows(self, tensors: Sequence[Mapping[str, Tensor]]) -> ByName:
         rows = {}
         for name in tensors[0]:
             own = [one[name].detach() for one in tensors]
@@ -75,7 +75,7 @@ class Rows:
 
     def gradients(
         self, samples: Tensor, targets: Tensor, seeds: Sequence[int], steps: Sequence[int]
-    ) -> tuple[Named, dict[str, Tensor]]:
+    ) -> tuple[ByName, dict[str, Tensor]]:
         """What each row measures on its own samples (K, B, ...) and targets (K, B, ...), and its gradients.
 
         Returns the loss (K,) and the sums (K, ...) of the task's other metrics, and a gradient (K, ...) for each
@@ -92,8 +92,8 @@ class Rows:
         return {"loss": losses.detach(), **sums}, known
 
     def _of_one_row(
-        self, parameters: Named, buffers: Named, samples: Tensor, targets: Tensor
-    ) -> tuple[Tensor, Named, Named]:
+        self, parameters: ByName, buffers: ByName, samples: Tensor, targets: Tensor
+    ) -> tuple[Tensor, ByName, ByName]:
         """Loss, sums and new buffers of one row."""
         given = {f"model.{name}": value for name, value in parameters.items()}
         changing = {name: value.clone() for name, value in buffers.items() if name in self.buffers}
@@ -103,7 +103,7 @@ class Rows:
         loss = self.task.training_loss(outputs, targets)
         return loss, measure(self.task, outputs, targets), changing
 
-    def _masks(self, samples: Tensor, seeds: Sequence[int], steps: Sequence[int]) -> Named:
+    def _masks(self, samples: Tensor, seeds: Sequence[int], steps: Sequence[int]) -> ByName:
         """The masks (K, ...) of all layers that drop, by the names of their buffers."""
         if not self.masked.dropouts:
             return {}

@@ -15,7 +15,7 @@ from lrlab.runs import assemble, summary
 from lrlab.runs.guest import guest
 from lrlab.stacking import FORMS
 from lrlab.stacking.optimizers import Updates
-from lrlab.stacking.rows import Rows
+from lrlab.stacking.rows import StackedModels
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.settings import LauncherSettings
@@ -185,13 +185,13 @@ def _step_together(
     prepared: Prepared, rows: int, samples: torch.Tensor, targets: torch.Tensor, form: str
 ) -> Callable[[], object]:
     states = [assemble.build_state(prepared) for _ in range(rows)]
-    table = Rows([state.model for state in states], prepared.task.to(prepared.device), form, rows)
+    table = StackedModels([state.model for state in states], prepared.task.to(prepared.device), form, rows)
     updates = Updates(table, [state.optimizer for state in states])
-    of_all = [torch.stack([one] * rows) for one in (samples, targets)]
+    all_samples, all_targets = (torch.stack([one] * rows) for one in (samples, targets))
     seeds, steps = list(range(rows)), [0] * rows
 
     def step() -> None:
-        _, gradients = table.gradients(*of_all, seeds, steps)
+        _, gradients = table.gradients(all_samples, all_targets, seeds, steps)
         updates.step(gradients, prepared.trainer.clip_grad_norm)
 
     return step

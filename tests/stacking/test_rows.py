@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lrlab import language_models, models
 from lrlab.stacking.masks import Masked
 from lrlab.stacking.optimizers import Updates
-from lrlab.stacking.rows import Rows
+from lrlab.stacking.rows import StackedModels
 from lrlab.training.language import NextToken
 from lrlab.training.regression import Regression
 from lrlab.training.task import Classification
@@ -58,7 +58,9 @@ def batch(kind: str, seed: int, step: int, dtype: torch.dtype = torch.float64) -
     return images, torch.randint(0, 4, (size,), generator=generator)
 
 
-def step_together(rows: Rows, updates: Updates, kind: str, seeds: Sequence[int], step: int, **clip: float) -> None:
+def step_together(
+    rows: StackedModels, updates: Updates, kind: str, seeds: Sequence[int], step: int, **clip: float
+) -> None:
     """One update of the rows, of which each has a seed."""
     dtype = next(iter(rows.parameters.values())).dtype
     samples, targets = map(torch.stack, zip(*(batch(kind, seed, step, dtype) for seed in seeds), strict=True))
@@ -71,7 +73,7 @@ def train_together(
 ) -> dict[int, dict[str, Tensor]]:
     """What models become in rows, by their seeds, of which each has an LR of its own."""
     together = [made(kind, seed, dtype) for seed in seeds]
-    rows = Rows(together, TASKS[MODELS[kind][0]])
+    rows = StackedModels(together, TASKS[MODELS[kind][0]])
     of_each = [
         OPTIMIZERS[optimizer](list(m.parameters()), lr_of(seed)) for m, seed in zip(together, seeds, strict=True)
     ]
@@ -144,14 +146,14 @@ def test_a_row_is_not_touched_by_a_neighbour_that_is_no_longer_finite():
     models_ = [made(kind, seed, torch.float32) for seed in seeds]
     with torch.no_grad():
         next(models_[1].parameters()).fill_(float("nan"))
-    rows = Rows(models_, TASKS["classes"])
+    rows = StackedModels(models_, TASKS["classes"])
     updates = Updates(
         rows, [torch.optim.SGD(model.parameters(), lr_of(s), momentum=0.9) for s, model in enumerate(models_)]
     )
     for step in range(5):
         step_together(rows, updates, kind, seeds, step)
     pair = [made(kind, seed, torch.float32) for seed in (0, 2)]
-    rows = Rows(pair, TASKS["classes"])
+    rows = StackedModels(pair, TASKS["classes"])
     updates = Updates(
         rows, [torch.optim.SGD(m.parameters(), lr_of(s), momentum=0.9) for s, m in zip((0, 2), pair, strict=True)]
     )
@@ -165,7 +167,7 @@ def test_a_row_is_not_touched_by_a_neighbour_that_is_no_longer_finite():
 def test_who_leaves_keeps_what_it_has_and_the_others_go_on_as_before(optimizer):
     seeds = [0, 1, 2]
     together = [made("mlp", seed) for seed in seeds]
-    rows = Rows(together, TASKS["classes"])
+    rows = StackedModels(together, TASKS["classes"])
     updates = Updates(rows, [OPTIMIZERS[optimizer](list(m.parameters()), lr_of(s)) for s, m in enumerate(together)])
     for step in range(4):
         step_together(rows, updates, "mlp", seeds, step)
@@ -182,7 +184,7 @@ def test_who_leaves_keeps_what_it_has_and_the_others_go_on_as_before(optimizer):
 
 def train_rows(optimizer: str, seeds: Sequence[int], count: int) -> dict[int, dict[str, Tensor]]:
     together = [made("mlp", seed) for seed in seeds]
-    rows = Rows(together, TASKS["classes"])
+    rows = StackedModels(together, TASKS["classes"])
     updates = Updates(rows, [OPTIMIZERS[optimizer](list(m.parameters()), lr_of(s)) for s, m in enumerate(together)])
     for step in range(count):
         step_together(rows, updates, "mlp", seeds, step)
@@ -194,7 +196,7 @@ def test_an_optimizer_saved_between_two_updates_goes_on_to_the_same_bits(optimiz
     whole = train_rows(optimizer, [0, 1], 6)
     together = [made("mlp", seed) for seed in (0, 1)]
     optimizers = [OPTIMIZERS[optimizer](list(m.parameters()), lr_of(s)) for s, m in enumerate(together)]
-    rows = Rows(together, TASKS["classes"])
+    rows = StackedModels(together, TASKS["classes"])
     updates = Updates(rows, optimizers)
     for step in range(3):
         step_together(rows, updates, "mlp", [0, 1], step)
@@ -204,7 +206,7 @@ def test_an_optimizer_saved_between_two_updates_goes_on_to_the_same_bits(optimiz
     fresh = [OPTIMIZERS[optimizer](list(m.parameters()), lr_of(s)) for s, m in enumerate(again)]
     for one, saved in zip(fresh, optimizers, strict=True):
         one.load_state_dict(saved.state_dict())
-    rows = Rows(again, TASKS["classes"])
+    rows = StackedModels(again, TASKS["classes"])
     updates = Updates(rows, fresh)
     for step in range(3, 6):
         step_together(rows, updates, "mlp", [0, 1], step)
@@ -215,7 +217,7 @@ def test_an_optimizer_saved_between_two_updates_goes_on_to_the_same_bits(optimiz
 def test_the_state_of_each_optimizer_is_one_that_torchs_own_class_can_go_on_with():
     for name, make in OPTIMIZERS.items():
         model = made("linear", 0)
-        rows = Rows([model], TASKS["classes"])
+        rows = StackedModels([model], TASKS["classes"])
         optimizer = make(list(model.parameters()), 0.01)
         updates = Updates(rows, [optimizer])
         assert not optimizer.state, name
@@ -231,7 +233,8 @@ def test_a_mask_is_a_pure_function_of_seed_update_and_layer():
     model = models.cnn((1, 6, 6), 4, width=4, dropout=0.3)
     masked, shapes = Masked(model), shapes_of(model, torch.zeros(2, 1, 6, 6))
     one, same = masked.masks(shapes, 3, 5), masked.masks(shapes, 3, 5)
-    assert one and all(torch.equal(one[name], same[name]) for name in one)
+    assert one
+    assert all(torch.equal(one[name], same[name]) for name in one)
     for seed, step in ((4, 5), (3, 6)):
         other = masked.masks(shapes, seed, step)
         assert any(not torch.equal(one[name], other[name]) for name in one)
