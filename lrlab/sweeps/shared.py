@@ -79,7 +79,8 @@ class _Tree:
         trunk: int | None = before
         while trunk is not None and self.begins_at[trunk] >= common:
             trunk = self.trunk[trunk]
-        self._join(index, trunk, common)
+        if trunk is not None:  # or else those updates were trained by an earlier start, which left them nowhere
+            self._join(index, trunk, common)
 
     def _join(self, index: int, trunk: int | None, updates: int) -> None:
         self.begins_at[index], self.trunk[index] = updates, trunk
