@@ -1,7 +1,6 @@
 """What runs have in common is trained once, and every run is what it would have been alone, to the last bit."""
 
 import contextlib
-import hashlib
 import json
 import shutil
 import tempfile
@@ -428,8 +427,7 @@ def test_no_update_that_runs_have_in_common_is_trained_twice_but_the_last_of_eac
 
 def test_a_run_that_begins_with_what_is_kept_is_no_trunk_for_updates_before_that(tmp_path):
     jobs = made_up([0.1] * 100 + [0.2] * 20, [0.1] * 60 + [0.3] * 20, [0.1] * 60 + [0.4] * 20)
-    text = f"{beginning.alike(jobs[0].checked)}\n{shared._SESSION}"
-    sharing = beginning.Sharing(tmp_path / shared.FOLDER, hashlib.sha256(text.encode()).hexdigest())
+    sharing = beginning.Sharing(tmp_path / shared.FOLDER, shared.salt(jobs[0].checked))
     (file,) = sharing.files(Controls.of(jobs[0].checked.plan), [100]).values()
     file.parent.mkdir()
     file.touch()
