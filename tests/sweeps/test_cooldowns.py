@@ -273,10 +273,12 @@ def change(trunk: Path, **parts: dict[str, Any]) -> None:
     ("hurt", "why"),
     [
         (of_other_threads, "it was computed with cpu (7 threads), not cpu (1 thread)"),
-        (extended, "it was extended, or stopped early"),
-        (off_its_plan, "its LR was not the planned one"),
+        pytest.param(extended, "it was extended, or stopped early", marks=pytest.mark.slow),
+        pytest.param(off_its_plan, "its LR was not the planned one", marks=pytest.mark.slow),
         (with_another_history, "trunk/history.csv, which is not as the run wrote it: another program has changed it"),
-        (with_another_best, "its best.pt is of another epoch than its last.pt says"),
+        pytest.param(
+            with_another_best, "its best.pt is of another epoch than its last.pt says", marks=pytest.mark.slow
+        ),
         (without_a_checkpoint, "trunk/checkpoints/last.pt, which does not exist"),
     ],
 )
@@ -290,6 +292,7 @@ def test_what_a_trunk_has_trained_is_not_used_where_it_may_be_something_else(coo
     assert "to do      2 runs, 114 of 215 updates (the rest is shared) at most" in outcome.out
 
 
+@pytest.mark.slow
 def test_the_harness_would_notice_a_loss_or_a_mean_that_is_not_the_trunks(cool, monkeypatch):
     from lrlab.sweeps import trunk
 
