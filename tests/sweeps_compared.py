@@ -79,6 +79,10 @@ def sweep(command: Callable[..., Any], *typed: str, name: str, share: bool) -> d
     return {one: folder / one for one in names}
 
 
+def shared_updates(runs: dict[str, Path]) -> list[int]:
+    return [summary(folder).get("begun_with", {"updates": 0})["updates"] for folder in runs.values()]
+
+
 def require_equal(runs: dict[str, Path], alone: dict[str, Path]) -> None:
     assert runs.keys() == alone.keys()
     for name, folder in runs.items():

@@ -30,7 +30,7 @@ FLOORS = [
     {"api"},
     {"commands", "integrations"},
     # Doors: what Python, Hydra or a user's old import enters by. Each leads to one room, and nobody imports a door.
-    {"__main__", "plugins", "preview", "find_lr", "compare", "evaluate", "study", "noise"}
+    {"__main__", "plugins", "preview", "find_lr", "compare", "evaluate", "study", "noise", "cooldown"}
     | {"datasets", "greedy", "chains"},
 ]
 # Who may import what a text names: commands by what was typed, and old names, which lead to their new places.

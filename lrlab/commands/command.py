@@ -1,4 +1,4 @@
-"""A command with settings of its own, `PREFIX.NAME=VALUE`: how it starts, and what its --help says."""
+"""A command with settings of its own, mostly `PREFIX.NAME=VALUE`: how it starts, and what its --help says."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from lrlab.commands import help
 from lrlab.commands.entry import enter
 from lrlab.config import options
-from lrlab.config.arguments import read, split_off
+from lrlab.config.arguments import read, split_off, split_off_named
 from lrlab.errors import wrong
 from lrlab.system import spelling, streams
 
@@ -28,10 +28,11 @@ class Command(Generic[Settings]):
     check: Callable[[Settings], None] | None = None  # raises UserError where its settings do not fit together
     trains: bool = False  # and goes on where nobody reads what it prints
     needs_more: bool = False  # without anything typed it prints its help
+    is_bare: bool = False  # its settings are typed as NAME=VALUE, for it takes no others of these names
 
     @property
     def prefix(self) -> str:
-        return self.name.replace("-", "_")
+        return "" if self.is_bare else self.name.replace("-", "_")
 
     def main(self) -> None:
         """`python -m lrlab.NAME`."""
@@ -58,7 +59,10 @@ class Command(Generic[Settings]):
         if {"--help", "-h"} & set(typed) or (self.needs_more and not typed):
             print(self.help_text())
             return
-        ours, others = split_off(typed, self.prefix)
+        if self.is_bare:
+            ours, others = split_off_named(typed, options.names(self.settings))
+        else:
+            ours, others = split_off(typed, self.prefix)
         with streams.forgiving() if self.trains else nullcontext():
             self.run(self.read_settings(ours), others)
 

@@ -17,7 +17,7 @@ from lrlab.system import spelling
 
 SHELLS = {"bash": "~/.bashrc", "zsh": "~/.zshrc", "fish": "~/.config/fish/config.fish"}
 _SCRIPTS = Path(__file__).parent / "completions"
-_OWN_SETTINGS = ("preview", "find-lr", "compare", "evaluate", "study", "noise")
+_OWN_SETTINGS = ("cooldown", "preview", "find-lr", "compare", "evaluate", "study", "noise")
 _OF_RUNS = ("train", "sweep", "preview", "find-lr", "study", "noise", "python -m lrlab")  # take what a run takes
 
 
@@ -99,7 +99,7 @@ def _own_answers(command: str, word: str) -> list[str]:
     name = key.removeprefix(f"{prefix}.")
     if typed and name in options.names(settings):
         return [f"{key}={value} " for value in options.kind_of(settings, name).values()]
-    return [f"{prefix}.{name}=" for name in options.names(settings)]
+    return [f"{options.typed_as(prefix, name)}=" for name in options.names(settings)]
 
 
 def _answers_of_a_run(before: Sequence[str], word: str) -> list[str]:

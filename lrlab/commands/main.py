@@ -13,6 +13,7 @@ ABOUT = "lrlab: train with any learning-rate schedule, see what it does, and com
 COMMANDS = {
     "train": "one run, or the rest of one that was stopped",
     "sweep": "a run for every combination of the values that commas separate",
+    "cooldown": "a run that was begun, ended by a decay of its LR, from several moments on",
     "preview": "the LR of every update, before anything is trained",
     "find-lr": "an LR to start from",
     "study": "tune, then judge on fresh seeds: a verdict that can be quoted",

@@ -29,6 +29,11 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def scalar(folder: Path, tag: str) -> list[tuple[int, float]]:
+    """The points (step, value) of one scalar of the run in `folder`, in the order of the files."""
+    return _read(folder)[0].get(tag, [])
+
+
 def _hand_up(runs: dict[Path, tuple[dict[str, list[tuple[int, float]]], dict[str, Any]]]) -> None:
     """Give hyperparameters to the run above, where torch's `add_hparams` has put them into a folder of their own."""
     for run in list(runs):

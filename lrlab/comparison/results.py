@@ -102,11 +102,8 @@ class Result:
         return str(self.settings.get(f"{group}._target_", "?")).rpartition(".")[2]
 
 
-def settings_of(folder: Path) -> dict[str, Any] | None:
-    """The flattened settings in a run's config.yaml; None where there is no such file or it cannot be read.
-
-    Settings that only say where the run reads and computes are left out.
-    """
+def config_of(folder: Path) -> dict[str, Any] | None:
+    """What a run's config.yaml holds; None where there is no such file or it cannot be read."""
     try:
         text = disk.read_regular(folder / "config.yaml", summary.MOST_BYTES).decode()
         if _ALIAS.search(text) and any(
@@ -114,8 +111,20 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
         ):
             return None  # no run writes one, and a few lines of them stand for a config that has no end
         saved = yaml.load(text, Loader=_Loader)
-        return identity(in_todays_words(saved)) if isinstance(saved, dict) else None
+        return in_todays_words(saved) if isinstance(saved, dict) else None
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError):
+        return None
+
+
+def settings_of(folder: Path) -> dict[str, Any] | None:
+    """The flattened settings in a run's config.yaml; None where there is no such file or it cannot be read.
+
+    Settings that only say where the run reads and computes are left out.
+    """
+    config = config_of(folder)
+    try:
+        return None if config is None else identity(config)
+    except (ValueError, TypeError, RecursionError):
         return None
 
 
@@ -128,7 +137,7 @@ def read_result(folder: Path, name: str) -> Result:
         folder=folder,
         settings=all_printable(run.telling()),
         summary=said,
-        history=_history(folder),
+        history=history_of(folder),
     )
 
 
@@ -219,7 +228,7 @@ def as_csv(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def _history(folder: Path) -> list[HistoryRow]:
+def history_of(folder: Path) -> list[HistoryRow]:
     """The rows of history.csv; none where it cannot be read."""
     try:
         text = disk.read_regular(folder / "history.csv", _MOST_HISTORY_BYTES).decode()

@@ -40,6 +40,7 @@ SCHEDULERS = (
         "LinearLR MultiStepLR MultiplicativeLR OneCycleLR PolynomialLR ReduceLROnPlateau SequentialLR StepLR",
     )
     | _in("torch.optim.swa_utils", "SWALR")
+    | _in("lrlab.lr.cooldown", "Cooldown")
     | _in("lrlab.lr.greedy", "GreedyLR")
     | _in("lrlab.lr.warmup_plateau", "WarmupPlateau")
     | _in("lrlab.lr.torch_composites", "chained sequential")

@@ -35,6 +35,18 @@ def split_off(arguments: Sequence[str], prefix: str) -> tuple[dict[str, str], li
     return values, [argument for argument in arguments if argument not in ours]
 
 
+def split_off_named(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The values typed as `NAME=...` for one of `names`, without quotes, and all other arguments.
+
+    >>> split_off_named(["a/b=c", "at=40%", "seed=1"], ["at"])
+    ({'at': '40%'}, ['a/b=c', 'seed=1'])
+    """
+    ours = [argument for argument in arguments if "=" in argument and argument.partition("=")[0] in names]
+    pairs = [argument.partition("=") for argument in ours]
+    values = {key: _unquoted(value) for key, _, value in pairs}
+    return values, [argument for argument in arguments if argument not in ours]
+
+
 def read(arguments: Sequence[str]) -> Arguments:
     """Take a command line apart; options and overrides may stand in any order."""
     resume, others = _take_resume(arguments)

@@ -48,14 +48,19 @@ def check(settings: type[T], given: Mapping[str, Any], prefix: str) -> T:
     for name in names(settings):
         value = getattr(made, name)
         if name in given and not (value is None and _default(settings, name) is None):
-            kind_of(settings, name).check(f"{prefix}.{name}", value)
+            kind_of(settings, name).check(typed_as(prefix, name), value)
     return made
+
+
+def typed_as(prefix: str, name: str) -> str:
+    """How a setting is typed: `PREFIX.NAME`, or NAME alone where there is no prefix."""
+    return f"{prefix}.{name}" if prefix else name
 
 
 def rows(settings: type, prefix: str) -> list[tuple[str, str]]:
     """What a command's help says of its settings: how to type each, and what it is."""
     described = [(one.name, one.metadata) for one in fields(settings)]
-    return [(f"{prefix}.{name}={said['shown']}", said["help"]) for name, said in described]
+    return [(f"{typed_as(prefix, name)}={said['shown']}", said["help"]) for name, said in described]
 
 
 def names(settings: type) -> list[str]:

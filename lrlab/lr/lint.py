@@ -181,6 +181,8 @@ def _lengths(node: Any, room: _Room, key: str) -> Iterator[str]:
     declared = declared_in(node)
     for name, value in node.items():
         path = f"{key}.{name}"
+        if name == "trunk":  # planned for a run of its own, of which this one is a part
+            continue
         if name in ("schedules", "schedulers"):
             yield from _parts(node, value, room, path)
         elif isinstance(value, dict):

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -24,7 +24,30 @@ from lrlab.system import lock, spelling, streams
 from lrlab.words import counted
 
 if TYPE_CHECKING:
-    from lrlab.sweeps.plan import Planned  # needs torch, and --help does not
+    from lrlab.sweeps.job import Job  # need torch, and --help does not
+    from lrlab.sweeps.plan import Planned
+
+
+class RunMaker(Protocol):
+    """What makes the runs of a sweep where their overrides alone do not say what they are."""
+
+    command: str  # by which the sweep was asked for
+
+    def jobs(self, folder: Path, names: Sequence[str]) -> "list[Job]":
+        """The runs, checked, in the order of the request's. Raises UserError for the first mistake in them."""
+        ...
+
+    def lines(self) -> list[str]:
+        """What is said of them before they begin."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What `sweep.json` says of them."""
+        ...
+
+    def leave(self, planned: "Planned", threads: int) -> None:
+        """Put into the sweep's folder what its runs, on so many threads each, may begin with."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,6 +62,7 @@ class SweepRequest:
     named: bool  # the user named the folder, so that the sweep can be continued
     launcher: str
     folder: Path
+    maker: RunMaker | None = None
     said: list[str] = field(default_factory=list)  # of how its runs train, once that is known
 
     @property
@@ -81,7 +105,8 @@ class SweepRequest:
         typed = [override for override in overrides if key_of(override) != "sweep"]
         if value_of(typed, "hydra.sweep.dir") is None:
             typed.append(f"sweep={self.folder.name}")
-        return f"{spelling.command('sweep')} {spelling.typed(typed)}"
+        name = "sweep" if self.maker is None else self.maker.command
+        return f"{spelling.command(name)} {spelling.typed(typed)}"
 
 
 def read_request(typed: list[str]) -> SweepRequest:
@@ -129,12 +154,9 @@ def carry_out(request: SweepRequest) -> None:
 
             request = reserved
             # Say what is about to be done, and do it.
-            print(
-                f"sweep      {request.in_words}",
-                *launch.start_lines(planned, settings, request.said),
-                sep="\n",
-                flush=True,
-            )
+            lines = [f"sweep      {request.in_words}", *(request.maker.lines() if request.maker is not None else [])]
+            lines += launch.start_lines(planned, settings, request.said)
+            print(*lines, sep="\n", flush=True)
             threading.Thread(target=import_module, args=("scipy.stats",), daemon=True).start()  # for the result
             outcomes = launch.carry_out(planned, settings)
     except BaseException as stop:
@@ -179,6 +201,10 @@ def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, La
                 planned = check(request)
             planned = plan.moved(planned, request.folder)
         facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
+        if request.maker is not None:
+            facts |= request.maker.facts()
+            if settings.shares:
+                request.maker.leave(planned, settings.threads_per_run)
         write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
         planned, said = stacks.stack(planned, settings)
         yield shared.share(planned) if settings.shares else planned, replace(request, said=said), settings
@@ -196,12 +222,11 @@ def check(request: SweepRequest) -> Any:
     """Compose and check every run, and compare them with what the sweep's folder holds. Nothing is written."""
     from lrlab.sweeps import plan
 
-    own_names = value_of(request.overrides, "hydra.sweep.subdir") is None
-    jobs, checks = [], plan.Checks()
-    for number, run in enumerate(request.runs):
-        name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(checks.config(run), number)
-        with _named(name, run, among=len(request.runs)):
-            jobs.append(checks.job(run, request.folder, name))
+    if request.maker is not None:
+        told = [names.run_name(run, leave_out=request.fixed) for run in request.runs]
+        jobs = request.maker.jobs(request.folder, told)
+    else:
+        jobs = _jobs(request)
     planned = plan.plan(jobs, request.folder)
     if not request.is_ours and [job.name for job in planned.jobs] != [job.name for job in jobs]:
         raise wrong(
@@ -211,6 +236,19 @@ def check(request: SweepRequest) -> Any:
             do="the command that began it, or hydra/launcher=lrlab",
         )
     return planned
+
+
+def _jobs(request: SweepRequest) -> "list[Job]":
+    """The runs that the overrides of a request say."""
+    from lrlab.sweeps import plan
+
+    own_names = value_of(request.overrides, "hydra.sweep.subdir") is None
+    jobs, checks = [], plan.Checks()
+    for number, run in enumerate(request.runs):
+        name = names.run_name(run, leave_out=request.fixed) if own_names else folder_name(checks.config(run), number)
+        with _named(name, run, among=len(request.runs)):
+            jobs.append(checks.job(run, request.folder, name))
+    return jobs
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
+from lrlab.config.prepare import Checked
 from lrlab.lr.controls import Controls
 from lrlab.runs import beginning
 from lrlab.runs.beginning import Sharing
@@ -29,20 +30,28 @@ def share(planned: Planned, session: str = _SESSION) -> Planned:
     jobs = planned.to_do
     alike: dict[str, list[int]] = {}
     for index, job in enumerate(jobs):
-        text = beginning.alike(job.checked) if job.stack is None else None
+        text = salt(job.checked, session) if job.stack is None else None
         if text is not None:
-            text += "" if beginning.knows_its_data(job.checked) else f"\n{session}"
-            alike.setdefault(hashlib.sha256(text.encode()).hexdigest(), []).append(index)
+            alike.setdefault(text, []).append(index)
 
     place = planned.folder.absolute() / FOLDER
     kept = beginning.kept_in(place)
     begun = {job.folder for job in planned.begun}
     shared = {job.name: job for job in jobs}
-    for salt, indices in alike.items():
+    for text, indices in alike.items():
         if len(indices) > 1 or kept:
-            tree = _Tree([jobs[index] for index in indices], Sharing(place, salt, len(jobs)), kept, begun)
+            tree = _Tree([jobs[index] for index in indices], Sharing(place, text, len(jobs)), kept, begun)
             shared |= {job.name: job for job in tree.shared()}
     return replace(planned, jobs=[shared.get(job.name, job) for job in planned.jobs])
+
+
+def salt(checked: Checked, session: str = _SESSION) -> str | None:
+    """The same text for runs that may share what they have in common; None for one that shares nothing."""
+    text = beginning.alike(checked)
+    if text is None:
+        return None
+    text += "" if beginning.knows_its_data(checked) else f"\n{session}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Tree:
@@ -79,7 +88,8 @@ class _Tree:
         trunk: int | None = before
         while trunk is not None and self.begins_at[trunk] >= common:
             trunk = self.trunk[trunk]
-        self._join(index, trunk, common)
+        if trunk is not None:  # or else those updates were trained by an earlier start, which left them nowhere
+            self._join(index, trunk, common)
 
     def _join(self, index: int, trunk: int | None, updates: int) -> None:
         self.begins_at[index], self.trunk[index] = updates, trunk

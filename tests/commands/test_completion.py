@@ -16,13 +16,16 @@ from lrlab.commands import completion, main
 
 ANSWERS = {
     "lrlab ": [
-        *("--help ", "--version ", "compare ", "completion ", "evaluate ", "find-lr ", "noise ", "preview ", "study "),
-        *("sweep ", "train "),
+        *("--help ", "--version ", "compare ", "completion ", "cooldown ", "evaluate ", "find-lr ", "noise "),
+        *("preview ", "study ", "sweep ", "train "),
     ],
     "lrlab study NAME study.te": ["study.test="],
     "lrlab study NAME study.test=p": ["study.test=paired "],
     "lrlab study NAME scheduler=wsd_": ["scheduler=wsd_s "],
     "lrlab noise noise.seed": ["noise.seeds="],
+    "lrlab cooldown ": ["at=", "decay=", "floor=", "shape="],
+    "lrlab cooldown outputs/runs/NAME at=80% shape=li": ["shape=linear "],
+    "lrlab cooldown outputs/ru": [],
     "lrlab evaluate evaluate.weights=b": ["evaluate.weights=best "],
     "lrlab tr": ["train "],
     "lrlab train sch": ["scheduler.", "scheduler="],

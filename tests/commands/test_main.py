@@ -15,7 +15,7 @@ from forked import wait_for
 from support import ROOT, summary
 
 import lrlab
-from lrlab.commands import compare, find_lr, main, preview, train
+from lrlab.commands import compare, cooldown, find_lr, main, preview, train
 from lrlab.system import spelling
 
 SMALL = ("data=fake", "data.train_images=64", "data.val_images=20", "data.image_size=8", "model=linear")
@@ -48,7 +48,7 @@ def test_version_is_lrlabs_own(enter, typed):
         (("-m", "seed=0,1"), r"got '-m' \(did you mean sweep\?\); allowed: train, .*; do: lrlab sweep seed=0,1"),
         (
             ("quux",),
-            r"got 'quux'; allowed: train, sweep, preview, find-lr, study, .*, completion; do: lrlab --help",
+            r"got 'quux'; allowed: train, sweep, cooldown, preview, find-lr, study, .*, completion; do: lrlab --help",
         ),
     ],
 )
@@ -151,6 +151,7 @@ HELPS = [
     ("preview", "python", (preview.main,)),
     ("find-lr", "python", (find_lr.main,)),
     ("compare", "python", (compare.main,)),
+    ("cooldown", "python", (cooldown.main,)),
 ]
 
 
@@ -165,11 +166,11 @@ def test_help_fits_a_terminal_and_shows_the_command_as_it_was_typed(enter, name,
     assert all(example.removeprefix('eval "$(').startswith(f"{how} ") for example in examples)
 
 
-@pytest.mark.parametrize("name", ["preview", "find-lr", "compare"])
+@pytest.mark.parametrize("name", ["preview", "find-lr", "compare", "cooldown"])
 def test_every_setting_of_a_command_is_in_its_help(enter, name):
     from lrlab.config import options
 
-    module = {"preview": preview, "find-lr": find_lr, "compare": compare}[name]
+    module = {"preview": preview, "find-lr": find_lr, "compare": compare, "cooldown": cooldown}[name]
     out = enter(main.main, name, "--help").out
     for row, help in options.rows(module.COMMAND.settings, module.COMMAND.prefix):
         assert f"\n{row} " in out

@@ -265,5 +265,5 @@ def test_only_one_room_reads_and_writes_these_keys():
             users[str(path.relative_to(package))] = found
     # To the rooms of config the first two are names of settings.
     settings = {"config/groups.py": {"lr_scale", "delay"}}
-    settings |= {f"config/{room}.py": {"delay"} for room in ("group_schedules", "scheduler")}
+    settings |= {f"config/{room}.py": {"delay"} for room in ("cooled", "group_schedules", "scheduler")}
     assert users == {"lr/hyperparameters.py": keys, **settings}

@@ -14,6 +14,7 @@ from lrlab.config import compose
 from lrlab.config.names import sweep_name
 from lrlab.config.prepare import prepare
 from lrlab.errors import UserError
+from lrlab.lr.controls import Controls
 from lrlab.sweeps import hydra_launcher, launch, request
 from lrlab.sweeps.settings import LauncherSettings
 
@@ -40,6 +41,7 @@ def test_options_and_overrides_may_stand_in_any_order(command, tmp_path):
 
 def test_every_recipe_can_be_carried_out_and_says_its_command():
     assert RECIPES == [
+        "horizons",
         "lr_grid",
         "schedules_cifar10",
         "schedules_digits",
@@ -59,6 +61,22 @@ def test_every_recipe_can_be_carried_out_and_says_its_command():
         asked = request.read_request([f"experiment={name}", *(["data=fake"] if needs_files else [])])
         assert asked.runs
         assert asked.fixed.count("experiment") == 1
+
+
+def test_the_horizons_of_the_recipe_are_one_wsd_until_they_decay_and_cosines():
+    runs = [settings(run) for run in request.read_request(["experiment=horizons", "seed=0", "optimizer.lr=0.1"]).runs]
+    assert len(runs) == 10
+    controls = {}
+    for run in runs:
+        plan = prepare(compose.compose(run["all"])).plan
+        if run["scheduler.lr_lambda.decay"] == "20%":
+            controls[run["trainer.epochs"]] = Controls.of(plan)
+        else:
+            typed = [f"trainer.epochs={run['trainer.epochs']}", "scheduler=cosine", "scheduler.interval=step"]
+            cosine = prepare(compose.compose([*typed, "optimizer.lr=0.1"])).plan
+            assert plan.curves["lr"] == pytest.approx(cosine.curves["lr"], abs=1e-12)
+    common = [controls["50"].shared_with(controls[epochs]) for epochs in ("10", "20", "30", "40")]
+    assert common == [8 * 21 + 1, 16 * 21 + 1, 24 * 21 + 1, 32 * 21 + 1]
 
 
 def test_the_tutorials_recipe_is_the_tutorial():

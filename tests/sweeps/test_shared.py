@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import composed, job, summary
-from sweeps_compared import CNN, HERE, SMALL, require_equal, sweep
+from support import composed, job
+from sweeps_compared import CNN, HERE, SMALL, require_equal, shared_updates, sweep
 
 from lrlab.config.prepare import equip, prepare_typed
 from lrlab.errors import UserError
@@ -23,10 +23,6 @@ from lrlab.sweeps import shared
 from lrlab.sweeps.job import Job, Seen
 from lrlab.sweeps.plan import Planned
 from lrlab.training.state import TrainState
-
-
-def shared_updates(runs: dict[str, Path]) -> list[int]:
-    return [summary(folder).get("begun_with", {"updates": 0})["updates"] for folder in runs.values()]
 
 
 def require_the_same_alone(command: Callable[..., Any], *typed: str) -> list[int]:
@@ -348,6 +344,17 @@ def test_no_update_that_runs_have_in_common_is_trained_twice_but_the_last_of_eac
             assert theirs[:begins_at] == values[:begins_at]
             assert begins_at in trunk.sharing.forks
             assert trunk.sharing.begins_at < begins_at < len(theirs)
+
+
+def test_a_run_that_begins_with_what_is_kept_is_no_trunk_for_updates_before_that(tmp_path):
+    jobs = made_up([0.1] * 100 + [0.2] * 20, [0.1] * 60 + [0.3] * 20, [0.1] * 60 + [0.4] * 20)
+    sharing = beginning.Sharing(tmp_path / shared.FOLDER, shared.salt(jobs[0].checked))
+    (file,) = sharing.files(Controls.of(jobs[0].checked.plan), [100]).values()
+    file.parent.mkdir()
+    file.touch()
+    found = share(jobs, tmp_path)
+    assert [one.sharing.begins_at for one in found] == [100, 0, 60]
+    assert found[2].sharing.trunk == "run1"
 
 
 @given(st.lists(st.lists(st.sampled_from([0.1, 0.2, 0.0, -0.0]), min_size=1, max_size=9), min_size=2, max_size=2))
