@@ -9,10 +9,13 @@ from lrlab.system import compiler, distributed, peers
 from lrlab.training.precision import StepFailed
 
 
-def explain(error: BaseException) -> UserError | None:
-    """The error that tells the user what to do about one that torch raised; None where that is not known."""
+def explain(error: BaseException, *, in_rows: bool = False) -> UserError | None:
+    """The error that tells the user what to do about one that torch raised; None where that is not known.
+
+    It came in a step of several runs where `in_rows` is true.
+    """
     if isinstance(error, StepFailed) and error.__cause__ is not None:  # perhaps not the optimizer's doing
-        return explain(error.__cause__)
+        return explain(error.__cause__, in_rows=in_rows)
     if lost := peers.lost_with(error):
         return lost
     if isinstance(error, RuntimeError) and "finished reduction in the prior iteration" in str(error):
@@ -25,6 +28,13 @@ def explain(error: BaseException) -> UserError | None:
     for kind, said, explained in _KNOWN:
         if isinstance(error, kind) and said in str(error):
             return explained(error)
+    if compiler.raised(error) and in_rows:
+        return wrong(
+            "trainer.stacked",
+            got=f"compiled, for what torch.compile cannot compile here ({first_line(error)})",
+            allowed="eager; or a C++ compiler (CPU) or Triton (GPU)",
+            do="trainer.stacked=eager, with other last bits",
+        )
     if compiler.raised(error):
         return wrong(
             "trainer.compile",

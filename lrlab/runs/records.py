@@ -38,6 +38,7 @@ class Records:
         self.begun_with: dict[str, Any] | None = None  # what another run has trained of it
         self.recorder: Recorder | None = None
         self.unwritten: dict[Path, dict[str, Any]] = {}  # checkpoints of the latest and the best epoch, in memory
+        self._told: tuple[Prepared, dict[str, Any]] | None = None  # what checkpoints say of a run that is so prepared
         self.refused = False  # whether the user knows that the disk takes no more points
 
     # The beginning
@@ -81,7 +82,7 @@ class Records:
             if isinstance(event, Update):
                 self._record_update(event)
             elif self._record_epoch(event) and event.epoch == shared.best_epoch:
-                self._keep_best(checkpoint.copied(self._contents()))
+                self._keep_best(self._contents(stays=True))
         self.begun_with = {"updates": shared.updates, "seconds": shared.seconds}
         self.save()
 
@@ -109,7 +110,7 @@ class Records:
         is_best = self._record_epoch(epoch)
         is_due = self.prepared.rhythm.due(self.state.step, ends_epoch=True)
         at_once = is_due and self.recorder is None  # before training goes on
-        contents = self._contents() if at_once else checkpoint.copied(self._contents())
+        contents = self._contents(stays=not at_once)
         self.unwritten[checkpoint.LAST] = contents
         if is_best:
             self._keep_best(contents)
@@ -168,22 +169,28 @@ class Records:
             best_before.unlink(missing_ok=True)
             self.prepared.rhythm.saved(last["state"]["progress"]["step"], time.monotonic() - began)
 
-    def _contents(self) -> dict[str, Any]:
-        """What a checkpoint of the run as it is now holds."""
+    def _contents(self, *, stays: bool = False) -> dict[str, Any]:
+        """What a checkpoint of the run as it is now holds; it `stays` so where later training must not change it."""
+        tracker = self.tracker.state_dict()
         return {
-            "state": self._state(),
+            "state": self._state(stays=stays),
             "progress": self.tally.state_dict(),
             "audit": self.audit.state_dict(),
-            "tracker": self.tracker.state_dict(),
+            "tracker": checkpoint.copied(tracker) if stays else tracker,
             **self._beginning(),
-            **files.origin(self.prepared),
+            **self._origin(),
         }
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self, *, stays: bool = False) -> dict[str, Any]:
         state: dict[str, Any] = checkpoint.plain_numbers(self.state.state_dict())
-        if self.prepared.trainer.form is None:
-            return state
-        return checkpoint.copied(state)  # or a row would be saved with all others
+        is_row = self.prepared.trainer.form is not None  # which would be saved with all others
+        return checkpoint.copied(state) if stays or is_row else state
+
+    def _origin(self) -> dict[str, Any]:
+        """`files.origin`, which is the same until an image has to be mended."""
+        if self._told is None or self._told[0] is not self.prepared:
+            self._told = (self.prepared, files.origin(self.prepared))
+        return self._told[1]
 
     def _beginning(self) -> dict[str, Any]:
         return {"begun_with": self.begun_with} if self.begun_with else {}

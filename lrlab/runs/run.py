@@ -260,7 +260,10 @@ class RunUnderWay:
                 self.records.write_checkpoints()
 
         # What to tell the user.
-        told = self._with_checkpoint(error) if isinstance(error, _KEEPS) else explain(error)
+        if isinstance(error, _KEEPS):
+            told: UserError | None = self._with_checkpoint(error)
+        else:
+            told = explain(error, in_rows=self.prepared.trainer.form is not None)
 
         # How the run ended.
         if isinstance(error, Diverged):

@@ -62,7 +62,7 @@ class Masked(nn.Module):
     @cached_property
     def dropouts(self) -> dict[str, GivenDropout]:
         """The replaced layers that drop anything, by their names."""
-        return {name: one for name, one in self.named_modules() if isinstance(one, GivenDropout) and one.p > 0}
+        return {name: one for name, one in self.named_modules() if isinstance(one, GivenDropout)}
 
     def masks(self, shapes: Mapping[str, torch.Size], seed: int, step: int) -> dict[str, Tensor]:
         """The masks of update `step` of the run with this `seed`, by the names of their buffers."""
@@ -74,7 +74,7 @@ class Masked(nn.Module):
 
 def _replaced(module: nn.Module) -> nn.Module:
     if type(module) in _DROPPED_TOGETHER:
-        return GivenDropout(module)
+        return GivenDropout(module) if module.p else nn.Identity()
     for name, child in module.named_children():
         setattr(module, name, _replaced(child))
     return module

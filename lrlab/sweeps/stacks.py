@@ -1,9 +1,9 @@
 """Which runs of a sweep train in one step: those that may, where that is faster. It is measured before they start."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -11,6 +11,7 @@ import torch
 
 from lrlab.config import identity, stackable
 from lrlab.config.prepare import Prepared, equip
+from lrlab.errors import first_line
 from lrlab.runs import assemble, summary
 from lrlab.runs.guest import guest
 from lrlab.stacking import FORMS
@@ -23,6 +24,8 @@ from lrlab.training.divergence import Guard
 from lrlab.training.loop import update
 from lrlab.words import counted
 
+log = logging.getLogger(__name__)
+
 # What runs of one step may differ in, apart from their schedulers. The tensors of their updates hold them.
 _MAY_DIFFER = (
     "seed",
@@ -30,7 +33,7 @@ _MAY_DIFFER = (
 )
 _STEPS, _ROUNDS = 5, 3  # that are measured each way, in turn
 _SLOW_SECONDS = 0.05  # of a step alone, of which rows would save nothing worth the measuring
-_WORTH_COMPILING_SECONDS = 60.0  # of a process's training
+_WORTH_COMPILING_SECONDS = 30.0  # of a process's training
 _LEAST_GAIN = 1.1  # times faster, or the measurement itself may be mistaken
 
 
@@ -145,25 +148,43 @@ def measure(prepared: Prepared, rows: int, updates: int) -> Measured | None:
     The step is compiled for the trial where a process would take long enough for its `updates`.
     """
     size = min(prepared.batching.batch_size, len(prepared.splits.train))
-    samples, targets = (one.to(prepared.device) for one in stackable.stand_in(prepared, size))
-    step_alone = _step_alone(prepared, samples, targets)
+    step_alone = _step_alone(prepared, *_batch(prepared, size))
     if _seconds(step_alone, prepared.device) > _SLOW_SECONDS:
         return None
-    step = _step_together(prepared, rows, samples, targets, FORMS[0])
+    table = _table(prepared, rows, FORMS[0])
+    step = _step_together(prepared, table, size)
     each_way = [(_seconds(step_alone, prepared.device), _seconds(step, prepared.device)) for _ in range(_ROUNDS)]
     alone, together = (min(seconds) for seconds in zip(*each_way, strict=True))
     together /= rows
     found = Measured(alone, together, FORMS[0])
     if min(alone, together) * updates < _WORTH_COMPILING_SECONDS:
         return found
-    began = time.perf_counter()
-    with suppress(Exception):  # without a C++ compiler, say
-        step = _step_together(prepared, rows, samples, targets, FORMS[1])
-        compiled = _seconds(step, prepared.device) / rows
-        took = time.perf_counter() - began
-        if compiled * updates + took < min(alone, together) * updates:
-            return Measured(alone, compiled, FORMS[1])
+    compiled, took = _compiled(prepared, rows, size)
+    if compiled * updates + took < min(alone, together) * updates:
+        return Measured(alone, compiled, FORMS[1])
     return found
+
+
+def _compiled(prepared: Prepared, rows: int, size: int) -> tuple[float, float]:
+    """The seconds of an update in a compiled step, and of compiling it; infinite where it cannot be compiled.
+
+    What is compiled stays on the disk, for the processes that train.
+    """
+    began = time.perf_counter()
+    try:
+        table = _table(prepared, rows, FORMS[1])
+        if last := len(prepared.splits.train) % size:
+            _step_together(prepared, table, last)()
+        seconds = _seconds(_step_together(prepared, table, size), prepared.device)
+    except Exception as error:  # without a C++ compiler, say
+        log.info("a step of %d runs cannot be compiled: %s", rows, first_line(error))
+        return math.inf, math.inf
+    return seconds / rows, time.perf_counter() - began
+
+
+def _batch(prepared: Prepared, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    samples, targets = stackable.stand_in(prepared, size)
+    return samples.to(prepared.device), targets.to(prepared.device)
 
 
 def _step_alone(prepared: Prepared, samples: torch.Tensor, targets: torch.Tensor) -> Callable[[], object]:
@@ -181,18 +202,21 @@ def _step_alone(prepared: Prepared, samples: torch.Tensor, targets: torch.Tensor
     return step
 
 
-def _step_together(
-    prepared: Prepared, rows: int, samples: torch.Tensor, targets: torch.Tensor, form: str
-) -> Callable[[], object]:
+def _table(prepared: Prepared, rows: int, form: str) -> Updates:
+    """So many runs in rows, and their optimizers."""
     states = [assemble.build_state(prepared) for _ in range(rows)]
-    table = StackedModels([state.model for state in states], prepared.task.to(prepared.device), form, rows)
-    updates = Updates(table, [state.optimizer for state in states])
-    all_samples, all_targets = (torch.stack([one] * rows) for one in (samples, targets))
+    models = StackedModels([state.model for state in states], prepared.task.to(prepared.device), form, rows)
+    return Updates(models, [state.optimizer for state in states])
+
+
+def _step_together(prepared: Prepared, table: Updates, size: int) -> Callable[[], object]:
+    rows = len(table.rows)
+    samples, targets = (torch.stack([one] * rows) for one in _batch(prepared, size))
     seeds, steps = list(range(rows)), [0] * rows
 
     def step() -> None:
-        _, gradients = table.gradients(all_samples, all_targets, seeds, steps)
-        updates.step(gradients, prepared.trainer.clip_grad_norm)
+        _, gradients = table.rows.gradients(samples, targets, seeds, steps)
+        table.step(gradients, prepared.trainer.clip_grad_norm)
 
     return step
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrlab import language_models, models
+from lrlab.stacking import FORMS
 from lrlab.stacking.masks import Masked
 from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.rows import StackedModels
@@ -69,11 +70,16 @@ def step_together(
 
 
 def train_together(
-    kind: str, optimizer: str, seeds: Sequence[int], updates: int, dtype: torch.dtype = torch.float32
+    kind: str,
+    optimizer: str,
+    seeds: Sequence[int],
+    updates: int,
+    dtype: torch.dtype = torch.float32,
+    form: str = FORMS[0],
 ) -> dict[int, dict[str, Tensor]]:
     """What models become in rows, by their seeds, of which each has an LR of its own."""
     together = [made(kind, seed, dtype) for seed in seeds]
-    rows = StackedModels(together, TASKS[MODELS[kind][0]])
+    rows = StackedModels(together, TASKS[MODELS[kind][0]], form)
     of_each = [
         OPTIMIZERS[optimizer](list(m.parameters()), lr_of(seed)) for m, seed in zip(together, seeds, strict=True)
     ]
@@ -139,6 +145,18 @@ def test_the_bits_of_a_row_depend_neither_on_how_many_there_are_nor_on_their_ord
                 assert all(torch.equal(found[name], value) for name, value in many[seed].items()), seeds
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])  # the others take minutes to compile
+def test_compiled_rows_depend_on_no_others_either_and_are_what_eager_ones_are_up_to_rounding(kind):
+    many = train_together(kind, "adamw", list(range(6)), 6, form="compiled")
+    for seed, found in train_together(kind, "adamw", [5, 3], 6, form="compiled").items():
+        assert all(torch.equal(found[name], value) for name, value in many[seed].items()), seed
+    compiled = train_together(kind, "sgd", [0, 1], 12, torch.float64, form="compiled")
+    for seed, found in train_together(kind, "sgd", [0, 1], 12, torch.float64).items():
+        for name, value in found.items():
+            assert torch.allclose(compiled[seed][name], value, rtol=1e-12, atol=1e-12), name
 
 
 def test_a_row_is_not_touched_by_a_neighbour_that_is_no_longer_finite():
