@@ -28,21 +28,24 @@ def explain(error: BaseException, *, in_rows: bool = False) -> UserError | None:
     for kind, said, explained in _KNOWN:
         if isinstance(error, kind) and said in str(error):
             return explained(error)
-    if compiler.raised(error) and in_rows:
+    return _cannot_compile(error, in_rows) if compiler.raised(error) else None
+
+
+def _cannot_compile(error: BaseException, in_rows: bool) -> UserError:
+    compilers = "a C++ compiler (CPU) or Triton (GPU)"
+    if in_rows:
         return wrong(
             "trainer.stacked",
             got=f"compiled, for what torch.compile cannot compile here ({first_line(error)})",
-            allowed="eager; or a C++ compiler (CPU) or Triton (GPU)",
+            allowed=f"eager; or {compilers}",
             do="trainer.stacked=eager, with other last bits",
         )
-    if compiler.raised(error):
-        return wrong(
-            "trainer.compile",
-            got=f"true, for what torch.compile cannot compile here ({first_line(error)})",
-            allowed="false; or a C++ compiler (CPU) or Triton (GPU), and a model that it takes",
-            do="trainer.compile=false",
-        )
-    return None
+    return wrong(
+        "trainer.compile",
+        got=f"true, for what torch.compile cannot compile here ({first_line(error)})",
+        allowed=f"false; or {compilers}, and a model that it takes",
+        do="trainer.compile=false",
+    )
 
 
 def _no_memory(error: BaseException) -> UserError:

@@ -74,6 +74,7 @@ def train_together(
     optimizer: str,
     seeds: Sequence[int],
     updates: int,
+    *,
     dtype: torch.dtype = torch.float32,
     form: str = FORMS[0],
 ) -> dict[int, dict[str, Tensor]]:
@@ -127,7 +128,7 @@ def shapes_of(model: nn.Module, samples: Tensor) -> dict[str, torch.Size]:
 @pytest.mark.parametrize("kind", MODELS)
 def test_in_64_bits_a_row_is_what_torch_makes_of_it_alone(kind, optimizer, updates):
     seeds = [0, 1, 2]
-    together = train_together(kind, optimizer, seeds, updates, torch.float64)
+    together = train_together(kind, optimizer, seeds, updates, dtype=torch.float64)
     for seed in seeds:
         for name, value in contents(train_alone(kind, optimizer, seed, updates, clip=0.5)).items():
             assert torch.allclose(together[seed][name].double(), value.double(), rtol=1e-12, atol=1e-12), (seed, name)
@@ -153,8 +154,8 @@ def test_compiled_rows_depend_on_no_others_either_and_are_what_eager_ones_are_up
     many = train_together(kind, "adamw", list(range(6)), 6, form="compiled")
     for seed, found in train_together(kind, "adamw", [5, 3], 6, form="compiled").items():
         assert all(torch.equal(found[name], value) for name, value in many[seed].items()), seed
-    compiled = train_together(kind, "sgd", [0, 1], 12, torch.float64, form="compiled")
-    for seed, found in train_together(kind, "sgd", [0, 1], 12, torch.float64).items():
+    compiled = train_together(kind, "sgd", [0, 1], 12, dtype=torch.float64, form="compiled")
+    for seed, found in train_together(kind, "sgd", [0, 1], 12, dtype=torch.float64).items():
         for name, value in found.items():
             assert torch.allclose(compiled[seed][name], value, rtol=1e-12, atol=1e-12), name
 
