@@ -18,6 +18,7 @@ NAMES = (
     "preview",
     "sweep",
     "beginnings",
+    "stacking",
     "images",
     "precision",
     "scaling",

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,12 +85,18 @@ def carry_out_by_hand(place: Path, model: str, size: Size) -> timing.Measured:
 
 def carry_out(place: Path, model: str, size: Size, name: str) -> timing.Measured:
     """The seconds of one sweep by lrlab."""
-    if name == JOBLIB and importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+    if name == JOBLIB and not _has_joblib():
         raise timing.Missing("hydra-joblib-launcher is not installed; pip install -e '.[bench]'")
     if name in EXTRAPOLATED:
         three, six = (_seconds_of(place, model, size, name, runs) for runs in (3, 6))
         return {"seconds": six + (six - three) / 3 * (size.runs - 6)}
     return {"seconds": _seconds_of(place, model, size, name, size.runs)}
+
+
+def _has_joblib() -> bool:
+    with suppress(ModuleNotFoundError):  # where no plugin of Hydra's is installed
+        return importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is not None
+    return False
 
 
 def _seconds_of(place: Path, model: str, size: Size, name: str, runs: int) -> float:

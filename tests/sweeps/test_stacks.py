@@ -18,7 +18,7 @@ from lrlab.runs import assemble, checkpoint
 from lrlab.runs.guest import guest
 from lrlab.stacking import FORMS
 from lrlab.stacking.loop import Happened, Lane, fit_together
-from lrlab.sweeps import stacks
+from lrlab.sweeps import trial
 from lrlab.sweeps.job import Reporter
 from lrlab.training.loop import Update
 
@@ -132,11 +132,11 @@ def paying(monkeypatch: pytest.MonkeyPatch, form: str | None = FORMS[0]) -> list
     """Let every measurement say that rows pay, or that they do not; returns the rows that were measured."""
     measured = []
 
-    def measure(_prepared: Any, rows: int, **_: int) -> stacks.Measured | None:
+    def measure(_prepared: Any, rows: int, **_: int) -> trial.Measured | None:
         measured.append(rows)
-        return stacks.Measured(1.0, 0.1 if form else 2.0, form or FORMS[0])
+        return trial.Measured(1.0, 0.1 if form else 2.0, form or FORMS[0])
 
-    monkeypatch.setattr(stacks, "measure", measure)
+    monkeypatch.setattr(trial, "measure", measure)
     return measured
 
 
@@ -171,7 +171,7 @@ def test_a_measurement_says_how_long_an_update_takes_each_way_and_leaves_the_pro
     prepared = prepare_typed(composed(*SMALL, "model=mlp"), [])
     before = torch.get_rng_state()
     with guest():
-        found = stacks.measure(prepared, 4, updates=10)
+        found = trial.measure(prepared, 4, updates=10)
     assert found is not None
     assert found.form == "eager"
     assert 0 < found.together < 1

@@ -1,0 +1,171 @@
+"""What it would gain that runs of a sweep train in one step: it is tried, and measured, each way."""
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import torch
+
+from lrlab.config import stackable
+from lrlab.config.prepare import Checked, Prepared, equip
+from lrlab.errors import first_line
+from lrlab.runs import assemble
+from lrlab.runs.guest import guest
+from lrlab.stacking import FORMS
+from lrlab.stacking.optimizers import Updates
+from lrlab.stacking.rows import StackedModels
+from lrlab.system import compiler
+from lrlab.system.signals import ENDING, SAVING
+from lrlab.training.divergence import Guard
+from lrlab.training.loop import update
+
+log = logging.getLogger(__name__)
+
+STEPS, _ROUNDS = 5, 3  # that are measured each way, in turn
+_SLOW_SECONDS = 0.05  # of a step alone, of which rows would save nothing worth the measuring
+_WORTH_COMPILING_SECONDS = 30.0  # of a process's training
+_LEAST_GAIN = 1.1  # times faster, or the measurement itself may be mistaken
+
+
+@dataclass(frozen=True)
+class StepTrial:
+    """What is to be tried."""
+
+    checked: Checked  # one of the runs
+    rows: int  # of a step
+    updates: int  # that a process will make, counted for each of its runs
+    threads: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How long an update of a run takes, in seconds: alone, and as one of several, in the form that is faster."""
+
+    alone: float
+    together: float
+    form: str
+
+    @property
+    def pays(self) -> bool:
+        return self.alone > _LEAST_GAIN * self.together
+
+
+def tell_trial(connection: Connection, trial: StepTrial) -> None:
+    """Send what is found in this process, which ends afterwards. It is the sweep that a signal is for."""
+    for number in (*ENDING, *SAVING):
+        signal.signal(number, signal.SIG_IGN)
+    connection.send(tried_here(trial))
+
+
+def tried_here(trial: StepTrial) -> Measured | str:
+    """How long an update takes each way, or why these runs train alone, in words. Leaves the process as it was."""
+    with guest():
+        torch.set_num_threads(trial.threads)
+        prepared = equip(trial.checked)
+        with compiler.left_out():
+            reason = stackable.reason_against(prepared)
+        found = None if reason else measure(prepared, trial.rows, updates=trial.updates)
+    return reason or found or f"whose steps take more than {_SLOW_SECONDS * 1e3:.0f} ms each"
+
+
+def measure(prepared: Prepared, rows: int, updates: int) -> Measured | None:
+    """How long an update takes alone and as one of `rows`; None where it takes too long alone to be tried.
+
+    The step is compiled for the trial where a process would take long enough for its `updates`.
+    """
+    size = min(prepared.batching.batch_size, len(prepared.splits.train))
+    with compiler.left_out():
+        alone_step = step_alone(prepared, size)
+        if _seconds(alone_step, prepared.device) > _SLOW_SECONDS:
+            return None
+        step = step_together(prepared, table_of(prepared, rows, FORMS[0]), size)
+        each_way = [(_seconds(alone_step, prepared.device), _seconds(step, prepared.device)) for _ in range(_ROUNDS)]
+    alone, together = (min(seconds) for seconds in zip(*each_way, strict=True))
+    together /= rows
+    found = Measured(alone, together, FORMS[0])
+    if min(alone, together) * updates < _WORTH_COMPILING_SECONDS:
+        return found
+    compiled, took = _compiled(prepared, rows, size)
+    if compiled * updates + took < min(alone, together) * updates:
+        return Measured(alone, compiled, FORMS[1])
+    return found
+
+
+def _compiled(prepared: Prepared, rows: int, size: int) -> tuple[float, float]:
+    """The seconds of an update in a compiled step, and of compiling it; infinite where it cannot be compiled.
+
+    What is compiled stays on the disk, for the processes that train.
+    """
+    began = time.perf_counter()
+    try:
+        table = table_of(prepared, rows, FORMS[1])
+        if last := len(prepared.splits.train) % size:
+            step_together(prepared, table, last)()
+        seconds = _seconds(step_together(prepared, table, size), prepared.device)
+    except Exception as error:  # without a C++ compiler, say
+        log.info("a step of %d runs cannot be compiled: %s", rows, first_line(error))
+        return math.inf, math.inf
+    return seconds / rows, time.perf_counter() - began
+
+
+def _batch(prepared: Prepared, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    samples, targets = stackable.stand_in(prepared, size)
+    return samples.to(prepared.device), targets.to(prepared.device)
+
+
+def step_alone(prepared: Prepared, size: int) -> Callable[[], object]:
+    """An update of a run that trains alone, on a batch of this `size`."""
+    samples, targets = _batch(prepared, size)
+    state, task = assemble.build_state(prepared), prepared.task.to(prepared.device)
+    state.applied = {"lr": 0.0}  # what a divergence would tell
+    state.network.train()
+    clip = prepared.trainer.clip_grad_norm
+
+    def step() -> object:
+        guard = Guard(state.device)
+        return update(
+            state, task, samples, targets, size=len(samples), accumulate=1, clip_grad_norm=clip, guard=guard, last=False
+        )
+
+    return step
+
+
+def table_of(prepared: Prepared, rows: int, form: str) -> Updates:
+    """So many runs in rows, and their optimizers."""
+    states = [assemble.build_state(prepared) for _ in range(rows)]
+    models = StackedModels([state.model for state in states], prepared.task.to(prepared.device), form, rows)
+    return Updates(models, [state.optimizer for state in states])
+
+
+def step_together(prepared: Prepared, table: Updates, size: int) -> Callable[[], object]:
+    """An update of all runs in a `table`, each on a batch of this `size`."""
+    rows = len(table.rows)
+    samples, targets = (torch.stack([one] * rows) for one in _batch(prepared, size))
+    seeds, steps = list(range(rows)), [0] * rows
+
+    def step() -> None:
+        _, gradients = table.rows.gradients(samples, targets, seeds, steps)
+        table.step(gradients, prepared.trainer.clip_grad_norm)
+
+    return step
+
+
+def _seconds(step: Callable[[], object], device: torch.device) -> float:
+    """The seconds of the fastest of some steps, after one that warms up."""
+    taken = []
+    for _ in range(1 + STEPS):
+        _wait_for(device)
+        began = time.perf_counter()
+        step()
+        _wait_for(device)
+        taken.append(time.perf_counter() - began)
+    return min(taken[1:])
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
