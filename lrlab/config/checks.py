@@ -11,6 +11,7 @@ from itertools import chain
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from lrlab.config.own_targets import imported
 from lrlab.errors import UserError, WrongArgument, closest, wrong
 from lrlab.moved import SETTINGS
 from lrlab.schedules.lengths import parameters_of
@@ -181,6 +182,8 @@ def _flat(value: Any) -> list[Any]:
 
 def locate(target: str, key: str) -> Any:
     """The class or function that `target` names."""
+    if (found := imported(target)) is not None:
+        return found
     try:
         return pkgutil.resolve_name(target)
     except Exception as error:
