@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrlab.config import other_data
-from lrlab.config.secrets import mask
+from lrlab.config.secrets import mask, may_be_in
 from lrlab.errors import UserError, wrong
 
 GROUPS = ("data", "model", "optimizer", "scheduler")  # what a run chose in each of them names the run
@@ -105,7 +105,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
 
     `data.root` is left out only where the data set has a name: a folder of images is told by nothing but its path.
     """
-    flat = flatten(mask(config))
+    flat = flatten(mask(config) if may_be_in(config) else config)
     named = flat.get("data._target_") == "lrlab.data.datasets.torchvision_images"
     kept = set() if named else {"data.root"}
     counted = {key: value for key, value in flat.items() if not key.startswith(_INSIDE_OF_NONE)}

@@ -4,13 +4,14 @@ Hydra copies a node twice and asks of each target whether it may be called: a mi
 sweep have thousands. What it makes of these nodes is what is made here; a test holds the two against each other.
 """
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pkgutil import resolve_name
 from types import FunctionType
 from typing import Any
+
+from lrlab.moved import imported
 
 _PLACES = ("lrlab.", "torch.optim.")
 _RESERVED = ("_args_", "_convert_", "_recursive_")  # of Hydra's, for which it is asked
@@ -74,15 +75,3 @@ def _found(target: str) -> Any:
             found = resolve_name(target)
     is_theirs = isinstance(found, type | FunctionType) and f"{found.__module__}.".startswith(_PLACES)
     return found if is_theirs else None
-
-
-def imported(target: str) -> Any:
-    """What `target` names in a module of torch's optimizers or lrlab's that is imported; None where it names no such.
-
-    `pkgutil.resolve_name` finds the same, and looks for a module of that name first, which takes a hundred times as
-    long.
-    """
-    module, _, name = target.rpartition(".")
-    if not target.startswith(_PLACES) or target in sys.modules or module not in sys.modules:
-        return None
-    return vars(sys.modules[module]).get(name)

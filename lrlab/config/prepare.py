@@ -64,6 +64,11 @@ class Checked:
         return identity.of(self.saved_config, self.contents)
 
     @property
+    def knows_its_data(self) -> bool:
+        """Whether its data is known by what it holds, and not only by where it lies."""
+        return Identity({}, self.contents).knows_its_data
+
+    @property
     def saved_config(self) -> dict[str, Any]:
         """The config of the run itself, without how this process came to carry it out, and who else is told of it."""
         own = {name: node for name, node in self.config.items() if name != "tracking"}

@@ -22,6 +22,16 @@ def is_secret(key: str) -> bool:
     return bool(_WORDS.search(key.rpartition(".")[2].lower()))
 
 
+def may_be_in(config: Any) -> bool:
+    """Whether a word of the names of secrets is anywhere in `config`; where it is not, `mask` masks nothing.
+
+    >>> may_be_in({"data": {"api_key": None}}), may_be_in({"data": {"root": "data"}})
+    (True, False)
+    """
+    written = repr(config).lower()
+    return any(word in written for word in ("secret", "token", "passw", "passphrase", "credential", "key"))
+
+
 def mask(config: Any) -> Any:
     """A copy of `config`, dicts and lists of plain values, in which secrets are masked."""
     if config is None or isinstance(config, str | int | float):

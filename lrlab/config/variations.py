@@ -20,10 +20,10 @@ from lrlab.config.targets import chosen
 
 KeyPath = tuple[str, ...]  # the names that lead to a setting
 
-_KEY = re.compile(r"seed|(?!hydra)[A-Za-z]\w*(?:\.[A-Za-z]\w*)+")
-_WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,17})")
-_DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_WORD = re.compile(r"[A-Za-z0-9][\w.%]*")  # a text, or what Hydra makes of it
+_KEY = re.compile(r"seed|(?!hydra)[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
+_WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
+_DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+)", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9][\w.%]*", re.ASCII)  # a text, or what Hydra makes of it
 _OF_GROUPS = ("optimizer.groups.", "optimizer.schedule.")  # where a text may stand for a whole node
 _REFERENCE = re.compile(r"\$\{[^}]*\}?")
 _TO_ONE_SETTING = re.compile(r"\$\{([\w.]+)\}")
@@ -87,7 +87,7 @@ def _plain_setting(override: str) -> list[tuple[str, Any]]:
         return []
     if _WHOLE.fullmatch(text) and text != "-0":
         return [(key, int(text))]
-    if _DECIMAL.fullmatch(text) and not _WHOLE.fullmatch(text):
+    if _DECIMAL.fullmatch(text):
         return [(key, float(text))]
     if key == "seed" or not _WORD.fullmatch(text) or key.startswith(_OF_GROUPS):
         return []

@@ -31,7 +31,7 @@ def share(planned: Planned, session: str = _SESSION) -> Planned:
     for index, job in enumerate(jobs):
         text = beginning.alike(job.checked)
         if text is not None:
-            text += "" if beginning.knows_its_data(job.checked) else f"\n{session}"
+            text += "" if job.checked.knows_its_data else f"\n{session}"
             alike.setdefault(hashlib.sha256(text.encode()).hexdigest(), []).append(index)
 
     place = planned.folder.absolute() / FOLDER
