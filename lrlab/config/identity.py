@@ -142,11 +142,14 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+_PLAIN_TYPES = {str, int, float, bool, type(None), list}  # of most settings; to ask whether one is a Mapping is slow
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        if not isinstance(value, str | int | float) and isinstance(value, Mapping):
+        if type(value) not in _PLAIN_TYPES and isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value

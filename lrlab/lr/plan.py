@@ -1,6 +1,7 @@
 """The hyperparameters that a run will use, known before it starts by stepping its scheduler without training."""
 
 import hashlib
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -169,9 +170,10 @@ def factors(scheduler: Any, total: int) -> tuple[float, ...] | None:
         return None
     function = scheduler.lr_lambdas[0]
     try:
-        return tuple(function(count) for count in range(total + 1))[:total]
+        values = [function(count) for count in range(total + 1)]
     except Exception:  # `simulate` says what is wrong
         return None
+    return tuple(map(float, values[:total])) if {*map(type, values)} <= {int, float} else None
 
 
 def scaled(optimizer: torch.optim.Optimizer, by: tuple[float, ...], horizon: Horizon, interval: str) -> Plan | None:
@@ -183,7 +185,7 @@ def scaled(optimizer: torch.optim.Optimizer, by: tuple[float, ...], horizon: Hor
     if not all(type(base) is float for base in bases):
         return None
     curves: dict[str, tuple[float, ...]] = {}
-    lrs = {base: tuple(float(base * factor) for factor in by) for base in set(bases)}
+    lrs = {base: tuple([base * factor for factor in by]) for base in set(bases)}
     for name, value in read(optimizer).items():
         curves[name] = (value,) * len(by)
         is_right = 0 <= value < 1 if name == "momentum" else 0 <= value <= _HIGHEST
@@ -191,8 +193,10 @@ def scaled(optimizer: torch.optim.Optimizer, by: tuple[float, ...], horizon: Hor
             return None
     for name, base in by_curve(optimizer, bases).items():
         curves[name] = lrs[base]
-    if not all(0 <= lr <= _HIGHEST for lr in chain.from_iterable(lrs.values())):
-        return None
+    for values in lrs.values():
+        is_number = math.isfinite(sum(values))  # of which NaN would make another one
+        if not is_number or not 0 <= min(values) <= max(values) <= _HIGHEST:
+            return None
     return Plan(horizon, interval, curves)
 
 
