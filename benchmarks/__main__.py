@@ -18,6 +18,7 @@ NAMES = (
     "preview",
     "sweep",
     "beginnings",
+    "scale",
     "images",
     "precision",
     "scaling",
