@@ -19,6 +19,7 @@ NAMES = (
     "sweep",
     "beginnings",
     "stacking",
+    "scale",
     "images",
     "precision",
     "scaling",

@@ -1,5 +1,7 @@
 """Words on a screen: "1 epoch" and "20 epochs" by the same function everywhere, and texts of others made safe."""
 
+from collections.abc import Sequence
+
 
 def counted(count: int, noun: str, plural: str = "") -> str:
     """`count` and its noun, in the singular where it is one.
@@ -31,6 +33,20 @@ def budget_in_words(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:g} {unit}"
     return f"{seconds:g} s"
+
+
+MANY, FEW = 60, 20  # of more than many lines, rows or names a few are shown, and how many more there are
+
+
+def few(several: Sequence[str], more: str = "{} more") -> list[str]:
+    """`several` texts; of very many the first few, and how many `more` there are.
+
+    >>> few(["a", "b"]), few(["a"] * 100)[-2:]
+    (['a', 'b'], ['a', 'and 80 more'])
+    """
+    if len(several) <= MANY:
+        return list(several)
+    return [*several[:FEW], "and " + more.format(f"{len(several) - FEW:,}")]
 
 
 def printable(text: str) -> str:

@@ -45,7 +45,7 @@ class Candidate:
         """Whether a run failed at every LR, so that only survivors can be compared."""
         return all(self.failed.get(lr, 0) for lr in self.runs)
 
-    @property
+    @functools.cached_property
     def best_lr(self) -> float:
         """The base LR that was best on the seeds that it has in common with each of the others; see `choice`."""
         return choice.best_lr(
@@ -109,18 +109,20 @@ def names_of(results: Sequence[Result]) -> dict[str, str]:
     It is made of the scheduler and of whatever else tells candidates apart.
     """
     varying = [group for group in GROUPS if len({result.choice(group) for result in results}) > 1]
-    chosen = {result.name: tuple(result.choice(group) for group in varying) for result in results}
-    names = {}
+    chosen_alike: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        alike = [one for one in results if chosen[one.name] == chosen[result.name]]
-        keys = [key for key in differing(alike) if _tells_apart(key, alike)]
-        values = {key: _as_typed(result.settings.get(key)) for key in keys if key not in LENGTHS}
-        extra = [f"{key.rpartition('.')[2]}={value}" for key, value in values.items()]
-        if len(set(map(budget_of, alike))) > 1 and (budget := budget_of(result)) is not None:
-            extra.append(budget.setting.removeprefix("trainer."))
-        others = [f"{group}={result.choice(group)}" for group in varying if group != "scheduler"]
-        parts = [result.choice("scheduler"), *others, *extra, extended(result)]
-        names[result.name] = ", ".join(part for part in parts if part)
+        chosen_alike.setdefault(tuple(result.choice(group) for group in varying), []).append(result)
+    names = {}
+    for alike in chosen_alike.values():
+        keys = [key for key in differing(alike) if key not in LENGTHS and _tells_apart(key, alike)]
+        has_budgets = len(set(map(budget_of, alike))) > 1
+        for result in alike:
+            extra = [f"{key.rpartition('.')[2]}={_as_typed(result.settings.get(key))}" for key in keys]
+            if has_budgets and (budget := budget_of(result)) is not None:
+                extra.append(budget.setting.removeprefix("trainer."))
+            others = [f"{group}={result.choice(group)}" for group in varying if group != "scheduler"]
+            parts = [result.choice("scheduler"), *others, *extra, extended(result)]
+            names[result.name] = ", ".join(part for part in parts if part)
     return names
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from lrlab import words
 from lrlab.comparison.candidates import Candidate
 from lrlab.comparison.pairs import FEWEST_SEEDS
 from lrlab.comparison.results import Result
@@ -43,7 +44,7 @@ def _about_the_grids(candidates: Sequence[Candidate]) -> list[str]:
         return ["every schedule had one base LR only; the best LR moves with the schedule, so sweep optimizer.lr"]
     shown = {name: ", ".join(f"{lr:g}" for lr in grid) for name, grid in grids.items()}
     if len({str(grid) for grid in grids.values()}) > 1:
-        listed = "; ".join(f"{name} {lrs}" for name, lrs in shown.items())
+        listed = "; ".join(words.few([f"{name} {lrs}" for name, lrs in shown.items()]))
         return [f"the schedules were not run with the same base LRs: {listed}"]
     return []
 
@@ -53,7 +54,7 @@ def _about_the_seeds(candidates: Sequence[Candidate]) -> list[str]:
     few = [candidate.name for candidate in candidates if len(candidate.best) < FEWEST_SEEDS]
     if not few:
         return []
-    return [f"fewer than {FEWEST_SEEDS} seeds, which say nothing about the noise: {', '.join(few)}"]
+    return [f"fewer than {FEWEST_SEEDS} seeds, which say nothing about the noise: {', '.join(words.few(few))}"]
 
 
 def _other_losses(candidates: Sequence[Candidate]) -> list[str]:
@@ -112,7 +113,7 @@ def _about_its_audits(candidate: Candidate) -> list[str]:
     differing = [name for name, audit in audits.items() if audit.get("equal") is False]
     if not differing:
         return []
-    runs = ", ".join(differing)
+    runs = ", ".join(words.few(differing))
     return [f"{candidate.name}: the LR of a run was not the one that was planned (see the summary.json of {runs})"]
 
 
@@ -121,11 +122,9 @@ def _the_same(candidates: Sequence[Candidate]) -> list[str]:
     by_training: dict[str, list[str]] = {}
     for candidate in candidates:
         by_training.setdefault(repr(_trained(candidate)), []).append(candidate.name)
-    return [
-        f"{', '.join(names[:-1])} and {names[-1]} are the same training: the same LR and losses in every epoch"
-        for names in by_training.values()
-        if len(names) > 1
-    ]
+    several = [names for names in by_training.values() if len(names) > 1]
+    so = "are the same training: the same LR and losses in every epoch"
+    return [f"{', '.join(words.few(names[:-1]))} and {names[-1]} {so}" for names in several]
 
 
 def _trained(candidate: Candidate) -> list[tuple[Any, ...]]:

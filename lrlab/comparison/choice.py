@@ -27,6 +27,9 @@ def best_lr(
     if len(eligible) == 1:
         return eligible[0]
     sign = -1 if lower_is_better else 1
+    if len({frozenset(values[lr]) for lr in eligible}) == 1:  # all of them have all seeds, so the best mean wins
+        means = {lr: exact_mean(values[lr].values(), are_shares=are_shares) for lr in eligible}
+        return max(eligible, key=lambda lr: sign * means[lr])
 
     def worst_comparison(lr: float) -> Fraction:
         others = [other for other in eligible if other != lr]

@@ -21,7 +21,9 @@ from lrlab.training.metrics import (
     possible_metrics,
     split_and_metric,
 )
-from lrlab.words import counted
+from lrlab.words import FEW, MANY, counted
+
+_MOST_IN_ALL_PAIRS = 200  # candidates; a thousand make half a million pairs, which take minutes
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,27 @@ class Contest:
         """The epochs of its runs; where their updates were said, those that they come to."""
         return self.budget.amount if self.budget.unit == "epochs" else epochs_of(self.runs[0])
 
-    @property
+    @functools.cached_property
     def against(self) -> list[Pair]:
         """Every other candidate against the reference."""
         with_it = [pair for pair in self.pairs if self.reference in (pair.name, pair.other)]
         named = [pair.reversed() if pair.name == self.reference else pair for pair in with_it]
-        return sorted(named, key=lambda pair: [one.name for one in self.candidates].index(pair.name))
+        ranks = {one.name: rank for rank, one in enumerate(self.candidates)}
+        return sorted(named, key=lambda pair: ranks[pair.name])
+
+    @functools.cached_property
+    def drawn(self) -> list[Candidate]:
+        """Those that a figure or a terminal has room for: of very many the best few, and the reference."""
+        if len(self.candidates) <= MANY:
+            return self.candidates
+        best, others = self.candidates[:FEW], self.candidates[FEW:]
+        return best + [one for one in others if one.name == self.reference]
+
+    @functools.cached_property
+    def told(self) -> list[Pair]:
+        """Those of `against` of which a page or a terminal tells: of candidates that are drawn."""
+        names = {candidate.name for candidate in self.drawn}
+        return [pair for pair in self.against if pair.name in names]
 
     def mean(self, candidate: Candidate, metric: str) -> Interval:
         """The mean of `metric` over the seeds of a candidate at its best LR.
@@ -121,8 +138,25 @@ def contest_of(
         ],
     )
     samples = {one.name: Sample([*one.values(one.best_lr).values()]) for one in candidates}
-    judged = pairs.judge(samples, lower_is_better=lower_is_better(metric), step=contest.steps.get(metric, 0.0))
-    return replace(contest, pairs=judged)
+    is_all = len(candidates) <= _MOST_IN_ALL_PAIRS
+    judged = pairs.judge(
+        samples,
+        lower_is_better=lower_is_better(metric),
+        step=contest.steps.get(metric, 0.0),
+        reference=None if is_all else against_whom,
+    )
+    return replace(contest, pairs=judged, warnings=[*contest.warnings, *_about_pairs(contest, is_all=is_all)])
+
+
+def _about_pairs(contest: Contest, *, is_all: bool) -> list[str]:
+    """A note where there are too many candidates to judge all pairs of them."""
+    if is_all:
+        return []
+    count = len(contest.candidates)
+    return [
+        f"of the {pairs.count(count):,} pairs of {count:,} schedules those with {contest.reference} are judged, at the "
+        "level at which all of them hold together; compare.reference=NAME judges those with another"
+    ]
 
 
 def _without_any(unfinished: Sequence[Result], results: Sequence[Result], known: Sequence[str]) -> list[str]:

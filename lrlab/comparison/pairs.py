@@ -83,8 +83,9 @@ def judge(
     margin: float | None = None,
     test: Test = "welch",
     level: float | None = None,
+    reference: str | None = None,
 ) -> list[Pair]:
-    """Every pair of `samples`, judged together.
+    """Every pair of `samples`, judged together; with a `reference` only its own, at the level that all would have.
 
     `step` is the distance between values that are counts. Pairs whose interval lies inside `margin` are equivalent.
     With `test="paired"` the values of common seeds are compared, those of which both runs trained. `level` is that of
@@ -97,6 +98,7 @@ def judge(
             one, other, samples, lower_is_better=lower_is_better, step=step, margin=margin, test=test, level=level
         )
         for one, other in combinations(samples, 2)
+        if reference in (None, one, other)
     ]
 
 

@@ -17,20 +17,21 @@ from lrlab.training.metrics import find
 def learning_panels(contest: Contest) -> list[Panel]:
     """What the contest is judged by, validation loss, training loss and LR, all over the same epochs.
 
-    Each candidate is shown at its best LR, with the range of its seeds. Of a table with one value a run there are none.
+    Each candidate that has room is shown at its best LR, with the range of its seeds. Of a table with one value a run
+    there are none.
     """
     if all(run.logged_by == A_TABLE and len(run.history) == 1 for run in contest.runs):
         return []
     panels = []
-    reach = (0.0, float(max(_epochs(candidate) for candidate in contest.candidates)))
+    reach = (0.0, float(max(_epochs(candidate) for candidate in contest.drawn)))
     for name, label in _curves_of(contest):
         kind = find(name)
-        bands = [_curve(candidate, name, scale=kind.scale) for candidate in contest.candidates]
+        bands = [_curve(candidate, name, scale=kind.scale) for candidate in contest.drawn]
         positive = all(min(band.low or band.middle, default=0.0) > 0 for band in bands)
         unit = " (%)" if kind.is_share else ""
         panels.append(Panel(bands, "epoch", label + unit, logy=positive and not kind.is_share, reach=reach))
     if knows_lrs(contest):
-        lrs = [_lr_band(candidate) for candidate in contest.candidates]
+        lrs = [_lr_band(candidate) for candidate in contest.drawn]
         panels.append(Panel(lrs, "epoch", "LR", stairs=True, reach=reach))
     return panels
 
@@ -59,7 +60,7 @@ def means_panel(contest: Contest) -> Panel:
     """The mean of each candidate at its best LR with its interval, side by side, where nothing else can be drawn."""
     scale = find(contest.metric).scale
     bands = []
-    for place, candidate in enumerate(contest.candidates, start=1):
+    for place, candidate in enumerate(contest.drawn, start=1):
         found = contest.mean(candidate, contest.metric)
         value = scale * float(found.value)
         low, high = (scale * float(one) if found.is_known else value for one in (found.low, found.high))
@@ -71,11 +72,11 @@ def means_panel(contest: Contest) -> Panel:
 
 def sensitivity_panel(contest: Contest) -> Panel | None:
     """The metric over the base LR, with a line for each candidate; None where no candidate has two LRs."""
-    if all(len(candidate.runs) < 2 for candidate in contest.candidates):
+    if all(len(candidate.runs) < 2 for candidate in contest.drawn):
         return None
     scale = find(contest.metric).scale
     bands = []
-    for candidate in contest.candidates:
+    for candidate in contest.drawn:
         lrs = sorted(candidate.runs)
         means = [_interval_at(candidate, lr, step=contest.steps.get(contest.metric, 0.0)) for lr in lrs]
         middle = [scale * float(one.value) for one in means]

@@ -14,7 +14,7 @@ from lrlab.comparison.candidates import Candidate, reached
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contest import Contest, columns
 from lrlab.comparison.contests import Comparison
-from lrlab.comparison.pairs import Pair
+from lrlab.comparison.pairs import Pair, count
 from lrlab.comparison.panels import knows_lrs, learning_panels, lr_line, sensitivity_panel
 from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import LEVEL, mean
@@ -23,7 +23,9 @@ from lrlab.drawing.figures import as_svg, save
 from lrlab.drawing.panels import Panel, draw_panels
 from lrlab.drawing.stairs import draw_stairs
 from lrlab.training.metrics import find
+from lrlab.words import few
 
+_MOST_ROWS, _MOST_ROWS_OF_RUNS, _MOST_CELLS = 200, 1000, 10_000  # of tables on a page, which a browser shows at once
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -49,8 +51,9 @@ def page(
         exploratory=confirm.told(comparison)[:1],
         confirm=comparison.confirm,
         warnings=comparison.warnings,
-        left_out=comparison.left_out,
-        differences={key: [_value(value) for value in values] for key, values in settings.items()},
+        left_out=comparison.left_out[:_MOST_ROWS],
+        more_left_out=max(0, len(comparison.left_out) - _MOST_ROWS),
+        differences={key: few([_value(value) for value in values]) for key, values in settings.items()},
         facts=facts,
         level=f"{LEVEL:.0%}",
         files=[(link(file, folder), file.name) for file in files],
@@ -73,15 +76,17 @@ def link(path: Path, folder: Path | None) -> str:
 
 
 def _runs(contest: Contest, folder: Path | None) -> list[dict[str, str]]:
-    """Every run of a contest, with the address of its folder."""
-    rows = []
+    """The runs of a contest, with the addresses of their folders; of very many those of the best candidates."""
+    rows: list[dict[str, str]] = []
     for candidate in contest.candidates:
+        if len(rows) >= _MOST_ROWS_OF_RUNS:
+            break
         for lr, runs in sorted(candidate.runs.items()):
             for seed, run in sorted(runs.items()):
                 value = shown(float(run.summary[contest.metric]), contest.metric)
                 place = link(run.folder, folder)
                 rows.append({"name": run.name, "link": place, "lr": f"{lr:g}", "seed": str(seed), "value": value})
-    return rows
+    return rows[:_MOST_ROWS_OF_RUNS]
 
 
 def _section(contest: Contest, folder: Path | None) -> dict[str, Any]:
@@ -90,16 +95,19 @@ def _section(contest: Contest, folder: Path | None) -> dict[str, Any]:
     return {
         "contest": contest,
         "headings": table_headings(contest),
-        "rows": table(contest),
+        "rows": table(contest, contest.candidates[:_MOST_ROWS]),
         "curves": [(panel.ylabel, _panel_svg(panel)) for panel in learning_panels(contest)],
         "knows_time": _knows_time(contest),
         "several_seeds": any(len(candidate.best) > 1 for candidate in contest.candidates),
         "runs": _runs(contest, folder),
         "sensitivity": _panel_svg(sensitivity) if sensitivity else None,
         "grid": _grid(contest),
-        "stairs": [(one.name, _stairs_svg(one)) for one in contest.candidates if knows_lrs(contest)],
-        "against": [_claim(one, contest.metric) for one in contest.against],
-        "pairs": len(contest.pairs),
+        "stairs": [(one.name, _stairs_svg(one)) for one in contest.drawn if knows_lrs(contest)],
+        "against": [_claim(one, contest.metric) for one in contest.told],
+        "pairs": count(len(contest.candidates)),
+        "warnings": few(contest.warnings),
+        "candidates": f"{len(contest.candidates):,}" if len(contest.drawn) < len(contest.candidates) else None,
+        "total": sum(len(candidate.all_runs) for candidate in contest.candidates),
         "metric": contest.metric.replace("_", " "),
         "in_points": find(contest.metric).is_share,
         "target": shown(contest.target, contest.metric),
@@ -137,12 +145,15 @@ def _knows_time(contest: Contest) -> bool:
     return all(run.summary["seconds"] > 0 for run in contest.runs)
 
 
-def table(contest: Contest) -> list[list[str]]:
-    """A row for each candidate at its own best LR: means over seeds with their intervals."""
+def table(contest: Contest, candidates: Sequence[Candidate] | None = None) -> list[list[str]]:
+    """A row for each candidate at its own best LR: means over seeds with their intervals.
+
+    Without `candidates` it is those that are drawn.
+    """
     rows = []
     runs = chain.from_iterable(candidate.all_runs for candidate in contest.candidates)
     devices = {run.summary.get("device") for run in runs}
-    for candidate in contest.candidates:
+    for candidate in contest.drawn if candidates is None else candidates:
         means = [shown_mean(contest.mean(candidate, metric), metric) for metric in columns(contest)]
         seconds = statistics.fmean(run.summary["seconds"] for run in candidate.best.values())
         reached_in = _shown_reached(candidate, contest.target)
@@ -170,9 +181,13 @@ def write_figures(comparison: Comparison, folder: Path, suffix: str) -> list[Pat
 
 def _grid(contest: Contest) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """The metric at every base LR: the LRs, and a row of means for each candidate."""
-    lrs = sorted(set().union(*(candidate.grid for candidate in contest.candidates)))
+    candidates = contest.candidates[:_MOST_ROWS]
+    lrs = sorted(set().union(*(candidate.grid for candidate in candidates)))
+    if len(lrs) * len(candidates) > _MOST_CELLS:
+        candidates = contest.drawn
+        lrs = lrs[:: math.ceil(len(lrs) * len(candidates) / _MOST_CELLS)]
     step = contest.steps.get(contest.metric, 0.0)
-    rows = [(one.name, [_grid_cell(one, lr, contest.metric, step) for lr in lrs]) for one in contest.candidates]
+    rows = [(one.name, [_grid_cell(one, lr, contest.metric, step) for lr in lrs]) for one in candidates]
     return [f"{lr:g}" for lr in lrs], rows
 
 

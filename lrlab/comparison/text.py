@@ -5,7 +5,7 @@ from lrlab.comparison.claims import sentence
 from lrlab.comparison.contest import Contest, columns
 from lrlab.comparison.contests import Comparison
 from lrlab.drawing.terminal import aligned
-from lrlab.words import counted
+from lrlab.words import counted, few
 
 
 def lines(compared: Comparison, width: int | None = None) -> list[str]:
@@ -16,14 +16,14 @@ def lines(compared: Comparison, width: int | None = None) -> list[str]:
     text: list[str] = []
     for contest in compared.contests:
         text += [contest.title, *_table(contest, width), ""]
-        text += [f"  {sentence(one, contest.metric, confirmed=False)}" for one in contest.against]
+        text += [f"  {sentence(one, contest.metric, confirmed=False)}" for one in contest.told]
         if len(contest.pairs) > len(contest.against):
             text.append(f"  (all against {contest.reference}; compare.reference=NAME sets them against another)")
-        text += [f"  warning: {warning}" for warning in contest.warnings]
+        text += few([f"  warning: {warning}" for warning in contest.warnings], "{} warnings more")
         text += [""]
     text += confirm.told(compared)
     text += [f"warning: {warning}" for warning in compared.warnings]
-    text += [f"left out: {name} ({why})" for name, why in compared.left_out]
+    text += few([f"left out: {name} ({why})" for name, why in compared.left_out], "{} runs more")
     if text and text[-1] == "":
         text.pop()
     return text
@@ -35,7 +35,17 @@ def _table(contest: Contest, width: int | None) -> list[str]:
     spare = [*reversed([one for one in headings[3:] if one != judged]), "seeds", "best LR"]
     table = [headings, *report.table(contest)]
     lines = aligned(table, width, spare)
+    if len(contest.drawn) < len(contest.candidates):
+        lines.append(
+            f"({len(contest.candidates):,} schedules in all, of which these are the best{_and_reference(contest)})"
+        )
     missing = [one for one in headings if one not in lines[0]]
     if missing:
         lines.append(f"({counted(len(missing), 'column')} more in a wider terminal)")
     return lines
+
+
+def _and_reference(contest: Contest) -> str:
+    """Said where the last one that is shown is there to be compared with."""
+    is_added = contest.drawn[-1] not in contest.candidates[: len(contest.drawn)]
+    return f", and {contest.reference}" if is_added else ""

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from lrlab.config import checks, muon, usable
+from lrlab.config import checks, muon, own_targets, usable
 from lrlab.config.checks import Node
 from lrlab.config.groups import ModelParameters, layer_decay_of, read_groups, split
 from lrlab.data.batches import Batching
@@ -267,6 +267,8 @@ def known_settings(path: str, node: Node) -> set[str]:
 
 def make(node: Node, key: str, /, **given: Any) -> Any:
     """What the node's `_target_` returns, called with the node's other keys and with `given`."""
+    if not given and own_targets.is_own(node):
+        return checks.call(key, node["_target_"], own_targets.make, node)
     return _plain_partials(checks.call(key, node["_target_"], instantiate, node, _convert_="all", **given))
 
 

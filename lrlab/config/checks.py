@@ -6,13 +6,13 @@ import math
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from lrlab.errors import UserError, WrongArgument, closest, wrong
-from lrlab.moved import SETTINGS
+from lrlab.moved import SETTINGS, imported
 from lrlab.schedules.lengths import parameters_of
 
 Node = dict[str, Any]  # one with a `_target_`, in a resolved config
@@ -97,7 +97,7 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
         choice(key, value, words_allowed)
         return
     kind = _expected(parameter)
-    words = set(re.findall(r"\w+", kind))
+    words = _words_in(kind)
     if words & {"str", "Literal", "Callable", "Any", "dict"} or not words & {"bool", "int", "float"}:
         return
     if value is None and (default is None or words & {"None", "NoneType", "Optional"}):
@@ -124,6 +124,11 @@ def _check_kind(key: str, value: Any, parameter: inspect.Parameter) -> None:
             number(key, one, whole=whole, example=[example] if isinstance(value, list) else example)
         else:
             flag(key, one)
+
+
+@cache
+def _words_in(kind: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", kind))
 
 
 def _entry(value: Any, default: Any) -> Any:
@@ -181,6 +186,8 @@ def _flat(value: Any) -> list[Any]:
 
 def locate(target: str, key: str) -> Any:
     """The class or function that `target` names."""
+    if (found := imported(target)) is not None:
+        return found
     try:
         return pkgutil.resolve_name(target)
     except Exception as error:

@@ -36,7 +36,8 @@ def moved_targets(config: Any, prefix: str = "") -> list[str]:
     for key, value in config.items():
         if key == "_target_" and isinstance(value, str) and current(value) != value:
             told.append(f"{prefix}{key}: {value} is {current(value)} now")
-        told += moved_targets(value, f"{prefix}{key}.")
+        if isinstance(value, dict | list):
+            told += moved_targets(value, f"{prefix}{key}.")
     return told
 
 
@@ -84,7 +85,10 @@ def _with_todays_targets(config: Any) -> Any:
         return [_with_todays_targets(value) for value in config]
     if not isinstance(config, dict):
         return config
-    words = {key: _with_todays_targets(value) for key, value in config.items()}
+    words = dict(config)
+    for key, value in config.items():
+        if isinstance(value, dict | list):
+            words[key] = _with_todays_targets(value)
     if isinstance(words.get("_target_"), str):
         words["_target_"] = current(words["_target_"])
     return words

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrlab.config import other_data
-from lrlab.config.secrets import mask
+from lrlab.config.secrets import mask, may_be_in
 from lrlab.errors import UserError, wrong
 
 GROUPS = ("data", "model", "optimizer", "scheduler")  # what a run chose in each of them names the run
@@ -106,7 +106,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
 
     `data.root` is left out only where the data set has a name: a folder of images is told by nothing but its path.
     """
-    flat = flatten(mask(config))
+    flat = flatten(mask(config) if may_be_in(config) else config)
     named = flat.get("data._target_") == "lrlab.data.datasets.torchvision_images"
     kept = set() if named else {"data.root"}
     counted = {key: value for key, value in flat.items() if not key.startswith(_INSIDE_OF_NONE)}
@@ -143,11 +143,14 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+_PLAIN_TYPES = {str, int, float, bool, type(None), list}  # of most settings; to ask whether one is a Mapping is slow
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        if isinstance(value, Mapping):
+        if type(value) not in _PLAIN_TYPES and isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value

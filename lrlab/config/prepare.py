@@ -6,19 +6,21 @@ where another process carries the run out it gets what is `checked`, and `equip`
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lrlab.config import averages, budgeted, build, checks, length, settings, stackable, stopping
+from lrlab.config import averages, budgeted, build, checks, identity, length, settings, stackable, stopping
 from lrlab.config.arguments import key_of, of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
+from lrlab.config.found_out import FoundOut
 from lrlab.config.groups import ModelParameters, layer_decay_of
+from lrlab.config.identity import Identity
 from lrlab.config.scheduler import SchedulerSettings, check_rhythm, scheduler_settings
-from lrlab.config.scheduler_nodes import naming_settings
+from lrlab.config.scheduler_nodes import is_pure, naming_settings
 from lrlab.config.targets import chosen
 from lrlab.config.usable import require_steady_momentum
 from lrlab.data import room
@@ -27,7 +29,7 @@ from lrlab.data.kinds import bytes_of_an_image
 from lrlab.data.splits import Splits
 from lrlab.lr import save_every
 from lrlab.lr.horizon import Horizon, Samples
-from lrlab.lr.plan import Plan, simulate
+from lrlab.lr.plan import Plan, factors, has_factors, scaled, simulate
 from lrlab.system import compiler
 from lrlab.training.averages import AverageSettings
 from lrlab.training.early import StopEarly
@@ -60,6 +62,16 @@ class Checked:
         """The same run in a form of the arithmetic of runs that train in one step."""
         trainer = {**self.config["trainer"], "stacked": form}
         return replace(self, config={**self.config, "trainer": trainer})
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What makes it that run."""
+        return identity.of(self.saved_config, self.contents)
+
+    @property
+    def knows_its_data(self) -> bool:
+        """Whether its data is known by what it holds, and not only by where it lies."""
+        return Identity({}, self.contents).knows_its_data
 
     @property
     def saved_config(self) -> dict[str, Any]:
@@ -123,26 +135,63 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
 
     `choices` and `overrides` are what was chosen in each group and what was typed; the run's files tell them.
     """
+    return prepare_resolved(resolve(config), choices, overrides, asked=_typed_for(config))
+
+
+def prepare_resolved(
+    typed: dict[str, Any],
+    choices: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    asked: Sequence[str] = (),
+    known: FoundOut | None = None,
+) -> Prepared:
+    """`prepare` for a resolved config, of which `asked` was typed.
+
+    What is `known` of other runs of a sweep, which have parts of their configs in common, is not found out again.
+    """
     # The settings are read, each for itself and then together.
-    typed = resolve(config)
+    known = known or FoundOut()
     if typed.get("tracking") is not None:
         checks.check_target(typed["tracking"], "tracking", given=("folder", "name", "settings", "resumed"))
     plain = in_todays_words(typed)
     settings.check_top_level(plain)
-    plain = length.with_one_length(plain, _typed_for(config))
-    parts = _read(plain, together=True)
+    plain = length.with_one_length(plain, asked)
+    basis = _basis_of(plain, known)
+    parts = _read(plain, together=True, known=known)
     plain = {**plain, "trainer": {**plain["trainer"], "monitor": parts.trainer.monitor}}
-    splits, horizon = parts.splits, parts.horizon
+    splits = parts.splits
 
     # The model is built and tried; stand-ins of its parameters tell the optimizer its groups.
     tried, trial = build.try_model(plain["model"], splits.interface, plain["seed"])
-    check_loss(parts.task, tried.output_shape, splits)
-
-    advice = settings.advice_for_single_images(len(splits.train), parts.trainer, parts.batching)
-    if advice is not None:
-        build.require_trainable_on_one(plain["model"], splits.interface, trial, do=advice)
+    known("trial", basis, partial(_require_trainable, parts, plain["model"], tried, trial))
 
     # One optimizer and one scheduler are stepped through the whole run.
+    driven = (*basis, known.number(plain["optimizer"]), known.number(plain["scheduler"]))
+    plan, about_plan = known("plan", driven, partial(_plan, parts, plain, tried, known))
+
+    contents = known("contents", basis, lambda: checks.call("data", "what tells its contents", lambda: splits.contents))
+    warnings = [*moved_targets(typed), *splits.notes, *about_plan]
+    warnings += stopping.warnings(parts.early, parts.horizon, parts.trainer.eval_every)
+    checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
+    prepared = Prepared(**vars(parts), checked=checked, trial=trial)
+    stackable.require(prepared)
+    return prepared
+
+
+def _require_trainable(
+    parts: Equipment, model: dict[str, Any], tried: build.KnownModel, trial: build.Trial | None
+) -> None:
+    """Raise UserError where the model does not fit the task, or the smallest part of a batch."""
+    check_loss(parts.task, tried.output_shape, parts.splits)
+    advice = settings.advice_for_single_images(len(parts.splits.train), parts.trainer, parts.batching)
+    if advice is not None:
+        build.require_trainable_on_one(model, parts.splits.interface, trial, do=advice)
+
+
+def _plan(parts: Equipment, plain: dict[str, Any], tried: build.KnownModel, known: FoundOut) -> tuple[Plan, list[str]]:
+    """The plan of a run, and warnings about it."""
+    horizon, interval = parts.horizon.planned, parts.scheduler.interval
     with compiler.left_out():
         optimizer = build.build_optimizer(plain["optimizer"], tried.parameters)
     if parts.average is not None:
@@ -150,18 +199,16 @@ def prepare(config: DictConfig, choices: Mapping[str, str] | None = None, overri
     with naming_settings(parts.scheduler.resolved):
         scheduler = parts.scheduler.build(optimizer)
         check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
-        plan = simulate(lambda _: scheduler, lambda: optimizer, horizon.planned, parts.scheduler.interval)
+        plan = None
+        if has_factors(scheduler) and is_pure(parts.scheduler.resolved):  # at another base LR it has the same ones
+            of = (known.number(parts.scheduler.resolved), known.number(horizon.total(interval)))
+            by = known("factors", of, lambda: factors(scheduler, horizon.total(interval)))
+            plan = scaled(optimizer, by, horizon, interval) if by is not None else None
+        if plan is None:
+            plan = simulate(lambda _: scheduler, lambda: optimizer, horizon, interval)
         budgeted.require_shares(plan, plain, tried.parameters, parts.task.metrics)
     require_steady_momentum(plain["optimizer"], plan)
-
-    contents = checks.call("data", "what tells its contents", lambda: splits.contents)
-    warnings = [*moved_targets(typed), *splits.notes]
-    warnings += parts.scheduler.warnings(plan, plain["optimizer"])
-    warnings += stopping.warnings(parts.early, horizon, parts.trainer.eval_every)
-    checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
-    prepared = Prepared(**vars(parts), checked=checked, trial=trial)
-    stackable.require(prepared)
-    return prepared
+    return plan, parts.scheduler.warnings(plan, plain["optimizer"])
 
 
 def _predicted(splits: Splits) -> dict[str, Any]:
@@ -170,17 +217,49 @@ def _predicted(splits: Splits) -> dict[str, Any]:
     return {"num_classes": splits.num_classes, **shape}
 
 
-def equip(checked: Checked, like: Prepared | None = None) -> Prepared:
-    """What another process checked, with what this one carries it out with; its data is that of `like`, if given."""
-    splits = like.splits if like is not None else None
-    return Prepared(**vars(_read(checked.config, together=False, splits=splits)), checked=checked)
+def equip(checked: Checked, known: FoundOut | None = None) -> Prepared:
+    """What another process checked, with what this one carries it out with. What is `known` is not found out again."""
+    return Prepared(**vars(_read(checked.config, together=False, known=known or FoundOut())), checked=checked)
 
 
-def _read(plain: dict[str, Any], *, together: bool, splits: Splits | None = None) -> Equipment:
-    """The groups of a resolved config, each read for itself. Whether they fit `together` is asked once a run.
+def _basis_of(plain: Mapping[str, Any], known: FoundOut) -> tuple[int, ...]:
+    """The numbers of all groups but those that say what the LR is."""
+    return tuple(known.number(plain.get(group)) for group in ("task", "data", "model", "trainer", "checkpoint"))
 
-    The data is opened here, unless its `splits` are known.
-    """
+
+def _read(plain: dict[str, Any], *, together: bool, known: FoundOut) -> Equipment:
+    """The groups of a resolved config, each read for itself. Whether they fit `together` is asked once a run."""
+    number = _basis_of(plain, known)
+    basis = known("basis", number, partial(_read_basis, plain, together=together), is_large=True)
+    task, horizon, trainer = basis.task, basis.horizon, basis.trainer
+
+    # The length of the run is known, and with it what durations mean.
+    optimizer = plain["optimizer"]
+    said = optimizer if optimizer.get("groups") else {"schedule": optimizer.get("schedule", {})}
+    scheduler = known(
+        "scheduler",
+        (*number, known.number(plain["scheduler"]), known.number(said)),
+        lambda: scheduler_settings(plain["scheduler"], horizon.planned, optimizer, task.metrics),
+    )
+    rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
+    average = averages.average_settings(trainer, horizon)
+    early = stopping.stop_early(trainer.stop_early, horizon, trainer.monitor, task.metrics)
+    return Equipment(**vars(basis), scheduler=scheduler, rhythm=rhythm, average=average, early=early)
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """What a run learns and where, and how long it is."""
+
+    trainer: settings.TrainerSettings
+    task: Task
+    batching: Batching
+    splits: Splits
+    device: torch.device
+    horizon: Horizon
+
+
+def _read_basis(plain: dict[str, Any], *, together: bool) -> _Basis:
     # What is learned, where, and how batches are made.
     task = build.build_task(plain["task"])
     batching, data_node = settings.split_batching(plain["data"])
@@ -190,8 +269,7 @@ def _read(plain: dict[str, Any], *, together: bool, splits: Splits | None = None
     if together:
         checks.check_target(data_node, "data")
         checks.check_target(plain["model"], "model", given=("num_classes", "num_outputs", "input_shape"))
-    if splits is None:
-        splits = settings.held_out(build.make(data_node, "data"), holding)
+    splits = settings.held_out(build.make(data_node, "data"), holding)
     task = for_data(task, splits)
     trainer = settings.trainer_settings(plain["trainer"], task.metrics)
     device = settings.find_device(trainer.device)
@@ -201,13 +279,7 @@ def _read(plain: dict[str, Any], *, together: bool, splits: Splits | None = None
         if batching.cache in room.KEPT:  # "auto" always finds a place
             choose_cache(batching, splits, device)
 
-    # The length of the run is known now, and with it what durations mean.
-    horizon = _horizon(plain["trainer"], splits, batching)
-    scheduler = scheduler_settings(plain["scheduler"], horizon.planned, plain["optimizer"], task.metrics)
-    rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    average = averages.average_settings(trainer, horizon)
-    early = stopping.stop_early(trainer.stop_early, horizon, trainer.monitor, task.metrics)
-    return Equipment(trainer, task, scheduler, batching, splits, device, horizon, rhythm, average, early)
+    return _Basis(trainer, task, batching, splits, device, _horizon(plain["trainer"], splits, batching))
 
 
 def _typed_for(config: DictConfig) -> list[str]:

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 
-from lrlab.config import checks
+from lrlab.config import checks, own_targets
 from lrlab.config.build import make
 from lrlab.config.checks import Node
 from lrlab.config.identity import flatten
 from lrlab.errors import UserError, wrong
 from lrlab.lr.hyperparameters import Scheduler
+
+_LAMBDA = "torch.optim.lr_scheduler.LambdaLR"
 
 
 def maker(resolved: Node, key: str) -> Callable[[torch.optim.Optimizer], Scheduler]:
@@ -43,6 +45,29 @@ def _require_protocol(scheduler: Any, target: str, key: str) -> None:
                 allowed="a class with step(), get_last_lr(), state_dict() and load_state_dict()",
                 do="derive it from torch.optim.lr_scheduler.LRScheduler",
             )
+
+
+def is_pure(resolved: Node) -> bool:
+    """Whether a scheduler's node is torch's LambdaLR with a function of `lrlab.schedules`, and with none of the user's.
+
+    Such a function is the same whoever calls it, and however often.
+    """
+    is_lambda = resolved["_target_"] == _LAMBDA and isinstance(resolved.get("lr_lambda"), dict)
+    return is_lambda and own_targets.is_own(resolved) and all(map(_is_of_schedules, _functions(resolved["lr_lambda"])))
+
+
+def _functions(node: Any) -> Iterator[str]:
+    """The targets inside of a schedule's node, its own among them."""
+    parts: Any = node if isinstance(node, list) else ()
+    if isinstance(node, dict):
+        parts = node.values()
+        yield str(node.get("_target_", "lrlab.schedules."))
+    for part in parts:
+        yield from _functions(part)
+
+
+def _is_of_schedules(target: str) -> bool:
+    return target.startswith("lrlab.schedules.")
 
 
 def as_partials(node: Any) -> Any:

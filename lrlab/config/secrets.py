@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 MASKED = "***"
@@ -11,6 +12,7 @@ _WORDS = re.compile(
 _INNER_KEY = re.compile(r"(\w+)['\"]?\s*:")
 
 
+@cache
 def is_secret(key: str) -> bool:
     """Whether the last part of a dotted `key` names a secret.
 
@@ -20,8 +22,20 @@ def is_secret(key: str) -> bool:
     return bool(_WORDS.search(key.rpartition(".")[2].lower()))
 
 
+def may_be_in(config: Any) -> bool:
+    """Whether a word of the names of secrets is anywhere in `config`; where it is not, `mask` masks nothing.
+
+    >>> may_be_in({"data": {"api_key": None}}), may_be_in({"data": {"root": "data"}})
+    (True, False)
+    """
+    written = repr(config).lower()
+    return any(word in written for word in ("secret", "token", "passw", "passphrase", "credential", "key"))
+
+
 def mask(config: Any) -> Any:
     """A copy of `config`, dicts and lists of plain values, in which secrets are masked."""
+    if config is None or isinstance(config, str | int | float):
+        return config
     if isinstance(config, Mapping):
         hidden = {key for key, value in config.items() if is_secret(str(key)) and value is not None}
         return {key: MASKED if key in hidden else mask(value) for key, value in config.items()}

@@ -9,6 +9,7 @@ from typing import Any
 from lrlab.drawing.figures import COLOURS, TIP, as_it_is, blank, set_frame
 
 _STYLES = ("-", "--", ":", "-.")  # once all colours are used
+_ROWS_WITHIN = 6  # of a legend, for which a figure has room as it is
 _MOST_TIPS = 240  # of a panel; each makes the page larger
 _POINTS_APART = 0.012  # of the axis, between the points of two names at one place
 _MOST_APART = 0.4  # of the way to the next place, for all names together
@@ -46,10 +47,11 @@ def draw_panels(panels: Sequence[Panel], *, with_tips: bool = False) -> Any:
     With tips there is an unseen mark on each value, for `as_svg` to say it when a pointer comes near.
     """
     width = 0.6 + 4.6 * len(panels)
-    figure = blank(width, 3.5)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     bands = itertools.chain.from_iterable(panel.bands for panel in panels)
     names = list(dict.fromkeys(band.name for band in bands))
+    columns = _fitting_columns(names, width)
+    figure = blank(width, 3.5 + _higher_for(math.ceil(len(names) / columns)))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     handles = {}
     for axis, panel in zip(axes, panels, strict=True):
         for place, band in enumerate(panel.bands):
@@ -64,11 +66,16 @@ def draw_panels(panels: Sequence[Panel], *, with_tips: bool = False) -> Any:
         [handles[name] for name in names],
         list(map(as_it_is, names)),
         loc="outside upper left",
-        ncols=_fitting_columns(names, width),
+        ncols=columns,
         frameon=False,
         fontsize=9,
     )
     return figure
+
+
+def _higher_for(rows: int) -> float:
+    """How many inches a figure grows so that a legend of so many rows leaves its panels their room."""
+    return 0.19 * max(0, rows - _ROWS_WITHIN)
 
 
 def _fitting_columns(names: Sequence[str], inches: float) -> int:

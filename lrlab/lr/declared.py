@@ -10,6 +10,7 @@ from enum import Enum, auto
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
+from lrlab.moved import imported
 from lrlab.schedules.lengths import (
     Length,
     LengthOrZero,
@@ -144,6 +145,8 @@ def _target_of(node: Mapping[str, Any]) -> Any:
     target = node.get("_target_")
     if not isinstance(target, str):
         return target if callable(target) else None
+    if (found := imported(target)) is not None:
+        return found
     try:
         return pkgutil.resolve_name(target)
     except Exception:  # the check of the node says what is wrong with it

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from torch.optim import Optimizer
 
 from lrlab.lr.own_schedule import OwnSchedule
+from lrlab.schedules.lengths import parameters_of
 
 
 class Scheduler(Protocol):
@@ -133,6 +134,15 @@ def read(optimizer: Optimizer) -> dict[str, float]:
     return values
 
 
+def by_curve(optimizer: Optimizer, of_groups: Sequence[float]) -> dict[str, float]:
+    """What each group has, by the name under which `read` gives its LR: `lr`, `lr/NAME`."""
+    found = {"lr": of_groups[0]}
+    for index, (group, value) in enumerate(zip(optimizer.param_groups, of_groups, strict=True)):
+        if index or "name" in group:
+            found[_name(group, index)] = value
+    return found
+
+
 def _name(group: ParameterGroup, index: int) -> str:
     return f"lr/{group.get('name', index)}"
 
@@ -147,7 +157,7 @@ def metric_argument(scheduler: Any) -> str | None:
         if scheduler.tells_apart:
             return None
         inner = scheduler.scheduler
-    for name, parameter in inspect.signature(inner.step).parameters.items():
+    for name, parameter in parameters_of(inner.step).items():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if named and parameter.default is parameter.empty and name != "epoch":
             return name

@@ -142,10 +142,10 @@ def _pace(lrs: tuple[float, ...], interval: str, resolved: Mapping[str, Any]) ->
     if _is_count(half) and half and total / half > _MANY_HALF_COSINES:
         turns = f"{total / half:.0f} half cosines, of {counted(half, interval)} each"
         yield f"scheduler.T_max: {turns}; scheduler.T_max=100% goes down once"
-    changes = [count for count in range(1, total) if lrs[count] != lrs[count - 1]]
-    if changes and total >= _LONG and changes[-1] < _SOON * total and lrs[-1] < lrs[0]:
+    last_change = next((count for count in range(total - 1, 0, -1) if lrs[count] != lrs[count - 1]), None)
+    if last_change is not None and total >= _LONG and last_change < _SOON * total and lrs[-1] < lrs[0]:
         yield (
-            f"scheduler: the LR falls in the first {counted(changes[-1], interval)} of {total} and then stays at "
+            f"scheduler: the LR falls in the first {counted(last_change, interval)} of {total} and then stays at "
             f"{lrs[-1]:.3g}; longer durations, for example in percent"
         )
 
@@ -260,7 +260,7 @@ def _shape(lrs: tuple[float, ...], plan: Plan, resolved: Mapping[str, Any]) -> I
 
 def _end(lrs: tuple[float, ...], interval: str, resolved: Mapping[str, Any]) -> Iterator[str]:
     """An LR that has fallen and is up again when the run ends."""
-    lowest = min(range(len(lrs)), key=lambda count: (lrs[count], -count))
+    lowest = len(lrs) - 1 - lrs[::-1].index(min(lrs))  # the last of them
     rise, peak = lrs[lowest:], max(lrs)
     fell_before = max(lrs[: lowest + 1]) > lrs[lowest]
     if not fell_before or rise[-1] <= rise[0] + 0.01 * peak:

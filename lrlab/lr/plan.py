@@ -1,6 +1,7 @@
 """The hyperparameters that a run will use, known before it starts by stepping its scheduler without training."""
 
 import hashlib
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from lrlab.errors import UserError, wrong
 from lrlab.lr import hashes
 from lrlab.lr.horizon import Horizon
-from lrlab.lr.hyperparameters import foreseen, read
+from lrlab.lr.hyperparameters import by_curve, foreseen, read
 from lrlab.words import counted
 
 _COUNTS_BETWEEN_REPORTS = 20_000
@@ -151,6 +152,52 @@ def simulate(
                     curves[name].append(values[name])
             _advance(scheduler, count, horizon, interval)
     return Plan(horizon, interval, {name: tuple(values) for name, values in curves.items()})
+
+
+def has_factors(scheduler: Any) -> bool:
+    """Whether a scheduler is torch's LambdaLR, with one function for all groups: it multiplies the base LR."""
+    if type(scheduler) is not torch.optim.lr_scheduler.LambdaLR:
+        return False
+    return all(function is scheduler.lr_lambdas[0] for function in scheduler.lr_lambdas)
+
+
+def factors(scheduler: Any, total: int) -> tuple[float, ...] | None:
+    """What a scheduler that `has_factors` multiplies the base LR by at each of `total` counts; None where that fails.
+
+    Its function is called once for each count, and once for the end of the run, as in `simulate`.
+    """
+    if total > _MOST_COUNTS:
+        return None
+    function = scheduler.lr_lambdas[0]
+    try:
+        values = [function(count) for count in range(total + 1)]
+    except Exception:  # `simulate` says what is wrong
+        return None
+    return tuple(map(float, values[:total])) if {*map(type, values)} <= {int, float} else None
+
+
+def scaled(optimizer: torch.optim.Optimizer, by: tuple[float, ...], horizon: Horizon, interval: str) -> Plan | None:
+    """The plan that `simulate` makes with a scheduler that has these `factors`, which has been put on `optimizer`.
+
+    None where a value cannot be trained with, or cannot be told without a step.
+    """
+    bases = [group["initial_lr"] for group in optimizer.param_groups]
+    if not all(type(base) is float for base in bases):
+        return None
+    curves: dict[str, tuple[float, ...]] = {}
+    lrs = {base: tuple([base * factor for factor in by]) for base in set(bases)}
+    for name, value in read(optimizer).items():
+        curves[name] = (value,) * len(by)
+        is_right = 0 <= value < 1 if name == "momentum" else 0 <= value <= _HIGHEST
+        if not is_right:
+            return None
+    for name, base in by_curve(optimizer, bases).items():
+        curves[name] = lrs[base]
+    for values in lrs.values():
+        is_number = math.isfinite(sum(values))  # of which NaN would make another one
+        if not is_number or not 0 <= min(values) <= max(values) <= _HIGHEST:
+            return None
+    return Plan(horizon, interval, curves)
 
 
 def _advance(scheduler: Any, count: int, horizon: Horizon, interval: str) -> None:

@@ -58,11 +58,6 @@ def alike(checked: Checked) -> str | None:
     return f"{kept!r}\n{checked.contents!r}"
 
 
-def knows_its_data(checked: Checked) -> bool:
-    """Whether its data is known by what it holds, and not only by where it lies, where it may change."""
-    return identity.of(checked.config, checked.contents).knows_its_data
-
-
 def _may_differ(key: str) -> bool:
     return key in _MAY_DIFFER or key.startswith("scheduler.")
 

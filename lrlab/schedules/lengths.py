@@ -9,7 +9,8 @@ the number that it is. A schedule of anybody's may use these annotations too. A 
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import UnionType
+from functools import lru_cache
+from types import FunctionType, MethodType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 NEVER_ENDS = "a way that never ends"
@@ -57,6 +58,21 @@ def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
 
     Annotations that are texts, as all are after `from __future__ import annotations`, become what they say.
     """
+    if isinstance(target, MethodType) and isinstance(target.__func__, FunctionType):
+        parameters = _of_what_stays(target.__func__)
+        first = next(iter(parameters.values()), None)  # which is the object, unless it is among `*args`
+        if first is not None and first.kind in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+            return {name: one for name, one in parameters.items() if one is not first}
+    return dict(_of_what_stays(target) if isinstance(target, type | FunctionType) else _parameters(target))
+
+
+@lru_cache(maxsize=1000)
+def _of_what_stays(target: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a class or a function; a method would keep its object alive."""
+    return _parameters(target)
+
+
+def _parameters(target: Any) -> dict[str, inspect.Parameter]:
     try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):

@@ -54,7 +54,7 @@ class Job:
     @property
     def identity(self) -> Identity:
         """What makes it that run."""
-        return identity.of(self.config, self.checked.contents)
+        return self.checked.identity
 
     @property
     def epochs(self) -> int:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lrlab.config import compose, identity
-from lrlab.config.arguments import key_of
+from lrlab.config import identity
+from lrlab.config.arguments import key_of, of_the_run, without_deletions
+from lrlab.config.found_out import FoundOut
 from lrlab.config.identity import Identity
-from lrlab.config.prepare import Checked, prepare_typed
+from lrlab.config.prepare import Checked, prepare_resolved, prepare_typed
+from lrlab.config.variations import Variations
 from lrlab.errors import wrong
 from lrlab.runs import summary
 from lrlab.runs.folders import require_plain
@@ -46,15 +48,16 @@ def make_job(config: DictConfig, overrides: Sequence[str], folder: Path, name: s
 
 
 class Checks:
-    """Checks the runs of a sweep, those that differ in their seeds only once."""
+    """Checks the runs of a sweep. What they have in common is composed, checked and planned once."""
 
     def __init__(self) -> None:
-        self._composing = compose.Shared()
+        self._variations = Variations()
+        self._known = FoundOut()
         self._checked: dict[tuple[str, ...], Checked] = {}  # by what was typed, but for the seed
 
     def config(self, overrides: Sequence[str]) -> DictConfig:
         """The config of a run."""
-        return compose.compose(overrides, by=self._composing)
+        return self._variations.config(overrides)
 
     def job(self, overrides: Sequence[str], folder: Path, name: str) -> Job:
         """The run `name` of the sweep in `folder`. Raises UserError for the first mistake in it; leaves no trace."""
@@ -63,11 +66,13 @@ class Checks:
         others = tuple("seed" if one in seeds else one for one in overrides)
         if is_plain and others in self._checked:
             return Job(name, folder / name, self._checked[others].at(int(seeds[0].partition("=")[2])))
-        config = self.config(overrides)
-        job = make_job(config, overrides, folder, name)
-        if is_plain and not compose.depends_on("seed", config):
-            self._checked[others] = job.checked
-        return job
+        composed = self._variations.of(overrides)
+        task = of_the_run(overrides)
+        typed = without_deletions(task)
+        checked = prepare_resolved(composed.config, composed.choices, typed, asked=task, known=self._known).checked
+        if is_plain and composed.is_alone("seed"):
+            self._checked[others] = checked
+        return Job(name, folder / name, checked)
 
 
 def plan(jobs: Sequence[Job], folder: Path, *, whole: bool = True) -> Planned:
@@ -126,7 +131,7 @@ def _place(jobs: Sequence[Job], folder: Path, there: Mapping[Path, Identity]) ->
     by_settings: dict[str, list[Path]] = {}
     for path, one in there.items():
         by_settings.setdefault(_without_data(one), []).append(path)
-    alike = [by_settings.get(_without_data(job.identity), []) for job in jobs]
+    alike = [by_settings.get(_without_data(job.identity), []) if by_settings else [] for job in jobs]
     placed: dict[int, Path] = {}
     taken: set[Path] = set()
 

@@ -274,8 +274,9 @@ def show_result(request: SweepRequest) -> None:
     """Compare the runs that are finished, in the terminal and as results.csv, and say where to see more."""
     from lrlab.comparison import confirm, contests, results, text
     from lrlab.runs.display import tensorboard_hint
+    from lrlab.sweeps import best
 
-    shown = spelling.shortest(request.folder)
+    shown = watched = spelling.shortest(request.folder)
     try:
         found = results.find([request.folder])
         results.write(request.folder, found)
@@ -284,10 +285,13 @@ def show_result(request: SweepRequest) -> None:
         compared.confirm = confirm.command([request.folder], compared.contests)
         print("", *text.lines(compared, streams.width()), sep="\n")
         print(f"more: {spelling.command('compare')} {shlex.quote(str(shown))}")
+        if len(found) > best.MANY:
+            print(f"every run: {shown / results.TABLE}")
+            watched = best.link(shown, compared.contests) or shown
     except UserError as error:  # no run is finished
         print(error)
-    print("LR and loss side by side:")
-    for line in tensorboard_hint(shown, colour_by=request.colour_by):
+    print("LR and loss side by side:" if watched == shown else "LR and loss of the best side by side:")
+    for line in tensorboard_hint(watched, colour_by=request.colour_by):
         print(f"  {line}")
 
 

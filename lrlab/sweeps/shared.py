@@ -50,7 +50,7 @@ def salt(checked: Checked, session: str = _SESSION) -> str | None:
     text = beginning.alike(checked)
     if text is None:
         return None
-    text += "" if beginning.knows_its_data(checked) else f"\n{session}"
+    text += "" if checked.knows_its_data else f"\n{session}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

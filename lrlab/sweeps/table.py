@@ -1,4 +1,4 @@
-"""What the user sees of a sweep: a live table on a terminal, and elsewhere a line for each run."""
+"""What the user sees of a sweep: a live table on a terminal, elsewhere a line a run, or for each hundredth of many."""
 
 import threading
 import time
@@ -22,6 +22,9 @@ from lrlab.words import counted
 _STYLES = {"finished": "green", "running": "cyan", "waiting": "dim", "interrupted": "yellow"}
 _SECONDS_TO_JUDGE = 5.0  # after the first report, before the rest is judged by it
 _LAST_LINES = 4  # of the log of a run that failed
+_MANY = 500  # runs: of more, those that finish are told of together, a hundred times in all
+_FAILURES = 20  # of so many runs that are told at length
+_REFRESHES, _OF_MANY = 4, 1  # of the live table a second
 
 
 @dataclass
@@ -63,15 +66,18 @@ class Board:
         self.already = len(done)
         self.started: float | None = None  # when the first run began to report
         self.lock = threading.Lock()
+        self._estimated = False
+        self._width = max(map(len, self.rows), default=0)
+        self._ended, self._failed = 0, 0
+        self._best: tuple[float, str] | None = None  # by what its task is judged by, and how that is told
         self.live = Live(
             console=self.console,
             get_renderable=self.table,
-            refresh_per_second=4,
+            refresh_per_second=_OF_MANY if len(jobs) > _MANY else _REFRESHES,
             transient=True,
             vertical_overflow="crop",
         )
         self.is_live = self.console.is_terminal if live is None else live and self.console.is_terminal
-        self._estimated = False
 
     def __enter__(self) -> "Board":
         if self.is_live:
@@ -114,19 +120,45 @@ class Board:
             row.seconds = time.monotonic() - row.started if row.first is not None else 0.0
             if outcome.status == "finished":
                 row.step = job.updates
+                self._note_best(row)
+            self._ended += 1
+            self._failed += row.has_failed
+            is_many = len(self.rows) > _MANY
 
         # Say it.
-        if not self.is_live or outcome.status != "finished":
+        is_told = not is_many or (row.has_failed and self._failed <= _FAILURES)
+        if is_told and (not self.is_live or outcome.status != "finished"):
             self.say(self._line(row))
-        if row.has_failed:
+        if is_told and row.has_failed:
             self.say(f"  {outcome.error}", f"  folder: {job.folder}", *_last_lines(job.folder, outcome.error))
+        if is_many and row.has_failed and self._failed == _FAILURES:
+            self.say("  from here on failures are counted; the run's folder has each, and results.csv has all of them")
+        if is_many and not self.is_live and self._ended % (len(self.rows) // 100) == 0:
+            self.say(self._so_far())
         if outcome.status != "interrupted":
             self._estimate()
 
+    def _note_best(self, row: Row) -> None:
+        """Remember the best run so far, by the last metric of its task."""
+        metric = _metrics([row])[-1]
+        if metric.name not in row.val:
+            return
+        sign = 1 if metric.lower_is_better else -1
+        value = sign * row.val[metric.name]
+        if self._best is None or value < self._best[0]:
+            self._best = value, f"{metric.label} {metric.written(row.val[metric.name])} of {row.job.name}"
+
+    def _so_far(self) -> str:
+        """How far a sweep of many runs is, in a line."""
+        with self.lock:
+            told = self._totals(list(self.rows.values()))
+        return f"{told}; best: val {self._best[1]}" if self._best is not None else told
+
     def _estimate(self) -> None:
         """Say once how long the sweep will take, unless a table shows it."""
-        left = self.seconds_left()
-        if left and not self._estimated and not self.is_live:
+        if self._estimated or self.is_live:
+            return
+        if left := self.seconds_left():
             self._estimated = True
             self.say(f"to go      about {duration(left)}")
 
@@ -158,12 +190,11 @@ class Board:
 
     def _totals(self, rows: Sequence[Row]) -> str:
         """How far the whole sweep is."""
-        ended = sum(row.has_ended for row in rows)
-        parts = [f"{self.already + ended} of {counted(self.already + len(rows), 'run')} done"]
+        parts = [f"{self.already + self._ended:,} of {counted(self.already + len(rows), 'run')} done"]
         if running := sum(row.state == "running" for row in rows):
             parts.append(f"{running} running")
-        if failed := sum(row.has_failed for row in rows):
-            parts.append(f"{failed} failed")
+        if self._failed:
+            parts.append(f"{self._failed} failed")
         if left := self.seconds_left():
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
@@ -171,13 +202,12 @@ class Board:
     def _line(self, row: Row) -> str:
         """The line of a run that ended."""
         total = self.already + len(self.rows)
-        number = self.already + sum(one.has_ended for one in self.rows.values())
+        number = self.already + self._ended
         count = f"[{number:>{len(str(total))}}/{total}]"
-        width = max(len(name) for name in self.rows)
         result = f"  val {columns(row.val, _metrics([row]))}" if row.val else ""
         took = f"  {duration(row.seconds):>6}" if row.seconds else ""
         often = f"  after {counted(row.job.restarts, 'restart')}" if row.job.restarts else ""
-        return f"{count} {row.job.name:<{width}}  {row.state:<11}{result}{took}{often}".rstrip()
+        return f"{count} {row.job.name:<{self._width}}  {row.state:<11}{result}{took}{often}".rstrip()
 
 
 def _metrics(rows: Sequence[Row]) -> list[Metric]:
@@ -230,7 +260,8 @@ def _chosen(rows: Sequence[Row], room: int) -> list[Row]:
     kept += next_ones
     kept += finished[::-1][: room - len(kept)]
     kept += later_ones[: room - len(kept)]
-    return [row for row in rows if any(row is one for one in kept)]
+    chosen = set(map(id, kept))
+    return [row for row in rows if id(row) in chosen]
 
 
 def _last_lines(folder: Path, error: str) -> list[str]:

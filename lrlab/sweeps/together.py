@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
+from lrlab.config.found_out import FoundOut
 from lrlab.config.prepare import Prepared, equip
 from lrlab.errors import UserError
 from lrlab.runs.display import log_to, run_log
@@ -41,13 +42,14 @@ class _Team:
     opened: ExitStack
     jobs: dict[RunUnderWay, Job] = field(default_factory=dict)
     logs: dict[str, logging.Logger] = field(default_factory=dict)
+    known: FoundOut = field(default_factory=FoundOut)  # the data is opened once
 
     def open(self, job: Job) -> None:
         """Build a run, and hold its folder. Where that fails, it has ended."""
         try:
             log = self._log(job)
             like = next(iter(self.jobs), None)
-            prepared = equip(job.checked, like.prepared if like is not None else None)
+            prepared = equip(job.checked, self.known)
             self.opened.enter_context(holding(job.folder))
             value, run = self._started(job, prepared, log, like)
         except (Exception, SystemExit) as error:

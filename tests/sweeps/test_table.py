@@ -137,3 +137,53 @@ def test_a_share_of_a_users_own_task_is_written_in_percent(told, written, tmp_pa
     shown.seen(job, Seen(10, 0.1, 1, {"loss": 0.5, "flags": 0.75}))
     shown.ended(job, Outcome("finished", 0.25))
     assert f"val loss   0.5000  {written}" in capsys.readouterr().out
+
+
+def finish(shown: table.Board, job: Job, accuracy: float) -> None:
+    shown.seen(job, Seen(40, 0.01, 4, {"loss": 1 - accuracy, "accuracy": accuracy}))
+    shown.ended(job, Outcome("finished", 1 - accuracy))
+
+
+def test_of_many_runs_a_hundred_lines_tell_how_far_they_are_and_which_is_best(clock, capsys):
+    many = jobs(1000)
+    shown = table.Board(many, jobs(3))
+    for number, job in enumerate(many):
+        clock[0] += 1
+        finish(shown, job, (number * 7 % 1000) / 1000)
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("to go")]
+    assert len(lines) == 100
+    assert lines[0].startswith("13 of 1,003 runs done")
+    assert lines[0].endswith("best: val acc 6.30% of seed=9")
+    assert lines[-1] == "1,003 of 1,003 runs done; best: val acc 99.90% of seed=857"
+
+
+def test_of_many_failures_the_first_are_told_at_length_and_the_others_are_counted(capsys, tmp_path):
+    many = [made_up(f"seed={seed}", tmp_path / f"seed={seed}") for seed in range(600)]
+    shown = table.Board(many, [])
+    for job in many:
+        shown.ended(job, Outcome("failed", error="it broke"))
+    out = capsys.readouterr().out
+    assert out.count("it broke") == out.count("  folder: ") == 20
+    assert out.count("failures are counted") == 1
+    assert out.splitlines()[-1] == "600 of 600 runs done, 600 failed"
+
+
+def test_the_best_run_of_many_has_the_lowest_loss_where_the_loss_is_all_that_is_measured(capsys):
+    many = jobs(501)
+    shown = table.Board(many, [])
+    for loss, job in zip((0.5, 0.25, 0.75), many, strict=False):
+        shown.seen(job, Seen(40, 0.01, 4, {"loss": loss}))
+        shown.ended(job, Outcome("finished", loss))
+    shown.ended(many[3], Outcome("finished"))
+    shown.ended(many[4], Outcome("finished"))
+    assert "best: val loss 0.2500 of seed=1" in capsys.readouterr().out
+
+
+def test_a_live_table_of_many_runs_says_nothing_of_those_that_finish(capsys):
+    many = jobs(600)
+    shown = table.Board(many, [])
+    shown.is_live = True
+    for job in many[:300]:
+        finish(shown, job, 0.5)
+    assert capsys.readouterr().out == ""
+    assert "300 of 600 runs done" in text(shown)
