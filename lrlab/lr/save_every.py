@@ -23,6 +23,7 @@ class Rhythm:
 
     updates: int | None = None
     seconds: float | None = None
+    beside: int = 1  # how many runs this process trains and saves, which share that twentieth
     _saved: tuple[int, float] = (0, -math.inf)  # the updates that were complete, and when
     _took_seconds: float = 0.0
 
@@ -30,7 +31,7 @@ class Rhythm:
         """Whether to save now that so many `updates` are complete, and with them an epoch if it `ends_epoch`."""
         step, at_seconds = self._saved
         if self.seconds is not None:
-            return time.monotonic() - at_seconds >= max(self.seconds, _LEAST_BETWEEN * self._took_seconds)
+            return time.monotonic() - at_seconds >= max(self.seconds, _LEAST_BETWEEN * self.beside * self._took_seconds)
         return ends_epoch or (self.updates is not None and updates - step >= self.updates)
 
     @property

@@ -182,9 +182,11 @@ class Records:
         }
 
     def _state(self, *, stays: bool = False) -> dict[str, Any]:
-        state: dict[str, Any] = checkpoint.plain_numbers(self.state.state_dict())
+        state = self.state.state_dict()
+        random = state.pop("random")  # numbers without end, which nothing changes
+        state = checkpoint.plain_numbers(state)
         is_row = self.prepared.trainer.form is not None  # which would be saved with all others
-        return checkpoint.copied(state) if stays or is_row else state
+        return {**(checkpoint.copied(state) if stays or is_row else state), "random": random}
 
     def _origin(self) -> dict[str, Any]:
         """`files.origin`, which is the same until an image has to be mended."""

@@ -48,6 +48,8 @@ class _Team:
         self.under_way = list(runs)
         self.request = request
         self.ended = ended
+        for run in runs:
+            run.prepared.rhythm.beside = len(runs)
 
     def train(self, rows: int) -> None:
         """Train those that are under way, until none is or their last epoch is complete."""

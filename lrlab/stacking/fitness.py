@@ -59,6 +59,16 @@ def _compared(models: Sequence[nn.Module], task: Task, samples: Tensor, targets:
         for name, value in {**expected, **dict(model.named_buffers())}.items():
             if not _agree(found[name], value):
                 return f"{name} is another one in a row than alone"
+
+    # In validation, with the buffers as they are by now.
+    x, y = halves[0][0], halves[1][0]
+    evaluated = rows.evaluate(x, y)
+    for row, model in enumerate(alone):
+        with torch.no_grad():
+            outputs = model.eval()(x)
+            loss = task.validation_loss(outputs, y)
+        if not _agree(evaluated.outputs[row], outputs) or not _agree(evaluated.losses[row], loss):
+            return "validation is another one in a row than alone"
     return None
 
 

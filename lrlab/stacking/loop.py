@@ -6,6 +6,7 @@
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,10 +16,21 @@ from lrlab.errors import UserError
 from lrlab.lr import hyperparameters
 from lrlab.stacking import FORMS
 from lrlab.stacking.optimizers import Updates
-from lrlab.stacking.rows import FEWEST, ByName, StackedModels
+from lrlab.stacking.rows import FEWEST, ByName, Evaluated, StackedModels
 from lrlab.training.divergence import UPDATES_BETWEEN_CHECKS, Taken, look_closer
-from lrlab.training.loop import Event, Update, end_epoch, step_scheduler, updates_of
+from lrlab.training.loop import (
+    Evaluating,
+    Event,
+    Update,
+    Validating,
+    end_epoch,
+    means_of,
+    step_scheduler,
+    updates_of,
+)
+from lrlab.training.metrics import Means
 from lrlab.training.state import TrainState
+from lrlab.training.sums import Sums
 from lrlab.training.task import Task
 
 
@@ -52,9 +64,9 @@ def fit_together(
     """Train all `lanes` until `epochs` are complete, or so many `steps` were made, from where they are.
 
     They are at the same update, and alike in all but seeds, schedulers and the numbers of their optimizers. What a lane
-    becomes does not depend on the others. `form` is one of FORMS, and a compiled one
-    is for so many `rows`. One that diverges, or whose scheduler fails, leaves with the error, and the
-    others go on. At every yield the state of that lane is complete and savable.
+    becomes does not depend on the others. `form` is one of FORMS, and a compiled one is for so many `rows`. One that
+    diverges, or whose scheduler fails, leaves with the error, and the others go on. At every yield the state of that
+    lane is complete and savable.
     """
     stack = _Stack(lanes, task, form, rows)
     for epoch in range(lanes[0].state.epoch, epochs):
@@ -76,25 +88,42 @@ def fit_together(
                 return
 
         # The end of the epoch, of one after another.
-        for lane in stack.lanes:
-            yield from _end_epoch(lane, task, epoch, epochs, eval_every)
+        is_last = epoch + 1 == epochs
+        is_validated = (epoch + 1) % eval_every == 0 or is_last
+        began = time.perf_counter()
+        evaluated = [stack.rows.evaluate(*batch) for batch in first.val.epoch(0)] if is_validated else []
+        seconds = (time.perf_counter() - began) / len(stack.lanes)
+        for row, lane in enumerate(stack.lanes):
+            lane.state.seconds += seconds
+            validating = partial(_validate, lane, row, evaluated, task)
+            yield from _end_epoch(lane, task, validating, is_validated=is_validated, is_last=is_last)
         stack.settle()
 
 
-def _end_epoch(lane: Lane, task: Task, epoch: int, epochs: int, eval_every: int) -> Iterator[Happened]:
-    if lane.has_left:
-        return
-    is_last = epoch + 1 == epochs
+def _validate(lane: Lane, row: int, evaluated: Sequence[Evaluated], task: Task) -> Generator[Evaluating, None, Means]:
+    """The means of a row over the validation split, as the generator's return value."""
+    sums = Sums(lane.state.device)
+    for batch in evaluated:
+        own = {"loss": batch.losses[row], **{name: value[row] for name, value in batch.sums.items()}}
+        sums.count(own, len(batch.targets))
+        yield Evaluating(batch.outputs[row], batch.targets)
+    return means_of(sums, lane.state, task, "val/loss")
+
+
+def _end_epoch(
+    lane: Lane, task: Task, validating: Validating, *, is_validated: bool, is_last: bool
+) -> Iterator[Happened]:
     events = end_epoch(
         lane.state,
         task,
         lane.train,
         lane.val,
         clock=time.perf_counter(),
-        is_validated=(epoch + 1) % eval_every == 0 or is_last,
+        is_validated=is_validated,
         is_last=is_last,
         interval=lane.interval,
         monitor=lane.monitor,
+        validating=validating,
     )
     try:
         for event in events:

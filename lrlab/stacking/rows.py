@@ -6,6 +6,7 @@ validation, its checkpoints, its scheduler, sees what it would see without the o
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,15 @@ from lrlab.training.task import Task, measure
 
 FEWEST = 2  # rows: a batched product of one row may be computed in another way, and so to other bits
 ByName = dict[str, Tensor]
+
+
+class Evaluated(NamedTuple):
+    """What all rows make of a batch."""
+
+    outputs: Tensor  # (K, B, ...)
+    losses: Tensor  # (K,)
+    sums: ByName  # (K, ...) of each of the task's other metrics
+    targets: Tensor  # (B, ...)
 
 
 class StackedModels:
@@ -124,6 +134,25 @@ class StackedModels:
         outputs = functional_call(self.masked, given, (samples,))
         loss = self.task.training_loss(outputs, targets)
         return loss, (measure(self.task, outputs, targets), changing)
+
+    @torch.no_grad()
+    def evaluate(self, samples: Tensor, targets: Tensor) -> Evaluated:
+        """What each row makes of the same samples (B, ...) and targets (B, ...) in validation."""
+        everyone = [one.expand(len(self), *one.shape) for one in (samples, targets)]
+        self.masked.eval()
+        try:
+            with sdpa_kernel([SDPBackend.MATH]):
+                of_all_rows = vmap(self._evaluate_one_row, randomness="error")
+                return Evaluated(*of_all_rows(self.parameters, self.buffers, *everyone), targets)
+        finally:
+            self.masked.train()
+
+    def _evaluate_one_row(
+        self, parameters: ByName, buffers: ByName, samples: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor, ByName]:
+        given = {f"model.{name}": value for name, value in (*parameters.items(), *buffers.items())}
+        outputs = functional_call(self.masked, given, (samples,))
+        return outputs, self.task.validation_loss(outputs, targets), measure(self.task, outputs, targets)
 
     def _masks(self, samples: Tensor, seeds: Sequence[int], steps: Sequence[int]) -> ByName:
         """The masks (K, ...) of all layers that drop, by the names of their buffers."""

@@ -83,8 +83,13 @@ def _size(optimizer: torch.optim.Optimizer, none: Tensor) -> Tensor:
 
 def require_finite_weights(state: TrainState) -> None:
     """Raise Diverged where a parameter or a buffer is not finite, so that it is never saved."""
-    if not all(torch.isfinite(value).all() for value in state.model.state_dict().values()):
+    if not all(map(_is_finite, state.model.state_dict().values())):
         raise diverged(state, "weights", "a value that is not finite")
+
+
+def _is_finite(value: Tensor) -> bool:
+    """Whether all numbers are; their sum says it, unless it alone is too large."""
+    return math.isfinite(value.sum().item()) or bool(torch.isfinite(value).all())
 
 
 def diverged(state: TrainState, tag: str, value: object, step: int | None = None, lr: float | None = None) -> Diverged:

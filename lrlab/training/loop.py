@@ -6,7 +6,7 @@ frameworks do in callbacks is the body of the caller's `for`. At every yield the
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial, reduce
@@ -82,6 +82,7 @@ class Epoch:
 
 
 Event = Update | Evaluating | Epoch
+Validating = Callable[[], Generator[Evaluating, None, Means]]
 
 
 def fit(
@@ -171,10 +172,11 @@ def end_epoch(
     is_last: bool,
     interval: str,
     monitor: str,
+    validating: Validating | None = None,
 ) -> Generator[Event, None, None]:
     """What follows the last update of an epoch: its results, its validation, and a state that is ready for the next.
 
-    `clock` is when that update was complete.
+    `clock` is when that update was complete. `validating` is another way to `evaluate` the model than by itself.
     """
     epoch, pace = state.epoch, state.pace
 
@@ -189,7 +191,7 @@ def end_epoch(
     _to_evaluated_point(state, train, epoch)
     val_means, average_means = None, None
     if is_validated:
-        val_means, average_means = yield from _validate(state, task, train, val, epoch)
+        val_means, average_means = yield from _validate(state, task, train, val, validating)
 
     # The end of the epoch: the state is made ready for the next one before it is handed out.
     if pace is None:
@@ -236,14 +238,14 @@ def _keep_pace(state: TrainState, pace: Pace, val_batches: int, *, ends_epoch: b
 
 
 def _validate(
-    state: TrainState, task: Task, train: Batches, val: Batches, epoch: int
+    state: TrainState, task: Task, train: Batches, val: Batches, validating: Validating | None
 ) -> Generator[Evaluating, None, tuple[Means, Means | None]]:
     """The means over the validation split, and those of the averaged weights where there are any."""
-    means = yield from evaluate(state, task, val)
+    means = yield from validating() if validating is not None else evaluate(state, task, val)
     if state.average is None or not state.average.exists:
         return means, None
     averaged = state.average.settled()
-    _measure_statistics(state, averaged, train, epoch)
+    _measure_statistics(state, averaged, train, state.epoch)
     return means, (yield from evaluate(state, task, val, averaged))
 
 
@@ -342,9 +344,14 @@ def evaluate(
             loss = task.validation_loss(outputs, labels)
             sums.count({"loss": loss, **measure(task, outputs, labels)}, len(labels))
         yield Evaluating(outputs, labels)
+    return means_of(sums, state, task, "val/loss" if averaged is None else "average/val_loss")
+
+
+def means_of(sums: Sums, state: TrainState, task: Task, tag: str) -> Means:
+    """The means over a split that was evaluated. Raises Diverged where the loss, recorded as `tag`, is not finite."""
     means = sums.over_all_ranks(task.metrics).means(task.metrics)
     if not math.isfinite(means["loss"]):
-        raise diverged(state, "val/loss" if averaged is None else "average/val_loss", means["loss"])
+        raise diverged(state, tag, means["loss"])
     return means
 
 

@@ -1,5 +1,6 @@
 """Rows of a step: each is what it is alone, up to rounding, and depends to the bit on nothing beside it."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -14,7 +15,7 @@ from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.rows import StackedModels
 from lrlab.training.language import NextToken
 from lrlab.training.regression import Regression
-from lrlab.training.task import Classification
+from lrlab.training.task import Classification, measure
 
 TASKS = {"classes": Classification(label_smoothing=0.1), "tokens": NextToken(), "numbers": Regression()}
 MODELS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
@@ -158,6 +159,25 @@ def test_compiled_rows_depend_on_no_others_either_and_are_what_eager_ones_are_up
     for seed, found in train_together(kind, "sgd", [0, 1], 12, dtype=torch.float64).items():
         for name, value in found.items():
             assert torch.allclose(compiled[seed][name], value, rtol=1e-12, atol=1e-12), name
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_in_validation_a_row_is_what_its_model_is_alone_and_depends_on_no_other(kind):
+    task, (samples, targets) = TASKS[MODELS[kind][0]], batch(kind, 5, 1)
+    together = [made(kind, seed) for seed in range(4)]
+    alone = [copy.deepcopy(model).eval() for model in together]
+    rows = StackedModels(together, task)
+    found = rows.evaluate(samples, targets)
+    for row, model in enumerate(alone):
+        with torch.no_grad():
+            outputs = model(samples)
+        assert torch.allclose(found.outputs[row], outputs, rtol=1e-12, atol=1e-12)
+        assert torch.allclose(found.losses[row], task.validation_loss(outputs, targets), rtol=1e-12)
+        for name, total in measure(task, outputs, targets).items():
+            assert torch.allclose(found.sums[name][row], total, rtol=1e-12)
+    two = StackedModels([copy.deepcopy(together[3]), copy.deepcopy(together[1])], task).evaluate(samples, targets)
+    assert torch.equal(two.outputs, found.outputs[[3, 1]])
+    assert torch.equal(two.losses, found.losses[[3, 1]])
 
 
 def test_a_row_is_not_touched_by_a_neighbour_that_is_no_longer_finite():
