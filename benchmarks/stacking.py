@@ -44,6 +44,7 @@ def measure(model: str, rows: int, form: str) -> dict[str, Any]:
 
     from lrlab.config import compose
     from lrlab.config.prepare import prepare_typed
+    from lrlab.stacking import compiled
     from lrlab.sweeps import trial
 
     torch.set_num_threads(1)
@@ -53,7 +54,8 @@ def measure(model: str, rows: int, form: str) -> dict[str, Any]:
     if form == ALONE:
         step = trial.step_alone(prepared, size)
     else:
-        step = trial.step_together(prepared, trial.table_of(prepared, rows, form), size)
+        kept = compiled(rows) if form == "compiled" else form
+        step = trial.step_together(prepared, trial.table_of(prepared, rows, kept), size)
     began = time.perf_counter()
     step()
     first = time.perf_counter() - began

@@ -70,7 +70,7 @@ def sweep(command: Callable[..., Any], *typed: str, name: str, share: bool) -> d
     """The folders of the runs of a sweep that is started in the folder `name`, by name."""
     place = Path(name).absolute()
     place.mkdir(exist_ok=True)
-    model = () if any(one.startswith(("model=", "model._target_=")) for one in typed) else CNN
+    model = () if any(one.startswith(("model=", "model._target_=", "+model=")) for one in typed) else CNN
     with contextlib.chdir(place):
         outcome = command("-m", *SMALL, *model, *HERE, *typed, "sweep=it", f"hydra.launcher.share={str(share).lower()}")
     assert outcome.code == 0, outcome.err + outcome.out

@@ -23,7 +23,6 @@ from lrlab.words import counted
 
 COMPILE = (False, True, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 GRAPHS = ("reduce-overhead", "max-autotune")
-STACKED = (False, True, *stacking.FORMS)  # true is the first of the forms
 _NODES = ("data", "model", "task", "optimizer", "scheduler", "trainer")
 
 
@@ -54,9 +53,9 @@ class TrainerSettings:
 
     @property
     def form(self) -> str | None:
-        """The form of the arithmetic of runs that train in one step, one of `stacking.FORMS`; None for a run alone."""
+        """The form of a step of several runs in which this one is computed (see `stacking`); None for a run alone."""
         if self.stacked is True:
-            return stacking.FORMS[0]
+            return stacking.EAGER
         return self.stacked or None
 
 
@@ -84,7 +83,9 @@ def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> Tra
     checks.flag("trainer.deterministic", settings.deterministic)
     checks.choice("trainer.precision", settings.precision, FORMATS)
     checks.choice("trainer.compile", settings.compile, COMPILE)
-    checks.choice("trainer.stacked", settings.stacked, STACKED)
+    if not isinstance(settings.stacked, bool) and not stacking.is_form(settings.stacked):
+        allowed = "false, true, eager, or compiled-N for a step of N rows"
+        raise wrong("trainer.stacked", got=settings.stacked, allowed=allowed, do="trainer.stacked=eager")
     checks.choice("trainer.channels_last", settings.channels_last, ("auto", True, False))
     checks.number("trainer.accumulate", settings.accumulate, whole=True, low=1, example=1)
     checks.number("trainer.timeout", settings.timeout, above=0, example=900)

@@ -14,6 +14,7 @@ from lrlab.data.batches import Batching
 from lrlab.data.splits import Splits
 from lrlab.errors import wrong
 from lrlab.lr.horizon import Horizon
+from lrlab.lr.plan import Plan
 from lrlab.models import Interface
 from lrlab.system import distributed
 from lrlab.training.task import Task
@@ -38,6 +39,8 @@ class Stackable(Protocol):
     def batching(self) -> Batching: ...
     @property
     def horizon(self) -> Horizon: ...
+    @property
+    def plan(self) -> Plan: ...
     @property
     def seed(self) -> int: ...
 
@@ -69,20 +72,22 @@ def _in_its_settings(prepared: Stackable) -> str | None:
     for name, value in usual.items():
         if getattr(trainer, name) != value:
             return f"trainer.{name}={getattr(trainer, name)}"
-    if trainer.channels_last is True:
-        return "trainer.channels_last=true"
-    if prepared.horizon.budget_seconds is not None:
-        return "trainer.budget"
-    if distributed.ranks() > 1:
-        return f"{distributed.ranks()} ranks"
-    if prepared.batching.cache == "none":
-        return "data.cache=none"
-    return None
+    momenta = prepared.plan.curves.get("momentum", ())
+    reasons = {
+        "trainer.channels_last=true": trainer.channels_last is True,
+        "trainer.budget": prepared.horizon.budget_seconds is not None,
+        f"{distributed.ranks()} ranks": distributed.ranks() > 1,
+        "data.cache=none": prepared.batching.cache == "none",
+        # torch keeps none of the gradients of a time without momentum
+        "a momentum that is 0 for a while": any(momenta) and not all(momenta),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _in_a_trial(prepared: Stackable) -> str | None:
     config, interface = prepared.config, prepared.splits.interface
-    about = json.dumps([config["model"], config["task"], config["optimizer"].get("_target_")]) + repr(interface)
+    optimizer = {name: value for name, value in config["optimizer"].items() if name != "lr"}
+    about = json.dumps([config["model"], config["task"], optimizer]) + repr(interface)
     if about not in _TRIED:
         _TRIED[about] = _tried(prepared, interface)
     return _TRIED[about]

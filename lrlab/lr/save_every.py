@@ -3,7 +3,8 @@
 import math
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lrlab.errors import wrong
@@ -14,35 +15,58 @@ _LEAST_BETWEEN = 20  # times as long as the latest checkpoint took to write
 
 
 @dataclass
+class _Clock:
+    """When checkpoints were last written, and how long that took."""
+
+    at_seconds: float = -math.inf
+    took_seconds: float = 0.0
+    saved_updates: int = -1
+    asked_updates: int = -1  # about which it has decided
+    decided: bool = False
+    is_shared: bool = False  # by several runs, who all ask after each update
+
+    def is_due(self, updates: int, seconds: float) -> bool:
+        """Whether it is time; all who share the clock hear the same after an update."""
+        if not self.is_shared or updates != self.asked_updates:
+            self.asked_updates = updates
+            self.decided = time.monotonic() - self.at_seconds >= max(seconds, _LEAST_BETWEEN * self.took_seconds)
+        return self.decided
+
+    def saved(self, updates: int, took_seconds: float) -> None:
+        self.took_seconds = took_seconds + (self.took_seconds if updates == self.saved_updates else 0.0)
+        self.saved_updates = updates
+        self.at_seconds = time.monotonic()
+
+
+@dataclass
 class Rhythm:
     """When the next checkpoint is due: so many `updates` or so many `seconds` after the one before, where given.
 
     Without `seconds` one is due after every epoch too. With them, checkpoints take a twentieth of the time at most: the
-    next one waits for longer where the one before took long.
+    next one waits for longer where the one before took long. Runs that train in one step share a clock, so that they
+    are saved at the same updates, and that twentieth.
     """
 
     updates: int | None = None
     seconds: float | None = None
-    beside: int = 1  # how many runs this process trains and saves, which share that twentieth
-    _saved: tuple[int, float] = (0, -math.inf)  # the updates that were complete, and when
-    _took_seconds: float = 0.0
+    last: int = 0  # the updates that were complete at the last checkpoint
+    _clock: _Clock = field(default_factory=_Clock)
+
+    def share_with(self, all_of_them: Sequence["Rhythm"]) -> None:
+        """Have one clock with these, of which this is one."""
+        self._clock = all_of_them[0]._clock
+        self._clock.is_shared = len(all_of_them) > 1
 
     def due(self, updates: int, *, ends_epoch: bool = False) -> bool:
         """Whether to save now that so many `updates` are complete, and with them an epoch if it `ends_epoch`."""
-        step, at_seconds = self._saved
         if self.seconds is not None:
-            return time.monotonic() - at_seconds >= max(self.seconds, _LEAST_BETWEEN * self.beside * self._took_seconds)
-        return ends_epoch or (self.updates is not None and updates - step >= self.updates)
-
-    @property
-    def last(self) -> int:
-        """The updates that were complete at the last checkpoint."""
-        return self._saved[0]
+            return self._clock.is_due(updates, self.seconds)
+        return ends_epoch or (self.updates is not None and updates - self.last >= self.updates)
 
     def saved(self, updates: int, took_seconds: float = 0.0) -> None:
         """Note that a checkpoint of so many `updates` was written."""
-        self._saved = (updates, time.monotonic())
-        self._took_seconds = took_seconds
+        self.last = updates
+        self._clock.saved(updates, took_seconds)
 
 
 def rhythm(every: Any, horizon: Horizon) -> Rhythm:

@@ -18,7 +18,7 @@ from lrlab.config.prepare import Prepared
 from lrlab.data import store
 from lrlab.data.batches import Batches
 from lrlab.errors import Interrupted, UserError
-from lrlab.stacking import FORMS
+from lrlab.stacking import EAGER
 from lrlab.stacking.loop import Happened, Lane, fit_together
 from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
@@ -151,10 +151,10 @@ def lane(prepared: Prepared, state: TrainState, train: Batches, val: Batches) ->
     return Lane(state, train, val, prepared.scheduler.interval, prepared.scheduler.monitor)
 
 
-def together(prepared: Prepared, lanes: Sequence[Lane], rows: int = 2) -> Iterator[Happened]:
-    """The events of all `lanes` from where they are to the end; `prepared` is one of their runs.
+def together(prepared: Prepared, lanes: Sequence[Lane], until: tuple[int, int] | None = None) -> Iterator[Happened]:
+    """The events of all `lanes` from where they are to the end, or `until` they are at an update and a batch.
 
-    Where their step is compiled it is for so many `rows`, of which some may be empty.
+    `prepared` is one of their runs.
     """
     return fit_together(
         lanes,
@@ -163,8 +163,8 @@ def together(prepared: Prepared, lanes: Sequence[Lane], rows: int = 2) -> Iterat
         steps=prepared.horizon.updates,
         eval_every=prepared.trainer.eval_every,
         clip_grad_norm=prepared.trainer.clip_grad_norm,
-        form=prepared.trainer.form or FORMS[0],
-        rows=rows,
+        form=prepared.trainer.form or EAGER,
+        until=until,
     )
 
 

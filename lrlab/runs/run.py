@@ -209,8 +209,8 @@ class RunUnderWay:
         elif isinstance(event, Epoch):
             self.records.epoch(event)
 
-    def stop(self, event: Event) -> None:
-        """Save the run, which a signal ends after this `event`."""
+    def stop(self, event: Event | None = None) -> None:
+        """Save the run, which a signal ends after this `event`, or before its next one."""
         if not isinstance(event, Epoch):
             self._save_within_an_epoch()
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.optim import Optimizer
 
 from lrlab.errors import first_line
@@ -56,7 +55,7 @@ def _compared(models: Sequence[nn.Module], task: Task, samples: Tensor, targets:
         expected = _alone(rows, model, (x, y), row)
         found = {name: value[row] for name, value in (*measured.items(), *gradients.items())}
         found |= dict(models[row].named_buffers())
-        for name, value in {**expected, **dict(model.named_buffers())}.items():
+        for name, value in expected.items():
             if not _agree(found[name], value):
                 return f"{name} is another one in a row than alone"
 
@@ -76,15 +75,62 @@ def _alone(rows: StackedModels, model: nn.Module, batch: tuple[Tensor, Tensor], 
     """What a model measures without rows, and its gradients, with the masks of that row. Its buffers are updated."""
     samples, targets = batch
     task = rows.task
-    own = {f"model.{name}": value for name, value in (*model.named_parameters(), *model.named_buffers())}
     shapes = rows.shapes.get(samples.shape, {})
-    masks = {name: mask.to(samples) for name, mask in rows.masked.masks(shapes, seed, 0).items()}
-    outputs = functional_call(Masked(model), {**own, **masks}, (samples,))
+    masked = Masked(model).train()
+    masked.give({name: mask.double() for name, mask in rows.masked.masks(shapes, seed, 0).items()})
+    outputs = masked(samples)
     loss = task.training_loss(outputs, targets)
-    learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    learning = {name: value for name, value in masked.model.named_parameters() if value.requires_grad}
     found = torch.autograd.grad(loss, list(learning.values()), allow_unused=True)
     gradients = {name: value for name, value in zip(learning, found, strict=True) if value is not None}
-    return {"loss": loss.detach(), **measure(task, outputs, targets), **gradients}
+    buffers = {name: masked.model.get_buffer(name) for name, _ in model.named_buffers()}
+    for name, value in buffers.items():
+        model.get_buffer(name).copy_(value)
+    return {"loss": loss.detach(), **measure(task, outputs, targets), **gradients, **buffers}
+
+
+def depends_on_company(
+    make_model: Callable[[], nn.Module], task: Task, batches: Sequence[tuple[Tensor, Tensor]], rows: int, form: str
+) -> bool:
+    """Whether the bits of a row depend on its place, or on how many there are.
+
+    The samples and targets of `batches` are those of a row. Some kernels look at the addresses of rows, which are
+    aligned alike only where their lengths are multiples of a vector's, others at the number of rows.
+    """
+    with randomness.undisturbed():
+        models = [make_model().train() for _ in range(rows)]
+        given = [(_of_each(samples, rows), _of_each(targets, rows)) for samples, targets in batches]
+        orders = [list(range(rows)), [*range(rows - 1, -1, -1)], [*range(1, rows), 0], [rows - 1, 0], [0, 1]]
+        whole = _bits(models, task, given, orders[0], form)
+        for order in orders[1:]:
+            found = _bits(models, task, given, order, form)
+            for row, index in enumerate(order):
+                if any(not torch.equal(one[row], other[index]) for one, other in zip(found, whole, strict=True)):
+                    return True
+    return False
+
+
+def _of_each(batch: Tensor, rows: int) -> Tensor:
+    """A batch of its own for each row: the same samples in other orders."""
+    return torch.stack([batch.roll(row, 0) for row in range(rows)])
+
+
+def _bits(
+    models: Sequence[nn.Module],
+    task: Task,
+    given: Sequence[tuple[Tensor, Tensor]],
+    order: Sequence[int],
+    form: str,
+) -> list[Tensor]:
+    """Everything that rows measure and become, with these models in this order."""
+    rows = StackedModels([copy.deepcopy(models[index]) for index in order], task, form)
+    found: list[Tensor] = []
+    for samples, targets in given:
+        measured, gradients = rows.gradients(samples[order], targets[order], order, [0] * len(order))
+        evaluated = rows.evaluate(samples[0], targets[0])
+        found += [*measured.values(), *gradients.values(), *rows.buffers.values()]
+        found += [evaluated.outputs, evaluated.losses]
+    return [value.clone() for value in found]
 
 
 def _agree(one: Tensor, other: Tensor) -> bool:

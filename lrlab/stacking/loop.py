@@ -14,9 +14,9 @@ from torch import Tensor
 from lrlab.data.batches import Batches
 from lrlab.errors import UserError
 from lrlab.lr import hyperparameters
-from lrlab.stacking import FORMS
+from lrlab.stacking import EAGER
 from lrlab.stacking.optimizers import Updates
-from lrlab.stacking.rows import FEWEST, ByName, Evaluated, StackedModels
+from lrlab.stacking.rows import ByName, Evaluated, StackedModels
 from lrlab.training.divergence import UPDATES_BETWEEN_CHECKS, Taken, look_closer
 from lrlab.training.loop import (
     Evaluating,
@@ -58,22 +58,22 @@ def fit_together(
     steps: int | None = None,
     eval_every: int = 1,
     clip_grad_norm: float | None = None,
-    form: str = FORMS[0],
-    rows: int = FEWEST,
+    form: str = EAGER,
+    until: tuple[int, int] | None = None,
 ) -> Iterator[Happened]:
     """Train all `lanes` until `epochs` are complete, or so many `steps` were made, from where they are.
 
     They are at the same update, and alike in all but seeds, schedulers and the numbers of their optimizers. What a lane
-    becomes does not depend on the others. `form` is one of FORMS, and a compiled one is for so many `rows`. One that
-    diverges, or whose scheduler fails, leaves with the error, and the others go on. At every yield the state of that
-    lane is complete and savable.
+    becomes does not depend on the others. One that diverges, or whose scheduler fails, leaves with the error, and the
+    others go on. At every yield the state of that lane is complete and savable. `form` is that of the step. With
+    `until`, they stop as soon as their states are at so many updates, and at so many of the epoch.
     """
-    stack = _Stack(lanes, task, form, rows)
+    stack = _Stack(lanes, task, form)
     for epoch in range(lanes[0].state.epoch, epochs):
         for lane in stack.lanes:
             lane.has_left = lane.has_left or lane.state.has_ended
         stack.settle()
-        if not stack.lanes:
+        if not stack.lanes or stack.is_at(until):
             return
 
         # Training: an update of all lanes at a time.
@@ -83,11 +83,15 @@ def fit_together(
         for lane in stack.lanes:
             lane.batches = lane.train.epoch(epoch, start=start, stop=updates)
         for batch in range(start, updates):
+            if stack.is_at(until):
+                return
             clock = yield from _update(stack, clock, clip_grad_norm, is_last=batch + 1 == updates)
             if not stack.lanes:
                 return
 
         # The end of the epoch, of one after another.
+        if stack.is_at(until):
+            return
         is_last = epoch + 1 == epochs
         is_validated = (epoch + 1) % eval_every == 0 or is_last
         began = time.perf_counter()
@@ -196,9 +200,9 @@ def _count(lane: Lane, measured: dict[str, Tensor], seconds: float) -> None:
 class _Stack:
     """The lanes that are still under way, and their rows."""
 
-    def __init__(self, lanes: Sequence[Lane], task: Task, form: str, rows: int):
+    def __init__(self, lanes: Sequence[Lane], task: Task, form: str):
         self.lanes = list(lanes)
-        self.rows = StackedModels([lane.state.model for lane in lanes], task, form, rows)
+        self.rows = StackedModels([lane.state.model for lane in lanes], task, form)
         self.updates = Updates(self.rows, [lane.state.optimizer for lane in lanes])
         for lane in lanes:
             hyperparameters.count_as_stepped(lane.state.optimizer)
@@ -216,7 +220,9 @@ class _Stack:
         On the CPU that is known before an optimizer uses them. Elsewhere it would be waited for each time, so that a
         number of updates is looked at together.
         """
-        sizes = torch.stack([losses, *(value.flatten(1).sum(dim=1) for value in gradients.values())]).sum(dim=0)
+        sizes = torch.stack([losses, *(value.reshape(len(value), -1).sum(1) for value in gradients.values())]).sum(
+            dim=0
+        )
         about = [(lane.state.step, lane.state.applied["lr"]) for lane in self.lanes]
         self.waiting.append((about, losses, sizes))
         if len(self.waiting) < self.most and not is_last:
@@ -232,6 +238,11 @@ class _Stack:
                 if error is not None:
                     lost[lane] = error
         return list(lost.items())
+
+    def is_at(self, place: tuple[int, int] | None) -> bool:
+        """Whether the lanes have made so many updates, and so many of the epoch."""
+        state = self.lanes[0].state
+        return place == (state.step, state.batch)
 
     def settle(self) -> None:
         """Let those go that have left."""
@@ -250,7 +261,8 @@ class _Stack:
         self.settle()
         if not kept:
             return measured, gradients
-        rows = torch.tensor((kept * len(self.rows))[: len(self.rows)] if len(kept) == 1 else kept)
+        padded = kept + kept[:1] * (len(self.rows) - len(kept))
+        rows = torch.tensor(padded)
         both = [{name: value[rows.to(value.device)] for name, value in one.items()} for one in (measured, gradients)]
         return both[0], both[1]
 

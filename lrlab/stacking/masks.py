@@ -52,7 +52,7 @@ class GivenDropout(nn.Module):
 
 
 class Masked(nn.Module):
-    """A copy of `model` without weights of its own, whose dropout layers multiply by masks that are given."""
+    """A copy of `model` whose dropout layers multiply by masks that are given."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -65,6 +65,11 @@ class Masked(nn.Module):
     def dropouts(self) -> dict[str, GivenDropout]:
         """The replaced layers that drop anything, by their names."""
         return {name: one for name, one in self.named_modules() if isinstance(one, GivenDropout)}
+
+    def give(self, masks: Mapping[str, Tensor]) -> None:
+        """Have the layers multiply by these masks from now on."""
+        for name, mask in masks.items():
+            self.get_submodule(name.rpartition(".")[0]).register_buffer(_MASK, mask, persistent=False)
 
     def masks(self, shapes: Mapping[str, torch.Size], seed: int, step: int) -> dict[str, Tensor]:
         """The masks of update `step` of the run with this `seed`, by the names of their buffers."""

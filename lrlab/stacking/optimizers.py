@@ -134,7 +134,7 @@ class _GroupSettings:
 
 def clipped(gradients: ByName, most: float) -> ByName:
     """The gradients (K, ...) with those of each row scaled down to at most the total norm `most`."""
-    norms = torch.stack([value.flatten(1).norm(dim=1) for value in gradients.values()])
+    norms = torch.stack([value.reshape(len(value), -1).norm(dim=1) for value in gradients.values()])
     shares = (most / (norms.norm(dim=0) + _EPSILON)).clamp(max=1.0)
     return {name: value * shares.view(-1, *[1] * (value.dim() - 1)) for name, value in gradients.items()}
 
@@ -142,15 +142,11 @@ def clipped(gradients: ByName, most: float) -> ByName:
 def _sgd(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
     gradient = gradient + parameter * settings["weight_decay"]
     momentum = settings["momentum"]
-    weight = settings.rows_of("undamped", _undamped)
+    weight = settings.rows_of("undamped", lambda group, _, fresh: 1.0 if fresh else 1 - group["dampening"])
     buffer = state["momentum_buffer"].mul_(momentum).add_(gradient * weight)
     direction = gradient + buffer * momentum if settings.flag["nesterov"] else buffer
+    direction = torch.where(momentum == 0, gradient, direction)  # undamped
     parameter.sub_(direction * settings["lr"])
-
-
-def _undamped(group: Mapping[str, Any], _step: float, fresh: bool) -> float:
-    """What weighs a new gradient: all of it at the first update, and where there is no momentum."""
-    return 1.0 if fresh or not group["momentum"] else 1 - group["dampening"]
 
 
 def _adam(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
@@ -214,6 +210,8 @@ def reason_against(optimizer: Optimizer) -> str | None:
     """Why the updates of `optimizer` cannot be made in rows; None where they can."""
     if type(optimizer) not in _KNOWN:
         return f"{type(optimizer).__name__} is none of {', '.join(known.__name__ for known in _KNOWN)}"
-    if any(group.get("maximize") for group in optimizer.param_groups):
-        return "maximize=true"
+    for name in ("maximize", "decoupled_weight_decay", "differentiable"):
+        decoupled = isinstance(optimizer, AdamW) and name == "decoupled_weight_decay"  # which it is by itself
+        if not decoupled and any(group.get(name) for group in optimizer.param_groups):
+            return f"optimizer.{name}=true"
     return None

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lrlab.stacking import FORMS
+from lrlab.stacking import EAGER, is_compiled, rows_of
 from lrlab.stacking.masks import Masked
 from lrlab.training.task import Task, measure
 
-FEWEST = 2  # rows: a batched product of one row may be computed in another way, and so to other bits
 ByName = dict[str, Tensor]
 
 
@@ -33,24 +32,24 @@ class Evaluated(NamedTuple):
 class StackedModels:
     """The parameters and buffers of models of one architecture, (K, ...) each: run k is row k.
 
-    Every pass computes each row for itself, whatever the others hold. So the bits of a row depend neither on their
-    number, as long as there are two, nor on their order. A model alone is given a second row, a copy. Where the pass is
-    compiled there are so many `rows` from the start to the end.
+    Every pass computes each row for itself, whatever the others hold. Where rows are equally aligned and the kernels do
+    not look at their number, the bits of a row depend on none of them either; `fitness.depends_on_company` tells
+    whether that holds for a model. A model alone is given a second row, a copy, and a compiled pass has all rows of its
+    `form` from the start to the end.
     """
 
-    def __init__(self, models: Sequence[nn.Module], task: Task, form: str = FORMS[0], rows: int = FEWEST):
+    def __init__(self, models: Sequence[nn.Module], task: Task, form: str = EAGER):
         self.models = list(models)
         self.task = task
-        self.fewest = FEWEST
+        self.fewest = rows_of(form)  # another number of rows would be compiled anew
         self._pass = self._eager
         self._unused: set[str] | None = None  # parameters without a gradient
-        if form == "compiled":
+        if is_compiled(form):
             os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # in this process, or others would stay behind
             of_one = grad_and_value(self._of_one_row, has_aux=True)
             torch.compiler.reset()  # it counts how often functions were compiled, and at eight would go on without
             self._compiled_pass = torch.compile(vmap(of_one, randomness="error"), dynamic=False, fullgraph=True)
             self._pass = self._compiled
-            self.fewest = max(rows, len(models), FEWEST)  # another number of rows would be compiled anew
         self.masked = Masked(models[0]).train()
         self.shapes: dict[torch.Size, dict[str, torch.Size]] = {}  # of what is dropped, by the shape of the samples
         self._gather()
@@ -133,7 +132,8 @@ class StackedModels:
         given |= {name: value for name, value in buffers.items() if name not in changing}
         outputs = functional_call(self.masked, given, (samples,))
         loss = self.task.training_loss(outputs, targets)
-        return loss, (measure(self.task, outputs, targets), changing)
+        new = {name: given[f"model.{name}"] for name in changing}  # a buffer may have been assigned, not written into
+        return loss, (measure(self.task, outputs, targets), new)
 
     @torch.no_grad()
     def evaluate(self, samples: Tensor, targets: Tensor) -> Evaluated:

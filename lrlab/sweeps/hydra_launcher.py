@@ -16,6 +16,7 @@ from lrlab.sweeps.launch import carry_out
 from lrlab.sweeps.request import folder_name
 from lrlab.sweeps.settings import read_settings
 from lrlab.sweeps.shared import share
+from lrlab.sweeps.stacks import stack
 from lrlab.system import lock
 
 
@@ -44,6 +45,8 @@ def launch(
     planned.folder.mkdir(parents=True, exist_ok=True)
     with lock.held(planned.folder, what="sweeping"):
         launcher = read_settings(settings)
+        planned, said = stack(planned, launcher)
+        print(*said, sep="\n", end="\n" if said else "")
         outcomes = carry_out(share(planned) if launcher.shares else planned, launcher)
 
     # Tell Hydra how each ended, in the order and under the folders in which it asked.

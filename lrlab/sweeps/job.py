@@ -79,7 +79,6 @@ class Stack:
     """Runs of a sweep that train in one step, in one process."""
 
     jobs: tuple[Job, ...]
-    rows: int  # of a compiled step
 
     @property
     def name(self) -> str:
@@ -99,13 +98,12 @@ def units(jobs: Sequence[Job]) -> list[Job | Stack]:
     together: dict[int | None, list[Job]] = {}
     for job in jobs:
         together.setdefault(job.stack, []).append(job)
-    rows = max((len(several) for number, several in together.items() if number is not None), default=0)
     found: list[Job | Stack] = []
     for job in jobs:
         if job.stack is None:
             found.append(job)
         elif job is together[job.stack][0]:
-            found.append(Stack(tuple(together[job.stack]), rows))
+            found.append(Stack(tuple(together[job.stack])))
     return found
 
 

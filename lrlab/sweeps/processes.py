@@ -167,6 +167,8 @@ class _Crew:
         again = []
         for job in unit.jobs if isinstance(unit, Stack) else (unit,):
             outcome = outcomes[job.name]
+            if isinstance(unit, Stack) and _is_final(outcome):  # which was told already
+                continue
             restarted = None if self._is_stopping() else self.order.restarted(job, outcome)
             if restarted is not None:
                 again.append(restarted)
@@ -210,6 +212,9 @@ class _Crew:
                 name, said = message
                 if isinstance(said, Outcome):
                     outcomes[name] = said
+                    if isinstance(unit, Stack) and _is_final(said):  # the others go on for a while
+                        with self.lock:
+                            self.ended(jobs[name], said)
                 else:
                     self.order.seen(jobs[name], said)
                     self.seen(jobs[name], said)
@@ -250,6 +255,11 @@ class _Crew:
             self.stopped = self.killed = True
             for worker in self.workers:
                 worker.process.kill()
+
+
+def _is_final(outcome: Outcome) -> bool:
+    """Whether the run goes on in no other process."""
+    return outcome.status not in ("killed", "interrupted")
 
 
 def _without_a_word(exit_code: int) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lrlab.config import identity
 from lrlab.runs import summary
-from lrlab.stacking import FORMS
+from lrlab.stacking import EAGER
 from lrlab.sweeps import server
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.plan import Planned
@@ -34,11 +34,9 @@ def stack(planned: Planned, settings: LauncherSettings) -> tuple[Planned, list[s
     number = 0
     for jobs in _alike(planned, begun) if settings.most_in_a_step > 1 else []:
         sizes = _sizes(len(jobs), settings)
-        form = _form_before(planned, jobs, begun)
-        said = f"{form}, as before"
-        if form is None:
-            form, said = _chosen(jobs, max(sizes), settings)
-        lines.append(f"stack      {counted(len(jobs), 'run')}: {said}")
+        form, said = _form_of(planned, jobs, begun, max(sizes), settings)
+        if said:
+            lines.append(f"stack      {counted(len(jobs), 'run')}: {said}")
         waiting = iter(jobs)
         for size in sizes if form is not None else []:
             number += 1
@@ -50,14 +48,14 @@ def stack(planned: Planned, settings: LauncherSettings) -> tuple[Planned, list[s
 def _alike(planned: Planned, begun: Collection[Path]) -> list[list[Job]]:
     """The runs that are to do, in groups that may train in one step: alike, and all of them new or all of them begun.
 
-    A run that began alone stays alone, and so does one like which there is no other.
+    A run that began alone stays alone.
     """
     groups: dict[object, list[Job]] = {}
     for job in planned.to_do:
         form = _own_form(job) if job.folder in begun else _asked(job)
         if form is not None or job.folder not in begun:
             groups.setdefault((_kind(job), job.folder in begun, form), []).append(job)
-    return [jobs for jobs in groups.values() if len(jobs) > 1]
+    return list(groups.values())
 
 
 def _kind(job: Job) -> str:
@@ -70,7 +68,7 @@ def _kind(job: Job) -> str:
 def _asked(job: Job) -> str | None:
     """The form that `trainer.stacked` asks for; None: alone."""
     asked = job.config["trainer"].get("stacked") or None
-    return FORMS[0] if asked is True else asked
+    return EAGER if asked is True else asked
 
 
 def _own_form(job: Job) -> str | None:
@@ -78,14 +76,18 @@ def _own_form(job: Job) -> str | None:
     return summary.read(job.folder).get("stacked")
 
 
-def _form_before(planned: Planned, jobs: Sequence[Job], begun: Collection[Path]) -> str | None:
-    """The form that these runs have, or such runs of an earlier start of the sweep."""
-    own = _own_form(jobs[0]) if jobs[0].folder in begun else _asked(jobs[0])
-    if own is not None:
-        return own
+def _form_of(
+    planned: Planned, jobs: Sequence[Job], begun: Collection[Path], rows: int, settings: LauncherSettings
+) -> tuple[str | None, str]:
+    """The form in which runs train in one step, and what to say of that; None where each trains alone."""
+    if jobs[0].folder in begun:
+        form = _own_form(jobs[0])
+        return form, f"{form}, as before"
     kind = _kind(jobs[0])
     earlier = [job for job in (*planned.finished, *planned.begun) if _kind(job) == kind]
-    return next(filter(None, map(_own_form, earlier)), None)
+    if form := next(filter(None, map(_own_form, earlier)), None):
+        return form, f"{form}, as before"
+    return _chosen(jobs, rows, settings, _asked(jobs[0])) if len(jobs) > 1 else (None, "")
 
 
 def _in_form(job: Job, form: str | None) -> Job:
@@ -93,19 +95,22 @@ def _in_form(job: Job, form: str | None) -> Job:
 
 
 def _sizes(count: int, settings: LauncherSettings) -> list[int]:
-    """How many runs are in each step, so that every process has its part; none has a step of one run."""
+    """How many runs are in each step, so that every process has its part."""
     rounds = math.ceil(count / (settings.most_in_a_step * settings.n_jobs))
-    stacks = max(1, min(count // 2, rounds * settings.n_jobs))
+    fewest = math.ceil(count / settings.most_in_a_step)
+    stacks = max(fewest, min(count // 2, rounds * settings.n_jobs))
     return [count // stacks + (index < count % stacks) for index in range(stacks)]
 
 
-def _chosen(jobs: Sequence[Job], rows: int, settings: LauncherSettings) -> tuple[str | None, str]:
+def _chosen(jobs: Sequence[Job], rows: int, settings: LauncherSettings, form: str | None) -> tuple[str | None, str]:
     """The form in which runs train in one step, None where they do not, and why, in words."""
     updates = jobs[0].updates * math.ceil(len(jobs) / settings.n_jobs)
-    trial = StepTrial(jobs[0].checked, rows, updates, settings.threads_per_run)
+    trial = StepTrial(jobs[0].checked, rows, updates, settings.threads_per_run, form)
     found = tried_here(trial) if settings.in_this_process else _tried_elsewhere(trial)
     if isinstance(found, str):
         return None, f"alone, {found}"
+    if form is not None:
+        return form, f"{rows} in a step, {form}"
     alone, together = f"{found.alone * 1e3:.2f} ms", f"{found.together * 1e3:.2f} ms"
     if not found.pays:
         return None, f"alone, {alone} an update; {rows} in a step would take {together} each ({STEPS} steps each way)"

@@ -20,7 +20,7 @@ from lrlab.comparison.pairs import Test
 from lrlab.config import trust
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import summary, testing
-from lrlab.sweeps import launch, plan, server, shared
+from lrlab.sweeps import launch, plan, server, shared, stacks
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.study_request import StudyRequest, protocol_of
 from lrlab.sweeps.tuner import Tried, Tuning
@@ -193,6 +193,7 @@ def _train(request: StudyRequest, jobs: Sequence[Job], sweep: str, facts: Mappin
     with ExitStack() as stack:
         stack.enter_context(lock.held(folder, what="sweeping"))
         planned = plan.plan(jobs, folder, whole=False)
+        planned, stacked = stacks.stack(planned, request.launcher)
         if request.launcher.shares:
             planned = shared.share(planned)
         before = summary.read(folder, results.SWEEP).get("runs")
@@ -200,7 +201,7 @@ def _train(request: StudyRequest, jobs: Sequence[Job], sweep: str, facts: Mappin
         runs = list(dict.fromkeys([*known, *(job.name for job in planned.jobs)]))
         said = {"command": request.again, "runs": runs, **facts}
         disk.write_whole(folder / results.SWEEP, json.dumps(said, indent=2) + "\n")
-        print(*launch.start_lines(planned, request.launcher), sep="\n", flush=True)
+        print(*launch.start_lines(planned, request.launcher, stacked), sep="\n", flush=True)
         outcomes = launch.carry_out(planned, request.launcher)
     counts = ("finished", "diverged", "failed") if sweep == TUNING else ("finished", "diverged")
     lost = [f"{name} {outcome.status}" for name, outcome in outcomes.items() if outcome.status not in counts]

@@ -1,13 +1,13 @@
 """Runs of a sweep that train in one step: how a process carries them out."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from lrlab.config.found_out import FoundOut
 from lrlab.config.prepare import Prepared, equip
-from lrlab.errors import UserError
+from lrlab.errors import Interrupted, UserError
 from lrlab.runs.display import log_to, run_log
 from lrlab.runs.folders import discard_unused
 from lrlab.runs.run import RunUnderWay, is_done
@@ -26,15 +26,18 @@ def attempt_together(stack: Stack, tell: Tell) -> None:
     with ExitStack() as opened, stop_request() as request:
         stack.jobs[0].folder.mkdir(parents=True, exist_ok=True)
         opened.callback(log_to(stack.jobs[0].folder).close)  # of what is said of none of them
-        team = _Team(tell, request, opened)
+        team = _Opened(tell, request, opened)
         for job in stack.jobs:
             team.open(job)
-        for runs in team.by_update():
-            to_their_ends(runs, request, team.ended, stack.rows)
+        try:
+            to_their_ends(list(team.jobs), request, team.ended)
+        finally:
+            for run in team.jobs:
+                run.close()
 
 
 @dataclass
-class _Team:
+class _Opened:
     """The runs that are opened in this process, each with a log of its own."""
 
     tell: Tell
@@ -52,7 +55,7 @@ class _Team:
             prepared = equip(job.checked, self.known)
             self.opened.enter_context(holding(job.folder))
             value, run = self._started(job, prepared, log, like)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, Interrupted) as error:
             if isinstance(error, UserError):
                 with suppress(OSError):
                     discard_unused(job.folder)
@@ -89,13 +92,6 @@ class _Team:
             like=like,
         )
         return None, run
-
-    def by_update(self) -> list[Sequence[RunUnderWay]]:
-        """The runs that are at the same update, as those are that were saved together."""
-        runs: dict[tuple[int, int], list[RunUnderWay]] = {}
-        for run in self.jobs:
-            runs.setdefault((run.state.step, run.state.batch), []).append(run)
-        return list(runs.values())
 
     def ended(self, run: RunUnderWay, how: float | BaseException | None) -> None:
         """Tell how a run ended: with its validation loss, or with an error."""

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import torch
+from torch import nn
 
-from lrlab.config import stackable
+from lrlab.config import build, stackable
 from lrlab.config.prepare import Checked, Prepared, equip
 from lrlab.errors import first_line
 from lrlab.runs import assemble
 from lrlab.runs.guest import guest
-from lrlab.stacking import FORMS
+from lrlab.stacking import EAGER, compiled
+from lrlab.stacking.fitness import depends_on_company
 from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.rows import StackedModels
 from lrlab.system import compiler
@@ -39,6 +41,7 @@ class StepTrial:
     rows: int  # of a step
     updates: int  # that a process will make, counted for each of its runs
     threads: int
+    form: str | None = None  # of the step, where it is not to be measured any more
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ def tell_trial(connection: Connection, trial: StepTrial) -> None:
     """Send what is found in this process, which ends afterwards. It is the sweep that a signal is for."""
     for number in (*ENDING, *SAVING):
         signal.signal(number, signal.SIG_IGN)
-    connection.send(tried_here(trial))
+    try:
+        connection.send(tried_here(trial))
+    except Exception as error:  # of memory, say
+        connection.send(f"for a trial of it failed ({type(error).__name__}: {first_line(error)})")
 
 
 def tried_here(trial: StepTrial) -> Measured | str:
@@ -68,8 +74,28 @@ def tried_here(trial: StepTrial) -> Measured | str:
         prepared = equip(trial.checked)
         with compiler.left_out():
             reason = stackable.reason_against(prepared)
-        found = None if reason else measure(prepared, trial.rows, updates=trial.updates)
-    return reason or found or f"whose steps take more than {_SLOW_SECONDS * 1e3:.0f} ms each"
+        if reason:
+            return reason
+        found: Measured | None = Measured(1.0, 0.0, trial.form or "")
+        if trial.form is None:
+            found = measure(prepared, trial.rows, updates=trial.updates)
+        if found is None:
+            return f"whose steps take more than {_SLOW_SECONDS * 1e3:.0f} ms each"
+        if found.pays and _is_in_company(prepared, trial.rows, found.form):
+            return "whose last bits would depend on the runs beside them, with tensors of these shapes"
+    return found
+
+
+def _is_in_company(prepared: Prepared, rows: int, form: str) -> bool:
+    """Whether a run would become another one beside other runs, on batches of the sizes that it has."""
+    size = min(prepared.batching.batch_size, len(prepared.splits.train))
+    sizes = {size, len(prepared.splits.train) % size or size}
+    batches = [_batch(prepared, one) for one in sorted(sizes)]
+
+    def make_model() -> nn.Module:
+        return build.build_model(prepared.config["model"], prepared.splits.interface).to(prepared.device)
+
+    return depends_on_company(make_model, prepared.task.to(prepared.device), batches, rows, form)
 
 
 def measure(prepared: Prepared, rows: int, updates: int) -> Measured | None:
@@ -82,16 +108,16 @@ def measure(prepared: Prepared, rows: int, updates: int) -> Measured | None:
         alone_step = step_alone(prepared, size)
         if _seconds(alone_step, prepared.device) > _SLOW_SECONDS:
             return None
-        step = step_together(prepared, table_of(prepared, rows, FORMS[0]), size)
+        step = step_together(prepared, table_of(prepared, rows, EAGER), size)
         each_way = [(_seconds(alone_step, prepared.device), _seconds(step, prepared.device)) for _ in range(_ROUNDS)]
     alone, together = (min(seconds) for seconds in zip(*each_way, strict=True))
     together /= rows
-    found = Measured(alone, together, FORMS[0])
+    found = Measured(alone, together, EAGER)
     if min(alone, together) * updates < _WORTH_COMPILING_SECONDS:
         return found
-    compiled, took = _compiled(prepared, rows, size)
-    if compiled * updates + took < min(alone, together) * updates:
-        return Measured(alone, compiled, FORMS[1])
+    in_compiled, took = _compiled(prepared, rows, size)
+    if in_compiled * updates + took < min(alone, together) * updates:
+        return Measured(alone, in_compiled, compiled(rows))
     return found
 
 
@@ -102,7 +128,7 @@ def _compiled(prepared: Prepared, rows: int, size: int) -> tuple[float, float]:
     """
     began = time.perf_counter()
     try:
-        table = table_of(prepared, rows, FORMS[1])
+        table = table_of(prepared, rows, compiled(rows))
         if last := len(prepared.splits.train) % size:
             step_together(prepared, table, last)()
         seconds = _seconds(step_together(prepared, table, size), prepared.device)
@@ -121,7 +147,8 @@ def step_alone(prepared: Prepared, size: int) -> Callable[[], object]:
     """An update of a run that trains alone, on a batch of this `size`."""
     samples, targets = _batch(prepared, size)
     state, task = assemble.build_state(prepared), prepared.task.to(prepared.device)
-    state.applied = {"lr": 0.0}  # what a divergence would tell
+    state.applied = {"lr": 0.0}  # so that nothing diverges
+    _keep_still(state.optimizer)
     state.network.train()
     clip = prepared.trainer.clip_grad_norm
 
@@ -137,8 +164,15 @@ def step_alone(prepared: Prepared, size: int) -> Callable[[], object]:
 def table_of(prepared: Prepared, rows: int, form: str) -> Updates:
     """So many runs in rows, and their optimizers."""
     states = [assemble.build_state(prepared) for _ in range(rows)]
-    models = StackedModels([state.model for state in states], prepared.task.to(prepared.device), form, rows)
+    models = StackedModels([state.model for state in states], prepared.task.to(prepared.device), form)
+    for state in states:
+        _keep_still(state.optimizer)
     return Updates(models, [state.optimizer for state in states])
+
+
+def _keep_still(optimizer: torch.optim.Optimizer) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
 
 
 def step_together(prepared: Prepared, table: Updates, size: int) -> Callable[[], object]:

@@ -57,8 +57,8 @@ def work(connection: Connection, threads: int, gpu: str | None, reuse: bool) -> 
             if sweep.is_over:  # it said so before this process could be interrupted
                 request.note(signal.SIGINT)
             outcomes = _carried_out(job, sweep.send)
-        for name, outcome in outcomes.items():
-            sweep.send((name, outcome))
+        if isinstance(job, Job):
+            sweep.send((job.name, outcomes[job.name]))
         have_finished = all(outcome.status == "finished" for outcome in outcomes.values())
         if not reuse or not have_finished or traces.are_left():
             sweep.send(LEAVES)
@@ -67,7 +67,10 @@ def work(connection: Connection, threads: int, gpu: str | None, reuse: bool) -> 
 
 
 def _carried_out(unit: Job | Stack, send: Callable[[Any], None]) -> dict[str, Outcome]:
-    """How the run ended, or each of the runs that train in one step, by name. `send` is given what they report."""
+    """How the run ended, or each of the runs that train in one step, by name. `send` is given what they report.
+
+    It is also told at once how each of several runs ended.
+    """
     if isinstance(unit, Job):
         return {unit.name: attempt(unit, lambda report: send((unit.name, report)))}
 
@@ -78,8 +81,7 @@ def _carried_out(unit: Job | Stack, send: Callable[[Any], None]) -> dict[str, Ou
     def tell(job: Job, message: Seen | Outcome) -> None:
         if isinstance(message, Outcome):
             outcomes[job.name] = message
-        else:
-            send((job.name, message))
+        send((job.name, message))
 
     attempt_together(unit, tell)
     return outcomes

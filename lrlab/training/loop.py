@@ -327,6 +327,8 @@ def _measure_statistics(state: TrainState, model: nn.Module, train: Batches, epo
     # What is drawn meanwhile, by dropout say, is drawn again where this is done again after a resume.
     devices = [state.device] if state.device.type == "cuda" else []
     with torch.random.fork_rng(devices), state.precision.autocast():
+        if state.random is not None:  # of one of several runs in this process
+            torch.manual_seed(randomness.address(train.seed, "statistics", state.step))
         update_bn(islice(train.epoch(epoch), _BATCHES_TO_MEASURE), model)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrlab import language_models, models
-from lrlab.stacking import FORMS
+from lrlab.stacking import EAGER, compiled
 from lrlab.stacking.masks import Masked
 from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.rows import StackedModels
@@ -77,7 +77,7 @@ def train_together(
     updates: int,
     *,
     dtype: torch.dtype = torch.float32,
-    form: str = FORMS[0],
+    form: str = EAGER,
 ) -> dict[int, dict[str, Tensor]]:
     """What models become in rows, by their seeds, of which each has an LR of its own."""
     together = [made(kind, seed, dtype) for seed in seeds]
@@ -152,13 +152,14 @@ def test_the_bits_of_a_row_depend_neither_on_how_many_there_are_nor_on_their_ord
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])  # the others take minutes to compile
 def test_compiled_rows_depend_on_no_others_either_and_are_what_eager_ones_are_up_to_rounding(kind):
-    many = train_together(kind, "adamw", list(range(6)), 6, form="compiled")
-    for seed, found in train_together(kind, "adamw", [5, 3], 6, form="compiled").items():
+    six = compiled(6)
+    many = train_together(kind, "adamw", list(range(6)), 6, form=six)
+    for seed, found in train_together(kind, "adamw", [5, 3], 6, form=six).items():
         assert all(torch.equal(found[name], value) for name, value in many[seed].items()), seed
-    compiled = train_together(kind, "sgd", [0, 1], 12, dtype=torch.float64, form="compiled")
+    in_64 = train_together(kind, "sgd", [0, 1], 12, dtype=torch.float64, form=compiled(2))
     for seed, found in train_together(kind, "sgd", [0, 1], 12, dtype=torch.float64).items():
         for name, value in found.items():
-            assert torch.allclose(compiled[seed][name], value, rtol=1e-12, atol=1e-12), name
+            assert torch.allclose(in_64[seed][name], value, rtol=1e-12, atol=1e-12), name
 
 
 @pytest.mark.parametrize("kind", MODELS)

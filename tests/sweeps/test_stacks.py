@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,10 +17,11 @@ from sweeps_compared import CNN, HERE, SMALL, require_equal, sweep
 from lrlab.config.prepare import prepare_typed
 from lrlab.runs import assemble, checkpoint
 from lrlab.runs.guest import guest
-from lrlab.stacking import FORMS
+from lrlab.stacking import EAGER
 from lrlab.stacking.loop import Happened, Lane, fit_together
-from lrlab.sweeps import trial
+from lrlab.sweeps import stacks, table, trial
 from lrlab.sweeps.job import Reporter
+from lrlab.sweeps.settings import read_settings
 from lrlab.training.loop import Update
 
 SEEDS = ("scheduler=step,cosine", "seed=0,1", "optimizer.lr=0.02,0.05", "trainer.epochs=2")
@@ -67,7 +69,9 @@ def test_a_run_leaves_what_it_leaves_alone_whoever_trains_beside_it(command, ste
     require_equal(runs, alone(command, *typed))
     assert steps[1:] == [1] * len(runs)
     require_equal(together(command, *typed, name="by twos", most=2), runs)
-    assert set(steps[1 + len(runs) :]) <= {1, 2, 3}
+    by_twos = steps[1 + len(runs) :]
+    assert sum(by_twos) == len(runs)
+    assert by_twos.count(2) == len(runs) // 2
 
 
 def test_a_run_that_diverges_ends_alone(command, steps, tmp_path):
@@ -128,13 +132,13 @@ def test_runs_that_were_stopped_go_on_in_their_form_alone_or_in_other_company(co
             assert first_difference(left(folder / one), left(whole[one])) == "", one
 
 
-def paying(monkeypatch: pytest.MonkeyPatch, form: str | None = FORMS[0]) -> list[int]:
+def paying(monkeypatch: pytest.MonkeyPatch, form: str | None = EAGER) -> list[int]:
     """Let every measurement say that rows pay, or that they do not; returns the rows that were measured."""
     measured = []
 
     def measure(_prepared: Any, rows: int, **_: int) -> trial.Measured | None:
         measured.append(rows)
-        return trial.Measured(1.0, 0.1 if form else 2.0, form or FORMS[0])
+        return trial.Measured(1.0, 0.1 if form else 2.0, form or EAGER)
 
     monkeypatch.setattr(trial, "measure", measure)
     return measured
@@ -237,3 +241,120 @@ def test_what_cannot_be_computed_in_rows_trains_alone_and_a_line_says_why(comman
     assert reason in outcome.out, outcome.out + outcome.err
     assert "2 runs: alone" in outcome.out
     assert steps == []
+
+
+def test_runs_that_were_saved_at_other_updates_catch_up_and_go_on_together(command, steps, monkeypatch, tmp_path):
+    typed = ("seed=0,1,2,3", "trainer.epochs=4")
+    whole = together(command, *typed, name="whole")
+    again = ("-m", *SMALL, *CNN, *HERE, *typed, ROWS, "sweep=it")
+    for step, kept in ((30, "seed=0"), (61, "seed=1")):  # two are there at other updates than the others
+        place = tmp_path / str(step)
+        place.mkdir()
+        with contextlib.chdir(place), monkeypatch.context() as patch:
+            stop_once(patch, step)
+            assert command(*again, "hydra.launcher.stack=4").code == 143
+        shutil.copytree(place / "outputs" / "sweeps" / "it" / kept, tmp_path / "outputs" / "sweeps" / "it" / kept)
+    del steps[:]
+    monkeypatch.chdir(tmp_path)
+    assert command(*again, "hydra.launcher.stack=4").code == 0
+    assert steps == [1, 2, 2]  # of the begun ones, one catches up with the other; then the new ones
+    for one in whole:
+        found = left(tmp_path / "outputs" / "sweeps" / "it" / one)
+        assert first_difference(found, left(whole[one])) == "", one
+
+
+def test_a_value_that_is_added_alone_has_the_form_of_the_others(command, monkeypatch):
+    paying(monkeypatch)
+    typed = ("trainer.epochs=1", "hydra.launcher.stack=true")
+    sweep(command, "seed=0,1", *typed, name="it", share=False)
+    runs = sweep(command, "seed=0,1,2", *typed, name="it", share=False)
+    assert {summary(folder)["stacked"] for folder in runs.values()} == {EAGER}
+
+
+def test_an_lr_that_would_diverge_is_no_obstacle_to_a_trial(command, tmp_path):
+    with contextlib.chdir(tmp_path):
+        typed = ("model=mlp", "optimizer.lr=1e20,0.05,0.1", "trainer.epochs=1", "hydra.launcher.stack=true", "sweep=it")
+        outcome = command("-m", *SMALL, *HERE, *typed)
+    assert "stack      3 runs: " in outcome.out
+    assert summary(tmp_path / "outputs" / "sweeps" / "it" / "lr=0.05")["status"] == "finished"
+
+
+def test_averages_of_a_model_that_drops_depend_on_no_company(command, monkeypatch):
+    Path("dropping_net.py").write_text(DROPPING)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    typed = ("+model={_target_: dropping_net.Net}", "trainer.average=ema", "trainer.epochs=2", "seed=0,1")
+    require_equal(together(command, *typed), alone(command, *typed))
+
+
+DROPPING = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, input_shape, num_classes):
+        super().__init__(nn.Flatten(), nn.Dropout(0.5), nn.BatchNorm1d(64), nn.Linear(64, num_classes))
+"""
+
+
+def test_a_failure_is_told_while_the_others_train(command, tmp_path, monkeypatch):
+    told = []
+    ended = table.Board.ended
+
+    def spy(board, job, outcome):
+        told.append((outcome.status, len(at_work)))
+        ended(board, job, outcome)
+
+    at_work = []
+    show = Reporter.show
+
+    def shown(reporter, event):
+        if isinstance(event, Update):
+            at_work.append(event.step)
+        show(reporter, event)
+
+    monkeypatch.setattr(Reporter, "show", shown)
+    monkeypatch.setattr(table.Board, "ended", spy)
+    monkeypatch.chdir(tmp_path)
+    command("-m", *SMALL, *CNN, *HERE, "optimizer.lr=0.02,1e20", "trainer.epochs=3", ROWS, "hydra.launcher.stack=2")
+    assert [status for status, _ in told] == ["diverged", "finished"]
+    assert told[0][1] < told[1][1] / 2
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_beside_compiled_rows_ends_alone(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = ("model=mlp", "optimizer.lr=0.02,1e20,0.05", "trainer.epochs=2", "trainer.stacked=compiled-3")
+    assert command("-m", *SMALL, *HERE, *typed, "hydra.launcher.stack=3", "sweep=it").code == 1
+    ended = {lr: summary(tmp_path / f"outputs/sweeps/it/lr={lr}")["status"] for lr in ("0.02", "1e+20", "0.05")}
+    assert ended == {"0.02": "finished", "1e+20": "diverged", "0.05": "finished"}
+
+
+@pytest.mark.parametrize("value", ["compiled", "compiled-1", "compiled-x", "fast", "2"])
+def test_a_form_that_there_is_not_is_refused(command, value):
+    outcome = command(*SMALL, f"trainer.stacked={value}")
+    assert outcome.code == 1
+    assert f"trainer.stacked: got {value}; allowed: false, true, eager, or compiled-N" in outcome.err
+
+
+def test_a_run_that_cannot_be_computed_in_rows_says_so_where_it_is_asked_to(command):
+    outcome = command(*SMALL, "trainer.stacked=eager", "optimizer=lion")
+    assert outcome.code == 1
+    assert "trainer.stacked: got eager, for a run that cannot be computed in rows: Lion is none of" in outcome.err
+
+
+@pytest.mark.parametrize(("typed", "said"), [(("2.5",), "an integer"), (("1",), ">= 2"), (("many",), "true, false")])
+def test_a_number_of_runs_in_a_step_that_cannot_be_is_refused(command, typed, said):
+    outcome = command("-m", *SMALL, "seed=0,1", f"hydra.launcher.stack={typed[0]}")
+    assert outcome.code == 1
+    assert "hydra.launcher.stack: got" in outcome.err
+    assert said in outcome.err
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 27, 108, 1000])
+@pytest.mark.parametrize("most", [2, 5, 32])
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_no_step_has_more_runs_than_it_may_and_each_run_has_one(count, most, n_jobs):
+    sizes = stacks._sizes(count, read_settings({"n_jobs": n_jobs, "stack": most}))
+    assert sum(sizes) == count
+    assert max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1
+    assert count < 2 * n_jobs or len(sizes) % n_jobs == 0 or len(sizes) == -(-count // most)

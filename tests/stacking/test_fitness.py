@@ -1,0 +1,184 @@
+"""A model that would be another one in rows, or beside other runs, is found out before it trains."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from lrlab import models
+from lrlab.stacking import EAGER, compiled
+from lrlab.stacking.fitness import depends_on_company, reason_against
+from lrlab.stacking.optimizers import Updates
+from lrlab.stacking.rows import StackedModels
+from lrlab.training.task import CLASSIFICATION
+
+IMAGES, LABELS = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 4
+
+
+class Head(nn.Module):
+    """A classifier of 8x8 images, whose subclasses are special in one way."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 4)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+
+class Scaled(Head):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x):
+        return self.scale * super().forward(x)
+
+
+class Assigning(Head):
+    """Assigns a buffer anew, where normalization writes into it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(64))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0).detach()
+        return self.head(x - self.mean)
+
+
+class Tied(Head):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.other.weight = self.one.weight
+
+    def forward(self, x):
+        return self.head(self.other(self.one(x.flatten(1)).relu()))
+
+
+class Frozen(Head):
+    def __init__(self):
+        super().__init__()
+        self.below = nn.Linear(64, 64).requires_grad_(False)
+
+    def forward(self, x):
+        return self.head(self.below(x.flatten(1)))
+
+
+class Unused(Head):
+    def __init__(self):
+        super().__init__()
+        self.spare = nn.Linear(3, 3)
+
+
+class Constant(Head):
+    """Has numbers of its own that are neither a parameter nor a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = torch.randn(64, dtype=torch.float64)
+
+    def forward(self, x):
+        return self.head(x.flatten(1) * self.numbers.to(x.dtype))
+
+
+class Several(Head):
+    def forward(self, x):
+        return (super().forward(x),)
+
+
+class DroppingTwice(Head):
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.head(self.dropout(self.dropout(x.flatten(1))))
+
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
+
+
+@pytest.mark.parametrize("make", [Head, Scaled, Assigning, Tied, Frozen, Unused])
+def test_what_fits_trains_in_rows_as_it_does_alone(make):
+    assert reason_against(make, sgd, CLASSIFICATION, IMAGES, LABELS) is None
+    alone, together = [], []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        alone.append(make().double())
+        torch.manual_seed(seed)
+        together.append(make().double())
+    rows = StackedModels(together, CLASSIFICATION)
+    updates = Updates(rows, [sgd(model) for model in together])
+    optimizers = [sgd(model) for model in alone]
+    samples, targets = torch.stack([IMAGES, IMAGES.flip(0)]).double(), torch.stack([LABELS, LABELS.flip(0)])
+    for _ in range(5):
+        _, gradients = rows.gradients(samples, targets, [0, 1], [0, 0])
+        updates.step(gradients, clip_grad_norm=0.5)
+        for model, optimizer, x, y in zip(alone, optimizers, samples, targets, strict=True):
+            optimizer.zero_grad()
+            CLASSIFICATION.training_loss(model(x), y).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            optimizer.step()
+    for one, other in zip(alone, together, strict=True):
+        for name, value in one.state_dict().items():
+            assert torch.allclose(value, other.state_dict()[name], rtol=1e-12, atol=1e-12), name
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"), [(Constant, "another one in a row"), (Several, "fails"), (DroppingTwice, "called 2 times")]
+)
+def test_what_does_not_fit_is_told(make, reason):
+    assert reason in (reason_against(make, sgd, CLASSIFICATION, IMAGES, LABELS) or "")
+
+
+OTHER_UPDATES: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "maximize": lambda model: torch.optim.SGD(model.parameters(), 0.1, maximize=True),
+    "decoupled_weight_decay": lambda model: torch.optim.Adam(model.parameters(), 0.1, decoupled_weight_decay=True),
+    "NAdam": lambda model: torch.optim.NAdam(model.parameters(), 0.1),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_UPDATES)
+def test_an_optimizer_that_would_make_other_updates_does_not_fit(name):
+    assert name in (reason_against(Head, OTHER_UPDATES[name], CLASSIFICATION, IMAGES, LABELS) or "")
+
+
+def batch(*shape: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(torch.randn(shape, generator=torch.Generator().manual_seed(1)), torch.arange(shape[0]) % 4)]
+
+
+def test_rows_whose_bits_depend_on_their_company_are_found_out():
+    """Rows of 64 numbers are aligned alike, wherever they stand; what others become is asked, not known."""
+    mlp = partial(models.mlp, (1, 8, 8), 4)
+    assert not depends_on_company(mlp, CLASSIFICATION, batch(64, 1, 8, 8), 6, EAGER)
+    odd = partial(models.linear, (1, 9, 9), 4)
+    found = depends_on_company(odd, CLASSIFICATION, batch(64, 1, 9, 9), 6, EAGER)
+    assert found == differs_by_place(odd, batch(64, 1, 9, 9)[0], 6)
+
+
+def differs_by_place(make: Callable[[], nn.Module], batch: tuple[torch.Tensor, torch.Tensor], rows: int) -> bool:
+    """Whether one model on one batch has other gradients in some rows than in others."""
+    model = make()
+    stacked = StackedModels([model] * 1 + [_copy(model) for _ in range(rows - 1)], CLASSIFICATION)
+    samples, targets = (torch.stack([one] * rows) for one in batch)
+    _, gradients = stacked.gradients(samples, targets, [0] * rows, [0] * rows)
+    return any(not torch.equal(value[row], value[0]) for value in gradients.values() for row in range(rows))
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    other = models.linear((1, 9, 9), 4)
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+@pytest.mark.slow
+def test_compiled_rows_are_asked_too():
+    mlp = partial(models.mlp, (1, 8, 8), 4)
+    assert not depends_on_company(mlp, CLASSIFICATION, batch(64, 1, 8, 8), 4, compiled(4))
