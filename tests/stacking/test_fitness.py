@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+import torchvision.models
 from torch import nn
 
 from lrlab import models
@@ -176,6 +177,29 @@ def _copy(model: nn.Module) -> nn.Module:
     other = models.linear((1, 9, 9), 4)
     other.load_state_dict(model.state_dict())
     return other
+
+
+def leaking(rows: StackedModels, *given: object) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    measured, gradients = honest(rows, *given)
+    return measured, {name: value + 1e-7 * value.sum(0) for name, value in gradients.items()}
+
+
+honest = StackedModels.gradients
+
+
+def test_a_neighbour_that_leaks_into_a_row_is_noticed(monkeypatch):
+    mlp = partial(models.mlp, (1, 8, 8), 4)
+    monkeypatch.setattr(StackedModels, "gradients", leaking)
+    assert depends_on_company(mlp, CLASSIFICATION, batch(64, 1, 8, 8), 3, EAGER)
+    assert "another one in a row" in (reason_against(mlp, sgd, CLASSIFICATION, IMAGES, LABELS) or "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"])
+def test_networks_of_torchvision_are_in_rows_what_they_are_alone(name):
+    make = partial(torchvision.models.get_model, name, num_classes=4)
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert reason_against(make, sgd, CLASSIFICATION, images, LABELS[:4]) is None
 
 
 @pytest.mark.slow
