@@ -16,7 +16,7 @@ from benchmarks.timing import Measured
 ALONE = "alone"
 MODELS = ("mlp", "cnn")
 FORMS = ("eager", "compiled")
-MOST = (2, 8, 16, 32, 64)
+MOST = (2, 8, 32, 64)
 SECONDS_EACH = 2.0
 
 
