@@ -55,7 +55,7 @@ def alike(checked: Checked) -> str | None:
     kept = [(key, value) for key, value in flat.items() if key in telling and not _may_differ(key)]
     if any(flat.get(key) is not None for key in _ENDS_MATTER):
         kept.append(("updates", checked.plan.horizon.steps))
-    return f"{kept!r}\n{checked.contents!r}\n{checked.config['trainer'].get('stacked') or False}"
+    return f"{kept!r}\n{checked.contents!r}\n{flat.get('trainer.stacked') or False}"
 
 
 def _may_differ(key: str) -> bool:
