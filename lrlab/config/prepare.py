@@ -9,31 +9,28 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lrlab.config import averages, budgeted, build, checks, identity, length, settings, stackable, stopping
 from lrlab.config.arguments import key_of, of_the_run, without_deletions
 from lrlab.config.compose import resolve
 from lrlab.config.earlier import in_todays_words, moved_targets
+from lrlab.config.equipment import Equipment, basis_of, choose_cache, horizon_on, read
 from lrlab.config.found_out import FoundOut
 from lrlab.config.groups import ModelParameters, layer_decay_of
 from lrlab.config.identity import Identity
-from lrlab.config.scheduler import SchedulerSettings, check_rhythm, scheduler_settings
+from lrlab.config.scheduler import check_rhythm, scheduler_settings
 from lrlab.config.scheduler_nodes import is_pure, naming_settings
 from lrlab.config.targets import chosen
 from lrlab.config.usable import require_steady_momentum
 from lrlab.data import room
-from lrlab.data.batches import Batching, batches_per_epoch
+from lrlab.data.batches import Batching
 from lrlab.data.kinds import bytes_of_an_image
 from lrlab.data.splits import Splits
-from lrlab.lr import save_every
 from lrlab.lr.horizon import Horizon, Samples
 from lrlab.lr.plan import Plan, factors, has_factors, scaled, simulate
 from lrlab.system import compiler
-from lrlab.training.averages import AverageSettings
-from lrlab.training.early import StopEarly
-from lrlab.training.task import Task, check_loss, for_data
+from lrlab.training.task import check_loss, for_data
 
 
 @dataclass(frozen=True)
@@ -78,22 +75,6 @@ class Checked:
         """The config of the run itself, without how this process came to carry it out, and who else is told of it."""
         own = {name: node for name, node in self.config.items() if name != "tracking"}
         return {**own, "resume": None, "extend": None, "sweep": None}
-
-
-@dataclass(frozen=True)
-class Equipment:
-    """The groups of a config, each read: what a process carries a run out with."""
-
-    trainer: settings.TrainerSettings
-    task: Task
-    scheduler: SchedulerSettings
-    batching: Batching
-    splits: Splits
-    device: torch.device
-    horizon: Horizon
-    rhythm: save_every.Rhythm  # of checkpoints within epochs
-    average: AverageSettings | None  # of the weights
-    early: StopEarly | None  # what stops it early
 
 
 @dataclass(frozen=True)
@@ -157,8 +138,8 @@ def prepare_resolved(
     plain = in_todays_words(typed)
     settings.check_top_level(plain)
     plain = length.with_one_length(plain, asked)
-    basis = _basis_of(plain, known)
-    parts = _read(plain, together=True, known=known)
+    basis = basis_of(plain, known)
+    parts = read(plain, together=True, known=known)
     plain = {**plain, "trainer": {**plain["trainer"], "monitor": parts.trainer.monitor}}
     splits = parts.splits
 
@@ -175,7 +156,7 @@ def prepare_resolved(
     warnings += stopping.warnings(parts.early, parts.horizon, parts.trainer.eval_every)
     checked = Checked(plain, dict(choices or {}), list(overrides), plan, warnings, contents)
     prepared = Prepared(**vars(parts), checked=checked, trial=trial)
-    stackable.require(prepared)
+    stackable.require(prepared, plain, plan)
     return prepared
 
 
@@ -219,79 +200,12 @@ def _predicted(splits: Splits) -> dict[str, Any]:
 
 def equip(checked: Checked, known: FoundOut | None = None) -> Prepared:
     """What another process checked, with what this one carries it out with. What is `known` is not found out again."""
-    return Prepared(**vars(_read(checked.config, together=False, known=known or FoundOut())), checked=checked)
-
-
-def _basis_of(plain: Mapping[str, Any], known: FoundOut) -> tuple[int, ...]:
-    """The numbers of all groups but those that say what the LR is."""
-    return tuple(known.number(plain.get(group)) for group in ("task", "data", "model", "trainer", "checkpoint"))
-
-
-def _read(plain: dict[str, Any], *, together: bool, known: FoundOut) -> Equipment:
-    """The groups of a resolved config, each read for itself. Whether they fit `together` is asked once a run."""
-    number = _basis_of(plain, known)
-    basis = known("basis", number, partial(_read_basis, plain, together=together), is_large=True)
-    task, horizon, trainer = basis.task, basis.horizon, basis.trainer
-
-    # The length of the run is known, and with it what durations mean.
-    optimizer = plain["optimizer"]
-    said = optimizer if optimizer.get("groups") else {"schedule": optimizer.get("schedule", {})}
-    scheduler = known(
-        "scheduler",
-        (*number, known.number(plain["scheduler"]), known.number(said)),
-        lambda: scheduler_settings(plain["scheduler"], horizon.planned, optimizer, task.metrics),
-    )
-    rhythm = save_every.rhythm(plain.get("checkpoint", {}).get("every"), horizon)
-    average = averages.average_settings(trainer, horizon)
-    early = stopping.stop_early(trainer.stop_early, horizon, trainer.monitor, task.metrics)
-    return Equipment(**vars(basis), scheduler=scheduler, rhythm=rhythm, average=average, early=early)
-
-
-@dataclass(frozen=True)
-class _Basis:
-    """What a run learns and where, and how long it is."""
-
-    trainer: settings.TrainerSettings
-    task: Task
-    batching: Batching
-    splits: Splits
-    device: torch.device
-    horizon: Horizon
-
-
-def _read_basis(plain: dict[str, Any], *, together: bool) -> _Basis:
-    # What is learned, where, and how batches are made.
-    task = build.build_task(plain["task"])
-    batching, data_node = settings.split_batching(plain["data"])
-    holding, data_node = settings.split_holding(data_node)
-
-    # The data, opened but not read.
-    if together:
-        checks.check_target(data_node, "data")
-        checks.check_target(plain["model"], "model", given=("num_classes", "num_outputs", "input_shape"))
-    splits = settings.held_out(build.make(data_node, "data"), holding)
-    task = for_data(task, splits)
-    trainer = settings.trainer_settings(plain["trainer"], task.metrics)
-    device = settings.find_device(trainer.device)
-    if together:
-        settings.check_splits(splits, batching)
-        settings.check_parts(trainer, batching)
-        if batching.cache in room.KEPT:  # "auto" always finds a place
-            choose_cache(batching, splits, device)
-
-    return _Basis(trainer, task, batching, splits, device, _horizon(plain["trainer"], splits, batching))
+    return Prepared(**vars(read(checked.config, together=False, known=known or FoundOut())), checked=checked)
 
 
 def _typed_for(config: DictConfig) -> list[str]:
     """What was typed for a config that was just composed; of one that a run saved that is not known, nor needed."""
     return list(OmegaConf.select(config, "hydra.overrides.task", default=None) or [])
-
-
-def _horizon(trainer: Mapping[str, Any], splits: Splits, batching: Batching) -> Horizon:
-    """How long the run is on these data."""
-    images = len(splits.train)
-    steps_per_epoch = batches_per_epoch(images, batching, train=True)
-    return length.horizon_of(trainer, steps_per_epoch, length.samples_of(images, batching))
 
 
 def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:
@@ -302,18 +216,6 @@ def place_images(prepared: Prepared) -> tuple[Prepared, room.Choice]:
         batch_bytes = batching.batch_size * bytes_of_an_image(splits.train)
         room.require_shared_memory(batch_bytes, workers=batching.workers, prefetch=batching.prefetch)
     return replace(prepared, batching=replace(prepared.batching, cache=kept.place)), kept
-
-
-def choose_cache(batching: Batching, splits: Splits, device: torch.device) -> room.Choice:
-    """Where both splits are kept. Raises UserError where `batching` names a place that is too small for them."""
-    return room.choose(
-        [splits.train, splits.val],
-        splits.shape,
-        cache=batching.cache,
-        budget_bytes=batching.cache_bytes,
-        folder=lambda: batching.cache_folder,
-        device=device,
-    )
 
 
 def plan_only(
@@ -332,7 +234,7 @@ def plan_only(
     if steps_per_epoch is None:
         splits, batching = _opened(plain["data"])
         task = for_data(task, splits)
-        horizon = _horizon(plain["trainer"], splits, batching)
+        horizon = horizon_on(plain["trainer"], splits, batching)
     else:
         horizon = _horizon_of(plain, steps_per_epoch)
     settings.trainer_settings(plain["trainer"], task.metrics)

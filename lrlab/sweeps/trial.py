@@ -73,7 +73,7 @@ def tried_here(trial: StepTrial) -> Measured | str:
         torch.set_num_threads(trial.threads)
         prepared = equip(trial.checked)
         with compiler.left_out():
-            reason = stackable.reason_against(prepared)
+            reason = stackable.reason_against(prepared, prepared.config, prepared.plan)
         if reason:
             return reason
         found: Measured | None = Measured(1.0, 0.0, trial.form or "")
