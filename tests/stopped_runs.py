@@ -10,7 +10,7 @@ from support import StopAt, composed, history, same_weights, train, weights
 from lrlab.config.prepare import prepare
 from lrlab.errors import Interrupted
 from lrlab.runs import assemble, run
-from lrlab.training.loop import Evaluating, evaluate
+from lrlab.training.validation import Evaluating, evaluate
 
 
 def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:

@@ -4,7 +4,6 @@ A command line is composed once: Hydra puts the options of the groups together, 
 Imports no torch, so that `--help` answers at once.
 """
 
-import copy
 import re
 import sys
 import textwrap
@@ -17,7 +16,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -58,7 +57,7 @@ def compose(overrides: Sequence[str], *, by: "Composing | None" = None) -> DictC
     `by` composes what is for Hydra; for the runs of a sweep a `Shared` one does that once for all that have it in
     common.
     """
-    by = by or _compose
+    by = by or by_hydra
     typed = parse(overrides)
     _require_names_of_options(typed)
     try:
@@ -73,48 +72,6 @@ def compose(overrides: Sequence[str], *, by: "Composing | None" = None) -> DictC
         raise in_one_line(error, overrides) from error
     _note(config, typed)
     return config
-
-
-class Shared:
-    """Composes the configs of many runs, what they have in common once.
-
-    Hydra composes each choice of options once. A plain setting at the top of the config, such as `seed=3`, is put into
-    a copy of that, as Hydra does it after it has put the options together.
-    """
-
-    def __init__(self) -> None:
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
-
-    def __call__(self, overrides: list[str]) -> DictConfig:
-        typed = parse(overrides)
-        plain = [one for one in typed if _is_plain(one)]
-        config = self._with_options([str(one.input_line) for one in typed if one not in plain])
-        if any(not _is_scalar_of(config, one.key_or_group) for one in plain):
-            return self._with_options(overrides)  # Hydra says what is wrong, or means something else
-        for override in plain:
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        return config
-
-    def _with_options(self, overrides: list[str]) -> DictConfig:
-        """A copy of what Hydra composes of `overrides`."""
-        key = tuple(overrides)
-        if key not in self._composed:
-            self._composed[key] = _compose(overrides)
-        return copy.deepcopy(self._composed[key])
-
-
-def _is_plain(override: Override) -> bool:
-    """Whether it seems to set one value at the top of the config."""
-    key = override.key_or_group
-    is_simple = override.type is OverrideType.CHANGE and override.package is None and "." not in key
-    is_value = not override.is_sweep_override() and not isinstance(override.value(), dict | list)
-    return is_simple and is_value and not (CONF / key).is_dir()
-
-
-def _is_scalar_of(config: DictConfig, key: str) -> bool:
-    """Whether `key` is a setting with one value, and no node, as a group of the user's own would be."""
-    there = dict(config.items_ex(resolve=False))
-    return key in there and not OmegaConf.is_config(there[key])
 
 
 def _require_names_of_options(typed: Sequence[Override]) -> None:
@@ -241,9 +198,9 @@ def _without(key: str, overrides: Sequence[str]) -> DictConfig:
     """The config of the groups that were chosen, without the setting `key` that Hydra does not know."""
     groups = [one for one in overrides if re.match(r"(?!hydra)\w+=", one) and not one.startswith(key)]
     try:
-        return _compose(groups)
+        return by_hydra(groups)
     except (HydraException, OmegaConfBaseException):  # a second mistake
-        return _compose([])
+        return by_hydra([])
 
 
 def with_recipe(overrides: Sequence[str]) -> list[str]:
@@ -365,6 +322,7 @@ def _hydra() -> Iterator[None]:
         GlobalHydra.instance().hydra = running
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
+def by_hydra(overrides: Sequence[str]) -> DictConfig:
+    """What Hydra composes of `overrides`, its own settings included."""
     with _hydra():
         return hydra_compose(NAME, list(overrides), return_hydra_config=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from lrlab.config import compose
+from lrlab.config import compose, composed_once
 from lrlab.config.arguments import key_of, of_the_run
 from lrlab.config.targets import chosen
 
@@ -46,7 +46,7 @@ class Variations:
     """Composes the runs of a sweep, in full or of another one."""
 
     def __init__(self) -> None:
-        self._composing = compose.Shared()
+        self._composing = composed_once.Shared()
         self._free: dict[tuple[str, ...], frozenset[str]] = {}  # by the overrides, without the values of plain ones
         self._composed: dict[tuple[Any, ...], Composed] = {}
 

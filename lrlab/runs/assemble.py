@@ -23,10 +23,11 @@ from lrlab.stacking.loop import Happened, Lane, fit_together
 from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
 from lrlab.training.averages import Average
-from lrlab.training.loop import Evaluating, Event, Update, fit
+from lrlab.training.loop import Event, Update, fit
 from lrlab.training.pace import Pace
 from lrlab.training.precision import Precision
 from lrlab.training.state import TrainState
+from lrlab.training.validation import Evaluating
 
 _UPDATES_BETWEEN_AGREEMENTS = 8  # after so many, the ranks ask each other whether a signal came
 

@@ -21,10 +21,10 @@ from lrlab.runs.scores import TestScore
 from lrlab.system.lock import held
 from lrlab.training import averages
 from lrlab.training.divergence import Diverged
-from lrlab.training.loop import Evaluating, evaluate
 from lrlab.training.metrics import Means
 from lrlab.training.state import TrainState
 from lrlab.training.task import Task
+from lrlab.training.validation import Evaluating, evaluate
 
 WEIGHTS = {"last": checkpoint.LAST, "best": checkpoint.BEST, "average": checkpoint.LAST}
 

@@ -18,20 +18,12 @@ from lrlab.stacking import EAGER
 from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.rows import ByName, Evaluated, StackedModels
 from lrlab.training.divergence import UPDATES_BETWEEN_CHECKS, Taken, look_closer
-from lrlab.training.loop import (
-    Evaluating,
-    Event,
-    Update,
-    Validating,
-    end_epoch,
-    means_of,
-    step_scheduler,
-    updates_of,
-)
+from lrlab.training.loop import Event, Update, end_epoch, step_scheduler, updates_of
 from lrlab.training.metrics import Means
 from lrlab.training.state import TrainState
 from lrlab.training.sums import Sums
 from lrlab.training.task import Task
+from lrlab.training.validation import Evaluating, Validating, means_of
 
 
 @dataclass(eq=False)
@@ -94,11 +86,8 @@ def fit_together(
             return
         is_last = epoch + 1 == epochs
         is_validated = (epoch + 1) % eval_every == 0 or is_last
-        began = time.perf_counter()
-        evaluated = [stack.rows.evaluate(*batch) for batch in first.val.epoch(0)] if is_validated else []
-        seconds = (time.perf_counter() - began) / len(stack.lanes)
+        evaluated = stack.evaluate() if is_validated else []
         for row, lane in enumerate(stack.lanes):
-            lane.state.seconds += seconds
             validating = partial(_validate, lane, row, evaluated, task)
             yield from _end_epoch(lane, task, validating, is_validated=is_validated, is_last=is_last)
         stack.settle()
@@ -213,6 +202,15 @@ class _Stack:
         samples, targets = (torch.stack(several) for several in zip(*given, strict=True))
         seeds, steps = [lane.train.seed for lane in self.lanes], [lane.state.step for lane in self.lanes]
         return self.rows.gradients(samples, targets, seeds, steps)
+
+    def evaluate(self) -> list[Evaluated]:
+        """What all rows make of the batches of the validation split; the seconds are shared among the lanes."""
+        began = time.perf_counter()
+        evaluated = [self.rows.evaluate(*batch) for batch in self.lanes[0].val.epoch(0)]
+        seconds = (time.perf_counter() - began) / len(self.lanes)
+        for lane in self.lanes:
+            lane.state.seconds += seconds
+        return evaluated
 
     def look(self, losses: Tensor, gradients: ByName, *, is_last: bool) -> list[tuple[Lane, UserError]]:
         """The lanes whose loss or gradients are not finite.

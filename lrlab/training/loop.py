@@ -4,18 +4,14 @@
 frameworks do in callbacks is the body of the caller's `for`. At every yield the state is complete and savable.
 """
 
-import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial, reduce
-from itertools import islice
 from operator import add
 
-import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
+from torch import Tensor
 
 from lrlab.data.batches import Batches
 from lrlab.errors import first_line, wrong
@@ -26,10 +22,8 @@ from lrlab.training.divergence import Guard, diverged, require_finite_weights
 from lrlab.training.metrics import AVERAGE, Means, Metric, usual
 from lrlab.training.pace import Pace
 from lrlab.training.state import TrainState
-from lrlab.training.sums import Sums
 from lrlab.training.task import CLASSIFICATION, Task, measure
-
-_BATCHES_TO_MEASURE = 50  # statistics of normalization, as schedulefree advises
+from lrlab.training.validation import Evaluating, Validating, to_evaluated_point, validate
 
 
 @dataclass(frozen=True)
@@ -41,14 +35,6 @@ class Update:
     loss: Tensor  # () float32, mean over the batch
     effective: dict[str, float] | None = None  # d x LR, where the optimizer finds a step size d by itself
     position: int | None = None  # in the plan, where that is not `step`: in a run with a time budget
-
-
-@dataclass(frozen=True)
-class Evaluating:
-    """One batch of the split that is evaluated is done."""
-
-    outputs: Tensor  # of the model, (B, classes)
-    labels: Tensor  # (B,)
 
 
 @dataclass(frozen=True)
@@ -82,7 +68,6 @@ class Epoch:
 
 
 Event = Update | Evaluating | Epoch
-Validating = Callable[[], Generator[Evaluating, None, Means]]
 
 
 def fit(
@@ -188,10 +173,10 @@ def end_epoch(
     # Validation, where this epoch has one. The same weights are saved.
     if pace is not None:
         is_validated = pace.end_epoch(epoch, is_validated)
-    _to_evaluated_point(state, train, epoch)
+    to_evaluated_point(state, train, epoch)
     val_means, average_means = None, None
     if is_validated:
-        val_means, average_means = yield from _validate(state, task, train, val, validating)
+        val_means, average_means = yield from validate(state, task, train, val, validating)
 
     # The end of the epoch: the state is made ready for the next one before it is handed out.
     if pace is None:
@@ -235,18 +220,6 @@ def _keep_pace(state: TrainState, pace: Pace, val_batches: int, *, ends_epoch: b
     """Step the scheduler to the position that the used share of the time budget is at."""
     for _ in range(pace.move(state.step, val_batches, ends_epoch=ends_epoch)):
         step_scheduler(state.scheduler)
-
-
-def _validate(
-    state: TrainState, task: Task, train: Batches, val: Batches, validating: Validating | None
-) -> Generator[Evaluating, None, tuple[Means, Means | None]]:
-    """The means over the validation split, and those of the averaged weights where there are any."""
-    means = yield from validating() if validating is not None else evaluate(state, task, val)
-    if state.average is None or not state.average.exists:
-        return means, None
-    averaged = state.average.settled()
-    _measure_statistics(state, averaged, train, state.epoch)
-    return means, (yield from evaluate(state, task, val, averaged))
 
 
 def update(
@@ -310,51 +283,6 @@ def _apply(state: TrainState, clip_grad_norm: float | None) -> bool:
     if not made and state.precision.scale < 1:
         raise diverged(state, "gradients", "values beyond fp16's range")
     return made
-
-
-def _to_evaluated_point(state: TrainState, train: Batches, epoch: int) -> None:
-    """Give the model the weights that are evaluated, where its optimizer knows others than those it trains.
-
-    Normalization has seen the activations of those, so its statistics are measured anew.
-    """
-    if state.has_two_points:
-        state.at_training_point(False)
-        _measure_statistics(state, state.model, train, epoch)
-
-
-def _measure_statistics(state: TrainState, model: nn.Module, train: Batches, epoch: int) -> None:
-    """Measure the statistics of normalization of `model` anew, on the first batches of the epoch."""
-    # What is drawn meanwhile, by dropout say, is drawn again where this is done again after a resume.
-    devices = [state.device] if state.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), state.precision.autocast():
-        if state.random is not None:  # of one of several runs in this process
-            torch.manual_seed(randomness.address(train.seed, "statistics", state.step))
-        update_bn(islice(train.epoch(epoch), _BATCHES_TO_MEASURE), model)
-
-
-def evaluate(
-    state: TrainState, task: Task, val: Batches, averaged: nn.Module | None = None
-) -> Generator[Evaluating, None, Means]:
-    """The means over the validation split, as the generator's return value: of the model, or of the `averaged` one."""
-    network = state.network if averaged is None else averaged
-    distributed.copy_buffers_from_first(state.model if averaged is None else averaged)
-    network.eval()
-    sums = Sums(state.device)
-    for images, labels in val.epoch(0):
-        with torch.no_grad(), state.precision.autocast():
-            outputs = network(images)
-            loss = task.validation_loss(outputs, labels)
-            sums.count({"loss": loss, **measure(task, outputs, labels)}, len(labels))
-        yield Evaluating(outputs, labels)
-    return means_of(sums, state, task, "val/loss" if averaged is None else "average/val_loss")
-
-
-def means_of(sums: Sums, state: TrainState, task: Task, tag: str) -> Means:
-    """The means over a split that was evaluated. Raises Diverged where the loss, recorded as `tag`, is not finite."""
-    means = sums.over_all_ranks(task.metrics).means(task.metrics)
-    if not math.isfinite(means["loss"]):
-        raise diverged(state, tag, means["loss"])
-    return means
 
 
 def advance(scheduler: Scheduler, monitor: str, train: Means, val: Means | None, *, interval: str = "epoch") -> None:

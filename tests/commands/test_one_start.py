@@ -66,7 +66,7 @@ def counted(tmp_path, monkeypatch):
 
         monkeypatch.setattr(place, name, wrapper)
 
-    count(compose, "_compose", "compositions")
+    count(compose, "by_hydra", "compositions")
     count(prepare.settings, "check_top_level", "checks")
     count(prepare, "simulate", "plans")
     return counts

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from lrlab.config import compose
+from lrlab.config import compose, composed_once
 from lrlab.config.catalogue import options
 from lrlab.errors import UserError
 
@@ -51,16 +51,16 @@ def alike(config: DictConfig) -> object:
 
 
 @pytest.fixture(scope="module")
-def shared() -> compose.Shared:
+def shared() -> composed_once.Shared:
     """One for all tests, as it is one for all runs of a sweep."""
-    return compose.Shared()
+    return composed_once.Shared()
 
 
 def every_option() -> list[list[str]]:
     return [[f"{group}={option}", "seed=3"] for group in GROUPS for option in options(group)]
 
 
-def outcome(overrides: list[str], **by: compose.Shared) -> object:
+def outcome(overrides: list[str], **by: composed_once.Shared) -> object:
     """The whole config, or what is said to be wrong."""
     try:
         return alike(compose.compose(overrides, **by))
@@ -86,9 +86,9 @@ def test_mistakes_are_told_in_the_same_words(shared, overrides):
 
 def test_runs_that_differ_in_plain_settings_are_composed_by_hydra_once(monkeypatch):
     composed = []
-    by_hydra = compose._compose
-    monkeypatch.setattr(compose, "_compose", lambda overrides: composed.append(overrides) or by_hydra(overrides))
-    shared = compose.Shared()
+    by_hydra = compose.by_hydra
+    monkeypatch.setattr(compose, "by_hydra", lambda overrides: composed.append(overrides) or by_hydra(overrides))
+    shared = composed_once.Shared()
     for scheduler in ("step", "cosine"):
         for seed in range(3):
             for lr in (0.1, 0.2):

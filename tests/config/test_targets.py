@@ -22,7 +22,7 @@ def test_a_config_that_hydra_composed_becomes_the_one_that_lrlab_composes():
         *("scheduler=warmup_cosine", "scheduler.lr_lambda.then._target_=lrlab.schedules.tanh", "optimizer.lr=0.3"),
         *("scheduler.lr_lambda.then.upper=2.0", "~trainer.timeout", "optimizer.groups.head.lr_scale=10"),
     ]
-    config = compose._compose(forced(typed))
+    config = compose.by_hydra(forced(typed))
     compose.settle(config, forced(typed))
     assert compose.plain(config) == compose.plain(compose.compose(typed))
 

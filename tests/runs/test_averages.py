@@ -19,7 +19,7 @@ from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan
 from lrlab.runs import averaged, checkpoint, run, scores
 from lrlab.system import distributed
-from lrlab.training.loop import Evaluating
+from lrlab.training.validation import Evaluating
 
 BATCHNORM = """
 from torch import nn

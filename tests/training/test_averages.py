@@ -13,9 +13,10 @@ from lrlab.errors import UserError
 from lrlab.system import randomness
 from lrlab.training.averages import Average, AverageSettings, apart, in_front, is_in_front
 from lrlab.training.divergence import Diverged
-from lrlab.training.loop import Evaluating, Update, evaluate, fit
+from lrlab.training.loop import Update, fit
 from lrlab.training.state import TrainState
 from lrlab.training.task import CLASSIFICATION
+from lrlab.training.validation import Evaluating, evaluate
 
 EMA = AverageSettings("ema", 0, 1, window=8)
 SWA = AverageSettings("swa", 2 * STEPS, STEPS)

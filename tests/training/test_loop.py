@@ -14,9 +14,10 @@ from lrlab.data.map_datasets import Images
 from lrlab.errors import UserError
 from lrlab.system import randomness
 from lrlab.training.divergence import Diverged, Guard, require_finite_weights
-from lrlab.training.loop import Evaluating, Update, advance, fit
+from lrlab.training.loop import Update, advance, fit
 from lrlab.training.state import TrainState
 from lrlab.training.task import Classification
+from lrlab.training.validation import Evaluating
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:

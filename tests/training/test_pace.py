@@ -10,9 +10,10 @@ from torch.optim import lr_scheduler
 
 from lrlab.lr.horizon import POSITIONS
 from lrlab.lr.shares import LAST
-from lrlab.training.loop import Evaluating, Update, fit
+from lrlab.training.loop import Update, fit
 from lrlab.training.pace import Pace
 from lrlab.training.state import TrainState
+from lrlab.training.validation import Evaluating
 
 COSINE = partial(lr_scheduler.CosineAnnealingLR, T_max=POSITIONS)
 UPDATE_SECONDS, BATCH_SECONDS, SAVE_SECONDS = 1.0, 0.25, 0.5  # of an update, a batch of validation, a checkpoint
