@@ -184,19 +184,25 @@ def _flat(value: Any) -> list[Any]:
     return list(chain.from_iterable(map(_flat, value)))
 
 
-def locate(target: str, key: str) -> Any:
-    """The class or function that `target` names."""
+def locate(target: Any, key: str) -> Any:
+    """The class or function that `target` names, whatever was typed there."""
+    if not isinstance(target, str):
+        raise _no_target(key, got=f"{target}, which is no name")
     if (found := imported(target)) is not None:
         return found
     try:
         return pkgutil.resolve_name(target)
     except Exception as error:
-        raise wrong(
-            f"{key}._target_",
-            got=f"{target}, which cannot be imported ({cause(error)})",
-            allowed="the full name of a class or function, in an installed package or in the current folder",
-            do=f"{key}._target_=PACKAGE.NAME",
-        ) from error
+        raise _no_target(key, got=f"{target}, which cannot be imported ({cause(error)})") from error
+
+
+def _no_target(key: str, got: str) -> UserError:
+    return wrong(
+        f"{key}._target_",
+        got=got,
+        allowed="the full name of a class or function, in an installed package or in the current folder",
+        do=f"{key}._target_=PACKAGE.NAME",
+    )
 
 
 def call(key: str, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -17,6 +17,9 @@ from lrlab.system import randomness
 from lrlab.training.task import Task, measure
 
 _TOLERANCE = 1e-9  # of a gradient in 64 bits, beside the largest of its tensor
+# The gradient of a bias that normalization takes out again is zero but for rounding, and so is its largest number. A
+# difference of 1e-12 of the largest gradient of the model is rounding, too.
+_ROUNDED = 1e-3
 
 
 def reason_against(
@@ -53,10 +56,11 @@ def _compared(models: Sequence[nn.Module], task: Task, samples: Tensor, targets:
     measured, gradients = rows.gradients(torch.stack(halves[0]), torch.stack(halves[1]), [0, 1], [0, 0])
     for row, (model, x, y) in enumerate(zip(alone, *halves, strict=True)):
         expected = _alone(rows, model, (x, y), row)
+        steepest = max((_largest(expected[name]) for name in gradients), default=0.0)
         found = {name: value[row] for name, value in (*measured.items(), *gradients.items())}
         found |= dict(models[row].named_buffers())
         for name, value in expected.items():
-            if not _agree(found[name], value):
+            if not _agree(found[name], value, _ROUNDED * steepest if name in gradients else 0.0):
                 return f"{name} is another one in a row than alone"
 
     # In validation, with the buffers as they are by now.
@@ -133,10 +137,15 @@ def _bits(
     return [value.clone() for value in found]
 
 
-def _agree(one: Tensor, other: Tensor) -> bool:
+def _agree(one: Tensor, other: Tensor, scale: float = 0.0) -> bool:
+    """Whether two tensors differ by rounding only, beside their largest number or `scale`, whichever is larger."""
     one, other = one.double(), other.double()
-    scale = max(float(other.abs().max()), 1e-6) if other.numel() else 1.0
+    scale = max(_largest(other), scale, 1e-6)
     return torch.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE * scale, equal_nan=True)
+
+
+def _largest(value: Tensor) -> float:
+    return float(value.abs().max()) if value.numel() else 0.0
 
 
 def _in_64_bits(value: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ BEFORE_ANY_DATA = {
     "+model.widht=3": "model.widht: got a setting that does not exist (did you mean model.width?); allowed: width, dropout; do: model.width=VALUE",
     "~scheduler": "scheduler: got nothing; allowed: an option of conf/scheduler; do: scheduler=NAME",
     "scheduler._target_=no_pkg.MyLR": "scheduler._target_: got no_pkg.MyLR, which cannot be imported (ModuleNotFoundError: No module named 'no_pkg'); allowed: the full name of a class or function, in an installed package or in the current folder; do: scheduler._target_=PACKAGE.NAME",
+    "scheduler._target_=0": "scheduler._target_: got 0, which is no name; allowed: the full name of a class or function, in an installed package or in the current folder; do: scheduler._target_=PACKAGE.NAME",
+    "scheduler=wsd scheduler.lr_lambda._target_=null": "scheduler.lr_lambda._target_: got None, which is no name; allowed: the full name of a class or function, in an installed package or in the current folder; do: scheduler.lr_lambda._target_=PACKAGE.NAME",
     "scheduler._target_=torch.optim.NoLR": "scheduler._target_: got torch.optim.NoLR, which cannot be imported (AttributeError: module 'torch.optim' has no attribute 'NoLR'); allowed: the full name of a class or function, in an installed package or in the current folder; do: scheduler._target_=PACKAGE.NAME",
     "scheduler._target_=torch.nn.Identity": "scheduler._target_: got torch.nn.Identity, whose object has no step(); allowed: a class with step(), get_last_lr(), state_dict() and load_state_dict(); do: derive it from torch.optim.lr_scheduler.LRScheduler",
     "data._target_=torch.zeros": "data: got settings with which torch.zeros fails (TypeError: …); allowed: what torch.zeros accepts; do: change the settings under data",

@@ -71,6 +71,18 @@ class Frozen(Head):
         return self.head(self.below(x.flatten(1)))
 
 
+class Normalized(Head):
+    """The gradients of `below.bias` are zero but for rounding, beside steep ones: normalization takes it out again."""
+
+    def __init__(self):
+        super().__init__()
+        self.below, self.norm = nn.Linear(64, 64), nn.BatchNorm1d(64)
+        nn.init.constant_(self.norm.weight, 1e5)
+
+    def forward(self, x):
+        return self.head(self.norm(self.below(x.flatten(1))))
+
+
 class Unused(Head):
     def __init__(self):
         super().__init__()
@@ -137,6 +149,10 @@ def test_what_fits_trains_in_rows_as_it_does_alone(make):
 )
 def test_what_does_not_fit_is_told(make, reason):
     assert reason in (reason_against(make, sgd, CLASSIFICATION, IMAGES, LABELS) or "")
+
+
+def test_a_gradient_of_rounding_errors_alone_is_no_other_one():
+    assert reason_against(Normalized, sgd, CLASSIFICATION, IMAGES, LABELS) is None
 
 
 OTHER_UPDATES: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
