@@ -1,7 +1,7 @@
 """Whether a run can train in one step with others: what its settings say, and what a trial of its model says."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -76,17 +76,22 @@ def _tried(parts: Equipment, config: Mapping[str, Any], interface: Interface) ->
     if parameters > _MOST_PARAMETERS:
         return f"its model has {parameters:,} parameters, more than {_MOST_PARAMETERS:,}"
     samples, targets = stand_in(parts, _SAMPLES)
+    make_model, make_optimizer = makers(config, interface)
+    return reason_against(make_model, make_optimizer, parts.task, samples, targets)
+
+
+def makers(
+    config: Mapping[str, Any], interface: Interface, device: torch.device | None = None
+) -> tuple[Callable[[], nn.Module], Callable[[nn.Module], torch.optim.Optimizer]]:
+    """What makes the model of a run, on a `device`, and the optimizer of a model."""
+
+    def make_model() -> nn.Module:
+        return build.build_model(config["model"], interface).to(device)
 
     def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
         return build.build_optimizer(config["optimizer"], ModelParameters.of(model))
 
-    return reason_against(
-        lambda: build.build_model(config["model"], interface),
-        make_optimizer,
-        parts.task,
-        samples,
-        targets,
-    )
+    return make_model, make_optimizer
 
 
 def stand_in(parts: Equipment, count: int) -> tuple[torch.Tensor, torch.Tensor]:

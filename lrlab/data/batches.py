@@ -193,6 +193,30 @@ class Batches:
         except UserError as error:
             raise as_raised(error, DataError) from error
 
+    def shares_samples_with(self, others: Sequence["Batches"]) -> bool:
+        """Whether `of_each` can read for all of these: they share the samples, which are there."""
+        return self.source.ready and self.ranks == 1 and all(one.source is self.source for one in others)
+
+    def of_each(
+        self, others: Sequence["Batches"], epoch: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What `epoch` of each of `others` gives, made at once: samples (K, B, ...) and targets (K, B, ...).
+
+        They are copies of this one for several seeds.
+        """
+        size = self.batching.batch_size
+        orders = torch.stack([one._order(epoch) for one in others])  # (K, N)
+        draws = [one._draws_of_all(epoch) for one in others]
+        for group in self._groups(orders.split(size, 1)[start : min(len(self), stop or len(self))]):
+            chosen = torch.cat([*group], 1)
+            own = [drawn.index_select(0, row) for drawn, row in zip(draws, chosen, strict=True) if drawn is not None]
+            images, labels = next(self.source.read([chosen.flatten()], seed=self.seed, epoch=epoch))
+            finished = self._finish(images, torch.cat(own).to(self.device) if own else None)
+            made = [one.view(*chosen.shape, *one.shape[1:]) for one in (finished, as_given(labels))]
+            sizes = [part.shape[1] for part in group]
+            for samples, targets in zip(*(one.split(sizes, 1) for one in made), strict=True):
+                yield samples.contiguous(), targets.contiguous()
+
     @property
     def _stays_the_same(self) -> bool:
         """Whether every pass gives the same batches."""
@@ -218,18 +242,24 @@ class Batches:
         """The `parts` in groups that are read and finished at once."""
         count = 1
         if self.source.ready:
-            largest = max((len(part) for part in parts), default=1)
+            largest = max((part.numel() for part in parts), default=1)
             size_bytes = 4 * math.prod(self._shape) * largest  # of float32
             count = max(1, _BYTES_AT_ONCE // size_bytes)
         return [parts[first : first + count] for first in range(0, len(parts), count)]
 
     def _draws(self, epoch: int, parts: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """What decides the augmentation of each of `parts`, a row for each of its samples; None for no augmentation."""
-        if not self._augmentation:
+        draws = self._draws_of_all(epoch)
+        if draws is None:
             return [None] * len(parts)
-        draws = self._augmentation.draws(self.samples, seed=self.seed, epoch=epoch)
         chosen = draws.index_select(0, joined(parts)).to(self.device)
         return chosen.split([len(part) for part in parts])
+
+    def _draws_of_all(self, epoch: int) -> Tensor | None:
+        """The same for all samples, in the order of their indices."""
+        if not self._augmentation:
+            return None
+        return self._augmentation.draws(self.samples, seed=self.seed, epoch=epoch)
 
     def _finish(self, images: Tensor, draws: Tensor | None) -> Tensor:
         """Augment and normalize images (B, C, H, W) of uint8, or of floats, which are not scaled; may be in place.

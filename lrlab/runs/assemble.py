@@ -19,7 +19,8 @@ from lrlab.data import store
 from lrlab.data.batches import Batches
 from lrlab.errors import Interrupted, UserError
 from lrlab.stacking import EAGER
-from lrlab.stacking.loop import Happened, Lane, fit_together
+from lrlab.stacking.lanes import Lane
+from lrlab.stacking.loop import Happened, fit_together
 from lrlab.system import allocator, distributed, randomness
 from lrlab.system.signals import Request
 from lrlab.training.averages import Average

@@ -4,6 +4,7 @@ import copy
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,9 @@ from torch.optim import Optimizer
 
 from lrlab.errors import first_line
 from lrlab.stacking.masks import Masked
+from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.optimizers import reason_against as reason_against_optimizer
+from lrlab.stacking.passes import Pass
 from lrlab.stacking.rows import StackedModels
 from lrlab.system import randomness
 from lrlab.training.task import Task, measure
@@ -52,10 +55,10 @@ def _compared(models: Sequence[nn.Module], task: Task, samples: Tensor, targets:
     halves = [samples[:half], samples[half:]], [targets[:half], targets[half:]]
     models = [model.double().train() for model in models]
     alone = copy.deepcopy(models)
-    rows = StackedModels(models, task)
+    rows = StackedModels.of(models, task)
     measured, gradients = rows.gradients(torch.stack(halves[0]), torch.stack(halves[1]), [0, 1], [0, 0])
     for row, (model, x, y) in enumerate(zip(alone, *halves, strict=True)):
-        expected = _alone(rows, model, (x, y), row)
+        expected = _alone(rows.computed, model, (x, y), row)
         steepest = max((_largest(expected[name]) for name in gradients), default=0.0)
         found = {name: value[row] for name, value in (*measured.items(), *gradients.items())}
         found |= dict(models[row].named_buffers())
@@ -75,13 +78,13 @@ def _compared(models: Sequence[nn.Module], task: Task, samples: Tensor, targets:
     return None
 
 
-def _alone(rows: StackedModels, model: nn.Module, batch: tuple[Tensor, Tensor], seed: int) -> dict[str, Tensor]:
+def _alone(computed: Pass, model: nn.Module, batch: tuple[Tensor, Tensor], seed: int) -> dict[str, Tensor]:
     """What a model measures without rows, and its gradients, with the masks of that row. Its buffers are updated."""
     samples, targets = batch
-    task = rows.task
-    shapes = rows.shapes.get(samples.shape, {})
+    task = computed.task
+    shapes = computed.shapes.get(samples.shape, {})
     masked = Masked(model).train()
-    masked.give({name: mask.double() for name, mask in rows.masked.masks(shapes, seed, 0).items()})
+    masked.give({name: mask.double() for name, mask in computed.masked.masks(shapes, seed, 0).items()})
     outputs = masked(samples)
     loss = task.training_loss(outputs, targets)
     learning = {name: value for name, value in masked.model.named_parameters() if value.requires_grad}
@@ -93,48 +96,52 @@ def _alone(rows: StackedModels, model: nn.Module, batch: tuple[Tensor, Tensor], 
     return {"loss": loss.detach(), **measure(task, outputs, targets), **gradients, **buffers}
 
 
-def depends_on_company(
-    make_model: Callable[[], nn.Module], task: Task, batches: Sequence[tuple[Tensor, Tensor]], rows: int, form: str
-) -> bool:
+@dataclass(frozen=True)
+class Company:
+    """Runs that would train together: how each of them is made, and what it is given."""
+
+    make_model: Callable[[], nn.Module]
+    make_optimizer: Callable[[nn.Module], Optimizer]
+    task: Task
+    batches: Sequence[tuple[Tensor, Tensor]]  # samples and targets of a run, the whole batches first
+    rows: int
+    form: str
+    clip_grad_norm: float | None = None
+
+
+def depends_on_company(company: Company) -> bool:
     """Whether the bits of a row depend on its place, or on how many there are.
 
-    The samples and targets of `batches` are those of a row. Some kernels look at the addresses of rows, which are
-    aligned alike only where their lengths are multiples of a vector's, others at the number of rows.
+    Some kernels look at the addresses of rows, which are aligned alike only where their lengths are multiples of a
+    vector's, others at the number of rows.
     """
+    rows = company.rows
     with randomness.undisturbed():
-        models = [make_model().train() for _ in range(rows)]
-        given = [(_of_each(samples, rows), _of_each(targets, rows)) for samples, targets in batches]
+        models = [company.make_model().train() for _ in range(rows)]
+        computed = Pass(models[0], company.task, company.form, whole=len(company.batches[0][0]))
         orders = [list(range(rows)), [*range(rows - 1, -1, -1)], [*range(1, rows), 0], [rows - 1, 0], [0, 1]]
-        whole = _bits(models, task, given, orders[0], form)
+        whole = _bits(company, computed, models, orders[0])
         for order in orders[1:]:
-            found = _bits(models, task, given, order, form)
+            found = _bits(company, computed, models, order)
             for row, index in enumerate(order):
                 if any(not torch.equal(one[row], other[index]) for one, other in zip(found, whole, strict=True)):
                     return True
     return False
 
 
-def _of_each(batch: Tensor, rows: int) -> Tensor:
-    """A batch of its own for each row: the same samples in other orders."""
-    return torch.stack([batch.roll(row, 0) for row in range(rows)])
-
-
-def _bits(
-    models: Sequence[nn.Module],
-    task: Task,
-    given: Sequence[tuple[Tensor, Tensor]],
-    order: Sequence[int],
-    form: str,
-) -> list[Tensor]:
+def _bits(company: Company, computed: Pass, models: Sequence[nn.Module], order: Sequence[int]) -> list[Tensor]:
     """Everything that rows measure and become, with these models in this order."""
-    rows = StackedModels([copy.deepcopy(models[index]) for index in order], task, form)
+    rows = StackedModels([copy.deepcopy(models[index]) for index in order], computed)
+    updates = Updates(rows, [company.make_optimizer(model) for model in rows.models])
     found: list[Tensor] = []
-    for samples, targets in given:
-        measured, gradients = rows.gradients(samples[order], targets[order], order, [0] * len(order))
-        evaluated = rows.evaluate(samples[0], targets[0])
-        found += [*measured.values(), *gradients.values(), *rows.buffers.values()]
-        found += [evaluated.outputs, evaluated.losses]
-    return [value.clone() for value in found]
+    for samples, targets in company.batches:
+        given = [torch.stack([one.roll(index, 0) for index in order]) for one in (samples, targets)]  # own orders
+        measured, gradients = rows.gradients(given[0], given[1], order, [0] * len(order))
+        evaluated = rows.evaluate(samples, targets)
+        updates.step(gradients, company.clip_grad_norm)
+        found += [*measured.values(), *gradients.values(), evaluated.outputs, evaluated.losses]
+        found += [value.detach().clone() for value in (*rows.parameters.values(), *rows.buffers.values())]
+    return found
 
 
 def _agree(one: Tensor, other: Tensor, scale: float = 0.0) -> bool:

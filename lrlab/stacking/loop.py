@@ -5,39 +5,24 @@
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from lrlab.data.batches import Batches
 from lrlab.errors import UserError
 from lrlab.lr import hyperparameters
 from lrlab.stacking import EAGER
+from lrlab.stacking.lanes import Feed, Lane
 from lrlab.stacking.optimizers import Updates
-from lrlab.stacking.rows import ByName, Evaluated, StackedModels
+from lrlab.stacking.passes import ByName, Evaluated
+from lrlab.stacking.rows import StackedModels
 from lrlab.training.divergence import UPDATES_BETWEEN_CHECKS, Taken, look_closer
 from lrlab.training.loop import Event, Update, end_epoch, step_scheduler, updates_of
 from lrlab.training.metrics import Means
-from lrlab.training.state import TrainState
 from lrlab.training.sums import Sums
 from lrlab.training.task import Task
 from lrlab.training.validation import Evaluating, Validating, means_of
-
-
-@dataclass(eq=False)
-class Lane:
-    """One of several runs that train together: what is its own."""
-
-    state: TrainState
-    train: Batches  # in the order that its seed gives
-    val: Batches
-    interval: str = "epoch"
-    monitor: str = "val_loss"
-    has_left: bool = False  # nothing more is trained of it; the caller may say so too
-    batches: Iterator[tuple[Tensor, Tensor]] = field(default_factory=lambda: iter(()), repr=False)  # of the epoch
-
 
 Happened = tuple[Lane, Event | UserError]  # an error ends that lane alone
 
@@ -72,12 +57,11 @@ def fit_together(
         first = stack.lanes[0]
         start, updates = first.state.batch, updates_of(epoch, first.state, len(first.train), steps)
         clock = time.perf_counter()
-        for lane in stack.lanes:
-            lane.batches = lane.train.epoch(epoch, start=start, stop=updates)
+        feed = Feed(stack.lanes, epoch, start, updates)
         for batch in range(start, updates):
             if stack.is_at(until):
                 return
-            clock = yield from _update(stack, clock, clip_grad_norm, is_last=batch + 1 == updates)
+            clock = yield from _update(stack, feed, clock, clip_grad_norm, is_last=batch + 1 == updates)
             if not stack.lanes:
                 return
 
@@ -129,25 +113,22 @@ def _end_epoch(
 
 
 def _update(
-    stack: "_Stack", clock: float, clip_grad_norm: float | None, *, is_last: bool
+    stack: "_Stack", feed: Feed, clock: float, clip_grad_norm: float | None, *, is_last: bool
 ) -> Generator[Happened, None, float]:
     """Make an update of every lane; returns when it was complete."""
-    # What each lane has next.
-    given = []
-    for lane in stack.lanes:
-        try:
-            given.append(next(lane.batches))
-        except UserError as error:  # of an image that cannot be read
-            lane.has_left = True
-            yield lane, error
+    # What the lanes have next.
+    given, lost = feed.next(stack.lanes)
+    for lane, why in lost:
+        lane.has_left = True
+        yield lane, why
     stack.settle()
-    if not stack.lanes:
+    if given is None:
         return clock
     for lane in stack.lanes:
         lane.state.applied = hyperparameters.read(lane.state.optimizer)
 
     # The step.
-    measured, gradients = stack.gradients(given)
+    measured, gradients = stack.gradients(*given)
     for lane, why in stack.look(measured["loss"], gradients, is_last=is_last):
         lane.has_left = True
         yield lane, why
@@ -191,15 +172,15 @@ class _Stack:
 
     def __init__(self, lanes: Sequence[Lane], task: Task, form: str):
         self.lanes = list(lanes)
-        self.rows = StackedModels([lane.state.model for lane in lanes], task, form)
+        whole = min(lanes[0].train.batching.batch_size, lanes[0].train.samples)
+        self.rows = StackedModels.of([lane.state.model for lane in lanes], task, form, whole=whole)
         self.updates = Updates(self.rows, [lane.state.optimizer for lane in lanes])
         for lane in lanes:
             hyperparameters.count_as_stepped(lane.state.optimizer)
         self.most = 1 if lanes[0].state.device.type == "cpu" else UPDATES_BETWEEN_CHECKS
         self.waiting: list[tuple[list[tuple[int, float]], Tensor, Tensor]] = []  # what `look` has not looked at
 
-    def gradients(self, given: Sequence[tuple[Tensor, Tensor]]) -> tuple[dict[str, Tensor], ByName]:
-        samples, targets = (torch.stack(several) for several in zip(*given, strict=True))
+    def gradients(self, samples: Tensor, targets: Tensor) -> tuple[ByName, ByName]:
         seeds, steps = [lane.train.seed for lane in self.lanes], [lane.state.step for lane in self.lanes]
         return self.rows.gradients(samples, targets, seeds, steps)
 

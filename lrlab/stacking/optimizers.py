@@ -4,16 +4,27 @@ The formulas are those of torch's classes, in their order. Every row is computed
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from lrlab.stacking.rows import ByName, StackedModels
+from lrlab.stacking import is_compiled
+from lrlab.stacking.passes import ByName
+from lrlab.stacking.rows import StackedModels
 
+Group = Mapping[str, Any]  # one of an optimizer's `param_groups`
+Flags = Mapping[str, bool]
+
+_FLAGS = "nesterov", "amsgrad", "centered"  # that are true of all runs or of none
 _EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 STEP = "step"  # of the updates that a parameter has had; a number for each row, on the CPU
+
+# How a parameter (K, ...) is changed: with its gradient, what is gathered for it, the numbers (K,) of its rows.
+_Change = tuple[Tensor, Tensor, ByName, ByName, Flags]
+_Formula = Callable[[Tensor, Tensor, ByName, ByName, Flags], None]
 
 
 class Updates:
@@ -26,7 +37,10 @@ class Updates:
     def __init__(self, rows: StackedModels, optimizers: Sequence[Optimizer]):
         self.rows = rows
         self.optimizers = list(optimizers)
-        self.update, self.kept = _KNOWN[type(optimizers[0])]
+        self.rule = _KNOWN[type(optimizers[0])]
+        self.make = _make
+        if is_compiled(rows.computed.form):
+            self.make = torch.compile(_make, dynamic=False, fullgraph=True)
         self._gather()
 
     def _gather(self) -> None:
@@ -39,7 +53,7 @@ class Updates:
         self.fresh = [not optimizer.state for optimizer in self.optimizers]
         for name, index in self.group_of.items():
             own = [optimizer.state.get(self._parameter(k, name), {}) for k, optimizer in enumerate(self.optimizers)]
-            keys = [STEP, *self.kept(self.optimizers[0].param_groups[index])]
+            keys = [STEP, *self.rule.kept(self.optimizers[0].param_groups[index])]
             self.state[name] = self._rows_of(self.rows.parameters[name], keys, own)
         self._hand_out()
 
@@ -88,48 +102,34 @@ class Updates:
         """Make the update of every row from `gradients` (K, ...); those of a row are clipped to a total norm."""
         if clip_grad_norm is not None:
             gradients = clipped(gradients, clip_grad_norm)
+        each: list[_Change] = []
         for index, names in enumerate(self.groups):
-            settings = _GroupSettings([one.param_groups[index] for one in self.optimizers], self.fresh, len(self.rows))
+            groups = [one.param_groups[index] for one in self.optimizers]
+            flags = {name: bool(groups[0].get(name)) for name in _FLAGS}
+            made: dict[tuple[float, ...], ByName] = {}  # the numbers, by how many updates the rows have had
             for name in names:
                 if name in gradients:
-                    self.state[name][STEP] += 1
-                    settings.fit(self.rows.parameters[name], self.state[name][STEP])
-                    self.update(self.rows.parameters[name], gradients[name], self.state[name], settings)
+                    kept, parameter = self.state[name], self.rows.parameters[name]
+                    kept[STEP] += 1
+                    steps = tuple(kept[STEP].tolist())
+                    if steps not in made:
+                        made[steps] = self._numbers(groups, steps, parameter)
+                    gathered = {key: value for key, value in kept.items() if key != STEP}
+                    each.append((parameter.detach(), gradients[name].contiguous(), gathered, made[steps], flags))
+        self.make(self.rule.update, each)
         if any(self.fresh):
             self.fresh = [False] * len(self.optimizers)
             self._hand_out()
 
+    def _numbers(self, groups: Sequence[Group], steps: Sequence[float], like: Tensor) -> ByName:
+        """What the formula takes, by its name: a number for each row (K,).
 
-class _GroupSettings:
-    """The hyperparameters of one group, of every row, as tensors that fit one parameter after another.
-
-    They are always tensors, also where all rows have one value: the arithmetic must not depend on the others.
-    """
-
-    def __init__(self, groups: Sequence[Mapping[str, Any]], fresh: Sequence[bool], rows: int):
-        self.groups, self.fresh, self.rows = groups, fresh, rows
-        self.flag = groups[0]  # what is true of one is true of all: nesterov, amsgrad, centered
-        self.made: dict[tuple[Any, ...], Tensor] = {}
-
-    def fit(self, parameter: Tensor, steps: Tensor) -> None:
-        """What is asked for from now on fits `parameter` (K, ...), whose rows make their update `steps` (K,)."""
-        self.shape = (-1, *[1] * (parameter.dim() - 1))
-        self.like = parameter
-        self.steps = tuple(steps.tolist())
-
-    def rows_of(self, key: str, value: Callable[[Mapping[str, Any], float, bool], float]) -> Tensor:
-        """A number for each row, of its group, its count of updates, and whether this is the first."""
-        about = (key, self.steps, self.shape)
-        if about not in self.made:
-            each = zip(self.groups, self.steps, self.fresh, strict=False)
-            numbers = [value(group, step, fresh) for group, step, fresh in each]
-            numbers += numbers[:1] * (self.rows - len(numbers))
-            made = torch.tensor(numbers, dtype=self.like.dtype, device=self.like.device)
-            self.made[about] = made.view(self.shape)
-        return self.made[about]
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.rows_of(name, lambda group, _step, _fresh: group[name])
+        They are tensors also where all rows have one value: the arithmetic must not depend on the others.
+        """
+        each = [self.rule.numbers(*about) for about in zip(groups, steps, self.fresh, strict=False)]
+        each += each[:1] * (len(self.rows) - len(each))
+        rows = torch.tensor([list(one.values()) for one in each], dtype=like.dtype, device=like.device)
+        return dict(zip(each[0], rows.t().contiguous(), strict=True))
 
 
 def clipped(gradients: ByName, most: float) -> ByName:
@@ -139,70 +139,103 @@ def clipped(gradients: ByName, most: float) -> ByName:
     return {name: value * shares.view(-1, *[1] * (value.dim() - 1)) for name, value in gradients.items()}
 
 
-def _sgd(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
-    gradient = gradient + parameter * settings["weight_decay"]
-    momentum = settings["momentum"]
-    weight = settings.rows_of("undamped", lambda group, _, fresh: 1.0 if fresh else 1 - group["dampening"])
-    buffer = state["momentum_buffer"].mul_(momentum).add_(gradient * weight)
-    direction = gradient + buffer * momentum if settings.flag["nesterov"] else buffer
+def _make(update: _Formula, changes: Sequence[_Change]) -> None:
+    """Make all `changes`."""
+    for parameter, gradient, gathered, numbers, flags in changes:
+        shape = -1, *[1] * (parameter.dim() - 1)
+        update(parameter, gradient, gathered, {name: one.view(shape) for name, one in numbers.items()}, flags)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How a class of optimizers makes an update of a parameter (K, ...)."""
+
+    numbers: Callable[[Group, float, bool], dict[str, float]]  # of a row: of its group, its count, whether it is fresh
+    update: _Formula  # in place, with the numbers in its shape
+    kept: Callable[[Group], list[str]]  # the names under which the class keeps what it gathers
+
+
+def _sgd_numbers(group: Group, _step: float, fresh: bool) -> dict[str, float]:
+    undamped = 1.0 if fresh else 1 - group["dampening"]
+    return {name: group[name] for name in ("lr", "momentum", "weight_decay")} | {"undamped": undamped}
+
+
+def _sgd(parameter: Tensor, gradient: Tensor, state: ByName, numbers: ByName, flags: Flags) -> None:
+    gradient = gradient + parameter * numbers["weight_decay"]
+    momentum = numbers["momentum"]
+    buffer = state["momentum_buffer"].mul_(momentum).add_(gradient * numbers["undamped"])
+    direction = gradient + buffer * momentum if flags["nesterov"] else buffer
     direction = torch.where(momentum == 0, gradient, direction)  # undamped
-    parameter.sub_(direction * settings["lr"])
+    parameter.sub_(direction * numbers["lr"])
 
 
-def _adam(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
-    gradient = gradient + parameter * settings["weight_decay"]
-    _adaptive(parameter, gradient, state, settings)
+def _adam_numbers(group: Group, step: float, _fresh: bool) -> dict[str, float]:
+    first, second = group["betas"]
+    return {
+        "weight_decay": group["weight_decay"],
+        "decay": 1 - group["lr"] * group["weight_decay"],
+        "1 - beta1": 1 - first,
+        "beta2": second,
+        "1 - beta2": 1 - second,
+        "root of bias 2": (1 - second**step) ** 0.5,
+        "size": group["lr"] / (1 - first**step),
+        "eps": group["eps"],
+    }
 
 
-def _adamw(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
-    parameter.mul_(settings.rows_of("decay", lambda group, _, __: 1 - group["lr"] * group["weight_decay"]))
-    _adaptive(parameter, gradient, state, settings)
+def _adam(parameter: Tensor, gradient: Tensor, state: ByName, numbers: ByName, flags: Flags) -> None:
+    _adaptive(parameter, gradient + parameter * numbers["weight_decay"], state, numbers, flags)
 
 
-def _adaptive(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
+def _adamw(parameter: Tensor, gradient: Tensor, state: ByName, numbers: ByName, flags: Flags) -> None:
+    parameter.mul_(numbers["decay"])
+    _adaptive(parameter, gradient, state, numbers, flags)
+
+
+def _adaptive(parameter: Tensor, gradient: Tensor, state: ByName, numbers: ByName, flags: Flags) -> None:
     """Adam's step (Kingma and Ba, 2014, algorithm 1, with the order of operations of torch)."""
     mean, square = state["exp_avg"], state["exp_avg_sq"]
-    mean.add_((gradient - mean) * settings.rows_of("1 - beta1", lambda group, _, __: 1 - group["betas"][0]))
-    square.mul_(settings.rows_of("beta2", lambda group, _, __: group["betas"][1]))
-    square.add_(gradient * gradient * settings.rows_of("1 - beta2", lambda group, _, __: 1 - group["betas"][1]))
-    if settings.flag["amsgrad"]:
-        square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
-    scale = settings.rows_of("root of bias 2", lambda group, step, _: (1 - group["betas"][1] ** step) ** 0.5)
-    size = settings.rows_of("size", lambda group, step, _: group["lr"] / (1 - group["betas"][0] ** step))
-    parameter.sub_(mean / ((square.sqrt() / scale) + settings["eps"]) * size)
+    mean.add_((gradient - mean) * numbers["1 - beta1"])
+    square.mul_(numbers["beta2"]).add_(gradient * gradient * numbers["1 - beta2"])
+    if flags["amsgrad"]:
+        square = state["max_exp_avg_sq"].copy_(torch.maximum(state["max_exp_avg_sq"], square))
+    parameter.sub_(mean / ((square.sqrt() / numbers["root of bias 2"]) + numbers["eps"]) * numbers["size"])
 
 
-def _rmsprop(parameter: Tensor, gradient: Tensor, state: ByName, settings: _GroupSettings) -> None:
-    gradient = gradient + parameter * settings["weight_decay"]
-    alpha, rest = settings["alpha"], settings.rows_of("1 - alpha", lambda group, _, __: 1 - group["alpha"])
-    square = state["square_avg"].mul_(alpha).add_(gradient * gradient * rest)
-    if settings.flag["centered"]:
+def _rmsprop_numbers(group: Group, _step: float, _fresh: bool) -> dict[str, float]:
+    own = {name: group[name] for name in ("lr", "momentum", "weight_decay", "alpha", "eps")}
+    return own | {"1 - alpha": 1 - group["alpha"]}
+
+
+def _rmsprop(parameter: Tensor, gradient: Tensor, state: ByName, numbers: ByName, flags: Flags) -> None:
+    gradient = gradient + parameter * numbers["weight_decay"]
+    square = state["square_avg"].mul_(numbers["alpha"]).add_(gradient * gradient * numbers["1 - alpha"])
+    if flags["centered"]:
         mean = state["grad_avg"]
-        mean.add_((gradient - mean) * rest)
+        mean.add_((gradient - mean) * numbers["1 - alpha"])
         square = square - mean * mean
-    buffer = state["momentum_buffer"].mul_(settings["momentum"])
-    buffer.add_(gradient / (square.sqrt() + settings["eps"]))
-    parameter.sub_(buffer * settings["lr"])
+    buffer = state["momentum_buffer"].mul_(numbers["momentum"])
+    buffer.add_(gradient / (square.sqrt() + numbers["eps"]))
+    parameter.sub_(buffer * numbers["lr"])
 
 
-def _kept_by_sgd(_group: Mapping[str, Any]) -> list[str]:
+def _kept_by_sgd(_group: Group) -> list[str]:
     return ["momentum_buffer"]
 
 
-def _kept_by_adam(group: Mapping[str, Any]) -> list[str]:
+def _kept_by_adam(group: Group) -> list[str]:
     return ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
 
 
-def _kept_by_rmsprop(group: Mapping[str, Any]) -> list[str]:
+def _kept_by_rmsprop(group: Group) -> list[str]:
     return ["square_avg", "momentum_buffer", *(["grad_avg"] if group["centered"] else [])]
 
 
-# How each class makes an update, and the names under which it keeps what it gathers.
-_KNOWN: dict[type[Optimizer], tuple[Callable[..., None], Callable[[Mapping[str, Any]], list[str]]]] = {
-    SGD: (_sgd, _kept_by_sgd),
-    Adam: (_adam, _kept_by_adam),
-    AdamW: (_adamw, _kept_by_adam),
-    RMSprop: (_rmsprop, _kept_by_rmsprop),
+_KNOWN: dict[type[Optimizer], _Rule] = {
+    SGD: _Rule(_sgd_numbers, _sgd, _kept_by_sgd),
+    Adam: _Rule(_adam_numbers, _adam, _kept_by_adam),
+    AdamW: _Rule(_adam_numbers, _adamw, _kept_by_adam),
+    RMSprop: _Rule(_rmsprop_numbers, _rmsprop, _kept_by_rmsprop),
 }
 
 

@@ -9,7 +9,7 @@ from lrlab.errors import wrong
 from lrlab.system import process
 
 EXECUTORS = ("processes", "ray")
-MOST_IN_A_STEP = 32  # on a CPU more gain nothing, for they leave its cache
+MOST_IN_A_STEP = 64  # on a CPU more gain nothing
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import torch
-from torch import nn
 
-from lrlab.config import build, stackable
+from lrlab.config import stackable
 from lrlab.config.prepare import Checked, Prepared, equip
 from lrlab.errors import first_line
 from lrlab.runs import assemble
 from lrlab.runs.guest import guest
 from lrlab.stacking import EAGER, compiled
-from lrlab.stacking.fitness import depends_on_company
+from lrlab.stacking.fitness import Company, depends_on_company
 from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.rows import StackedModels
 from lrlab.system import compiler
@@ -89,13 +88,19 @@ def tried_here(trial: StepTrial) -> Measured | str:
 def _is_in_company(prepared: Prepared, rows: int, form: str) -> bool:
     """Whether a run would become another one beside other runs, on batches of the sizes that it has."""
     size = min(prepared.batching.batch_size, len(prepared.splits.train))
-    sizes = {size, len(prepared.splits.train) % size or size}
-    batches = [_batch(prepared, one) for one in sorted(sizes)]
-
-    def make_model() -> nn.Module:
-        return build.build_model(prepared.config["model"], prepared.splits.interface).to(prepared.device)
-
-    return depends_on_company(make_model, prepared.task.to(prepared.device), batches, rows, form)
+    last = len(prepared.splits.train) % size
+    make_model, make_optimizer = stackable.makers(prepared.config, prepared.splits.interface, prepared.device)
+    return depends_on_company(
+        Company(
+            make_model=make_model,
+            make_optimizer=make_optimizer,
+            task=prepared.task.to(prepared.device),
+            batches=[_batch(prepared, one) for one in ([size, last] if last else [size])],
+            rows=rows,
+            form=form,
+            clip_grad_norm=prepared.trainer.clip_grad_norm,
+        )
+    )
 
 
 def measure(prepared: Prepared, rows: int, updates: int) -> Measured | None:
@@ -129,8 +134,6 @@ def _compiled(prepared: Prepared, rows: int, size: int) -> tuple[float, float]:
     began = time.perf_counter()
     try:
         table = table_of(prepared, rows, compiled(rows))
-        if last := len(prepared.splits.train) % size:
-            step_together(prepared, table, last)()
         seconds = _seconds(step_together(prepared, table, size), prepared.device)
     except Exception as error:  # without a C++ compiler, say
         log.info("a step of %d runs cannot be compiled: %s", rows, first_line(error))
@@ -164,7 +167,8 @@ def step_alone(prepared: Prepared, size: int) -> Callable[[], object]:
 def table_of(prepared: Prepared, rows: int, form: str) -> Updates:
     """So many runs in rows, and their optimizers."""
     states = [assemble.build_state(prepared) for _ in range(rows)]
-    models = StackedModels([state.model for state in states], prepared.task.to(prepared.device), form)
+    whole = min(prepared.batching.batch_size, len(prepared.splits.train))
+    models = StackedModels.of([one.model for one in states], prepared.task.to(prepared.device), form, whole=whole)
     for state in states:
         _keep_still(state.optimizer)
     return Updates(models, [state.optimizer for state in states])

@@ -10,7 +10,7 @@ from torch import nn
 
 from lrlab import models
 from lrlab.stacking import EAGER, compiled
-from lrlab.stacking.fitness import depends_on_company, reason_against
+from lrlab.stacking.fitness import Company, depends_on_company, reason_against
 from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.rows import StackedModels
 from lrlab.training.task import CLASSIFICATION
@@ -127,7 +127,7 @@ def test_what_fits_trains_in_rows_as_it_does_alone(make):
         alone.append(make().double())
         torch.manual_seed(seed)
         together.append(make().double())
-    rows = StackedModels(together, CLASSIFICATION)
+    rows = StackedModels.of(together, CLASSIFICATION)
     updates = Updates(rows, [sgd(model) for model in together])
     optimizers = [sgd(model) for model in alone]
     samples, targets = torch.stack([IMAGES, IMAGES.flip(0)]).double(), torch.stack([LABELS, LABELS.flip(0)])
@@ -171,19 +171,25 @@ def batch(*shape: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(torch.randn(shape, generator=torch.Generator().manual_seed(1)), torch.arange(shape[0]) % 4)]
 
 
+def company(
+    make_model: Callable[[], nn.Module], batches: list[tuple[torch.Tensor, torch.Tensor]], rows: int, form: str
+) -> Company:
+    return Company(make_model, sgd, CLASSIFICATION, batches, rows, form)
+
+
 def test_rows_whose_bits_depend_on_their_company_are_found_out():
     """Rows of 64 numbers are aligned alike, wherever they stand; what others become is asked, not known."""
     mlp = partial(models.mlp, (1, 8, 8), 4)
-    assert not depends_on_company(mlp, CLASSIFICATION, batch(64, 1, 8, 8), 6, EAGER)
+    assert not depends_on_company(company(mlp, batch(64, 1, 8, 8), 6, EAGER))
     odd = partial(models.linear, (1, 9, 9), 4)
-    found = depends_on_company(odd, CLASSIFICATION, batch(64, 1, 9, 9), 6, EAGER)
+    found = depends_on_company(company(odd, batch(64, 1, 9, 9), 6, EAGER))
     assert found == differs_by_place(odd, batch(64, 1, 9, 9)[0], 6)
 
 
 def differs_by_place(make: Callable[[], nn.Module], batch: tuple[torch.Tensor, torch.Tensor], rows: int) -> bool:
     """Whether one model on one batch has other gradients in some rows than in others."""
     model = make()
-    stacked = StackedModels([model] * 1 + [_copy(model) for _ in range(rows - 1)], CLASSIFICATION)
+    stacked = StackedModels.of([model] * 1 + [_copy(model) for _ in range(rows - 1)], CLASSIFICATION)
     samples, targets = (torch.stack([one] * rows) for one in batch)
     _, gradients = stacked.gradients(samples, targets, [0] * rows, [0] * rows)
     return any(not torch.equal(value[row], value[0]) for value in gradients.values() for row in range(rows))
@@ -206,7 +212,7 @@ honest = StackedModels.gradients
 def test_a_neighbour_that_leaks_into_a_row_is_noticed(monkeypatch):
     mlp = partial(models.mlp, (1, 8, 8), 4)
     monkeypatch.setattr(StackedModels, "gradients", leaking)
-    assert depends_on_company(mlp, CLASSIFICATION, batch(64, 1, 8, 8), 3, EAGER)
+    assert depends_on_company(company(mlp, batch(64, 1, 8, 8), 3, EAGER))
     assert "another one in a row" in (reason_against(mlp, sgd, CLASSIFICATION, IMAGES, LABELS) or "")
 
 
@@ -221,4 +227,4 @@ def test_networks_of_torchvision_are_in_rows_what_they_are_alone(name):
 @pytest.mark.slow
 def test_compiled_rows_are_asked_too():
     mlp = partial(models.mlp, (1, 8, 8), 4)
-    assert not depends_on_company(mlp, CLASSIFICATION, batch(64, 1, 8, 8), 4, compiled(4))
+    assert not depends_on_company(company(mlp, batch(64, 1, 8, 8), 4, compiled(4)))

@@ -82,7 +82,7 @@ def train_together(
 ) -> dict[int, dict[str, Tensor]]:
     """What models become in rows, by their seeds, of which each has an LR of its own."""
     together = [made(kind, seed, dtype) for seed in seeds]
-    rows = StackedModels(together, TASKS[MODELS[kind][0]], form)
+    rows = StackedModels.of(together, TASKS[MODELS[kind][0]], form)
     of_each = [
         OPTIMIZERS[optimizer](list(m.parameters()), lr_of(seed, kind)) for m, seed in zip(together, seeds, strict=True)
     ]
@@ -180,7 +180,7 @@ def test_in_validation_a_row_is_what_its_model_is_alone_and_depends_on_no_other(
     task, (samples, targets) = TASKS[MODELS[kind][0]], batch(kind, 5, 1)
     together = [made(kind, seed) for seed in range(4)]
     alone = [copy.deepcopy(model).eval() for model in together]
-    rows = StackedModels(together, task)
+    rows = StackedModels.of(together, task)
     found = rows.evaluate(samples, targets)
     for row, model in enumerate(alone):
         with torch.no_grad():
@@ -189,7 +189,7 @@ def test_in_validation_a_row_is_what_its_model_is_alone_and_depends_on_no_other(
         assert torch.allclose(found.losses[row], task.validation_loss(outputs, targets), rtol=1e-12)
         for name, total in measure(task, outputs, targets).items():
             assert torch.allclose(found.sums[name][row], total, rtol=1e-12)
-    two = StackedModels([copy.deepcopy(together[3]), copy.deepcopy(together[1])], task).evaluate(samples, targets)
+    two = StackedModels.of([copy.deepcopy(together[3]), copy.deepcopy(together[1])], task).evaluate(samples, targets)
     assert torch.equal(two.outputs, found.outputs[[3, 1]])
     assert torch.equal(two.losses, found.losses[[3, 1]])
 
@@ -199,14 +199,14 @@ def test_a_row_is_not_touched_by_a_neighbour_that_is_no_longer_finite():
     models_ = [made(kind, seed, torch.float32) for seed in seeds]
     with torch.no_grad():
         next(models_[1].parameters()).fill_(float("nan"))
-    rows = StackedModels(models_, TASKS["classes"])
+    rows = StackedModels.of(models_, TASKS["classes"])
     updates = Updates(
         rows, [torch.optim.SGD(model.parameters(), lr_of(s), momentum=0.9) for s, model in enumerate(models_)]
     )
     for step in range(5):
         step_together(rows, updates, kind, seeds, step)
     pair = [made(kind, seed, torch.float32) for seed in (0, 2)]
-    rows = StackedModels(pair, TASKS["classes"])
+    rows = StackedModels.of(pair, TASKS["classes"])
     updates = Updates(
         rows, [torch.optim.SGD(m.parameters(), lr_of(s), momentum=0.9) for s, m in zip((0, 2), pair, strict=True)]
     )
@@ -220,7 +220,7 @@ def test_a_row_is_not_touched_by_a_neighbour_that_is_no_longer_finite():
 def test_who_leaves_keeps_what_it_has_and_the_others_go_on_as_before(optimizer):
     seeds = [0, 1, 2]
     together = [made("mlp", seed) for seed in seeds]
-    rows = StackedModels(together, TASKS["classes"])
+    rows = StackedModels.of(together, TASKS["classes"])
     updates = Updates(rows, [OPTIMIZERS[optimizer](list(m.parameters()), lr_of(s)) for s, m in enumerate(together)])
     for step in range(4):
         step_together(rows, updates, "mlp", seeds, step)
@@ -237,7 +237,7 @@ def test_who_leaves_keeps_what_it_has_and_the_others_go_on_as_before(optimizer):
 
 def train_rows(optimizer: str, seeds: Sequence[int], count: int) -> dict[int, dict[str, Tensor]]:
     together = [made("mlp", seed) for seed in seeds]
-    rows = StackedModels(together, TASKS["classes"])
+    rows = StackedModels.of(together, TASKS["classes"])
     updates = Updates(rows, [OPTIMIZERS[optimizer](list(m.parameters()), lr_of(s)) for s, m in enumerate(together)])
     for step in range(count):
         step_together(rows, updates, "mlp", seeds, step)
@@ -249,7 +249,7 @@ def test_an_optimizer_saved_between_two_updates_goes_on_to_the_same_bits(optimiz
     whole = train_rows(optimizer, [0, 1], 6)
     together = [made("mlp", seed) for seed in (0, 1)]
     optimizers = [OPTIMIZERS[optimizer](list(m.parameters()), lr_of(s)) for s, m in enumerate(together)]
-    rows = StackedModels(together, TASKS["classes"])
+    rows = StackedModels.of(together, TASKS["classes"])
     updates = Updates(rows, optimizers)
     for step in range(3):
         step_together(rows, updates, "mlp", [0, 1], step)
@@ -259,7 +259,7 @@ def test_an_optimizer_saved_between_two_updates_goes_on_to_the_same_bits(optimiz
     fresh = [OPTIMIZERS[optimizer](list(m.parameters()), lr_of(s)) for s, m in enumerate(again)]
     for one, saved in zip(fresh, optimizers, strict=True):
         one.load_state_dict(saved.state_dict())
-    rows = StackedModels(again, TASKS["classes"])
+    rows = StackedModels.of(again, TASKS["classes"])
     updates = Updates(rows, fresh)
     for step in range(3, 6):
         step_together(rows, updates, "mlp", [0, 1], step)
@@ -270,7 +270,7 @@ def test_an_optimizer_saved_between_two_updates_goes_on_to_the_same_bits(optimiz
 def test_the_state_of_each_optimizer_is_one_that_torchs_own_class_can_go_on_with():
     for name, make in OPTIMIZERS.items():
         model = made("linear", 0)
-        rows = StackedModels([model], TASKS["classes"])
+        rows = StackedModels.of([model], TASKS["classes"])
         optimizer = make(list(model.parameters()), 0.01)
         updates = Updates(rows, [optimizer])
         assert not optimizer.state, name

@@ -18,7 +18,8 @@ from lrlab.config.prepare import prepare_typed
 from lrlab.runs import assemble, checkpoint
 from lrlab.runs.guest import guest
 from lrlab.stacking import EAGER
-from lrlab.stacking.loop import Happened, Lane, fit_together
+from lrlab.stacking.lanes import Lane
+from lrlab.stacking.loop import Happened, fit_together
 from lrlab.sweeps import stacks, table, trial
 from lrlab.sweeps.job import Reporter
 from lrlab.sweeps.settings import read_settings
