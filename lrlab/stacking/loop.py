@@ -6,6 +6,7 @@
 import time
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -140,21 +141,27 @@ def _update(
     # What each lane makes of it.
     now = time.perf_counter()
     seconds = (now - clock) / len(stack.lanes)
-    apart = zip(*(value[: len(stack.lanes)].unbind() for value in measured.values()), strict=True)
-    for lane, values in zip(stack.lanes, apart, strict=True):
-        own = dict(zip(measured, values, strict=True))
+    losses = measured["loss"].unbind()
+    values = {name: _apart(value) for name, value in measured.items()}
+    for row, lane in enumerate(stack.lanes):
         try:
-            _count(lane, own, seconds)
+            _count(lane, {name: of_each[row] for name, of_each in values.items()}, seconds)
         except UserError as error:
             lane.has_left = True
             yield lane, error
         else:
-            yield lane, Update(lane.state.step - 1, lane.state.applied, own["loss"])
+            yield lane, Update(lane.state.step - 1, lane.state.applied, losses[row])
     stack.settle()
     return now
 
 
-def _count(lane: Lane, measured: dict[str, Tensor], seconds: float) -> None:
+def _apart(value: Tensor) -> Sequence[Any]:
+    """A tensor (K, ...) as what each row has of it: numbers, unless its device would be waited for."""
+    apart: Sequence[Any] = value.tolist() if value.device.type == "cpu" else value.unbind()
+    return apart
+
+
+def _count(lane: Lane, measured: dict[str, Any], seconds: float) -> None:
     """Let a lane's state know of its update."""
     state = lane.state
     state.sums.count(measured, lane.train.size(state.batch))

@@ -32,7 +32,7 @@ from lrlab.words import printable
 
 log = logging.getLogger(__name__)
 GIVEN_UP = "given_up"  # the folder, in a run's own, of what a damaged run left
-_SECONDS_BETWEEN_REPORTS = 0.5  # of updates; every epoch is reported
+_SECONDS_BETWEEN_REPORTS = 0.5
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ class Reporter:
         self.epochs = epochs
         self.log = log
         self._position: int | None = None  # in the plan of a run with a time budget, of its latest update
-        self._sent = 0.0  # when an update was last sent
+        self._sent = 0.0  # when something was last sent
+        self._held: Seen | None = None  # of an epoch that came soon after
 
     def __enter__(self) -> "Reporter":
         return self
@@ -145,6 +146,9 @@ class Reporter:
         pass
 
     def say(self, *lines: str) -> None:
+        """Log `lines`. What was shown before is sent before: a run that has ended has said so."""
+        if self._held is not None:
+            self._send(self._held)
         for line in lines:
             self.log.info(printable(line))
 
@@ -152,14 +156,22 @@ class Reporter:
         if isinstance(event, Epoch):
             self.log.info(epoch_line(event, self.epochs))
             done = event.step if self._position is None else self._position
-            self.send(Seen(done, event.lr, event.epoch + 1, event.val))
+            self._held = Seen(done, event.lr, event.epoch + 1, event.val)
+            if self._is_time():
+                self._send(self._held)
             return
         if isinstance(event, Update):
             self._position = event.position
-        if isinstance(event, Update) and time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS:
-            self._sent = time.monotonic()
+        if isinstance(event, Update) and self._is_time():
             done = event.step + 1 if event.position is None else event.position
-            self.send(Seen(done, event.applied["lr"]))
+            self._send(Seen(done, event.applied["lr"]) if self._held is None else self._held)
+
+    def _is_time(self) -> bool:
+        return time.monotonic() - self._sent > _SECONDS_BETWEEN_REPORTS
+
+    def _send(self, report: Seen) -> None:
+        self._sent, self._held = time.monotonic(), None
+        self.send(report)
 
     def reading(self, what: str) -> AbstractContextManager[Progress]:
         return unseen(what)

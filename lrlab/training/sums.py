@@ -13,6 +13,7 @@ from lrlab.system import distributed
 from lrlab.training.metrics import Means, Metric
 
 Amount = float | list[float]  # a sum, or one of each output of a model
+Counted = Mapping[str, Tensor | Amount]  # what was measured in a batch
 
 _BATCHES_AT_ONCE = 50  # are read from a device, so that it is not waited for all the time
 
@@ -27,14 +28,17 @@ class Sums:
     device: torch.device
     samples: int = 0
     _sums: dict[str, Amount] = field(default_factory=dict)  # over the samples that were read
-    _unread: list[tuple[Mapping[str, Tensor], int]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _unread: list[tuple[Counted, int]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def reset(self) -> None:
         self._sums, self.samples = {}, 0
         self._unread.clear()
 
-    def count(self, measured: Mapping[str, Tensor], samples: int) -> None:
-        """Count a batch: its mean loss () as `loss`, and the sum () or (K,) of everything else over its samples."""
+    def count(self, measured: Counted, samples: int) -> None:
+        """Count a batch: its mean loss () as `loss`, and the sum () or (K,) of everything else over its samples.
+
+        They are tensors, or numbers where the device was waited for already.
+        """
         self.samples += samples
         self._unread.append((measured, samples))
         if self.device.type == "cpu" or len(self._unread) == _BATCHES_AT_ONCE:
@@ -139,6 +143,9 @@ def _as_amount(total: Any) -> Amount:
     return [float(value) for value in total] if isinstance(total, list) else float(total)
 
 
-def _values(numbers: Sequence[Tensor]) -> list[Any]:
+def _values(numbers: Sequence[Tensor | Amount]) -> list[Any]:
     """Tensors () as Python's numbers, and tensors (K,) as lists of them."""
-    return [numbers[0].tolist()] if len(numbers) == 1 else torch.stack(list(numbers)).tolist()
+    tensors = [one for one in numbers if isinstance(one, Tensor)]
+    if not tensors:
+        return list(numbers)
+    return [tensors[0].tolist()] if len(tensors) == 1 else torch.stack(tensors).tolist()
