@@ -1,7 +1,8 @@
 """Runs of a sweep on a Ray cluster: `hydra.launcher.executor=ray`.
 
 A machine of the cluster that sees the sweep's folder writes its runs there. The others write to a temporary folder,
-and the files come back when the run has ended.
+and the files come back when the run has ended. What other runs begin with comes back as soon as it is there, and goes
+to their machines with them.
 """
 
 import io
@@ -12,14 +13,16 @@ import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lrlab.errors import first_line, wrong
+from lrlab.runs import beginning
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Seen, attempt
 from lrlab.sweeps.shared import Order
-from lrlab.system import spelling
+from lrlab.system import disk, spelling
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -56,7 +59,7 @@ def on_ray(
 
         def hand_out(job: Job) -> Any:
             placed = replace(job, folder=job.folder.absolute())
-            return remote.remote(placed, threads, place, _pack(job.folder), board)
+            return remote.remote(placed, threads, place, _Luggage.of(job), board)
 
         # Hand out all, and wait for them.
         order = Order(jobs, retries)
@@ -115,7 +118,10 @@ def _collect(
     while tasks:
         # What the runs report, and how they end.
         done, _ = ray.wait([*tasks], num_returns=1, timeout=_SECONDS_BETWEEN_LOOKS)
-        for name, report in ray.get(board.collect.remote()):
+        reports, left = ray.get(board.collect.remote())
+        for name, content in left:  # before what is reported: a run that has passed a fork has left it
+            _put(by_name[name], content)
+        for name, report in reports:
             begun.add(name)
             if report is not None:
                 seen(by_name[name], report)
@@ -161,16 +167,20 @@ class _Bulletin:
 
     def __init__(self) -> None:
         self.reports: list[tuple[str, Seen | None]] = []
+        self.left: list[tuple[str, dict[str, bytes]]] = []
         self.stopped = False
 
-    def report(self, name: str, report: Seen | None) -> bool:
-        """Note a report; returns whether the run is to stop."""
+    def report(self, name: str, report: Seen | None, left: dict[str, bytes]) -> bool:
+        """Note a report, and the beginnings that the run has `left`; returns whether it is to stop."""
         self.reports.append((name, report))
+        if left:
+            self.left.append((name, left))
         return self.stopped
 
-    def collect(self) -> list[tuple[str, Seen | None]]:
+    def collect(self) -> tuple[list[tuple[str, Seen | None]], list[tuple[str, dict[str, bytes]]]]:
         reports, self.reports = self.reports, []
-        return reports
+        left, self.left = self.left, []
+        return reports, left
 
     def stop(self) -> None:
         self.stopped = True
@@ -185,9 +195,36 @@ class _Place:
     spelling: str  # of its commands
 
 
-def _train(
-    job: Job, threads: int, place: _Place, files: bytes | None, board: Any
-) -> tuple[Outcome | None, bytes | None]:
+@dataclass(frozen=True)
+class _Luggage:
+    """What a run takes along to a machine that does not see the sweep's folder."""
+
+    files: bytes | None  # those of its folder
+    beginning: dict[str, bytes]  # that another run has trained, by the name of its file
+
+    @classmethod
+    def of(cls, job: Job) -> "_Luggage":
+        file = job.sharing.beginning if job.sharing is not None else None
+        beginning = {}
+        if file is not None:
+            with suppress(OSError):  # its trunk has ended without it, and the run trains it itself
+                beginning[file.name] = file.read_bytes()
+        return cls(_pack(job.folder), beginning)
+
+    def unpacked(self, job: Job, folder: Path) -> Job:
+        """The run as it is in `folder`, which is on this machine."""
+        here, beginnings = folder / "run", folder / "beginnings"
+        here.mkdir()
+        beginnings.mkdir()
+        if self.files is not None:
+            _unpack(self.files, here)
+        for name, content in self.beginning.items():
+            (beginnings / name).write_bytes(content)
+        sharing = replace(job.sharing, folder=beginnings) if job.sharing is not None else None
+        return replace(job, folder=here, sharing=sharing)
+
+
+def _train(job: Job, threads: int, place: _Place, luggage: _Luggage, board: Any) -> tuple[Outcome | None, bytes | None]:
     """What a process of the cluster does for one run. Returns its files too where they would stay on that machine."""
     # The process becomes like the one that started the sweep.
     import ray
@@ -200,21 +237,55 @@ def _train(
         sys.path.append(str(place.current))
 
     # It says that the run begins, and is told whether that still is wanted.
+    left = _Left()
+
     def send(report: Seen | None) -> None:
-        if ray.get(board.report.remote(job.name, report)):
+        if ray.get(board.report.remote(job.name, report, left.new())):
             os.kill(os.getpid(), signal.SIGINT)  # noted by the run, which saves and ends
 
-    if ray.get(board.report.remote(job.name, None)):
+    if ray.get(board.report.remote(job.name, None, {})):
         return None, None
 
     # The run, in the sweep's folder or in one of this machine.
     if place.marker.exists():
         return attempt(job, send), None
     with tempfile.TemporaryDirectory() as folder:
-        here = replace(job, folder=Path(folder))
-        if files is not None:
-            _unpack(files, here.folder)
-        return attempt(here, send), _pack(Path(folder))
+        here = luggage.unpacked(job, Path(folder))
+        left.watch(here)
+        outcome = attempt(here, send)
+        ray.get(board.report.remote(job.name, None, left.new()))
+        return outcome, _pack(here.folder)
+
+
+class _Left:
+    """The beginnings that a run leaves for others on a machine that does not see the sweep's folder."""
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self.known: set[str] = set()
+
+    def watch(self, job: Job) -> None:
+        """Look where this run leaves them. What is there already is known."""
+        if job.sharing is not None:
+            self.folder = job.sharing.folder
+            self.new()
+
+    def new(self) -> dict[str, bytes]:
+        """Those that were not there the last time, by the names of their files."""
+        if self.folder is None:
+            return {}
+        names = set().union(*beginning.kept_in(self.folder).values()) - self.known
+        self.known |= names
+        return {name: (self.folder / name).read_bytes() for name in names}
+
+
+def _put(job: Job, left: dict[str, bytes]) -> None:
+    """Put the beginnings that this run has left where other runs look for them."""
+    if job.sharing is not None:
+        for name, content in left.items():
+            with suppress(OSError):  # or else they train them themselves
+                job.sharing.folder.mkdir(parents=True, exist_ok=True)
+                disk.write_whole(job.sharing.folder / name, content)
 
 
 def _unpack(files: bytes, folder: Path) -> None:

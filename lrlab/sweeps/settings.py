@@ -33,8 +33,8 @@ class LauncherSettings:
 
     @property
     def shares(self) -> bool:
-        """Whether what runs have in common is trained once: by this machine's processes, each for itself."""
-        return self.share and self.executor == "processes" and process.ranks() == 1
+        """Whether what runs have in common is trained once: by processes that each train a run for itself."""
+        return self.share and process.ranks() == 1
 
     @property
     def most_in_a_step(self) -> int:

@@ -40,6 +40,23 @@ def test_two_workers_give_the_same_results_in_the_same_folders(command, tmp_path
     assert not list(ray.glob(".sweep-*"))
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "folder of its own"])
+def test_what_runs_have_in_common_is_trained_once_there_too(command, tmp_path, monkeypatch, shared):
+    if not shared:
+        monkeypatch.setattr(Path, "touch", lambda _: None)
+    typed = (*TYPED, "scheduler=wsd", "scheduler.lr_lambda.decay=10%,20%,30%", "trainer.epochs=10")
+    assert command(*typed, "sweep=alone", "hydra.launcher.share=false").code == 0
+    outcome = command(*typed, "sweep=ray", "hydra.launcher.executor=ray")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "(the rest is shared)" in outcome.out
+    alone, ray = (tmp_path / "outputs" / "sweeps" / name for name in ("alone", "ray"))
+    begun = [summary(folder).get("begun_with", {}).get("updates", 0) for folder in sorted(ray.glob("*decay=*"))]
+    assert sorted(begun) == [0, 0, 0, 148, 148, 148, 169, 169, 169]
+    for folder in ray.glob("*decay=*"):
+        assert same_weights(weights(folder), weights(alone / folder.name))
+        assert points(folder) == points(alone / folder.name)
+
+
 def test_runs_that_fail_there_leave_the_others_alone_and_go_on_later(command, tmp_path):
     from support import FAULTY
 
