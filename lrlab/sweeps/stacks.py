@@ -1,8 +1,8 @@
 """Which runs of a sweep train in one step: those that may, where that is faster, which is tried before they start."""
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from lrlab.sweeps import server
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.settings import LauncherSettings
+from lrlab.sweeps.shared import share
 from lrlab.sweeps.trial import STEPS, Measured, StepTrial, tell_trial, tried_here
 from lrlab.words import counted
 
@@ -28,34 +29,85 @@ def stack(planned: Planned, settings: LauncherSettings) -> tuple[Planned, list[s
 
     Runs that were begun keep the form of their arithmetic, and what is added to a sweep has that of the others.
     """
-    begun = {job.folder for job in planned.begun}
     placed = {job.name: _in_form(job, _own_form(job)) for job in planned.begun}
     lines: list[str] = []
-    number = 0
-    for jobs in _alike(planned, begun) if settings.most_in_a_step > 1 else []:
-        sizes = _sizes(len(jobs), settings)
-        form, said = _form_of(planned, jobs, begun, max(sizes), settings)
-        if said:
-            lines.append(f"stack      {counted(len(jobs), 'run')}: {said}")
-        waiting = iter(jobs)
-        for size in sizes if form is not None else []:
-            number += 1
-            for job in islice(waiting, size):
-                placed[job.name] = replace(_in_form(job, form), stack=number)
+    if settings.most_in_a_step > 1:
+        sweep = _Sweep.of(planned, settings)
+        number = 0
+        for jobs in sweep.alike():
+            sizes = _sizes(len(jobs), settings)
+            form, said = sweep.form_of(jobs, max(sizes))
+            if said:
+                lines.append(f"stack      {counted(len(jobs), 'run')}: {said}")
+            waiting = iter(jobs)
+            for size in sizes if form is not None else []:
+                number += 1
+                for job in islice(waiting, size):
+                    placed[job.name] = replace(_in_form(job, form), stack=number)
     return replace(planned, jobs=[placed.get(job.name, job) for job in planned.jobs]), lines
 
 
-def _alike(planned: Planned, begun: Collection[Path]) -> list[list[Job]]:
-    """The runs that are to do, in groups that may train in one step: alike, and all of them new or all of them begun.
+@dataclass(frozen=True)
+class _Sweep:
+    """A sweep whose runs may train in one step."""
 
-    A run that began alone stays alone.
-    """
-    groups: dict[object, list[Job]] = {}
-    for job in planned.to_do:
-        form = _own_form(job) if job.folder in begun else _asked(job)
-        if form is not None or job.folder not in begun:
-            groups.setdefault((_kind(job), job.folder in begun, form), []).append(job)
-    return list(groups.values())
+    planned: Planned
+    settings: LauncherSettings
+    begun: Collection[Path]
+    saved: Mapping[str, int]  # updates of each run that another one would train, were they all to train alone
+
+    @classmethod
+    def of(cls, planned: Planned, settings: LauncherSettings) -> "_Sweep":
+        shared = share(planned).to_do if settings.shares else []
+        saved = {job.name: job.sharing.begins_at for job in shared if job.sharing is not None}
+        return cls(planned, settings, {job.folder for job in planned.begun}, saved)
+
+    def alike(self) -> list[list[Job]]:
+        """The runs that are to do, in groups that may train in one step: alike, and all of them new or all begun.
+
+        A run that began alone stays alone.
+        """
+        groups: dict[object, list[Job]] = {}
+        for job in self.planned.to_do:
+            is_begun = job.folder in self.begun
+            form = _own_form(job) if is_begun else _asked(job)
+            if form is not None or not is_begun:
+                groups.setdefault((_kind(job), is_begun, form), []).append(job)
+        return list(groups.values())
+
+    def form_of(self, jobs: Sequence[Job], rows: int) -> tuple[str | None, str]:
+        """The form in which runs train in one step, and what to say of that; None where each trains alone."""
+        if jobs[0].folder in self.begun:
+            form = _own_form(jobs[0])
+            return form, f"{form}, as before"
+        kind = _kind(jobs[0])
+        earlier = [job for job in (*self.planned.finished, *self.planned.begun) if _kind(job) == kind]
+        if form := next(filter(None, map(_own_form, earlier)), None):
+            return form, f"{form}, as before"
+        return self._chosen(jobs, rows) if len(jobs) > 1 else (None, "")
+
+    def _chosen(self, jobs: Sequence[Job], rows: int) -> tuple[str | None, str]:
+        """The form in which new runs train in one step, None where they do not, and why, in words."""
+        settings, asked = self.settings, _asked(jobs[0])
+        updates = jobs[0].updates * math.ceil(len(jobs) / settings.n_jobs)
+        trial = StepTrial(jobs[0].checked, rows, updates, settings.threads_per_run, asked)
+        found = tried_here(trial) if settings.in_this_process else _tried_elsewhere(trial)
+        if isinstance(found, str):
+            return None, f"alone, {found}"
+        if asked is not None:
+            return asked, f"{rows} in a step, {asked}"
+
+        # Whether it pays: runs of one step share no beginnings.
+        alone, together = f"{found.alone * 1e3:.2f} ms", f"{found.together * 1e3:.2f} ms"
+        if not found.pays():
+            why = f"{alone} an update; {rows} in a step would take {together} each ({STEPS} steps each way)"
+            return None, f"alone, {why}"
+        saved, in_all = sum(self.saved.get(job.name, 0) for job in jobs), sum(job.updates for job in jobs)
+        if not found.pays((in_all - saved) / in_all):
+            why = f"{alone} for each of {in_all - saved:,} updates, for the other {saved:,} are shared"
+            return None, f"alone, {why}; {rows} in a step would take {together} for each of all"
+        said = f"{rows} in a step, {found.form}, {together} an update; alone it is {alone} ({STEPS} steps each way)"
+        return found.form, said
 
 
 def _kind(job: Job) -> str:
@@ -76,20 +128,6 @@ def _own_form(job: Job) -> str | None:
     return summary.read(job.folder).get("stacked")
 
 
-def _form_of(
-    planned: Planned, jobs: Sequence[Job], begun: Collection[Path], rows: int, settings: LauncherSettings
-) -> tuple[str | None, str]:
-    """The form in which runs train in one step, and what to say of that; None where each trains alone."""
-    if jobs[0].folder in begun:
-        form = _own_form(jobs[0])
-        return form, f"{form}, as before"
-    kind = _kind(jobs[0])
-    earlier = [job for job in (*planned.finished, *planned.begun) if _kind(job) == kind]
-    if form := next(filter(None, map(_own_form, earlier)), None):
-        return form, f"{form}, as before"
-    return _chosen(jobs, rows, settings, _asked(jobs[0])) if len(jobs) > 1 else (None, "")
-
-
 def _in_form(job: Job, form: str | None) -> Job:
     return job if form is None else replace(job, checked=job.checked.in_form(form))
 
@@ -100,22 +138,6 @@ def _sizes(count: int, settings: LauncherSettings) -> list[int]:
     fewest = math.ceil(count / settings.most_in_a_step)
     stacks = max(fewest, min(count // 2, rounds * settings.n_jobs))
     return [count // stacks + (index < count % stacks) for index in range(stacks)]
-
-
-def _chosen(jobs: Sequence[Job], rows: int, settings: LauncherSettings, form: str | None) -> tuple[str | None, str]:
-    """The form in which runs train in one step, None where they do not, and why, in words."""
-    updates = jobs[0].updates * math.ceil(len(jobs) / settings.n_jobs)
-    trial = StepTrial(jobs[0].checked, rows, updates, settings.threads_per_run, form)
-    found = tried_here(trial) if settings.in_this_process else _tried_elsewhere(trial)
-    if isinstance(found, str):
-        return None, f"alone, {found}"
-    if form is not None:
-        return form, f"{rows} in a step, {form}"
-    alone, together = f"{found.alone * 1e3:.2f} ms", f"{found.together * 1e3:.2f} ms"
-    if not found.pays:
-        return None, f"alone, {alone} an update; {rows} in a step would take {together} each ({STEPS} steps each way)"
-    said = f"{rows} in a step, {found.form}, {together} an update; alone it is {alone} ({STEPS} steps each way)"
-    return found.form, said
 
 
 def _tried_elsewhere(trial: StepTrial) -> Measured | str:

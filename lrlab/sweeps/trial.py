@@ -51,9 +51,9 @@ class Measured:
     together: float
     form: str
 
-    @property
-    def pays(self) -> bool:
-        return self.alone > _LEAST_GAIN * self.together
+    def pays(self, trained: float = 1.0) -> bool:
+        """Whether several in a step are faster, where of the runs alone this part is `trained`, and the rest shared."""
+        return trained * self.alone > _LEAST_GAIN * self.together
 
 
 def tell_trial(connection: Connection, trial: StepTrial) -> None:
@@ -80,7 +80,7 @@ def tried_here(trial: StepTrial) -> Measured | str:
             found = measure(prepared, trial.rows, updates=trial.updates)
         if found is None:
             return f"whose steps take more than {_SLOW_SECONDS * 1e3:.0f} ms each"
-        if found.pays and _is_in_company(prepared, trial.rows, found.form):
+        if found.pays() and _is_in_company(prepared, trial.rows, found.form):
             return "whose last bits would depend on the runs beside them, with tensors of these shapes"
     return found
 

@@ -133,13 +133,13 @@ def test_runs_that_were_stopped_go_on_in_their_form_alone_or_in_other_company(co
             assert first_difference(left(folder / one), left(whole[one])) == "", one
 
 
-def paying(monkeypatch: pytest.MonkeyPatch, form: str | None = EAGER) -> list[int]:
+def paying(monkeypatch: pytest.MonkeyPatch, form: str | None = EAGER, together: float = 0.1) -> list[int]:
     """Let every measurement say that rows pay, or that they do not; returns the rows that were measured."""
     measured = []
 
     def measure(_prepared: Any, rows: int, **_: int) -> trial.Measured | None:
         measured.append(rows)
-        return trial.Measured(1.0, 0.1 if form else 2.0, form or EAGER)
+        return trial.Measured(1.0, together if form else 2.0, form or EAGER)
 
     monkeypatch.setattr(trial, "measure", measure)
     return measured
@@ -170,6 +170,20 @@ def test_runs_whose_steps_are_not_faster_in_rows_train_alone_and_a_line_says_so(
     assert (outcome.code, steps) == (0, [])
     assert "stack      2 runs: alone, 1000.00 ms an update; 2 in a step would take 2000.00 ms each" in outcome.out
     assert "stacked" not in summary(tmp_path / "outputs" / "sweeps" / "it" / "seed=0")
+
+
+def test_runs_that_are_trained_faster_by_sharing_their_beginnings_share_them(command, steps, monkeypatch, tmp_path):
+    """Of twice 250 updates 201 are shared: alone 299 are trained, which takes less than 500 of 0.6 each."""
+    typed = ("-m", *SMALL, *CNN, *HERE, "scheduler=wsd", "scheduler.lr_lambda.decay=10%,20%", "trainer.epochs=10")
+    for together, share, expected in ((0.6, "true", []), (0.6, "false", [2]), (0.5, "true", [2])):
+        paying(monkeypatch, together=together)
+        launcher = ("hydra.launcher.stack=true", f"hydra.launcher.share={share}", f"sweep={together}_{share}")
+        with contextlib.chdir(tmp_path):
+            outcome = command(*typed, *launcher)
+        assert (outcome.code, steps) == (0, expected)
+        says_why = "2 runs: alone, 1000.00 ms for each of 299 updates, for the other 201 are shared" in outcome.out
+        assert says_why == (not expected)
+        del steps[:]
 
 
 def test_a_measurement_says_how_long_an_update_takes_each_way_and_leaves_the_process_as_it_was():
