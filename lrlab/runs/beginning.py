@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lrlab.config import identity
 from lrlab.config.prepare import Checked, Prepared
@@ -24,6 +24,7 @@ from lrlab.lr.controls import Controls
 from lrlab.lr.hyperparameters import count_as_stepped, read
 from lrlab.runs import checkpoint, form
 from lrlab.runs.describe import computed_by
+from lrlab.runs.led import Led, Values, file_of, would_use
 from lrlab.system import disk
 from lrlab.training.loop import Epoch, Update, advance, step_scheduler
 from lrlab.training.state import TrainState
@@ -90,6 +91,13 @@ class Sharing:
     begins_at: int = 0  # it parts from another one there
     trunk: str = ""  # the name of that one, where it trains in the same sweep
     beginning: Path | None = None  # the file that it leaves there
+    is_led: bool = False  # it parts from that one where a metric will say so
+    led: tuple[Checked, ...] = ()  # the runs that part from this one so
+
+    @property
+    def has_takers(self) -> bool:
+        """Whether others begin with what this run trains."""
+        return bool(self.forks or self.led)
 
     def files(self, controls: Controls, updates: Iterable[int]) -> dict[int, Path]:
         """Where what a run with these controls has become after so many updates is kept, as far as it makes so many."""
@@ -124,6 +132,7 @@ class Beginning:
     losses: Tensor  # (updates,) float32
     epochs: list[dict[str, Any]]  # what was measured in each that is complete
     best: dict[str, Any] | None  # the other one's state after its best epoch so far
+    used: list[Values | None] | None = None  # by the other one in each epoch, where it led this one
 
     @property
     def seconds(self) -> float:
@@ -176,8 +185,10 @@ def _take_over(state: TrainState, trained: dict[str, Any]) -> None:
     state.load_state_dict({**trained, "optimizer": groups, **kept})
 
 
-def find(sharing: Sharing, prepared: Prepared) -> Beginning | None:
+def find(sharing: Sharing, prepared: Prepared, model: nn.Module) -> Beginning | None:
     """The longest beginning there is for a run; None without one."""
+    if sharing.is_led and sharing.beginning is not None:
+        return _load_led(sharing.folder / sharing.beginning.name, prepared, model)
     kept = kept_in(sharing.folder)
     files = sharing.files(Controls.of(prepared.plan), [count for count in kept if count < prepared.horizon.steps])
     for count, file in sorted(files.items(), reverse=True):
@@ -190,12 +201,22 @@ def _load(file: Path, prepared: Prepared) -> Beginning | None:
     """What `file` holds, where it is whole and was computed as this process would."""
     with suppress(UserError, KeyError, TypeError):
         held = checkpoint.load(file)
-        found = Beginning(held["updates"], held["state"], held["losses"], held["epochs"], held["best"])
+        known = {name: held[name] for name in ("updates", "state", "losses", "epochs", "best")}
+        found = Beginning(**known | {"used": held.get("used")})
         states = [state for state in (found.state, found.best) if state is not None]
         whole = len(found.losses) == found.updates and not any(map(form.fault_of_state, states))
         if whole and held["computed_by"] == computed_by(prepared.device, prepared.trainer.form):
             return found
     return None
+
+
+def _load_led(file: Path, prepared: Prepared, model: nn.Module) -> Beginning | None:
+    """What `file` holds, where the run would have used the same values; None where it is of no updates."""
+    found = _load(file, prepared)
+    if found is None or not found.updates or found.used is None:
+        return None
+    is_whole = found.updates == len(found.epochs) * prepared.horizon.steps_per_epoch
+    return found if is_whole and would_use(prepared, model, found.used, found.epochs) else None
 
 
 def _short_hash(text: str) -> str:
@@ -208,10 +229,14 @@ class Recorder:
     What the disk does not take is not left, and those others train it themselves.
     """
 
-    def __init__(self, sharing: Sharing, prepared: Prepared, folder: Path):
+    def __init__(self, sharing: Sharing, prepared: Prepared, state: TrainState, folder: Path):
         self.files = sharing.files(Controls.of(prepared.plan), sharing.forks)
         self.computed_by = computed_by(prepared.device, prepared.trainer.form)
         self.folder, self.runs = folder, sharing.runs
+        led = {sharing.folder / file_of(one, sharing.salt): one for one in sharing.led}
+        self.led = Led(prepared, state.model, state.optimizer, led)
+        if not state.step:
+            self.led.begin()
         name = f"{sharing.salt} {os.path.relpath(folder, sharing.folder)}"  # its settings are of that folder alone
         self.own_file = sharing.folder / f"of_{_short_hash(name)}.pt"  # what a resumed run goes on to record
         self.losses: list[Tensor] = []  # (n,) each
@@ -222,6 +247,7 @@ class Recorder:
     def begin_with(self, beginning: Beginning) -> None:
         """What another run has trained is known of this one too."""
         self.losses, self.epochs, self.best = [beginning.losses], list(beginning.epochs), beginning.best
+        self.led.let_go()
 
     def update(self, update: Update) -> None:
         self.latest.append(update.loss)
@@ -232,21 +258,23 @@ class Recorder:
         self.epochs.append({name: getattr(epoch, name) for name in names})
         self.best = self.best if best is None else best
         self._gather()
+        self.led.see(epoch.step, self.epochs[-1])
 
     def leave(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         """Leave what the run is after `step` updates, where another one parts from it there."""
-        file = self.files.get(step)
-        if file is None or is_there(file):
-            return
-        self._gather()
-        held = {"updates": step, "state": state(), "best": self.best, "computed_by": self.computed_by}
-        self._write(file, held)
+        for file in (self.files.get(step), *self.led.take()):
+            if file is not None and not is_there(file):
+                self._gather()
+                held = {"updates": step, "state": state(), "best": self.best, "computed_by": self.computed_by}
+                self._write(file, {**held, "used": self.led.used})
+        for file in self.led.take_apart():
+            self._write(file, {"updates": 0})
 
     def save(self, step: int) -> None:
         """Have what was recorded in `step` updates outlive this process, as the run's checkpoint does."""
-        if any(count > step for count in self.files):
+        if self.led.followers or any(count > step for count in self.files):
             self._gather()
-            self._write(self.own_file, {"updates": step})
+            self._write(self.own_file, {"updates": step, "used": self.led.used})
 
     def resume(self, state: TrainState, best: dict[str, Any] | None) -> bool:
         """Go on from what was recorded before `state`, and its `best` epoch's; whether that is known."""
@@ -255,6 +283,7 @@ class Recorder:
             if held["updates"] >= state.step and len(held["epochs"]) >= state.epoch:
                 self.losses, self.epochs = [held["losses"][: state.step]], held["epochs"][: state.epoch]
                 self.best = best
+                self.led.replay(held.get("used", [])[: state.epoch + 1], self.epochs)
                 return True
         return False
 

@@ -62,7 +62,7 @@ class Records:
 
     def share(self, sharing: Sharing) -> None:
         """Keep what others may begin with, unless the run's own beginning is not known any more."""
-        recorder = Recorder(sharing, self.prepared, self.folder)
+        recorder = Recorder(sharing, self.prepared, self.state, self.folder)
         if not self.state.step:
             self.recorder = recorder
             return

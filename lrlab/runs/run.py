@@ -114,8 +114,10 @@ class RunUnderWay:
             opened.pop_all()  # they stay open, until the run ends
 
         # What it shares with other runs.
-        self.beginning = beginning.find(sharing, self.prepared) if sharing is not None and not self.state.step else None
-        if sharing is not None and sharing.forks:
+        self.beginning = None
+        if sharing is not None and not self.state.step:
+            self.beginning = beginning.find(sharing, self.prepared, self.state.model)
+        if sharing is not None and sharing.has_takers:
             self.records.share(sharing)
 
     def _introduce(self, kept: Choice) -> None:

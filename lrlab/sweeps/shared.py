@@ -12,6 +12,7 @@ from lrlab.config.prepare import Checked
 from lrlab.lr.controls import Controls
 from lrlab.runs import beginning
 from lrlab.runs.beginning import Sharing
+from lrlab.runs.led import file_of, may_be_led
 from lrlab.sweeps.job import Job, Outcome, Seen, Stack
 from lrlab.sweeps.plan import Planned
 
@@ -63,6 +64,8 @@ class _Tree:
         self.begins_at = [0] * len(jobs)
         self.trunk: list[int | None] = [None] * len(jobs)
         self.forks: list[set[int]] = [set() for _ in jobs]
+        self.led: list[list[int]] = [[] for _ in jobs]  # those that part from a run where a metric will say so
+        self.file_when_led: dict[int, Path] = {}  # by run
         self.controls = [Controls.of(job.checked.plan) for job in jobs]
         lengths = [min(len(one), job.updates - 1) for one, job in zip(self.controls, jobs, strict=True)]
 
@@ -80,6 +83,36 @@ class _Tree:
             there = [count for count, file in files.items() if file.name in kept[count]]
             if there and max(there) >= max(self.begins_at[index], _FEWEST):
                 self._join(index, None, max(there))
+        self._lead(kept, begun)
+
+    def _lead(self, kept: Mapping[int, Set[str]], begun: Set[Path]) -> None:
+        """Have those whose LR follows a metric from the start be led by one that has the same base LR."""
+        groups: dict[object, list[int]] = {}
+        for index, job in enumerate(self.jobs):
+            if job.folder not in begun and may_be_led(job.checked):
+                groups.setdefault(job.checked.config["optimizer"].get("lr"), []).append(index)
+        for lr, indices in groups.items():
+            leader = self._leader(lr, begun)
+            for index in indices:
+                self.file_when_led[index] = self.sharing.folder / file_of(self.jobs[index].checked, self.sharing.salt)
+                if self.file_when_led[index].name in kept.get(0, ()):  # an earlier start has left it
+                    continue
+                if leader is None:
+                    leader = index
+                    del self.file_when_led[index]
+                else:
+                    self.trunk[index] = leader
+                    self.led[leader].append(index)
+
+    def _leader(self, lr: object, begun: Set[Path]) -> int | None:
+        """The run with a planned LR that stays at this base LR for longest; None where none stays there for long."""
+        longest, found = _FEWEST - 1, None
+        for index, (job, controls) in enumerate(zip(self.jobs, self.controls, strict=True)):
+            stays = int(controls.starts[1]) if len(controls.starts) > 1 else controls.updates
+            is_at_start = not self.begins_at[index] and job.folder not in begun
+            if is_at_start and stays > longest and job.checked.config["optimizer"].get("lr") == lr:
+                longest, found = stays, index
+        return found
 
     def _part(self, index: int, before: int, common: int) -> None:
         """Have a run begin with `common` updates of that run `before` it, or of the one that trains them."""
@@ -97,20 +130,23 @@ class _Tree:
     def shared(self) -> list[Job]:
         """The runs, each with what it shares."""
         for index, trunk in enumerate(self.trunk):
-            if trunk is not None:
+            if trunk is not None and index not in self.file_when_led:
                 self.forks[trunk].add(self.begins_at[index])
         return [self._with_its_share(index) for index in range(len(self.jobs))]
 
     def _with_its_share(self, index: int) -> Job:
         job, trunk, begins_at = self.jobs[index], self.trunk[index], self.begins_at[index]
         forks = tuple(sorted(self.forks[index]))
-        if not begins_at and not forks:
+        led = tuple(self.jobs[one].checked for one in self.led[index])
+        file = self.file_when_led.get(index)
+        is_led = file is not None
+        if not (begins_at or forks or led or is_led):
             return job
-        name, file = "", None
-        if trunk is not None:
-            name = self.jobs[trunk].name
+        if trunk is not None and not is_led:
             file = self.sharing.files(self.controls[index], [begins_at])[begins_at]
-        return replace(job, sharing=replace(self.sharing, forks=forks, begins_at=begins_at, trunk=name, beginning=file))
+        name = self.jobs[trunk].name if trunk is not None else ""
+        own = replace(self.sharing, begins_at=begins_at, trunk=name, beginning=file, is_led=is_led)
+        return replace(job, sharing=replace(own, forks=forks, led=led))
 
 
 def saved_updates(jobs: Sequence[Job]) -> int:
@@ -166,14 +202,15 @@ class Order:
         """Let those begin whose beginning is there now."""
         for trunk in self.running & self.waiting.keys():
             several = self.waiting[trunk]
-            while several and self._is_ready(several[0][0]):
-                self._let_begin(several.pop(0)[1])
+            for one in [one for one in several if self._is_ready(one[0])]:
+                several.remove(one)
+                self._let_begin(one[1])
             if not several:
                 del self.waiting[trunk]
 
     def _is_ready(self, sharing: Sharing) -> bool:
         # Asked first, for a trunk leaves a beginning before it goes on.
-        has_passed = self.steps.get(sharing.trunk, 0) > sharing.begins_at
+        has_passed = not sharing.is_led and self.steps.get(sharing.trunk, 0) > sharing.begins_at
         return has_passed or sharing.beginning is None or beginning.is_there(sharing.beginning)
 
     def _let_begin(self, job: Job) -> None:

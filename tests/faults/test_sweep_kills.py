@@ -1,6 +1,6 @@
 """A sweep that is killed in any of its processes and started again is the undisturbed one.
 
-Its runs share beginnings, or train in one step.
+Its runs share beginnings, as planned or as a metric decides, or train in one step.
 """
 
 import os
@@ -27,7 +27,8 @@ SMALL = (
 )
 SHARED = (*SMALL, "scheduler=wsd", "scheduler.lr_lambda.decay=20%,40%,60%")
 STACKED = (*SMALL, "scheduler=step,cosine,linear", "trainer.stacked=eager", "hydra.launcher.stack=4")
-SWEEPS = {"shared": SHARED, "stacked": STACKED}
+LED = (*SMALL, "scheduler=plateau", "scheduler.patience=0,1,2")  # one trains for two, until a metric says more
+SWEEPS = {"shared": SHARED, "led": LED, "stacked": STACKED}
 
 
 def runs(folder: Path) -> dict[str, dict[str, Any]]:

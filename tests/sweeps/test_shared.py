@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from support import composed, job
 from sweeps_compared import CNN, HERE, SMALL, require_equal, shared_updates, sweep
 
-from lrlab.config.prepare import equip, prepare_typed
+from lrlab.config.prepare import Prepared, equip, prepare_typed
 from lrlab.errors import UserError
 from lrlab.lr.controls import Controls
 from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan
 from lrlab.runs import beginning, checkpoint, records
+from lrlab.runs.assemble import build_state
+from lrlab.runs.led import Led
 from lrlab.sweeps import shared
 from lrlab.sweeps.job import Job, Seen
 from lrlab.sweeps.plan import Planned
@@ -70,7 +72,7 @@ MORE_CASES = [
     ((*WSD, "trainer.stop_early=3ep"), [0, 66]),
     ((*WSD, "trainer.precision=bf16"), [0, 66]),
     (("scheduler=onecycle,cosine", "trainer.epochs=4"), [0, 0]),
-    (("scheduler=plateau,constant,greedy", "trainer.epochs=4"), [0, 0, 0]),
+    (("scheduler=plateau,constant,greedy", "trainer.epochs=4"), [0, 75, 75]),
     ((*WSD, "optimizer=adamw", "optimizer.groups={head:{params:[head.*],lr_scale:0.5}}"), [0, 66]),
 ]
 
@@ -82,6 +84,60 @@ MORE_CASES = [
 )
 def test_what_is_shared_changes_nothing(command, typed, updates):
     assert require_the_same_alone(command, *typed) == updates
+
+
+def test_a_run_trains_for_those_that_follow_a_metric_until_they_part_from_it(command):
+    typed = ("scheduler=plateau", "scheduler.patience=0,1,2", "trainer.epochs=6")
+    shared_with_first = require_the_same_alone(command, *typed)
+    assert shared_with_first[0] == 0
+    assert all(updates >= 50 and updates % 25 == 0 for updates in shared_with_first[1:])
+
+
+def made_for_leading(*typed: str) -> Prepared:
+    return equip(prepare_typed(composed(*SMALL, *CNN, *typed), [*SMALL, *CNN, *typed]).checked)
+
+
+def leading(folder: Path, *typed: str, of: Sequence[str]) -> Led:
+    """What the run with the settings `typed` trains for another one, at its start."""
+    prepared = made_for_leading("trainer.epochs=4", *typed)
+    state = build_state(prepared)
+    led = Led(prepared, state.model, state.optimizer, {folder: made_for_leading("trainer.epochs=4", *of).checked})
+    led.begin()
+    return led
+
+
+@pytest.mark.parametrize(
+    ("typed", "of"),
+    [
+        (("scheduler=constant", "optimizer.lr=0.01"), ("scheduler=plateau",)),
+        (("scheduler=cosine", "scheduler.interval=step"), ("scheduler=plateau",)),
+        (("scheduler=constant", "optimizer.momentum=0.8"), ("scheduler=plateau",)),
+        (("scheduler=constant",), ("scheduler=plateau", "trainer.epochs=1")),
+    ],
+)
+def test_who_uses_other_values_from_the_start_or_has_only_one_epoch_is_not_led(tmp_path, typed, of):
+    led = leading(tmp_path, *typed, of=of)
+    assert led.take_apart() == [tmp_path]
+    led.see(25, {"train": {"loss": 1.0}, "val": {"loss": 1.0}})
+    assert led.take() == []
+
+
+def test_who_is_led_parts_where_its_lr_changes_or_before_the_last_epoch(tmp_path):
+    plateau = ("scheduler=plateau", "scheduler.patience=0")
+    for losses, parts in (([3.0, 3.0], [False, True]), ([3.0, 2.0, 1.0], [False, False, True])):
+        led = leading(tmp_path, "scheduler=constant", of=plateau)
+        for number, (loss, does) in enumerate(zip(losses, parts, strict=True), start=1):
+            led.see(25 * number, {"train": {"loss": 1.0}, "val": {"loss": loss}})
+            assert led.take() == [tmp_path] * does
+
+
+def test_what_was_measured_otherwise_is_no_beginning_of_a_run_that_is_led(command, monkeypatch):
+    """The leader says what it used, and the other one whether it would have used the same."""
+    see = Led.see
+    train = {"loss": 1.0}
+    monkeypatch.setattr(Led, "see", lambda led, step, _: see(led, step, {"train": train, "val": {"loss": -step}}))
+    typed = ("scheduler=plateau", "scheduler.patience=1,0", "trainer.epochs=6")
+    assert require_the_same_alone(command, *typed) == [0, 0]
 
 
 def test_runs_that_differ_in_more_than_their_schedules_share_nothing(command):
@@ -201,7 +257,10 @@ def test_a_model_of_ones_own_is_trained_whole_in_every_run(command):
 def test_runs_of_the_same_name_in_two_folders_record_apart(tmp_path):
     prepared = equip(prepare_typed(composed(*SMALL, *CNN), [*SMALL, *CNN]).checked)
     sharing = beginning.Sharing(tmp_path / shared.FOLDER, "salt")
-    files = {beginning.Recorder(sharing, prepared, tmp_path / name / "run").own_file for name in ("one", "other")}
+    files = {
+        beginning.Recorder(sharing, prepared, build_state(prepared), tmp_path / name / "run").own_file
+        for name in ("one", "other")
+    }
     assert len(files) == 2
 
 
