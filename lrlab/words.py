@@ -56,3 +56,15 @@ def printable(text: str) -> str:
     ("'\\ufffd[2Jgone'", "'two\\ufffdlines'")
     """
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def kind_of(value: object) -> str:
+    """The name of a value's class, with its article.
+
+    >>> kind_of(3), kind_of([]), kind_of(None)
+    ('an int', 'a list', 'None')
+    """
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"

@@ -26,6 +26,7 @@ from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.lr.hyperparameters import follows_metric
 from lrlab.lr.plan import Plan, simulate
 from lrlab.schedules.law import wrong_argument
+from lrlab.words import kind_of
 
 _SAME = 1e-9  # relative: torch's recursions differ from each other in their last bits
 MakeScheduler = Callable[[torch.optim.Optimizer], Any]
@@ -175,7 +176,7 @@ def check(
     _require_makes("make_optimizer", make_optimizer)
     made = make_scheduler(make_optimizer())
     if not hasattr(made, "step"):
-        got = f"a function that makes a {type(made).__name__}"
+        got = f"a function that makes {kind_of(made)}"
         allowed = "one that makes what has step()"
         raise wrong_argument("make_scheduler", got=got, allowed=allowed, do="lambda optimizer: StepLR(optimizer, 30)")
     if follows_metric(made):
@@ -210,7 +211,7 @@ def _require_makes(name: str, function: Any) -> None:
         raise wrong_argument(name, got="a Schedule", allowed=allowed, do="schedule.lint, or lrlab.preview(schedule)")
     if not callable(function):
         do = f"{name}=lambda{' optimizer' if name == 'make_scheduler' else ''}: ..."
-        got = f"a {type(function).__name__}, which is made already"
+        got = f"{kind_of(function)}, which is made already"
         raise wrong_argument(name, got=got, allowed="a function that makes one", do=do)
 
 
@@ -226,7 +227,7 @@ def _curve_of(one: Any, lr: float | None, lengths: dict[str, Any], interval: str
         one = schedule(one, lr=lr, interval=interval, **lengths)
     if not isinstance(one, Schedule):
         allowed = "a name, an lrlab.schedule(...), a function t -> factor, or one that makes a scheduler"
-        raise wrong_argument("schedules", got=f"a {type(one).__name__}", allowed=allowed, do='"cosine"')
+        raise wrong_argument("schedules", got=kind_of(one), allowed=allowed, do='"cosine"')
     return Curve(one.name, one.plan, one.lint)
 
 

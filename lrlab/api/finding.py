@@ -28,6 +28,7 @@ from lrlab.schedules.law import wrong_argument
 from lrlab.training import range_test
 from lrlab.training.precision import StepFailed
 from lrlab.training.range_test import Suggestion, rising, smooth, suggest
+from lrlab.words import kind_of
 
 Points = list[tuple[float, float]]  # LR and loss of each update
 RangeTest = tuple[int, Points, Suggestion | None]  # its seed, its points, what it says
@@ -146,7 +147,7 @@ def _own_objects(what: Sequence[Any], loss: Any) -> tuple[nn.Module, Optimizer, 
     kinds = {"model": nn.Module, "optimizer": Optimizer, "loader": Iterable}
     for name, kind in kinds.items():
         if not isinstance(given.get(name), kind):
-            got = f"a {type(given[name]).__name__}" if name in given else "nothing"
+            got = kind_of(given[name]) if name in given else "nothing"
             do = "lrlab.find_lr(model, optimizer, loader, loss)"
             raise wrong_argument(name, got=got, allowed=f"a {kind.__module__}.{kind.__name__}", do=do)
     return given["model"], given["optimizer"], given["loader"], given.get("loss")
@@ -230,13 +231,13 @@ def _loss_of(model: nn.Module, batch: Any, loss: Any) -> Tensor:
             raise wrong_argument("loss", got=got, allowed=allowed, do="loss=torch.nn.functional.cross_entropy")
         return model(**batch).loss
     if isinstance(batch, Mapping) or not isinstance(batch, list | tuple) or len(batch) != 2:
-        got = f"batches that are a {type(batch).__name__}, and no pair"
+        got = f"batches that are {kind_of(batch)}, and no pair"
         allowed = "batches (inputs, targets), or mappings without a loss"
         raise wrong_argument("loader", got=got, allowed=allowed, do="a loader around it that gives pairs")
     inputs, targets = batch
     found = loss(model(inputs), targets)
     if not isinstance(found, Tensor) or found.numel() != 1:
-        got = f"a {type(found).__name__}" if not isinstance(found, Tensor) else f"a tensor of {tuple(found.shape)}"
+        got = kind_of(found) if not isinstance(found, Tensor) else f"a tensor of {tuple(found.shape)}"
         raise wrong_argument(
             "loss", got=got, allowed="the mean over the batch, a tensor with one value", do="reduce it"
         )

@@ -15,6 +15,7 @@ from lrlab.api.wording import in_python, of_arguments
 from lrlab.lr import hashes
 from lrlab.lr.horizon import Horizon
 from lrlab.schedules.law import wrong_argument
+from lrlab.words import kind_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -183,6 +184,6 @@ def _shown(what: Any) -> str:
 def require_schedule(given: Any) -> None:
     """Raise ValueError for what is no `Schedule`."""
     if not isinstance(given, Schedule):
-        got = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+        got = repr(given) if isinstance(given, str) else kind_of(given)
         allowed = "a Schedule: of a name, a function, a list, or of what makes a scheduler of torch's"
         raise wrong_argument("schedule", got=got, allowed=allowed, do='lrlab.schedule("cosine", ..., total_steps=1000)')

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lrlab.schedules.law import wrong_argument
+from lrlab.words import kind_of
 
 
 def unwrapped(optimizer: Any) -> Optimizer:
@@ -16,7 +17,7 @@ def unwrapped(optimizer: Any) -> Optimizer:
     while isinstance(getattr(inner, "optimizer", None), Optimizer):
         inner = inner.optimizer
     if not isinstance(inner, Optimizer):
-        got = f"a {type(optimizer).__name__}"
+        got = kind_of(optimizer)
         allowed = "an optimizer of torch's, or one around it"
         raise wrong_argument("optimizer", got=got, allowed=allowed, do="lrlab.watch(optimizer, schedule)")
     return inner

@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lrlab.config import checks
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.schedules.law import wrong_argument
+from lrlab.words import kind_of
 
 
 class LRCurve(Protocol):
@@ -44,7 +45,7 @@ class ScheduledLR(LRScheduler):
         last_epoch: int = -1,
     ):
         if not isinstance(optimizer, Optimizer):
-            got = f"a {type(optimizer).__name__}"
+            got = kind_of(optimizer)
             raise wrong_argument("optimizer", got=got, allowed="an optimizer of torch's", do="s.scheduler(optimizer)")
         for one in (schedule, *(groups or {}).values()):
             one.tell_what_stays_behind()

@@ -25,7 +25,7 @@ from lrlab.comparison.table_columns import Columns, bare, chosen_of, way_of
 from lrlab.errors import wrong
 from lrlab.system import disk
 from lrlab.training.metrics import Metric, declare
-from lrlab.words import printable
+from lrlab.words import kind_of, printable
 
 SUFFIXES = (".csv", ".tsv")
 _MOST_BYTES = 1_000_000_000
@@ -303,5 +303,5 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
     rows = list(table) if isinstance(table, Iterable) and not isinstance(table, str) else []
     if not rows or not all(isinstance(row, Mapping) for row in rows):
         allowed = "runs of lrlab, folders, a CSV file, a data frame, or rows that are mappings"
-        raise wrong("runs", got=f"a {type(table).__name__}", allowed=allowed, do="lrlab.compare(runs)")
+        raise wrong("runs", got=kind_of(table), allowed=allowed, do="lrlab.compare(runs)")
     return [dict(row) for row in rows]

@@ -22,6 +22,7 @@ from lrlab.errors import first_line, wrong
 from lrlab.models import Interface, check_output
 from lrlab.system import randomness
 from lrlab.training.task import Task, check_metrics
+from lrlab.words import kind_of
 
 Parameters = Iterable[tuple[str, Tensor]] | None  # with their names in the model; None: of no model yet
 
@@ -79,7 +80,7 @@ def build_task(node: Node) -> Task:
     if not isinstance(task, Task):
         raise wrong(
             "task._target_",
-            got=f"{node['_target_']}, which makes a {type(task).__name__}",
+            got=f"{node['_target_']}, which makes {kind_of(task)}",
             allowed="a class with metrics, training_loss(), validation_loss() and to(), as lrlab.training.task.Task",
             do="task=classification",
         )
@@ -107,7 +108,7 @@ def _check_own_loss(node: Node, usual: str) -> None:
     if not callable(loss):
         raise wrong(
             "task.loss._target_",
-            got=f"{node['loss']['_target_']}, which makes a {type(loss).__name__}",
+            got=f"{node['loss']['_target_']}, which makes {kind_of(loss)}",
             allowed="a class whose objects are called as loss(logits, labels)",
             do=f"task.loss={usual}",
         )

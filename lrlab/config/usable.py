@@ -11,6 +11,7 @@ from lrlab.errors import UserError, WrongArgument, first_line, wrong
 from lrlab.lr.hyperparameters import scale_of, schedule_of
 from lrlab.lr.lint import averages_by_itself
 from lrlab.lr.plan import Plan
+from lrlab.words import kind_of
 
 _ONE_GRADIENT = "an optimizer that makes one update from one gradient"
 
@@ -55,7 +56,7 @@ def require_usable(optimizer: Any, target: str) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise wrong(
             "optimizer._target_",
-            got=f"{target}, which makes a {type(optimizer).__name__}",
+            got=f"{target}, which makes {kind_of(optimizer)}",
             allowed="a class derived from torch.optim.Optimizer",
             do="optimizer=sgd",
         )

@@ -15,6 +15,7 @@ from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.api.watching import Watch
 from lrlab.integrations.run_log import RunLog
 from lrlab.schedules.law import wrong_argument
+from lrlab.words import kind_of
 
 
 class ScheduleTrainerCallback(TrainerCallback):
@@ -125,7 +126,7 @@ def from_transformers(
     else:
         name = ""
     if not isinstance(scheduler, LambdaLR):
-        got = f"a {type(scheduler).__name__}, whose LR is no function of the update alone"
+        got = f"{kind_of(scheduler)}, whose LR is no function of the update alone"
         raise wrong_argument("scheduler", got=got, allowed="one of Transformers' LambdaLR schedules", do='"cosine"')
     function = scheduler.lr_lambdas[0]
     known = function.keywords if isinstance(function, functools.partial) else {}

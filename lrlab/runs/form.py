@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrlab.words import kind_of
+
 Form = Any  # a check of a value, or a dict of forms by key; those that are `_optional` may be missing
 _DEEPEST = 50  # of plain values in each other
 _MOST = 2**63
@@ -58,7 +60,7 @@ def _faults(value: Any, form: Form, name: str) -> Iterator[str]:
 
 
 def _told(name: str, value: Any) -> str:
-    shown = f"{value!r}" if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
+    shown = f"{value!r}" if isinstance(value, int | float | str | None) else kind_of(value)
     return f"{name} is {shown[:60]}"
 
 

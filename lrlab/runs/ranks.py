@@ -6,6 +6,7 @@ from typing import Any
 
 from lrlab.config.prepare import Checked, equip, place_images
 from lrlab.runs.assemble import build_state, events, read_images, stop_is_agreed, unseen
+from lrlab.runs.beginning import Beginning
 from lrlab.runs.resume import restore
 from lrlab.system import distributed
 from lrlab.system.signals import Request, stop_request
@@ -46,6 +47,11 @@ def _train_along(assignment: Assignment, request: Request) -> None:
             closing(read_images(prepared, unseen, request, train=True)) as train,
             closing(read_images(prepared, unseen, request, train=False)) as val,
         ):
+            # What another run has trained of it.
+            shared: Beginning | None = distributed.from_first(None)
+            for _ in shared.played_back(state, prepared, prepared.task) if shared is not None else ():
+                pass
+
             # The same loop.
             for event in events(prepared, state, train, val):
                 if stop_is_agreed(event, request):

@@ -166,9 +166,10 @@ class RunUnderWay:
         self.records.write_summary("running")
         self.records.save()
         files.require_savable(self.folder)
+        distributed.from_first(self.beginning)  # the other ranks take it over too
         if self.beginning is not None:
             done = counted(self.beginning.updates, "update")
-            self.display.say(f"begins     with {done} that another run of its sweep has trained")
+            self.display.say(f"begins     with {done} that another run has trained")
             self.records.play_back(self.beginning)
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ def launch(
         launcher = read_settings(settings)
         planned, said = stack(planned, launcher)
         print(*said, sep="\n", end="\n" if said else "")
-        outcomes = carry_out(share(planned) if launcher.shares else planned, launcher)
+        outcomes = carry_out(share(planned) if launcher.share else planned, launcher)
 
     # Tell Hydra how each ended, in the order and under the folders in which it asked.
     placed = {asked.folder: outcomes.get(job.name) for asked, job in zip(once, planned.jobs, strict=True)}

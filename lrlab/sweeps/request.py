@@ -203,11 +203,11 @@ def checked(request: SweepRequest) -> Iterator[tuple["Planned", SweepRequest, La
         facts = {"command": request.saved_command, "runs": [job.name for job in planned.jobs]}
         if request.maker is not None:
             facts |= request.maker.facts()
-            if settings.shares:
+            if settings.share:
                 request.maker.leave(planned, settings.threads_per_run)
         write_whole(request.folder / results.SWEEP, json.dumps(facts, indent=2) + "\n")
         planned, said = stacks.stack(planned, settings)
-        yield shared.share(planned) if settings.shares else planned, replace(request, said=said), settings
+        yield shared.share(planned) if settings.share else planned, replace(request, said=said), settings
 
 
 def _say_how_to_go_on(request: SweepRequest, stop: BaseException) -> None:

@@ -32,11 +32,6 @@ class LauncherSettings:
         return self.threads or process.threads_asked_for() or max(1, process.cores() // self.n_jobs)
 
     @property
-    def shares(self) -> bool:
-        """Whether what runs have in common is trained once: by processes that each train a run for itself."""
-        return self.share and process.ranks() == 1
-
-    @property
     def most_in_a_step(self) -> int:
         """How many runs may train in one step; 1: each has its own."""
         if not self.stack or self.executor != "processes" or process.ranks() > 1:

@@ -58,7 +58,7 @@ class _Sweep:
 
     @classmethod
     def of(cls, planned: Planned, settings: LauncherSettings) -> "_Sweep":
-        shared = share(planned).to_do if settings.shares else []
+        shared = share(planned).to_do if settings.share else []
         saved = {job.name: job.sharing.begins_at for job in shared if job.sharing is not None}
         return cls(planned, settings, {job.folder for job in planned.begun}, saved)
 

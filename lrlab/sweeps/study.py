@@ -194,7 +194,7 @@ def _train(request: StudyRequest, jobs: Sequence[Job], sweep: str, facts: Mappin
         stack.enter_context(lock.held(folder, what="sweeping"))
         planned = plan.plan(jobs, folder, whole=False)
         planned, stacked = stacks.stack(planned, request.launcher)
-        if request.launcher.shares:
+        if request.launcher.share:
             planned = shared.share(planned)
         before = summary.read(folder, results.SWEEP).get("runs")
         known = [*before] if isinstance(before, list) else []

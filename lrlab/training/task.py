@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lrlab.data.splits import Splits
 from lrlab.errors import UserError, first_line, wrong
 from lrlab.training.metrics import METRICS, Metric
+from lrlab.words import kind_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs and targets: () float32, mean over the batch
 
@@ -170,7 +171,7 @@ def _check_totals(task: Task, outputs: Tensor, targets: Tensor) -> None:
 def _check_value(value: Any, key: str, name: str, each: str) -> None:
     """Raise UserError unless `value`, which a loss returned, is a number () that has a gradient."""
     if not isinstance(value, Tensor):
-        got = f"a {type(value).__name__}"
+        got = kind_of(value)
     elif not value.requires_grad:
         got = f"a tensor {tuple(value.shape)} without a gradient"
     elif value.shape != ():

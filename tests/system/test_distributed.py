@@ -328,6 +328,26 @@ def test_a_sweep_on_two_ranks_finishes_what_does_not_diverge():
     assert all((status == "diverged") == ("lr=1000" in name) for name, status in said.items())
 
 
+def test_ranks_train_once_what_the_runs_of_a_sweep_have_in_common():
+    typed = (
+        "-m",
+        *SETTINGS,
+        "data.batch_size=8",
+        "trainer.epochs=4",
+        "scheduler=wsd",
+        "scheduler.lr_lambda.decay=20%,40%",
+    )
+    output = ranks_say(2, *typed, "sweep=shared")
+    assert "(the rest is shared)" in output
+    ranks_say(2, *typed, "sweep=alone", "hydra.launcher.share=false")
+    shared, alone = (Path("outputs/sweeps") / name for name in ("shared", "alone"))
+    folders = sorted(path.parent for path in shared.glob("*/summary.json"))
+    assert [summary(folder).get("begun_with", {}).get("updates", 0) for folder in folders] == [0, 61]
+    for folder in folders:
+        assert same_weights(weights(folder), weights(alone / folder.name))
+        assert points(folder) == points(alone / folder.name)
+
+
 def test_a_sweep_under_torchrun_takes_no_other_launcher():
     output = ranks_say(2, "-m", *SETTINGS, "scheduler=step,cosine", "hydra/launcher=basic", code=1)
     assert "hydra/launcher: got basic, under torchrun; allowed: lrlab" in output
