@@ -61,10 +61,11 @@ def printable(text: str) -> str:
 def kind_of(value: object) -> str:
     """The name of a value's class, with its article.
 
-    >>> kind_of(3), kind_of([]), kind_of(None)
-    ('an int', 'a list', 'None')
+    >>> kind_of(3), kind_of([]), kind_of(None), kind_of(type("SGD", (), {})())
+    ('an int', 'a list', 'None', 'an SGD')
     """
     if value is None:
         return "None"
     name = type(value).__name__
-    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+    is_spelled = name[:2].isupper()  # letter by letter
+    return f"{'an' if name[0] in ('AEFHILMNORSX' if is_spelled else 'AEIOUaeiou') else 'a'} {name}"

@@ -66,7 +66,7 @@ class Attempt:
         if config.sweep is not None:
             raise wrong(
                 "sweep",
-                got=f"{config.sweep}, for a single run",
+                got=f"{config.sweep or repr(config.sweep)}, for a single run",
                 allowed="no sweep, unless -m is given",
                 do=spelling.as_a_sweep(),
             )

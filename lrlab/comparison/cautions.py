@@ -54,7 +54,8 @@ def _about_the_seeds(candidates: Sequence[Candidate]) -> list[str]:
     few = [candidate.name for candidate in candidates if len(candidate.best) < FEWEST_SEEDS]
     if not few:
         return []
-    return [f"fewer than {FEWEST_SEEDS} seeds, which say nothing about the noise: {', '.join(words.few(few))}"]
+    between = "; " if any("," in name for name in few) else ", "
+    return [f"fewer than {FEWEST_SEEDS} seeds, which say nothing about the noise: {between.join(words.few(few))}"]
 
 
 def _other_losses(candidates: Sequence[Candidate]) -> list[str]:

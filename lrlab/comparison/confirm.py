@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from lrlab.comparison import results
@@ -15,6 +16,7 @@ from lrlab.system import spelling
 from lrlab.training.metrics import is_of_average
 
 EXPLORATORY = "exploratory: the base LRs were chosen by the runs that are compared, and nothing was declared beforehand"
+UNDECLARED = "exploratory: nothing was declared beforehand"
 _AVERAGE = "trainer.average"
 _NOT_ITS = (
     *("seed", "sweep", "hydra.sweep", "hydra/launcher", "hydra/sweeper", "hydra.sweeper"),
@@ -74,4 +76,6 @@ def told(compared: Comparison) -> list[str]:
     if all(len(contest.candidates) < 2 for contest in compared.contests):
         return []
     confirming = [f"  to confirm it: {compared.confirm}"] if compared.confirm else []
-    return [EXPLORATORY, *confirming]
+    candidates = chain.from_iterable(contest.candidates for contest in compared.contests)
+    chosen = any(len(candidate.grid) > 1 for candidate in candidates)
+    return [EXPLORATORY if chosen else UNDECLARED, *confirming]

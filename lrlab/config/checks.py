@@ -249,11 +249,13 @@ def require_names(node: Mapping[str, Any], key: str, allowed: Sequence[str], req
             refuse_moved(f"{key}.{name}")
             guess = closest(name, allowed)
             hint = f" (did you mean {inside}{guess}?)" if guess else ""
+            value = node[name] if isinstance(node[name], int | float | str) else "VALUE"
+            written = str(value).lower() if isinstance(value, bool) else value
             raise wrong(
                 f"{inside}{name}",
                 got=f"a setting that does not exist{hint}",
                 allowed=", ".join(allowed),
-                do=f"{inside}{guess}=VALUE" if guess else f"leave {inside}{name} out",
+                do=f"{inside}{guess}={written}" if guess else f"leave {inside}{name} out",
             )
     for name in required:
         if name not in node:

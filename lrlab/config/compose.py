@@ -21,7 +21,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from lrlab.config.arguments import key_of
+from lrlab.config.arguments import key_of, value_of
 from lrlab.config.catalogue import CONF
 from lrlab.config.checks import refuse_moved
 from lrlab.config.hydra_inside import split_arguments
@@ -185,7 +185,7 @@ def in_one_line(error: Exception, overrides: Sequence[str]) -> UserError:
         return several_values(several[1])
     unknown = re.match(r"Could not (?:override|append to|delete from)[^']*'([^']+)'", str(error))
     if isinstance(error, ConfigCompositionException) and unknown:
-        return unknown_key(_without(unknown[1], overrides), unknown[1])
+        return unknown_key(_without(unknown[1], overrides), unknown[1], value_of(list(overrides), unknown[1]))
     return wrong(
         "config",
         got=first_line(error),

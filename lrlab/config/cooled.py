@@ -44,7 +44,7 @@ def begins_at(written: str, trunk: Prepared) -> int:
         raise wrong(
             "at",
             got=f"{written}, which is update {at:,}",
-            allowed=f"1 to {horizon.steps:,}, which is the end of the run that is cooled down",
+            allowed=f"update 1 to {horizon.steps:,}, where the run that is cooled down ends: above 0, up to 100%",
             do="at=80%",
         )
     last = trunk.plan.at(at - 1)

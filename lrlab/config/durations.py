@@ -63,12 +63,18 @@ def _require_declared_form(value: Any, annotation: Any, interval: str, key: str)
             example = f"{float(part[:-1]) / 100:g}" if part.endswith("%") else "0.5"
             do = f"{example} in place of '{part}'" if isinstance(value, list) else f"{key}={example}"
             raise wrong(key, got=f"'{part}', a duration", allowed="a number", do=do)
-        if isinstance(mark, Counts) and isinstance(part, float):
-            example = f"{part:.0f}" if abs(part) < 1e18 else "25%"
-            if 0 < part < 1:
-                example = f"{part:.0%}"
-            do = f"{example} in place of {part}" if isinstance(value, list) else f"{key}={example}"
-            raise wrong(key, got=part, allowed=f"a whole number of {interval}s, or 5ep, 500st, 50_000im, 25%", do=do)
+        if isinstance(mark, Counts) and (isinstance(part, float | bool) or _is_a_word(part)):
+            example = "25%"
+            if isinstance(part, float) and abs(part) < 1e18:
+                example = f"{part:.0%}" if 0 < part < 1 else f"{part:.0f}"
+            got = repr(part) if isinstance(part, str) else part
+            do = f"{example} in place of {got}" if isinstance(value, list) else f"{key}={example}"
+            raise wrong(key, got=got, allowed=f"a whole number of {interval}s, or 5ep, 500st, 50_000im, 25%", do=do)
+
+
+def _is_a_word(part: Any) -> bool:
+    """Whether a text is no duration, and not meant as one either, of which `Horizon.count` says what is wrong."""
+    return isinstance(part, str) and not is_duration(part) and not is_meant_as_duration(part)
 
 
 def _require_least_count(written: Any, value: Any, annotation: Any, interval: str, key: str) -> None:

@@ -52,8 +52,11 @@ def unknown_option(path: str, options: Sequence[str]) -> UserError:
     )
 
 
-def unknown_key(config: DictConfig, key: str) -> UserError:
-    """A setting was typed that no config has: the nearest name beside it, or one of the same name elsewhere."""
+def unknown_key(config: DictConfig, key: str, typed: str | None = None) -> UserError:
+    """A setting was typed that no config has: the nearest name beside it, or one of the same name elsewhere.
+
+    `typed` is the value that was to be its.
+    """
     refuse_moved(key)
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
@@ -64,7 +67,7 @@ def unknown_key(config: DictConfig, key: str) -> UserError:
         key,
         got=f"a setting that does not exist{hint}",
         allowed=", ".join(sorted(siblings)) or f"nothing under '{parent}'",
-        do=f"{guess}=VALUE" if guess else _who_has(parent, leaf),
+        do=f"{guess}={typed or 'VALUE'}" if guess else _who_has(parent, leaf),
     )
 
 

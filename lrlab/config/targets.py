@@ -95,7 +95,7 @@ def _apply_one(config: DictConfig, override: Override) -> None:
     if override.is_add() and there is not _ABSENT and there is not None and not isinstance(value, dict | list):
         raise already_there(key, there)
     if not override.is_add() and not override.is_force_add() and there is _ABSENT and not _may_be_added(config, key):
-        raise unknown_key(config, key)
+        raise unknown_key(config, key, str(override.input_line).partition("=")[2])
     OmegaConf.update(config, key, value, merge=not _replaces(there, value), force_add=True)
 
 

@@ -132,10 +132,11 @@ class Horizon:
             do = f"{key}=1, or a longer run"
             if self.total(interval) == 1 < self.steps:  # a whole run by another clock
                 do = f"a longer run, or {_interval_beside(key)}=step where no metric is followed"
+            one = "an epoch" if interval == "epoch" else "a step"
             raise wrong(
                 key,
                 got=f"{duration}, which is {float(exact):.3g} {interval}s and rounds to zero",
-                allowed=f"at least half a count of {counted(self.total(interval), interval)}",
+                allowed=f"at least half {one}, of the run's {self.total(interval):,}",
                 do=do,
             )
         return counts

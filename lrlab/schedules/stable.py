@@ -132,12 +132,12 @@ def wsd_s(
     """
     t = settled(t, total)
     edges = [warmup, *ends, total]
-    shortest = min(end - begin for begin, end in itertools.pairwise(edges))
+    shortest, begin, end = min((end - begin, begin, end) for begin, end in itertools.pairwise(edges))
     if warmup < 0 or decay < 1 or shortest < decay:
         raise wrong_argument(
             "decay",
-            got=f"{decay:g} in stretches between {', '.join(f'{edge:g}' for edge in edges)}",
-            allowed="at least 1, in stretches that are as long",
+            got=f"{decay:g}, in a stretch of {shortest:g} (from {begin:g} to {end:g})",
+            allowed=f"1 to {shortest:g}" if shortest >= 1 else "at least 1, in a longer stretch",
             do="a shorter decay or warmup, or a longer run",
         )
     if start is not None and not 0 <= start <= 1:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+from lrlab.lr.hyperparameters import ParameterGroup
 from lrlab.stacking import is_compiled
 from lrlab.stacking.passes import ByName
 from lrlab.stacking.rows import StackedModels
 
-Group = Mapping[str, Any]  # one of an optimizer's `param_groups`
 Flags = Mapping[str, bool]
 
 _FLAGS = "nesterov", "amsgrad", "centered"  # that are true of all runs or of none
@@ -121,7 +121,7 @@ class Updates:
             self.fresh = [False] * len(self.optimizers)
             self._hand_out()
 
-    def _numbers(self, groups: Sequence[Group], steps: Sequence[float], like: Tensor) -> ByName:
+    def _numbers(self, groups: Sequence[ParameterGroup], steps: Sequence[float], like: Tensor) -> ByName:
         """What the formula takes, by its name: a number for each row (K,).
 
         They are tensors also where all rows have one value: the arithmetic must not depend on the others.
@@ -150,12 +150,14 @@ def _make(update: _Formula, changes: Sequence[_Change]) -> None:
 class _Rule:
     """How a class of optimizers makes an update of a parameter (K, ...)."""
 
-    numbers: Callable[[Group, float, bool], dict[str, float]]  # of a row: of its group, its count, whether it is fresh
+    numbers: Callable[
+        [ParameterGroup, float, bool], dict[str, float]
+    ]  # of a row: of its group, its count, whether it is fresh
     update: _Formula  # in place, with the numbers in its shape
-    kept: Callable[[Group], list[str]]  # the names under which the class keeps what it gathers
+    kept: Callable[[ParameterGroup], list[str]]  # the names under which the class keeps what it gathers
 
 
-def _sgd_numbers(group: Group, _step: float, fresh: bool) -> dict[str, float]:
+def _sgd_numbers(group: ParameterGroup, _step: float, fresh: bool) -> dict[str, float]:
     undamped = 1.0 if fresh else 1 - group["dampening"]
     return {name: group[name] for name in ("lr", "momentum", "weight_decay")} | {"undamped": undamped}
 
@@ -169,7 +171,7 @@ def _sgd(parameter: Tensor, gradient: Tensor, state: ByName, numbers: ByName, fl
     parameter.sub_(direction * numbers["lr"])
 
 
-def _adam_numbers(group: Group, step: float, _fresh: bool) -> dict[str, float]:
+def _adam_numbers(group: ParameterGroup, step: float, _fresh: bool) -> dict[str, float]:
     first, second = group["betas"]
     return {
         "weight_decay": group["weight_decay"],
@@ -202,7 +204,7 @@ def _adaptive(parameter: Tensor, gradient: Tensor, state: ByName, numbers: ByNam
     parameter.sub_(mean / ((square.sqrt() / numbers["root of bias 2"]) + numbers["eps"]) * numbers["size"])
 
 
-def _rmsprop_numbers(group: Group, _step: float, _fresh: bool) -> dict[str, float]:
+def _rmsprop_numbers(group: ParameterGroup, _step: float, _fresh: bool) -> dict[str, float]:
     own = {name: group[name] for name in ("lr", "momentum", "weight_decay", "alpha", "eps")}
     return own | {"1 - alpha": 1 - group["alpha"]}
 
@@ -219,15 +221,15 @@ def _rmsprop(parameter: Tensor, gradient: Tensor, state: ByName, numbers: ByName
     parameter.sub_(buffer * numbers["lr"])
 
 
-def _kept_by_sgd(_group: Group) -> list[str]:
+def _kept_by_sgd(_group: ParameterGroup) -> list[str]:
     return ["momentum_buffer"]
 
 
-def _kept_by_adam(group: Group) -> list[str]:
+def _kept_by_adam(group: ParameterGroup) -> list[str]:
     return ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
 
 
-def _kept_by_rmsprop(group: Group) -> list[str]:
+def _kept_by_rmsprop(group: ParameterGroup) -> list[str]:
     return ["square_avg", "momentum_buffer", *(["grad_avg"] if group["centered"] else [])]
 
 

@@ -21,7 +21,7 @@ from lrlab.training.task import Task, measure
 ByName = dict[str, Tensor]
 
 
-class Measured(NamedTuple):
+class Passed(NamedTuple):
     """What all rows make of their batches in training."""
 
     losses: Tensor  # (K,)
@@ -61,7 +61,7 @@ class Pass:
             torch.compiler.reset()  # it counts how often functions were compiled, and at eight would go on without
             self._compiled_pass = torch.compile(vmap(of_one, randomness="error"), dynamic=False, fullgraph=True)
 
-    def measure(self, learning: ByName, fixed: ByName, buffers: ByName, samples: Tensor, targets: Tensor) -> Measured:
+    def measure(self, learning: ByName, fixed: ByName, buffers: ByName, samples: Tensor, targets: Tensor) -> Passed:
         """What each row makes of its own samples (K, B, ...) and targets (K, B, ...).
 
         `learning` are the parameters (K, ...) that get gradients, `buffers` those of the models and the masks.
@@ -71,21 +71,21 @@ class Pass:
         with sdpa_kernel([SDPBackend.MATH]):  # the other kernels of attention know no rows
             return of_all(learning, fixed, buffers, samples, targets)
 
-    def _eager(self, learning: ByName, fixed: ByName, buffers: ByName, samples: Tensor, targets: Tensor) -> Measured:
+    def _eager(self, learning: ByName, fixed: ByName, buffers: ByName, samples: Tensor, targets: Tensor) -> Passed:
         of_all_rows = vmap(self._of_one_row, randomness="error")
         losses, (sums, buffers) = of_all_rows(learning, fixed, buffers, samples, targets)
         found = torch.autograd.grad(losses.sum(), list(learning.values()), allow_unused=True)
         gradients = {name: one for name, one in zip(learning, found, strict=True) if one is not None}
-        return Measured(losses.detach(), sums, buffers, gradients)
+        return Passed(losses.detach(), sums, buffers, gradients)
 
-    def _compiled(self, learning: ByName, fixed: ByName, buffers: ByName, samples: Tensor, targets: Tensor) -> Measured:
+    def _compiled(self, learning: ByName, fixed: ByName, buffers: ByName, samples: Tensor, targets: Tensor) -> Passed:
         """The same in another order of operations; compiled apart, passes to and fro are half as fast."""
         if self._unused is None:  # which are zeros below, and no gradients at all to an optimizer
             self._unused = learning.keys() - self._eager(learning, fixed, buffers, samples, targets).gradients.keys()
         given = {name: value.detach() for name, value in learning.items()}
         gradients, (losses, (sums, buffers)) = self._compiled_pass(given, fixed, buffers, samples, targets)
         used = {name: gradients[name] for name in learning if name not in self._unused}
-        return Measured(losses, sums, buffers, used)
+        return Passed(losses, sums, buffers, used)
 
     def _of_one_row(
         self, learning: ByName, fixed: ByName, buffers: ByName, samples: Tensor, targets: Tensor

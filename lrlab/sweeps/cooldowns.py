@@ -179,6 +179,8 @@ class Cooldowns:
     typed: list[str]  # where the runs read and compute
     command: str = COMMAND
     trunk: "Prepared | None" = None
+    decays: list[Any] = field(default_factory=list)  # one for each that was asked for
+    folders: list[Path] = field(default_factory=list)  # likewise
     said: list[str] = field(default_factory=list)  # before they begin
 
     def jobs(self, folder: Path, names: Sequence[str]) -> "list[Job]":
@@ -191,7 +193,8 @@ class Cooldowns:
         from lrlab.sweeps.trunk import trunk_in
 
         self.trunk = trunk = trunk_in(self.folder, self.typed)
-        decays = self._decays(trunk)
+        self.decays = decays = self._decays(trunk)
+        self.folders = [folder / name for name in names]
         jobs = []
         for decay, name in zip(decays, names, strict=True):
             config = OmegaConf.create(cooled.config_of(trunk, decay))
@@ -226,6 +229,27 @@ class Cooldowns:
     def facts(self) -> dict[str, Any]:
         """By which others know what kind of a sweep it is."""
         return {"trunk": str(self.folder)}
+
+    def result(self, width: int | None) -> list[str]:
+        """A table of what each cooldown came to, by when it decays, beside what its trunk came to."""
+        from lrlab.drawing.terminal import aligned
+        from lrlab.runs import summary
+
+        if self.trunk is None:
+            return []
+        metrics = self.trunk.task.metrics
+        rows = [["cooldown", "updates", *(f"val {metric.in_words}" for metric in metrics)]]
+        named = [(str(self.folder), self.trunk.horizon.steps, self.folder)]
+        for one, decay, folder in zip(self.asked, self.decays, self.folders, strict=True):
+            floor = f" floor={one.floor}" if float(one.floor) else ""
+            named.append((f"at={one.at} decay={one.decay} shape={one.shape}{floor}", decay.total, folder))
+        for name, updates, folder in named:
+            said = summary.read(folder)
+            known = said if said.get("status") == "finished" else {}
+            values = [(metric, known.get(f"val_{metric.name}")) for metric in metrics]
+            written = [metric.written(value) if value is not None else "" for metric, value in values]
+            rows.append([name, f"{updates:,}", *written])
+        return aligned(rows, width)
 
     def leave(self, planned: "Planned", threads: int) -> None:
         """Let the runs begin with what their trunk has trained, and say what that is."""

@@ -49,6 +49,10 @@ class RunMaker(Protocol):
         """Put into the sweep's folder what its runs, on so many threads each, may begin with."""
         ...
 
+    def result(self, width: int | None) -> list[str]:
+        """What came of them, side by side."""
+        ...
+
 
 @dataclass(frozen=True)
 class SweepRequest:
@@ -283,7 +287,9 @@ def show_result(request: SweepRequest) -> None:
         compared = contests.compare(found)
         compared.left_out += results.not_begun([request.folder], found)
         compared.confirm = confirm.command([request.folder], compared.contests)
-        print("", *text.lines(compared, streams.width()), sep="\n")
+        width = streams.width()
+        lines = request.maker.result(width) if request.maker is not None else text.lines(compared, width)
+        print("", *lines, sep="\n")
         print(f"more: {spelling.command('compare')} {shlex.quote(str(shown))}")
         if len(found) > best.MANY:
             print(f"every run: {shown / results.TABLE}")

@@ -15,7 +15,7 @@ from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
 from lrlab.config.identity import MACHINE, NO_SETTING, TUNED
 from lrlab.config.prepare import Prepared, prepare_typed
 from lrlab.config.secrets import mask_overrides
-from lrlab.errors import wrong
+from lrlab.errors import closest, wrong
 from lrlab.sweeps import plan
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.settings import LauncherSettings, read_settings
@@ -243,5 +243,6 @@ def _metric(metric: str | None, prepared: Prepared) -> str:
     if metric is None:
         return measured[-1]
     if metric not in measured:
-        raise wrong("study.metric", got=metric, allowed=", ".join(measured), do=f"study.metric={measured[0]}")
+        do = f"study.metric={closest(metric, measured) or measured[-1]}"
+        raise wrong("study.metric", got=metric, allowed=", ".join(measured), do=do)
     return metric

@@ -120,6 +120,8 @@ class Board:
             row.seconds = time.monotonic() - row.started if row.first is not None else 0.0
             if outcome.status == "finished":
                 row.step = job.updates
+                if job.stack is not None:  # its share of the time of all
+                    row.seconds = summary.read(job.folder).get("seconds") or row.seconds
                 self._note_best(row)
             self._ended += 1
             self._failed += row.has_failed

@@ -128,8 +128,9 @@ def _held(folder: Path, trunk: Prepared, threads: int) -> dict[str, Any]:
         now["device"] = device_name(trunk.device, threads)
     if contents["computed_by"] != now:
         before = contents["computed_by"]
-        told = [f"{before.get(name)}, not {now.get(name)}" for name in now if before.get(name) != now.get(name)]
-        raise UserError(f"it was computed with {told[0] if told else 'something else'}")
+        name = next(name for name in {**now, **before} if before.get(name) != now.get(name))
+        found, here = (one.get(name, f"no {name} of its own") for one in (before, now))
+        raise UserError(f"it was computed with {found}, not {here}")
 
     updates = contents["state"]["progress"]["step"]
     return {

@@ -476,7 +476,10 @@ MISTAKES = [
     (partial(schedules.warm_restarts, total=9, period=3, growth=0.5), "growth: got 0.5; allowed: a number from 1"),
     (partial(schedules.warm_restarts, total=9, period=3, peak_decay=2.0), "peak_decay: got 2.0; allowed: above 0"),
     (partial(schedules.fractal_chebyshev, total=9, period=6), "period: got 6; allowed: a power of 2"),
-    (partial(schedules.wsd, total=9, warmup=5, decay=5), "decay: got 5 in stretches between 5, 9; allowed: at least 1"),
+    (
+        partial(schedules.wsd, total=9, warmup=5, decay=5),
+        "decay: got 5, in a stretch of 4 ",
+    ),
     (partial(schedules.wsd, total=9, warmup=1, decay=5, shape="sine"), "shape: got sine; allowed: linear, one_minus"),
     (partial(schedules.wsd, total=9, warmup=0, decay=5, shape="power"), "exponent: got None; allowed: above 0"),
     (partial(schedules.wsd, total=9, warmup=0, decay=5, rate=0.5), "rate: got 0.5; allowed: null, unless the shape is"),

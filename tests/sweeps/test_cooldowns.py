@@ -140,6 +140,19 @@ def test_a_cooldown_of_a_warmup_and_a_constant_is_the_wsd_that_somebody_types(co
     assert history(folder) == history(typed)
 
 
+def test_what_came_of_the_cooldowns_stands_in_one_table_beside_their_trunk(cool):
+    run_of(*WARM, *FOUR)
+    outcome = cool("trunk", "at=60%,100%", "floor=0.1", HERE)
+    lines = outcome.out.splitlines()
+    first = next(index for index, line in enumerate(lines) if line.split()[:1] == ["cooldown"] and "val loss" in line)
+    rows = [line.split() for line in lines[first + 1 : first + 4]]
+    assert [row[0] for row in rows] == ["trunk", "at=60%", "at=100%"]
+    assert [row[-3] for row in rows] == ["100", "75", "125"]
+    places = [Path("trunk"), *(Path("outputs/sweeps/cooldown_trunk") / name for name in ("at=60pct", "at=100pct"))]
+    assert [row[-2] for row in rows] == [f"{summary(place)['val_loss']:.4f}" for place in places]
+    assert lines[first + 4].startswith("more: ")
+
+
 def test_a_share_is_one_of_the_whole_run_and_durations_are_those_of_the_trunk(cool):
     run_of("scheduler=step", "scheduler.step_size=3", *FOUR)
     asked = ("at=40%,2,60st,1_000im", "decay=20%")
@@ -335,13 +348,13 @@ DO = "do: lrlab cooldown outputs/runs/NAME at=80%"
             "at: got nothing; allowed: when the decay begins: 40%, 8ep, 500st, or several of them; do: lrlab ",
         ),
         (("trunk", "at="), "at: got ''; allowed: values with commas between them; do: at=VALUE,VALUE"),
-        (("trunk", "at=0"), "at: got 0, which is update 0; allowed: 1 to 50, which is the end of the run that is "),
-        (("trunk", "at=3ep"), "at: got 3ep, which is update 75; allowed: 1 to 50, which is the end of the run that "),
+        (("trunk", "at=0"), "at: got 0, which is update 0; allowed: update 1 to 50, where the run that is cooled "),
+        (("trunk", "at=3ep"), "at: got 3ep, which is update 75; allowed: update 1 to 50, where the run that is "),
         (
             ("trunk", "at=late"),
             "at: got 'late', which is no duration; allowed: a whole number of steps such as 25, or ",
         ),
-        (("trunk", "at=0.5%"), "at: got 0.5%, which is 0.25 steps and rounds to zero; allowed: at least half a count "),
+        (("trunk", "at=0.5%"), "at: got 0.5%, which is 0.25 steps and rounds to zero; allowed: at least half a step, "),
         (("trunk", "at=50%,50%"), "at: got 50% twice; allowed: each value once; do: at=50%"),
         (
             ("trunk", "at=50%,1ep"),
