@@ -67,5 +67,5 @@ def kind_of(value: object) -> str:
     if value is None:
         return "None"
     name = type(value).__name__
-    is_spelled = name[:2].isupper()  # letter by letter
-    return f"{'an' if name[0] in ('AEFHILMNORSX' if is_spelled else 'AEIOUaeiou') else 'a'} {name}"
+    vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOUaeiou"  # of what is spelled letter by letter, and of words
+    return f"{'an' if name[0] in vowels else 'a'} {name}"
