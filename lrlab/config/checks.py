@@ -300,7 +300,7 @@ def number(
     if right_type and _in_range(value, low, above, high):
         return
     limits = [("> ", above), (">= ", low), ("<= ", high)]
-    text = " and ".join(f"{sign}{limit:g}" for sign, limit in limits if limit is not None)
+    text = " and ".join(f"{sign}{limit if whole else f'{limit:g}'}" for sign, limit in limits if limit is not None)
     kind = "an integer" if whole else "a number"
     raise wrong(key, got=repr(value), allowed=f"{kind} {text}".strip(), do=f"{key}={example}")
 

@@ -108,11 +108,8 @@ def flag_or_whole(*, low: int, example: int) -> OptionKind:
         return count.parse(text) if text.isdecimal() else yes_or_no.parse(text)
 
     def check(key: str, value: Any) -> None:
-        if isinstance(value, bool):
-            return
-        if isinstance(value, int | float):
-            count.check(key, value)
-        else:
+        is_whole = isinstance(value, int) and value >= low
+        if not isinstance(value, bool) and not is_whole:
             raise wrong(key, got=value, allowed=f"true, false, or an integer >= {low}", do=f"{key}=true")
 
     return OptionKind(parse, check, yes_or_no.values)
