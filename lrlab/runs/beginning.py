@@ -234,6 +234,7 @@ class Recorder:
         self.computed_by = computed_by(prepared.device, prepared.trainer.form)
         self.folder, self.runs = folder, sharing.runs
         led = {sharing.folder / file_of(one, sharing.salt): one for one in sharing.led}
+        self.state = state
         self.led = Led(prepared, state.model, state.optimizer, led)
         if not state.step:
             self.led.begin()
@@ -248,6 +249,7 @@ class Recorder:
         """What another run has trained is known of this one too."""
         self.losses, self.epochs, self.best = [beginning.losses], list(beginning.epochs), beginning.best
         self.led.let_go()
+        self._leave_nothing()
 
     def update(self, update: Update) -> None:
         self.latest.append(update.loss)
@@ -258,7 +260,7 @@ class Recorder:
         self.epochs.append({name: getattr(epoch, name) for name in names})
         self.best = self.best if best is None else best
         self._gather()
-        self.led.see(epoch.step, self.epochs[-1])
+        self.led.see(epoch.step, self.epochs[-1], is_last=self.state.has_ended)
 
     def leave(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         """Leave what the run is after `step` updates, where another one parts from it there."""
@@ -267,8 +269,13 @@ class Recorder:
                 self._gather()
                 held = {"updates": step, "state": state(), "best": self.best, "computed_by": self.computed_by}
                 self._write(file, {**held, "used": self.led.used})
+        self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
+        """Let those know that have nothing from this run."""
         for file in self.led.take_apart():
-            self._write(file, {"updates": 0})
+            if not is_there(file):
+                self._write(file, {"updates": 0})
 
     def save(self, step: int) -> None:
         """Have what was recorded in `step` updates outlive this process, as the run's checkpoint does."""
@@ -283,8 +290,9 @@ class Recorder:
             if held["updates"] >= state.step and len(held["epochs"]) >= state.epoch:
                 self.losses, self.epochs = [held["losses"][: state.step]], held["epochs"][: state.epoch]
                 self.best = best
-                self.led.replay(held.get("used", [])[: state.epoch + 1], self.epochs)
+                self.led.replay(held.get("used", []), self.epochs)
                 return True
+        self.close()  # it is of no use any more
         return False
 
     def close(self) -> None:

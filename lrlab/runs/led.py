@@ -25,6 +25,7 @@ from lrlab.training.metrics import Metric
 Values = dict[str, float]  # lr, lr/GROUP, momentum, weight_decay
 
 
+FEWEST = 50  # updates that are worth sharing: to leave a state and to take it over takes as long as some updates
 _OWN = (*identity.LENGTHS, "optimizer.lr")  # settings that those who are led may have of their own
 
 
@@ -64,38 +65,44 @@ class _Follower:
 
 
 class Led:
-    """The runs that a leader trains for, by the file in which each of them looks for its beginning."""
+    """The runs that a leader trains for, by the file in which each of them looks for its beginning.
+
+    Of each epoch that is complete, and of the one after it, `used` holds what the leader uses in it, as long as there
+    are followers.
+    """
 
     def __init__(self, prepared: Prepared, model: nn.Module, optimizer: Optimizer, led: Mapping[Path, Checked]):
         metrics, device = prepared.task.metrics, prepared.device.type
         self.followers = {file: _Follower(one, metrics, model, device) for file, one in led.items()}
         self.plan, self.optimizer = prepared.plan, optimizer  # the leader's
         self.each = self.plan.horizon.steps_per_epoch
-        self.used: list[Values | None] = []  # what the leader has used in each epoch
+        self.used: list[Values | None] = []
         self.parting: list[Path] = []  # of those that part from it where it is
-        self.apart: list[Path] = []  # of those that never were together with it
+        self.apart: list[Path] = []  # of those that have nothing from it, for they part too early
 
     def begin(self) -> None:
         """The leader is at its start."""
         self._note(0, self._values(0))
-        self.parting, self.apart = [], self.parting
 
     def replay(self, used: Sequence[Values | None], epochs: Sequence[Mapping[str, Any]]) -> None:
         """The leader goes on after these `epochs`. Who has parted from it there has left long ago."""
-        for number, values in enumerate(used):
+        if len(used) <= len(epochs):  # nobody was led to there
+            self.let_go()
+            return
+        for number, values in enumerate(used[: len(epochs) + 1]):
             self._note(number * self.each, values)
             if number < len(epochs):
                 self._see(epochs[number])
         self.parting = []
 
-    def see(self, step: int, measured: Mapping[str, Any]) -> None:
-        """The leader has made `step` updates, and measured this in the epoch that ends with them."""
+    def see(self, step: int, measured: Mapping[str, Any], *, is_last: bool = False) -> None:
+        """The leader has made `step` updates, and measured this in the epoch that ends with them, maybe its last."""
         if self.followers:
             self._see(measured)
-            self._note(step, self._values(step))
+            self._note(step, None if is_last else self._values(step))
 
     def let_go(self) -> None:
-        """Nobody is led any more, not from the start."""
+        """Nobody is led any more."""
         self.apart += [*self.followers, *self.parting]
         self.followers, self.parting = {}, []
 
@@ -105,12 +112,12 @@ class Led:
 
     def _note(self, step: int, values: Values | None) -> None:
         """Note what the leader uses in the next epoch, and who parts from it there."""
+        self.used.append(values)
         for file, one in [*self.followers.items()]:
             is_last = step + self.each >= min(one.ends, self.plan.horizon.steps)
             if is_last or not one.uses(values):
-                self.parting.append(file)
+                (self.parting if step >= FEWEST else self.apart).append(file)
                 del self.followers[file]
-        self.used.append(values)
 
     def _values(self, step: int) -> Values | None:
         """What the leader uses in each update of its next epoch; None where it changes something on the way."""
@@ -137,8 +144,10 @@ def would_use(
     prepared: Prepared, model: nn.Module, used: Sequence[Values | None], epochs: Sequence[Mapping[str, Any]]
 ) -> bool:
     """Whether a run would have used the same values in all of these epochs, after what was measured in each."""
+    if len(used) != len(epochs) + 1:  # of the epoch after them too, in which it parts
+        return False
     follower = _Follower(prepared.checked, prepared.task.metrics, model, prepared.device.type)
-    for values, measured in zip(used, epochs, strict=False):
+    for values, measured in zip(used[:-1], epochs, strict=True):
         if not follower.uses(values):
             return False
         follower.see(measured)

@@ -12,12 +12,11 @@ from lrlab.config.prepare import Checked
 from lrlab.lr.controls import Controls
 from lrlab.runs import beginning
 from lrlab.runs.beginning import Sharing
-from lrlab.runs.led import file_of, may_be_led
+from lrlab.runs.led import FEWEST, file_of, may_be_led
 from lrlab.sweeps.job import Job, Outcome, Seen, Stack
 from lrlab.sweeps.plan import Planned
 
 FOLDER = ".beginnings"  # in the sweep's folder; TensorBoard and the commands pass it by
-_FEWEST = 50  # updates that are worth sharing: to leave a state and to take it over takes as long as some updates
 _SECONDS_BETWEEN_LOOKS = 0.02
 _SESSION = uuid.uuid4().hex
 
@@ -81,19 +80,22 @@ class _Tree:
             # What an earlier start of the sweep has left may reach further.
             files = sharing.files(self.controls[index], [count for count in kept if count <= lengths[index]])
             there = [count for count, file in files.items() if file.name in kept[count]]
-            if there and max(there) >= max(self.begins_at[index], _FEWEST):
+            if there and max(there) >= max(self.begins_at[index], FEWEST):
                 self._join(index, None, max(there))
         self._lead(kept, begun)
 
     def _lead(self, kept: Mapping[int, Set[str]], begun: Set[Path]) -> None:
-        """Have those whose LR follows a metric from the start be led by one that has the same base LR."""
+        """Have those whose LR follows a metric from the start be led by one that has the same base LR.
+
+        Which of them keeps that LR for longest nobody knows; the most patient one may. The others wait for it.
+        """
         groups: dict[object, list[int]] = {}
         for index, job in enumerate(self.jobs):
             if job.folder not in begun and may_be_led(job.checked):
                 groups.setdefault(job.checked.config["optimizer"].get("lr"), []).append(index)
         for lr, indices in groups.items():
             leader = self._leader(lr, begun)
-            for index in indices:
+            for index in sorted(indices, key=self._patience, reverse=True):
                 self.file_when_led[index] = self.sharing.folder / file_of(self.jobs[index].checked, self.sharing.salt)
                 if self.file_when_led[index].name in kept.get(0, ()):  # an earlier start has left it
                     continue
@@ -104,19 +106,25 @@ class _Tree:
                     self.trunk[index] = leader
                     self.led[leader].append(index)
 
+    def _patience(self, index: int) -> tuple[float, int]:
+        """How long a run may keep its LR: by its scheduler's setting, and by its length."""
+        patience = self.jobs[index].checked.config["scheduler"].get("patience")
+        return patience if isinstance(patience, int | float) else 0, self.jobs[index].updates
+
     def _leader(self, lr: object, begun: Set[Path]) -> int | None:
         """The run with a planned LR that stays at this base LR for longest; None where none stays there for long."""
-        longest, found = _FEWEST - 1, None
+        longest, found = FEWEST - 1, None
         for index, (job, controls) in enumerate(zip(self.jobs, self.controls, strict=True)):
             stays = int(controls.starts[1]) if len(controls.starts) > 1 else controls.updates
             is_at_start = not self.begins_at[index] and job.folder not in begun
-            if is_at_start and stays > longest and job.checked.config["optimizer"].get("lr") == lr:
+            is_at_base = lr == job.checked.config["optimizer"].get("lr") == job.checked.plan.at(0)
+            if is_at_start and is_at_base and stays > longest:
                 longest, found = stays, index
         return found
 
     def _part(self, index: int, before: int, common: int) -> None:
         """Have a run begin with `common` updates of that run `before` it, or of the one that trains them."""
-        if common < _FEWEST:
+        if common < FEWEST:
             return
         trunk: int | None = before
         while trunk is not None and self.begins_at[trunk] >= common:

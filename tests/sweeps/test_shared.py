@@ -20,7 +20,7 @@ from lrlab.lr.horizon import Horizon
 from lrlab.lr.plan import Plan
 from lrlab.runs import beginning, checkpoint, records
 from lrlab.runs.assemble import build_state
-from lrlab.runs.led import Led
+from lrlab.runs.led import Led, would_use
 from lrlab.sweeps import shared
 from lrlab.sweeps.job import Job, Seen
 from lrlab.sweeps.plan import Planned
@@ -131,11 +131,38 @@ def test_who_is_led_parts_where_its_lr_changes_or_before_the_last_epoch(tmp_path
             assert led.take() == [tmp_path] * does
 
 
+def test_a_leader_that_was_not_seen_in_every_epoch_leads_nobody_any_more(tmp_path):
+    """As one that was killed, began anew with its own fork, and was killed again."""
+    led = leading(tmp_path, "scheduler=constant", of=("scheduler=plateau",))
+    epochs = [{"train": {"loss": 1.0}, "val": {"loss": 3.0 - number}} for number in range(3)]
+    for number, measured in enumerate(epochs[:2], start=1):
+        led.see(25 * number, measured)
+    used = list(led.used)
+    prepared = made_for_leading("scheduler=plateau", "trainer.epochs=4")
+    model = build_state(prepared).model
+    assert would_use(prepared, model, used, epochs[:2])
+    assert not would_use(prepared, model, used, epochs)
+    assert not would_use(prepared, model, used[:2], epochs[:2])
+    for known, seen, apart in ((used, epochs[:2], []), (used, epochs[:1], []), (used, epochs, [tmp_path])):
+        again = leading(tmp_path, "scheduler=constant", of=("scheduler=plateau",))
+        again.used = []
+        again.replay(known, seen)
+        assert again.take_apart() == apart
+        assert bool(again.followers) is not bool(apart)
+
+
+def test_runs_that_stop_early_where_their_leader_does_begin_at_its_end(command):
+    typed = ("scheduler=plateau", "scheduler.patience=7,8", "trainer.epochs=10", "trainer.stop_early=2ep")
+    shared_with_first = require_the_same_alone(command, *typed)
+    assert shared_with_first[0] == 0
+    assert shared_with_first[1] >= 50
+
+
 def test_what_was_measured_otherwise_is_no_beginning_of_a_run_that_is_led(command, monkeypatch):
     """The leader says what it used, and the other one whether it would have used the same."""
     see = Led.see
     train = {"loss": 1.0}
-    monkeypatch.setattr(Led, "see", lambda led, step, _: see(led, step, {"train": train, "val": {"loss": -step}}))
+    monkeypatch.setattr(Led, "see", lambda led, step, _, **__: see(led, step, {"train": train, "val": {"loss": -step}}))
     typed = ("scheduler=plateau", "scheduler.patience=1,0", "trainer.epochs=6")
     assert require_the_same_alone(command, *typed) == [0, 0]
 
@@ -389,7 +416,7 @@ def share(jobs: list[Job], folder: Path) -> list[Job]:
 def test_no_update_that_runs_have_in_common_is_trained_twice_but_the_last_of_each(lrs):
     jobs = made_up(*lrs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "_FEWEST", 1)
+        patch.setattr(shared, "FEWEST", 1)
         found = share(jobs, Path("sweep"))
     different = {tuple(one[:count]) for one in lrs for count in range(1, len(one))}
     assert sum(map(len, lrs)) - shared.saved_updates(found) == len(different) + len(lrs)
@@ -444,7 +471,7 @@ def test_runs_of_two_intervals_are_compared_update_by_update():
 def test_every_run_is_handed_out_once_and_none_before_its_trunk_has_left_its_beginning(lrs, places):
     """Simulated: in every round each run under way makes one update."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as place:
-        patch.setattr(shared, "_FEWEST", 1)
+        patch.setattr(shared, "FEWEST", 1)
         patch.setattr(shared, "_SECONDS_BETWEEN_LOOKS", 0)
         jobs = share(made_up(*lrs), Path(place))
         (Path(place) / shared.FOLDER).mkdir()
