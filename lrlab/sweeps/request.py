@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lrlab.config import compose, names
 from lrlab.config.arguments import key_of, value_of
+from lrlab.config.identity import GROUPS
 from lrlab.config.secrets import mask_overrides
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import folders
@@ -132,7 +133,8 @@ def read_request(typed: list[str]) -> SweepRequest:
 
     # What its runs have in common.
     fixed = names.fixed_keys(runs) if runs else [key_of(override) for override in common]
-    config = compose.compose(common)
+    first = [one for one in runs[0] if key_of(one) in GROUPS and one not in common] if runs else []
+    config = compose.compose([*common, *first])  # a setting that is typed for all may be one of no default's
     HydraConfig.instance().set_config(config)
     return SweepRequest(
         typed=typed,

@@ -39,6 +39,23 @@ def test_options_and_overrides_may_stand_in_any_order(command, tmp_path):
     assert names(tmp_path / "outputs" / "sweeps" / "order") == {"scheduler=step", "scheduler=cosine"}
 
 
+def test_a_setting_for_all_runs_may_be_one_that_the_defaults_do_not_have(command, tmp_path):
+    typed = (
+        "-m",
+        *SMALL,
+        "scheduler=plateau,greedy",
+        "scheduler.factor=0.5",
+        "optimizer=adam,adamw",
+        "optimizer.eps=1e-6",
+    )
+    assert command(*typed, "sweep=factor").code == 0
+    assert len([*(tmp_path / "outputs" / "sweeps" / "factor").glob("scheduler=*")]) == 4
+    outcome = command("-m", *SMALL, "scheduler=plateau,cosine", "scheduler.factor=0.5", "sweep=cosine")
+    assert outcome.code == 1
+    assert outcome.err.startswith("lrlab: error: scheduler.factor: got a setting that does not exist; allowed: T_max")
+    assert not (tmp_path / "outputs" / "sweeps" / "cosine").exists()
+
+
 def test_every_recipe_can_be_carried_out_and_says_its_command():
     assert RECIPES == [
         "horizons",
