@@ -25,6 +25,7 @@ from lrlab.api.schedule_value import Schedule
 from lrlab.api.wording import of_arguments
 from lrlab.config import catalogue
 from lrlab.config.nodes import ASIDE
+from lrlab.errors import closest
 from lrlab.schedules.law import wrong_argument
 
 
@@ -110,12 +111,22 @@ def schedule(
         raise wrong_argument("name", got=repr(name), allowed=allowed, do='lrlab.schedule("cosine", ...)')
     if not isinstance(name, str) and not callable(name):
         return of_values(name, lr, asked)
+    if epochs is None and total_steps is None:
+        _refuse_mistyped(settings, given)
     horizon = horizon_of(epochs, steps_per_epoch, total_steps)
     request = ScheduleRequest(lr, horizon, interval, total_steps is not None, settings, asked, partial(_again, asked))
     if callable(name):
         return of_callable(name, request)
     with of_arguments():
         return by_name(name, request)
+
+
+def _refuse_mistyped(settings: Mapping[str, Any], arguments: Iterable[str]) -> None:
+    """Raise ValueError for the first of `settings` that is nearly one of the `arguments`: the length is missing."""
+    for name, value in settings.items():
+        if guess := closest(name, list(arguments)):
+            got = f"an argument that no schedule has (did you mean {guess}?)"
+            raise wrong_argument(name, got=got, allowed=", ".join(arguments), do=f"{guess}={value!r}")
 
 
 def _again(asked: Mapping[str, Any], changes: Mapping[str, Any]) -> Schedule:

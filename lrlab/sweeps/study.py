@@ -95,11 +95,12 @@ def _as_it_was_written(folder: Path, record: Record) -> Record:
 
 def _other_runs(before: Protocol, now: Protocol) -> str:
     """What of two protocols makes their runs other ones, in words; empty where nothing does."""
-    said = ["number of epochs"] if before.epochs != now.epochs else []
+    said = [f"number of epochs ({now.epochs} and not {before.epochs})"] if before.epochs != now.epochs else []
     said += ["split"] if before.split != now.split else []
+    if said:  # which are settings of the runs too
+        return " and ".join(said)
     common = before.candidates.keys() & now.candidates.keys()
-    said += ["setting"] if any(before.candidates[name] != now.candidates[name] for name in common) else []
-    return " and ".join(said)
+    return "setting" if any(before.candidates[name] != now.candidates[name] for name in common) else ""
 
 
 def _changed(before: Protocol, now: Protocol) -> str:

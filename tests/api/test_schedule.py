@@ -77,6 +77,8 @@ def test_every_time_from_zero_on_has_an_lr():
         ("cosin", {}, "did you mean cosine?"),
         ("plateau", {}, 'do: lrlab.train("scheduler=plateau")'),
         ("wsd", {"dcay": 3}, "did you mean decay?"),
+        ("wsd", {"epochs": None, "epoch": 3}, "did you mean epochs?"),
+        ("wsd", {"epochs": None, "steps_per_epoch": None, "totalsteps": 30}, "did you mean total_steps?"),
         ("wsd", {"decay": "0ep"}, 'do: decay="25%"'),
         ("wsd", {"shape": "foo"}, 'do: shape="one_minus_sqrt"'),
         ("step", {"gamma": "50%"}, "do: gamma=0.5"),

@@ -116,8 +116,8 @@ def test_a_protocol_is_not_changed_after_a_look_without_a_word(carry_out, output
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
-        (["trainer.epochs=2"], "number of epochs and setting"),
-        pytest.param(["data.split_seed=1"], "split and setting", marks=pytest.mark.slow),
+        (["trainer.epochs=2"], "number of epochs (2 and not 1)"),
+        pytest.param(["data.split_seed=1"], "split", marks=pytest.mark.slow),
         pytest.param(["optimizer.momentum=0"], "setting", marks=pytest.mark.slow),
     ],
 )
