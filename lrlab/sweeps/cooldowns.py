@@ -195,6 +195,7 @@ class Cooldowns:
         self.trunk = trunk = trunk_in(self.folder, self.typed)
         self.decays = decays = self._decays(trunk)
         self.folders = [folder / name for name in names]
+        self._require_the_same_moments()
         jobs = []
         for decay, name in zip(decays, names, strict=True):
             config = OmegaConf.create(cooled.config_of(trunk, decay))
@@ -204,6 +205,21 @@ class Cooldowns:
                 jobs.append(Job(name, folder / name, prepare(config, choices, own).checked))
         self.said = _introduction(self.folder, trunk, self.asked, decays)
         return jobs
+
+    def _require_the_same_moments(self) -> None:
+        """Raise UserError where a cooldown that is there begins to decay at another update: the trunk was extended."""
+        from lrlab.comparison import results
+
+        for one, decay, folder in zip(self.asked, self.decays, self.folders, strict=True):
+            scheduler = (results.config_of(folder) or {}).get("scheduler")
+            before = scheduler.get("at") if isinstance(scheduler, dict) else None
+            if isinstance(before, int) and before != decay.at:
+                raise wrong(
+                    "at",
+                    got=f"{one.at}, which is update {decay.at:,} of the run now, and was {before:,} for {folder}",
+                    allowed="a run of the length that it had",
+                    do="another name, sweep=NAME",
+                )
 
     def _decays(self, trunk: "Prepared") -> list[Any]:
         """When the LR of each run decays. Raises UserError where two of them are the same."""

@@ -153,6 +153,19 @@ def test_what_came_of_the_cooldowns_stands_in_one_table_beside_their_trunk(cool)
     assert lines[first + 4].startswith("more: ")
 
 
+def test_a_trunk_that_was_extended_since_has_other_moments(cool, command):
+    run_of("scheduler=constant", *FOUR)
+    assert cool("trunk", "at=40%,100%", HERE).code == 0
+    assert command("resume=trunk", "extend=5").code == 0
+    refused = cool("trunk", "at=40%,100%", HERE)
+    assert refused.code == 1
+    where = "outputs/sweeps/cooldown_trunk/at=40pct"
+    assert refused.err.startswith(
+        f"lrlab: error: at: got 40%, which is update 50 of the run now, and was 40 for {where};"
+    )
+    assert cool("trunk", "at=40%,100%", HERE, "sweep=another").code == 0
+
+
 def test_a_share_is_one_of_the_whole_run_and_durations_are_those_of_the_trunk(cool):
     run_of("scheduler=step", "scheduler.step_size=3", *FOUR)
     asked = ("at=40%,2,60st,1_000im", "decay=20%")
