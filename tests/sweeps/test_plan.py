@@ -23,7 +23,7 @@ SMALL = ("trainer.epochs=3", "data.batch_size=256", "model=linear", "hydra.launc
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.is_dir()}
+    return {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."}
 
 
 def statuses(folder: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ RECIPES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.ya
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.is_dir()}
+    return {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."}
 
 
 def needs(package: str):
