@@ -293,11 +293,26 @@ def replaced(override: str, keys: list[str]) -> bool:
     return bool(inside) or any(own in (key, f"{key}._target_") for key in keys)
 
 
+def without_mistyped(typed: str, line: str) -> str:
+    """What was typed without the setting of which the line says that it does not exist: another one takes its place."""
+    if "a setting that does not exist (did you mean " not in line:
+        return typed
+    key = line.partition(":")[0]
+    return " ".join(one for one in typed.split() if one.lstrip("+~").partition("=")[0] != key)
+
+
+# Of two mistakes the line names the first; what is wrong inside of a mapping is mended there.
+MORE_TO_MEND = {
+    "lr=0.1 epochs=5",
+    "scheduler.gama=1 scheduler=step lr=3",
+    "task.loss={_target_:torch.nn.CrossEntropyLoss,label_smothing:0.1}",
+}
+
 FOLLOWED = [
     way
     for typed, line in {**BEFORE_ANY_DATA, **MODELS}.items()
-    for way in followed(typed, line.rpartition("do: ")[2])
-    if not typed.startswith(("-", "resume", "data.cache=disk data.cache_dir=/proc"))
+    for way in followed(without_mistyped(typed, line), line.rpartition("do: ")[2])
+    if not typed.startswith(("-", "resume", "data.cache=disk data.cache_dir=/proc")) and typed not in MORE_TO_MEND
 ]
 
 
