@@ -154,7 +154,7 @@ BEFORE_ANY_DATA = {
     "scheduler=wsd scheduler.lr_lambda.decay=foo": "scheduler.lr_lambda.decay: got 'foo'; allowed: a whole number of steps, or 5ep, 500st, 50_000im, 25%; do: scheduler.lr_lambda.decay=25%",
     "scheduler=wsd scheduler.lr_lambda.decay=true": "scheduler.lr_lambda.decay: got True; allowed: a whole number of steps, or 5ep, 500st, 50_000im, 25%; do: scheduler.lr_lambda.decay=25%",
     "hydra.launcher.n_jobs=2": "hydra.launcher.n_jobs: got a setting of sweeps, for a single run; allowed: it with -m; do: add -m",
-    "hydra/launcher=joblib": "hydra/launcher: got a setting of sweeps, for a single run; allowed: it with -m; do: add -m",
+    "hydra/launcher=lrlab": "hydra/launcher: got a setting of sweeps, for a single run; allowed: it with -m; do: add -m",
     "scheduler=step scheduler.step_size=1%": "scheduler.step_size: got 1%, which is 0.2 epochs and rounds to zero; allowed: at least half an epoch, of the run's 20; do: scheduler.step_size=1, or a longer run",
     "scheduler=step scheduler.step_size=null": "scheduler.step_size: got None; allowed: an integer; do: scheduler.step_size=10",
     "scheduler=multistep scheduler.milestones=3": "scheduler.milestones: got 3; allowed: a list; do: scheduler.milestones=[3]",
