@@ -31,6 +31,7 @@ NAMES = (
     "honesty",
     "bank",
     "averages",
+    "forecast",
 )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from benchmarks.timing import FOLDER, ROOT, Table, cells
 
-PAGES = tuple(ROOT / "docs" / name for name in ("speed.md", "reliability.md", "studies.md", "averages.md"))
+PAGES = tuple(
+    ROOT / "docs" / name for name in ("speed.md", "reliability.md", "studies.md", "averages.md", "predicting.md")
+)
 _PLACE = re.compile(r"(<!-- table (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -7,6 +7,7 @@
     with lrlab.watch(optimizer, s): ...              # planned = applied?
     run = lrlab.train("scheduler=step", "trainer.epochs=5")
     lrlab.compare(lrlab.sweep("scheduler=step,cosine", "seed=0,1,2"))
+    lrlab.predict(run, "step", "wsd", "linear")      # the final losses of schedules that were not trained
 
 Every schedule is there under its name too: `lrlab.wsd(lr=0.1, total_steps=9380)`. Names are loaded when they are asked
 for: `import lrlab` takes milliseconds and no torch.
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lrlab.api.curves import preview as preview
     from lrlab.api.finding import FoundLR as FoundLR
     from lrlab.api.finding import find_lr as find_lr
+    from lrlab.api.predicting import predict as predict
+    from lrlab.api.predictions import Predictions as Predictions
     from lrlab.api.running import Run as Run
     from lrlab.api.running import Runs as Runs
     from lrlab.api.running import sweep as sweep
@@ -99,6 +102,7 @@ _HOMES = {
     "api.compared": ("Compared", "ComparedStudy"),
     "api.curves": ("Curve", "Curves", "Findings", "check"),
     "api.finding": ("FoundLR",),
+    "api.predictions": ("Predictions",),
     "api.running": ("Run", "Runs", "sweep", "train"),
     "api.schedule": ("NamedSchedule", "schedule", "schedule_names"),
     "api.schedule_value": ("Schedule",),
@@ -109,7 +113,7 @@ _HOMES = {
     "integrations.timm": ("from_timm", "to_timm"),
     "integrations.transformers": ("from_transformers", "to_transformers"),
 }
-_DOORS = ("compare", "find_lr", "preview")
+_DOORS = ("compare", "find_lr", "predict", "preview")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _NO_NAME = ("lambda",)  # a word of Python's; `lrlab.schedule("lambda")` is the constant that it starts from
 

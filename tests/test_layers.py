@@ -20,6 +20,7 @@ FLOORS = [
     {"doors", "errors", "moved", "words"},
     {"schedules"},
     {"lr", "system", "models", "language_models", "optimizers"},
+    {"forecast"},
     {"data", "drawing"},
     {"training"},
     {"stacking"},
@@ -30,7 +31,7 @@ FLOORS = [
     {"api"},
     {"commands", "integrations"},
     # Doors: what Python, Hydra or a user's old import enters by. Each leads to one room, and nobody imports a door.
-    {"__main__", "plugins", "preview", "find_lr", "compare", "evaluate", "study", "noise", "cooldown"}
+    {"__main__", "plugins", "preview", "find_lr", "compare", "evaluate", "study", "noise", "cooldown", "predict"}
     | {"datasets", "greedy", "chains"},
 ]
 # Who may import what a text names: commands by what was typed, and old names, which lead to their new places.
@@ -48,7 +49,7 @@ ONE_ROOM = {
         "commands.preview_terminal",
         "system.streams",
     },
-    "scipy": {"comparison.statistics", "comparison.sequential"},
+    "scipy": {"comparison.statistics", "comparison.sequential", "forecast.fit", "forecast.laws"},
     "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},
     "yaml": {"comparison.results", "config.catalogue"},

@@ -17,6 +17,7 @@ COMMANDS = {
     "preview": "the LR of every update, before anything is trained",
     "find-lr": "an LR to start from",
     "study": "tune, then judge on fresh seeds: a verdict that can be quoted",
+    "predict": "what other schedules would have led to, from the loss curve of one run",
     "evaluate": "what runs are worth on test images, which decided nothing",
     "compare": "what runs showed, in the terminal and as a page",
     "noise": "what difference so many seeds can show",

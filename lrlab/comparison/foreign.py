@@ -59,7 +59,7 @@ def read(path: Path, columns: Columns, key: str = "compare.") -> Found:
     if path.is_dir():
         rows = event_files.rows(path)
         return from_rows(rows, columns, place=str(path), key=key)
-    return from_rows(_read_table(path), columns, place=str(path), key=key)
+    return from_rows(read_rows(path), columns, place=str(path), key=key)
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], columns: Columns, *, place: str, key: str = "compare.") -> Found:
@@ -80,7 +80,8 @@ def from_rows(rows: Sequence[Mapping[str, Any]], columns: Columns, *, place: str
     return Found(results, f"val_{metric.name}", unknown)
 
 
-def _read_table(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file. Raises UserError for one that is none."""
     try:
         text = disk.read_regular(path, _MOST_BYTES).decode("utf-8-sig")
         rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))

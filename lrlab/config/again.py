@@ -1,13 +1,15 @@
-"""The config of a run that was trained before, as its checkpoint holds it, with what is typed now on top."""
+"""The config of a run that was trained before, as it is saved, with what is typed now on top."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lrlab.config import compose, length, trust
-from lrlab.config.arguments import of_the_run, value_of
+from lrlab.config.arguments import key_of, of_the_run, value_of
+from lrlab.config.prepare import plan_only
+from lrlab.lr.plan import Plan
 
 
 def as_it_was(saved: Mapping[str, Any], path: Path, overrides: Sequence[str]) -> DictConfig:
@@ -22,3 +24,21 @@ def as_it_was(saved: Mapping[str, Any], path: Path, overrides: Sequence[str]) ->
     config = compose.change(before, [*typed, *new_length])
     trust.require_trusted(compose.plain(config), typed, path)
     return config
+
+
+def planned_instead(
+    saved: Mapping[str, Any], overrides: Sequence[str], steps_per_epoch: int, source: Path
+) -> tuple[Plan, float]:
+    """The plan of the run that `saved`, from the file `source`, would be with `overrides`; and its base LR.
+
+    A scheduler that is chosen is composed for that LR. Raises UserError as `as_it_was`, and where nothing is planned.
+    """
+    before = {**trust.on_this_machine(saved), "resume": None, "extend": None}
+    is_chosen = any(key_of(one) == "scheduler" for one in overrides)
+    of_scheduler = [one for one in overrides if is_chosen and key_of(one).partition(".")[0] == "scheduler"]
+    config = compose.change(before, [one for one in overrides if one not in of_scheduler])
+    if of_scheduler:
+        composed = compose.compose([*of_scheduler, f"optimizer.lr={config.optimizer.lr}"])
+        OmegaConf.update(config, "scheduler", compose.resolve(composed)["scheduler"], merge=False)
+    trust.require_trusted(compose.plain(config), overrides, source)
+    return plan_only(config, steps_per_epoch)[0], float(config.optimizer.lr)

@@ -17,7 +17,7 @@ from lrlab.commands import completion, main
 ANSWERS = {
     "lrlab ": [
         *("--help ", "--version ", "compare ", "completion ", "cooldown ", "evaluate ", "find-lr ", "noise "),
-        *("preview ", "study ", "sweep ", "train "),
+        *("predict ", "preview ", "study ", "sweep ", "train "),
     ],
     "lrlab study NAME study.te": ["study.test="],
     "lrlab study NAME study.test=p": ["study.test=paired "],

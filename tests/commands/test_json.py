@@ -8,7 +8,7 @@ import pytest
 from fabricated import write_run, write_study, write_sweep
 from support import ROOT, train
 
-from lrlab.commands import compare, evaluate, find_lr, noise, preview, study
+from lrlab.commands import compare, evaluate, find_lr, noise, predict, preview, study
 
 TABLE = {"constant": {0.1: [0.80, 0.82, 0.81]}, "cosine": {0.1: [0.90, 0.92, 0.91], 0.2: [0.5, 0.5, 0.5]}}
 QUICK = ("model=linear", "trainer.epochs=1", "data.batch_size=256")
@@ -120,3 +120,10 @@ def test_numbers_that_are_not_known_are_null(written, tmp_path):
     [contest] = written(compare, "compare", "sweep")["contests"]
     assert contest["pairs"][0]["difference"]["low"] is None
     assert "Infinity" not in Path("found.json").read_text()
+
+
+def test_predictions(written, tmp_path):
+    train(tmp_path / "run", "model=linear", "trainer.epochs=12", "scheduler=linear", "data.batch_size=256")
+    said = written(predict, "predict", str(tmp_path / "run"), "scheduler=cosine,plateau")
+    require_documented(said, "predict")
+    assert [row["rank"] for row in said["predictions"]] == [1, 2, None]

@@ -1,0 +1,162 @@
+"""Predicted final losses as a value: printed, shown in a notebook, drawn, and as a table."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lrlab.api import pictures
+from lrlab.api.frames import frame
+from lrlab.drawing.panels import Band, Panel, draw_panels
+from lrlab.drawing.terminal import aligned
+from lrlab.forecast.predictions import SPLITS, Forecast, Prediction
+from lrlab.forecast.uncertainty import LEVEL
+
+LABELS = {"train": "training loss", "val": "validation loss"}
+_POINTS = 120  # of a drawn curve
+_DRAWN = 8  # schedules, the best first
+
+
+class Predictions(Sequence[Prediction]):
+    """The schedules that were asked for, the best first. A notebook shows them as a table and a picture."""
+
+    def __init__(self, found: Forecast):
+        self._found = found
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._found.predictions[operator.index(index)]
+
+    def __len__(self) -> int:
+        return len(self._found.predictions)
+
+    @property
+    def best(self) -> Prediction | None:
+        """The schedule with the least predicted loss; None where nothing was predicted."""
+        return self[0] if len(self) and self[0].rank is not None else None
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Of which loss nothing is predicted, "train" or "val", with the reason."""
+        return dict(self._found.refused)
+
+    @property
+    def leave_out(self) -> dict[str, float]:
+        """How far the law is off, relative, on the part of the trained curves that it was not fitted to."""
+        return dict(self._found.leave_out)
+
+    @property
+    def parameters(self) -> dict[str, dict[str, float]]:
+        """The parameters of the law that was fitted, for "train" and "val"."""
+        return {split: fitted.parameters for split, fitted in self._found.fits.items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to read the table, a line each."""
+        lines = []
+        for split in SPLITS:
+            if split in self._found.refused:
+                lines.append(f"{LABELS[split]} is not predicted: {self._found.refused[split]}")
+            else:
+                error = self._found.leave_out[split]
+                lines.append(f"{LABELS[split]}: the law is {error:.1%} off where it was left out of the fit")
+        return [*lines, *self._found.notes]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a schedule: predicted losses with the bounds of their 90 % intervals, rank, and what is known."""
+        rows = []
+        for one in self:
+            row: dict[str, Any] = {"schedule": one.name, "lr": one.lr, "rank": one.rank}
+            for split in reversed(SPLITS):
+                predicted = one.losses.get(split)
+                name = f"{split}_loss"
+                row[name] = predicted.value if predicted else None
+                for bound, index in (("low", 0), ("high", 1)):
+                    row[f"{name}_{bound}"] = predicted.mean[index] if predicted else None
+                    row[f"{name}_one_run_{bound}"] = predicted.one_run[index] if predicted else None
+            rows.append({**row, "basis": one.basis})
+        return rows
+
+    def to_frame(self) -> Any:
+        """`rows` as a data frame where pandas is installed, else as a dict of columns."""
+        rows = self.rows()
+        return frame({name: [row[name] for row in rows] for name in rows[0]} if rows else {})
+
+    def table(self) -> list[list[str]]:
+        """What is printed: headings, then a row a schedule."""
+        shown = [split for split in reversed(SPLITS) if split in self._found.fits]
+        header = ["schedule", "LR", "rank"]
+        for split in shown:
+            header += [LABELS[split], f"mean, {LEVEL:.0%}", f"one run, {LEVEL:.0%}"]
+        rows = [[*header, "known"]]
+        for one in self:
+            cells = [one.name, f"{one.lr:g}", "" if one.rank is None else str(one.rank)]
+            for split in shown:
+                predicted = one.losses.get(split)
+                if predicted is None:
+                    cells += ["", "", ""]
+                else:
+                    cells += [_number(predicted.value), _range(predicted.mean), _range(predicted.one_run)]
+            rows.append([*cells, one.basis])
+        return rows
+
+    def plot(self) -> pictures.Picture:
+        """The predicted curves of the best schedules, beside what was measured of those that were trained."""
+        return pictures.Picture(self._draw)
+
+    def _draw(self) -> Any:
+        return draw_panels(panels(self._found))
+
+    def __repr__(self) -> str:
+        return "\n".join([*aligned(self.table()), *self.notes])
+
+    def _repr_html_(self) -> str:
+        header, *rows = self.table()
+        return self.plot()._repr_html_() + pictures.table(header, rows) + pictures.notes(self.notes)
+
+
+def panels(found: Forecast) -> list[Panel]:
+    """The LRs and the losses: predicted for the best schedules, and measured where trained."""
+    shown = [one for one in found.predictions if one.curve is not None][:_DRAWN]
+    bands = []
+    for one in shown:
+        assert one.curve is not None
+        at = _points(len(one.curve))
+        bands.append(Band(_label(one, shown), (at - 1).tolist(), one.curve[at - 1].tolist()))
+    drawn = [Panel(bands, "update", "learning rate")]
+    for split in reversed(SPLITS):
+        if split in found.fits:
+            drawn.append(Panel(_losses(found, shown, split), "update", LABELS[split], logy=True))
+    return drawn
+
+
+def _losses(found: Forecast, shown: Sequence[Prediction], split: str) -> list[Band]:
+    """Predicted losses as far as they are not above all that was measured, and what was measured."""
+    measured = {f"{run.name}, measured": run.losses[split].binned(_POINTS) for run in found.trained}
+    highest = max(float(curve.losses.max()) for curve in measured.values())
+    bands = []
+    for one in shown:
+        assert one.curve is not None
+        at = _points(len(one.curve))[1:]
+        losses = found.fits[split].losses(one.curve, at)
+        inside = losses <= highest
+        bands.append(Band(_label(one, shown), at[inside].tolist(), losses[inside].tolist()))
+    bands += [Band(name, curve.updates.tolist(), curve.losses.tolist()) for name, curve in measured.items()]
+    return bands
+
+
+def _label(one: Prediction, shown: Sequence[Prediction]) -> str:
+    """The name of a schedule, with its base LR where it is drawn at several."""
+    return f"{one.name}, LR {one.lr:g}" if [other.name for other in shown].count(one.name) > 1 else one.name
+
+
+def _points(updates: int) -> np.ndarray:
+    return np.unique(np.linspace(max(1, 0.06 * updates), updates, min(_POINTS, updates)).round().astype(np.int64))
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _range(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.3g} to {bounds[1]:.3g}"

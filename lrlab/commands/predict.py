@@ -1,0 +1,96 @@
+"""Schedules that were not trained, predicted from the loss curve of one run: `lrlab predict RUN scheduler=step,wsd`."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrlab.commands.command import Command, overrides_of_runs
+from lrlab.config import options
+from lrlab.config.arguments import key_of
+from lrlab.errors import wrong
+from lrlab.system import disk, spelling, streams
+
+_SPARE = ("one run, 90%", "mean, 90%")  # where a terminal is narrow; the files have them
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """What `predict.NAME=...` on the command line says."""
+
+    file: str | None = options.option(
+        None, options.file(".png", ".svg", ".pdf"), "a figure of the predicted curves", shown="predicted.png"
+    )
+    csv: str | None = options.option(None, options.file(".csv"), "a row a schedule", shown="predicted.csv")
+    json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
+
+
+def _run(settings: PredictSettings, typed: list[str]) -> None:
+    from lrlab.api.predicting import of_folders
+    from lrlab.config import compose
+    from lrlab.drawing.terminal import aligned
+
+    # What is meant: folders of runs, and the runs to predict as a sweep would multiply them out.
+    arguments = overrides_of_runs(typed, several=True)
+    folders = [one for one in arguments if Path(one).is_dir() or "=" not in one]
+    if not folders:
+        do = f"{spelling.command('predict')} outputs/runs/NAME scheduler=all"
+        raise wrong("predict", got="no run", allowed="the folder of a run, or of several", do=do)
+    overrides = [one for one in arguments if one not in folders]
+    runs = compose.expand(_with_schedulers(overrides))
+    found = of_folders([disk.expanded(one, "predict") for one in folders], runs)
+
+    # In the terminal, as a table, as a figure.
+    print("\n".join([*aligned(found.table(), streams.width(), _SPARE), "", *found.notes]))
+    if settings.csv:
+        disk.write_whole(Path(settings.csv), _as_csv(found.rows()))
+        print(f"wrote {settings.csv}")
+    if settings.json:
+        from lrlab.runs import machine
+
+        contents = {"predictions": found.rows(), "refused": found.refused, "leave_out": found.leave_out}
+        machine.write(settings.json, "predict", {**contents, "parameters": found.parameters, "notes": found.notes})
+        print(f"wrote {settings.json}")
+    if settings.file:
+        found.plot().save(settings.file)
+        print(f"wrote {settings.file}")
+
+
+def _with_schedulers(overrides: Sequence[str]) -> list[str]:
+    """The overrides with every schedule where all are meant, or none is named."""
+    from lrlab.config import compose
+
+    everyone = f"scheduler={','.join(compose.options('scheduler', overrides))}"
+    if not any(key_of(one).partition(".")[0] == "scheduler" for one in overrides):
+        return [everyone, *overrides]
+    return [everyone if one == "scheduler=all" else one for one in overrides]
+
+
+def _as_csv(rows: Sequence[dict]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+COMMAND = Command(
+    name="predict",
+    title="lrlab predict: what other schedules would have led to, from the loss curve of one run.",
+    examples=[
+        ("of all schedules", "RUN"),
+        ("of some", "RUN scheduler=step,wsd,linear"),
+        ("at other LRs, from two", "RUN RUN2 scheduler=cosine,wsd optimizer.lr=0.01,0.03,0.1"),
+        ("drawn", "RUN scheduler=linear,wsd predict.file=predicted.png"),
+    ],
+    note=lambda: (
+        "RUN is the folder of a trained run; several differ in schedule, LR or seed only. A prediction is\n"
+        f"no verdict: `{spelling.command('study')}` trains and judges. What is predicted and what is refused:\n"
+        "docs/predicting.md."
+    ),
+    settings=PredictSettings,
+    run=_run,
+    needs_more=True,
+)
+main, start, read_settings = COMMAND.main, COMMAND.start, COMMAND.read_settings

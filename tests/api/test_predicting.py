@@ -1,0 +1,98 @@
+"""`lrlab.predict`: runs, folders and tables of any loop; schedules by name and as values."""
+
+import numpy as np
+import pytest
+from support import train
+
+import lrlab
+
+T = 300
+LRS = 0.1 * 0.5 * (1 + np.cos(np.pi * np.arange(T) / T))
+
+
+def _losses(lrs):
+    return 0.3 + 0.6 * (np.cumsum(lrs) / LRS.sum()) ** -0.5 * (1 + 0.5 * lrs / 0.1)
+
+
+@pytest.fixture
+def table():
+    return {"step": list(range(T)), "lr": LRS.tolist(), "loss": _losses(LRS).tolist()}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    typed = ("model=mlp", "trainer.epochs=12", "scheduler=cosine", "scheduler.interval=step")
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(folder, *typed)
+    return lrlab.Run(folder)
+
+
+def test_a_table_of_any_loop_is_enough(table):
+    found = lrlab.predict(table, "linear", "constant", lrlab.schedule("wsd", lr=0.1, total_steps=T, decay="40%"))
+    assert [one.rank for one in found] == [1, 2, 3, 4]
+    assert found[-1].name == "constant"
+    assert found.refused == {"val": "it was not measured"}
+    assert set(found.parameters["train"]) == {"L0", "A", "alpha", "B"}
+    assert "wsd" in repr(found)
+    assert "<svg" in found._repr_html_()
+
+
+def test_steps_may_begin_with_0_or_1_and_columns_may_have_other_names(table):
+    named = {"t": [step + 1 for step in table["step"]], "eta": table["lr"], "y": table["loss"]}
+    one = lrlab.predict(table, "linear")
+    other = lrlab.predict(named, "linear", step="t", learning_rate="eta", train="y")
+    assert other.rows() == [{**row, "schedule": row["schedule"]} for row in one.rows()]
+
+
+def test_validations_may_be_rare(table):
+    val = [value if step % 20 == 19 else None for step, value in enumerate(table["loss"])]
+    found = lrlab.predict({**table, "val_loss": val}, "linear")
+    assert found.refused == {}
+    assert found.best.losses["val"].value == pytest.approx(found.best.losses["train"].value, rel=0.05)
+
+
+def test_a_csv_file_is_a_table(table, tmp_path):
+    rows = zip(table["step"], table["lr"], table["loss"], strict=True)
+    (tmp_path / "log.csv").write_text("step,lr,loss\n" + "".join(f"{s},{lr!r},{y!r}\n" for s, lr, y in rows))
+    assert lrlab.predict(tmp_path / "log.csv", "linear").rows() == lrlab.predict(table, "linear").rows()
+
+
+def test_a_run_is_asked_for_schedules_by_name_and_for_ones_own(run):
+    own = lrlab.schedule([0.02] * run.summary["updates"])
+    found = lrlab.predict(run, "linear", own)
+    names = {one.name for one in found}
+    assert {"linear", "cosine"} < names
+    assert len(found) == 3
+    assert len(lrlab.predict(run)) > 40
+    frame = found.to_frame()
+    assert list(frame["rank"]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": None}, "learning_rate: got columns step, loss"),
+        ({"loss": None}, "loss: got columns step, lr"),
+        ({"step": None}, "step: got columns lr, loss"),
+    ],
+)
+def test_a_table_without_a_column_that_is_needed_is_refused(table, change, message):
+    kept = {name: values for name, values in table.items() if name not in change}
+    with pytest.raises(ValueError, match=message):
+        lrlab.predict(kept, "linear")
+
+
+def test_a_schedule_that_does_not_exist_is_refused(table):
+    with pytest.raises(ValueError, match="csoine"):
+        lrlab.predict(table, "csoine")
+
+
+def test_a_column_of_a_run_is_refused(run):
+    with pytest.raises(ValueError, match="step: got 'epoch'; allowed: of a table only"):
+        lrlab.predict(run, "linear", step="epoch")
+
+
+def test_a_curve_that_is_no_law_is_refused_with_the_reason(table):
+    table["loss"] = [1.0 + (step % 7) for step in table["step"][: T // 2]] + [100.0] * (T // 2)
+    with pytest.raises(ValueError, match="training loss is not predicted: the law is"):
+        lrlab.predict(table, "linear")

@@ -1,0 +1,142 @@
+"""`lrlab predict`: what other schedules would have led to, from runs as they lie in their folders."""
+
+import csv
+import json
+import struct
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support import train
+
+from lrlab.commands import predict
+
+
+def trained(folder: Path, *typed: str) -> Path:
+    """The folder of a run that was trained there."""
+    train(folder, *typed)
+    return folder
+
+
+TRAINED = ("model=mlp", "trainer.epochs=12", "scheduler=cosine", "scheduler.interval=step")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("trained") / "run", *TRAINED)
+
+
+@pytest.fixture
+def ask(enter):
+    """Run `python -m lrlab.predict ARGUMENTS` in this process."""
+    return partial(enter, predict.main)
+
+
+def found(path: str = "found.json") -> dict:
+    return json.loads(Path(path).read_text())
+
+
+def last_val_loss(folder: Path) -> float:
+    return json.loads((folder / "summary.json").read_text())["val_loss"]
+
+
+def by_name(said: dict) -> dict[str, dict]:
+    return {row["schedule"]: row for row in said["predictions"]}
+
+
+def test_schedules_are_ranked_with_intervals_in_the_terminal_and_in_files(ask, run):
+    files = ("predict.csv=found.csv", "predict.json=found.json", "predict.file=found.png")
+    done = ask(str(run), "scheduler=constant,linear,wsd", *files)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0].split()[:3] == ["schedule", "LR", "rank"]
+    said = found()
+    assert [row["rank"] for row in said["predictions"]] == [1, 2, 3, 4]
+    for row in said["predictions"]:
+        assert row["val_loss_one_run_low"] < row["val_loss_low"] < row["val_loss"] < row["val_loss_high"]
+    assert by_name(said)["cosine"]["basis"] == "trained"
+    assert by_name(said)["cosine"]["val_loss"] == pytest.approx(last_val_loss(run), rel=1e-9)
+    with Path("found.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [float(row["val_loss"]) for row in table] == [row["val_loss"] for row in said["predictions"]]
+    assert struct.unpack(">II", Path("found.png").read_bytes()[16:24])[0] > 500
+
+
+def test_all_are_asked_for_where_none_is_named_and_those_that_follow_a_metric_are_not_predicted(ask, run):
+    assert ask(str(run), "predict.json=found.json").code == 0
+    rows = by_name(found())
+    assert {"step", "cosine_restarts", "warmup_linear", "onecycle"} <= set(rows)
+    for name in ("plateau", "greedy", "warmup_plateau"):
+        assert rows[name]["basis"].startswith("not predicted: its LR follows a metric")
+        assert rows[name]["rank"] is rows[name]["val_loss"] is None
+    assert rows["onecycle"]["basis"] == "a guess: its momentum changes too"
+
+
+def test_a_scheduler_takes_the_base_lr_of_the_run_and_settings_of_its_own(ask, run):
+    typed = ("scheduler=wsd", "scheduler.lr_lambda.decay=20%,60%", "optimizer.lr=0.02,0.01", "predict.json=found.json")
+    assert ask(str(run), *typed).code == 0
+    rows = [row for row in found()["predictions"] if row["basis"] != "trained"]
+    assert len(rows) == 4
+    assert {row["lr"] for row in rows} == {0.02, 0.01}
+    assert {row["basis"] for row in rows if row["lr"] == 0.01} == {"a guess: another base LR, of which one was trained"}
+    assert len({row["schedule"] for row in rows}) == 2
+
+
+def test_two_runs_of_one_schedule_are_a_mean_over_seeds(ask, run, tmp_path):
+    other = trained(tmp_path / "other", *TRAINED, "seed=1")
+    assert ask(str(run), str(other), "scheduler=linear", "predict.json=found.json").code == 0
+    two = by_name(found())["cosine"]
+    assert two["val_loss"] == pytest.approx((last_val_loss(run) + last_val_loss(other)) / 2)
+
+
+def test_a_run_whose_lr_followed_a_metric_is_fitted_by_the_lrs_that_it_used(ask, tmp_path):
+    folder = trained(tmp_path / "plateau", "model=mlp", "trainer.epochs=40", "scheduler=plateau", "optimizer.lr=0.2")
+    assert ask(str(folder), "scheduler=linear", "predict.json=found.json").code == 0
+    assert by_name(found())["plateau"]["basis"] == "trained"
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["scheduler=wsd"], "predict: got no run; allowed: the folder of a run, or of several; do: "),
+        (["nowhere", "scheduler=wsd"], "predict: got nowhere, which is no folder"),
+        (["RUN", "optimizer.weight_decay=0.1"], "optimizer.weight_decay: got a setting whose effect nothing predicts"),
+        (["RUN", "scheduler=csoine"], "scheduler: got 'csoine' (did you mean cosine?)"),
+        (["RUN", "predict.file=curves.gif"], "predict.file: got curves.gif; allowed: a name that ends with .png"),
+        (["RUN", "scheduler=step", "scheduler.gama=0.1"], "scheduler.gama: "),
+    ],
+)
+def test_a_mistake_is_one_line(ask, run, typed, message):
+    done = ask(*(str(run) if one == "RUN" else one for one in typed))
+    assert done.code == 1
+    assert done.err.startswith(f"lrlab: error: {message}"), done.err
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+
+
+def test_runs_that_differ_in_more_than_schedule_lr_and_seed_are_refused(ask, run, tmp_path):
+    other = trained(tmp_path / "other", *TRAINED, "optimizer.momentum=0.5")
+    done = ask(str(run), str(other), "scheduler=linear")
+    assert done.code == 1
+    assert "optimizer.momentum: got 0.5 and 0.9; allowed: runs that differ in schedule" in done.err
+
+
+def test_a_run_that_is_too_short_is_refused_with_both_reasons(ask, tmp_path):
+    folder = trained(tmp_path / "short", "model=linear", "trainer.epochs=2", "data.batch_size=256")
+    done = ask(str(folder), "scheduler=linear")
+    assert done.code == 1
+    assert "validation loss is not predicted: it has 2 points" in done.err
+    assert "training loss is not predicted" in done.err
+
+
+def test_a_config_from_somebody_else_is_not_trusted_with_classes(ask, run, tmp_path):
+    doubtful = tmp_path / "doubtful"
+    doubtful.mkdir()
+    for file in run.iterdir():
+        if file.is_file():
+            (doubtful / file.name).write_bytes(file.read_bytes())
+    config = (doubtful / "config.yaml").read_text()
+    (doubtful / "config.yaml").write_text(config.replace("torch.optim.SGD", "os.system"))
+    done = ask(str(doubtful), "scheduler=linear")
+    assert done.code == 1
+    assert "os.system" in done.err
