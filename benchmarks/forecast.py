@@ -1,7 +1,7 @@
 """Predictions of final losses, against runs that were trained: one run of cosine, or one of constant and of cosine.
 
-Each setting is a task, a model and an optimizer, with 12 schedules at three base LRs (a quarter of the right one, that,
-and four times it) and four seeds. `forecast_bank/` holds their losses. `--train NAME,...` trains settings anew.
+Each setting is a task, a model and an optimizer, with 12 schedules at three base LRs, each four times as large as the
+one before, and four seeds. `forecast_bank/` holds their losses. `--train NAME,...` trains settings anew.
 
 The split is by task. Laws, thresholds and intervals were chosen on digits and MNIST, DEVELOPMENT; the tasks of REPORT
 were trained after that was committed, and decide nothing. The error is |log(predicted / mean over the other seeds)|.
@@ -24,7 +24,8 @@ from scipy.stats import kendalltau
 from benchmarks import timing
 from benchmarks.timing import FOLDER, ROOT, Table
 from lrlab.comparison import loss_curves, results
-from lrlab.forecast.fit import LossCurve
+from lrlab.forecast import bound
+from lrlab.forecast.fit import LossCurve, best_fit
 from lrlab.forecast.laws import LAWS, Law
 from lrlab.forecast.predictions import Forecast, TrainedCurves, Untrained, forecast
 
@@ -34,7 +35,7 @@ SCHEDULES = (
     *("inverse_sqrt", "wsd", "onecycle"),
 )
 SEEDS = 4
-MULTIPLES = (0.25, 1.0, 4.0)  # of the right base LR
+MULTIPLES = (0.25, 1.0, 4.0)  # of a base LR
 MODES = (("cosine",), ("constant", "cosine"))  # what is trained
 FIXED = ("cosine", "linear", "wsd")  # rules that look at nothing
 _BINS = 60  # of the training loss that are kept
@@ -42,19 +43,18 @@ _BINS = 60  # of the training loss that are kept
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained with every schedule; `lr` is the right base LR, found with cosine."""
+    """What is trained with every schedule, at `lr`, a quarter of it, and four times it."""
 
     lr: float
     typed: tuple[str, ...]
 
 
 _DIGITS, _MNIST = "data=digits", "data=mnist"
-_HELD_OUT = "data.val=30%"  # so that 431 images say what a schedule is worth, instead of 144
 DEVELOPMENT: Mapping[str, Setting] = {
-    "digits_mlp_sgd": Setting(0.2, (_DIGITS, _HELD_OUT, "model=mlp", "optimizer=sgd", "trainer.epochs=40")),
-    "digits_mlp_adam": Setting(0.01, (_DIGITS, _HELD_OUT, "model=mlp", "optimizer=adam", "trainer.epochs=40")),
-    "digits_cnn_sgd": Setting(0.05, (_DIGITS, _HELD_OUT, "model=cnn", "optimizer=sgd", "trainer.epochs=30")),
-    "digits_cnn_adamw": Setting(0.005, (_DIGITS, _HELD_OUT, "model=cnn", "optimizer=adamw", "trainer.epochs=30")),
+    "digits_mlp_sgd": Setting(0.05, (_DIGITS, "model=mlp", "optimizer=sgd", "trainer.epochs=40")),
+    "digits_mlp_adam": Setting(0.003, (_DIGITS, "model=mlp", "optimizer=adam", "trainer.epochs=40")),
+    "digits_cnn_sgd": Setting(0.05, (_DIGITS, "model=cnn", "optimizer=sgd", "trainer.epochs=30")),
+    "digits_cnn_adamw": Setting(0.005, (_DIGITS, "model=cnn", "optimizer=adamw", "trainer.epochs=30")),
     "mnist_mlp_sgd": Setting(0.1, (_MNIST, "model=mlp", "data.batch_size=512", "data.shift=2", "trainer.epochs=10")),
     "mnist_mlp_adam": Setting(
         0.003, (_MNIST, "model=mlp", "data.batch_size=512", "data.shift=2", "optimizer=adam", "trainer.epochs=10")
@@ -73,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in filter(None, options.train.split(",")):
         train(name, {**DEVELOPMENT, **REPORT}[name], options.root)
     law = LAWS[options.law][0]
-    tables = [table(title, named, law) for title, named in (("Development", DEVELOPMENT), ("Report", REPORT)) if named]
+    halves = [(title, named) for title, named in (("Development", DEVELOPMENT), ("Report", REPORT)) if named]
+    tables = [table(title, named, law) for title, named in halves]
+    tables += [of_laws(title, named, mode) for title, named in halves for mode in MODES]
     timing.report("forecast", tables, options, before)
 
 
@@ -100,7 +102,7 @@ def train(name: str, setting: Setting, root: str) -> None:
     if not kept:
         sys.exit(f"benchmarks: {name} left no runs, with exit code {done.returncode}")
     BANK.mkdir(exist_ok=True)
-    np.savez_compressed(BANK / f"{name}.npz", **kept)
+    np.savez_compressed(_place(name), **kept)
 
 
 def _kept(found: Sequence[results.Result], lrs: Sequence[float]) -> dict[str, np.ndarray]:
@@ -124,7 +126,7 @@ def _kept(found: Sequence[results.Result], lrs: Sequence[float]) -> dict[str, np
 
 def read(name: str) -> dict[str, np.ndarray]:
     """The bank of a setting."""
-    with np.load(BANK / f"{name}.npz") as kept:
+    with np.load(_place(name)) as kept:
         return dict(kept)
 
 
@@ -202,7 +204,7 @@ def forecasts(name: str, setting: Setting, law: Law) -> Iterator[tuple[int, Sequ
 def table(title: str, named: Mapping[str, Setting], law: Law) -> Table:
     """A row for each setting, LR and what was trained, by the validation loss."""
     rows: dict[str, dict[str, float]] = {}
-    for name, setting in named.items():
+    for name, setting in _trained_ones(named).items():
         bank = read(name)
         grouped: dict[tuple[int, Sequence[str]], list[tuple[int, Forecast]]] = {}
         for lr, mode, seed, found in forecasts(name, setting, law):
@@ -220,9 +222,58 @@ def table(title: str, named: Mapping[str, Setting], law: Law) -> Table:
             row |= {f"always {rule}": regret(measured, SCHEDULES.index(rule)) for rule in FIXED}
             spread = measured.std(axis=1, ddof=1) / measured.mean(axis=1)
             row["noise of a seed"] = float(np.nanmedian(spread[np.isfinite(spread)]))
-            rows[f"{name}, {MULTIPLES[lr]:g} x LR, from {' + '.join(mode)}"] = row
+            rows[f"{name}, LR {setting.lr * MULTIPLES[lr]:g}, from {' + '.join(mode)}"] = row
     shown = [{"name": name, **{key: round(value, 3) for key, value in row.items()}} for name, row in rows.items()]
-    return Table(f"{title}: the validation loss, {law.name} law", "", shown)
+    return Table(f"{title}: the validation loss, {law.name} law", "", shown, _untrained(named))
+
+
+def _trained_ones(named: Mapping[str, Setting]) -> dict[str, Setting]:
+    return {name: setting for name, setting in named.items() if _place(name).is_file()}
+
+
+def _untrained(named: Mapping[str, Setting]) -> dict[str, str]:
+    return {name: "not trained yet" for name in named if not _place(name).is_file()}
+
+
+def _place(name: str) -> Path:
+    return BANK / f"{name}.npz"
+
+
+def of_laws(title: str, named: Mapping[str, Setting], mode: Sequence[str]) -> Table:
+    """A row for each law and rule: means over all settings, LRs and seeds that the bound law answers."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for name, setting in _trained_ones(named).items():
+        bank = read(name)
+        for lr, trained_on, seed, answered in forecasts(name, setting, LAWS["bound"][0]):
+            if trained_on == mode and "val" in answered.fits:
+                measured = finals(bank, "val")[:, lr]
+                shapes = bank["shapes"] * setting.lr * MULTIPLES[lr]
+                curves = [run.losses["val"] for run in answered.trained]
+                for law, several in LAWS.items():
+                    fitted = best_fit(curves, several)
+                    values = [fitted.final(lrs) for lrs in shapes]
+                    found.setdefault(law, []).append(_worth(values, measured, mode, seed))
+                theory = [bound.of_final_weights(lrs / lrs.max(), distance=len(lrs) ** 0.5) for lrs in shapes]
+                kept = _worth(theory, measured, mode, seed)
+                found.setdefault("the bound, not fitted", []).append({**kept, "error": float("nan")})
+                for rule in FIXED:
+                    picked = {"regret": regret(measured, SCHEDULES.index(rule))}
+                    found.setdefault(f"always {rule}", []).append(picked)
+    rows = []
+    for name, several in found.items():
+        means = {key: float(np.mean([one[key] for one in several])) for key in several[0]}
+        rows.append({"name": name, **{key: round(mean, 3) for key, mean in means.items() if np.isfinite(mean)}})
+    return Table(f"{title}: laws and rules beside each other, from {' + '.join(mode)}", "", rows)
+
+
+def _worth(values: Sequence[float], measured: np.ndarray, mode: Sequence[str], seed: int) -> dict[str, float]:
+    """Error, rank correlation and regret of predicted `values` (schedule)."""
+    means = measured[:, [one for one in range(SEEDS) if one != seed]].mean(axis=1)
+    asked = [i for i, name in enumerate(SCHEDULES) if name not in mode and np.isfinite(means[i])]
+    predicted = np.maximum(np.array(values), 1e-12)
+    errors = np.abs(np.log(predicted[asked] / means[asked]))
+    tau = float(kendalltau(predicted[asked], means[asked]).statistic)
+    return {"error": float(errors.mean()), "tau": tau, "regret": regret(measured, int(predicted.argmin()))}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`lrlab.predict`: what schedules that were not trained would have led to, from the loss curve of one run."""
 
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from lrlab.config import names
 from lrlab.errors import UserError, wrong
 from lrlab.forecast.predictions import TrainedCurves, Untrained, forecast
 from lrlab.schedules.law import wrong_argument
-from lrlab.system import disk, spelling
+from lrlab.system import disk
+from lrlab.words import kind_of
 
 
 def predict(
@@ -45,8 +47,12 @@ def predict(
     Raises ValueError where neither loss can be predicted, with the reason.
     """
     columns = {"step": step, "learning_rate": learning_rate, "train": train, "val": val, "run": run}
-    lrs = [lr] if isinstance(lr, int | float) else list(lr or [])
+    for one in schedules:
+        if not isinstance(one, str | Schedule):
+            allowed, do = "the name of a schedule, or one of lrlab.schedule(...)", 'lrlab.predict(run, "wsd")'
+            raise wrong_argument("schedules", got=kind_of(one), allowed=allowed, do=do)
     with of_arguments():
+        lrs = _base_lrs(lr, schedules)
         folders = _folders(what)
         if folders is None:
             return _of_table(what, columns, schedules, lrs)
@@ -55,17 +61,25 @@ def predict(
             raise wrong_argument(given[0], got=repr(columns[given[0]]), allowed="of a table only", do="leave it out")
         overrides = _as_typed(schedules, lrs)
         own = [one for one in schedules if isinstance(one, Schedule)]
-        return of_folders(folders, overrides if overrides or not own else None, own)
+        return of_folders(folders, overrides if overrides or not own else None, own, tolerant=not schedules)
 
 
 def of_folders(
-    folders: Sequence[Path], runs: Sequence[Sequence[str]] | None, own: Sequence[Schedule] = ()
+    folders: Sequence[Path],
+    runs: Sequence[Sequence[str]] | None,
+    own: Sequence[Schedule] = (),
+    *,
+    tolerant: bool = False,
 ) -> Predictions:
-    """The predictions of `runs`, each the overrides of one run on top of the first that was trained, and of `own`."""
+    """The predictions of `runs`, each the overrides of one run on top of the first that was trained, and of `own`.
+
+    A `tolerant` one lets a run that cannot be planned stand among the others with the reason.
+    """
     found = results.find(folders, "predict")
     _require_alike(found)
     trained = [loss_curves.of_run(result) for result in found]
-    candidates = [_planned(found[0], one, runs) for one in runs or ()]
+    require_some(Predictions(forecast(trained, [])))  # before every candidate is planned
+    candidates = [_planned(found[0], one, runs or (), tolerant=tolerant) for one in runs or ()]
     candidates += [Untrained(_name(one), one.lr, np.array(one.values())) for one in own]
     return require_some(Predictions(forecast(trained, candidates)))
 
@@ -78,7 +92,7 @@ def require_some(predictions: Predictions) -> Predictions:
             "predict",
             got=f"curves of which a law says nothing: {reasons}",
             allowed="a loss that falls, measured at 8 points or more, and that the law describes",
-            do=f"train the schedules themselves: {spelling.command('sweep')} scheduler=cosine,linear,wsd seed=0,1,2",
+            do="train longer, or at a larger LR; or give a second run of it beside this one, with a constant LR",
         )
     return predictions
 
@@ -104,20 +118,34 @@ def _require_alike(found: Sequence[results.Result]) -> None:
 
 
 def _planned(
-    trained: results.Result, overrides: Sequence[str], all_of_them: Sequence[Sequence[str]] | None
+    trained: results.Result, overrides: Sequence[str], all_of_them: Sequence[Sequence[str]], *, tolerant: bool
 ) -> Untrained:
-    """A run as a candidate, under the name that a sweep would give it. One among many may be impossible."""
-    loss_curves.refuse_what_no_law_knows(overrides)
-    fixed = names.fixed_keys(all_of_them or [overrides])
+    """A run as a candidate, under the name that a sweep would give it."""
+    loss_curves.refuse_what_no_law_knows(overrides, trained)
+    fixed = names.fixed_keys(all_of_them)
     left_out = ["optimizer.lr", *(key for key in fixed if key != "scheduler")]
     name = names.run_name(overrides, left_out).removeprefix("scheduler=")
     try:
         plan, lr = loss_curves.planned(trained, overrides)
     except UserError as error:
-        if len(all_of_them or ()) < 2:
+        if not tolerant:
             raise
-        return Untrained(name, float("nan"), None, refused=error.complaint)
+        lr = float(trained.settings.get("optimizer.lr") or 0)
+        return Untrained(name, lr, None, refused=error.complaint)
     return loss_curves.candidate(name, plan, lr)
+
+
+def _base_lrs(lr: Any, schedules: Sequence[str | Schedule]) -> list[float]:
+    """The base LRs that were asked for. Raises ValueError for what is none, and beside schedules with their own."""
+    if lr is None:
+        return []
+    several = [lr] if isinstance(lr, Real | str) else list(lr)
+    if not all(isinstance(one, Real) and float(one) > 0 for one in several):
+        raise wrong_argument("lr", got=repr(lr), allowed="a number above 0, or several", do="lr=0.05")
+    if any(isinstance(one, Schedule) for one in schedules):
+        got = f"{lr}, beside a schedule that has an LR of its own"
+        raise wrong_argument("lr", got=got, allowed="for schedules by name", do="leave it out")
+    return [float(one) for one in several]
 
 
 def _folders(what: Any) -> list[Path] | None:
@@ -143,7 +171,7 @@ def _as_typed(schedules: Sequence[str | Schedule], lrs: Sequence[float]) -> list
     for one in chosen:
         key, _, _ = one.partition("=")
         override = one if key != one else f"scheduler={one}"
-        runs += [[override, f"optimizer.lr={value:g}"] for value in lrs] if lrs else [[override]]
+        runs += [[override, f"optimizer.lr={value!r}"] for value in lrs] if lrs else [[override]]
     return runs
 
 
@@ -154,7 +182,7 @@ def _name(given: Schedule) -> str:
 def _of_table(
     table: Any, columns: dict[str, str | None], schedules: Sequence[str | Schedule], lrs: Sequence[float]
 ) -> Predictions:
-    rows = foreign.read_rows(Path(table)) if isinstance(table, str | Path) else foreign.rows_of(table)
+    rows = _rows(table)
     trained = loss_curves.of_table(rows, columns)
     candidates = []
     for one in schedules or schedule_names():
@@ -166,10 +194,23 @@ def _of_table(
     return require_some(Predictions(forecast(trained, candidates)))
 
 
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """The rows of a table, or of a CSV file. Raises ValueError for what is neither."""
+    if isinstance(table, str | Path):
+        if not Path(table).is_file():
+            raise wrong_argument("what", got=f"{table}, which is no file", allowed="a CSV file", do="correct its path")
+        return foreign.read_rows(Path(table))
+    try:
+        return foreign.rows_of(table)
+    except UserError as error:
+        allowed = "runs of lrlab, folders, one CSV file, a data frame, or rows that are mappings"
+        raise wrong_argument("what", got=str(error.got), allowed=allowed, do='lrlab.predict(run, "wsd")') from error
+
+
 def _by_name(name: str, lr: float, trained: TrainedCurves, *, is_one: bool) -> Untrained:
     """A schedule of the catalogue over the trained length. Where all were meant, one may be impossible."""
     try:
-        made = schedule(name, lr=lr, total_steps=len(trained.lrs))
+        made = schedule(name.removeprefix("scheduler="), lr=lr, total_steps=len(trained.lrs))
         return Untrained(name, lr, np.array(made.values()))
     except UserError as error:
         if is_one:

@@ -1,6 +1,5 @@
 """Predicted final losses as a value: printed, shown in a notebook, drawn, and as a table."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,10 @@ from lrlab.api import pictures
 from lrlab.api.frames import frame
 from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.drawing.terminal import aligned
+from lrlab.forecast.fit import SKIPPED
 from lrlab.forecast.predictions import SPLITS, Forecast, Prediction
 from lrlab.forecast.uncertainty import LEVEL
+from lrlab.words import counted
 
 LABELS = {"train": "training loss", "val": "validation loss"}
 _POINTS = 120  # of a drawn curve
@@ -25,7 +26,7 @@ class Predictions(Sequence[Prediction]):
         self._found = found
 
     def __getitem__(self, index: Any) -> Any:
-        return self._found.predictions[operator.index(index)]
+        return self._found.predictions[index]
 
     def __len__(self) -> int:
         return len(self._found.predictions)
@@ -60,13 +61,25 @@ class Predictions(Sequence[Prediction]):
             else:
                 error = self._found.leave_out[split]
                 lines.append(f"{LABELS[split]}: the law is {error:.1%} off where it was left out of the fit")
-        return [*lines, *self._found.notes]
+        return [*lines, *self._alike(), *self._found.notes]
+
+    def _alike(self) -> list[str]:
+        """Which ranks the intervals cannot tell apart from the best."""
+        split, best = self._found.judged_by, self.best
+        if split is None or best is None:
+            return []
+        alike = [one for one in self if split in one.losses and one.losses[split].mean[0] <= best.losses[split].mean[1]]
+        if len(alike) == 1:
+            return []
+        others = counted(len(alike) - 1, "other")
+        return [f"not to be told apart from the best: {others}, by their intervals for the mean"]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a schedule: predicted losses with the bounds of their 90 % intervals, rank, and what is known."""
         rows = []
         for one in self:
-            row: dict[str, Any] = {"schedule": one.name, "lr": one.lr, "rank": one.rank}
+            updates = None if one.curve is None else len(one.curve)
+            row: dict[str, Any] = {"schedule": one.name, "lr": one.lr, "updates": updates, "rank": one.rank}
             for split in reversed(SPLITS):
                 predicted = one.losses.get(split)
                 name = f"{split}_loss"
@@ -74,6 +87,7 @@ class Predictions(Sequence[Prediction]):
                 for bound, index in (("low", 0), ("high", 1)):
                     row[f"{name}_{bound}"] = predicted.mean[index] if predicted else None
                     row[f"{name}_one_run_{bound}"] = predicted.one_run[index] if predicted else None
+                row[f"{name}_measured"] = one.measured.get(split)
             rows.append({**row, "basis": one.basis})
         return rows
 
@@ -86,18 +100,19 @@ class Predictions(Sequence[Prediction]):
         """What is printed: headings, then a row a schedule."""
         shown = [split for split in reversed(SPLITS) if split in self._found.fits]
         header = ["schedule", "LR", "rank"]
+        judged_by = self._found.judged_by
         for split in shown:
-            header += [LABELS[split], f"mean, {LEVEL:.0%}", f"one run, {LEVEL:.0%}"]
-        rows = [[*header, "known"]]
+            header += [LABELS[split]]
+            header += [f"mean over seeds, {LEVEL:.0%}", f"one run, {LEVEL:.0%}"] if split == judged_by else []
+        rows = [[*header, "basis"]]
         for one in self:
             cells = [one.name, f"{one.lr:g}", "" if one.rank is None else str(one.rank)]
             for split in shown:
                 predicted = one.losses.get(split)
-                if predicted is None:
-                    cells += ["", "", ""]
-                else:
-                    cells += [_number(predicted.value), _range(predicted.mean), _range(predicted.one_run)]
-            rows.append([*cells, one.basis])
+                ranges = [_range(predicted.mean), _range(predicted.one_run)] if predicted else ["", ""]
+                cells += [_number(predicted.value) if predicted else ""]
+                cells += ranges if split == judged_by else []
+            rows.append([*cells, _known(one)])
         return rows
 
     def plot(self) -> pictures.Picture:
@@ -121,7 +136,7 @@ def panels(found: Forecast) -> list[Panel]:
     bands = []
     for one in shown:
         assert one.curve is not None
-        at = _points(len(one.curve))
+        at = np.append(1, _points(len(one.curve)))
         bands.append(Band(_label(one, shown), (at - 1).tolist(), one.curve[at - 1].tolist()))
     drawn = [Panel(bands, "update", "learning rate")]
     for split in reversed(SPLITS):
@@ -151,7 +166,13 @@ def _label(one: Prediction, shown: Sequence[Prediction]) -> str:
 
 
 def _points(updates: int) -> np.ndarray:
-    return np.unique(np.linspace(max(1, 0.06 * updates), updates, min(_POINTS, updates)).round().astype(np.int64))
+    return np.unique(np.linspace(max(1, SKIPPED * updates), updates, min(_POINTS, updates)).round().astype(np.int64))
+
+
+def _known(one: Prediction) -> str:
+    """What is known of a schedule; where it was trained, what was measured."""
+    said = [f"{LABELS[split]} {_number(one.measured[split])}" for split in reversed(SPLITS) if split in one.measured]
+    return f"{one.basis}: {', '.join(said)}" if said else one.basis
 
 
 def _number(value: float) -> str:

@@ -12,7 +12,7 @@ from lrlab.config.arguments import key_of
 from lrlab.errors import wrong
 from lrlab.system import disk, spelling, streams
 
-_SPARE = ("one run, 90%", "mean, 90%")  # where a terminal is narrow; the files have them
+_SPARE = ("one run, 90%", "training loss", "mean over seeds, 90%")  # where a terminal is narrow; the files have them
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,12 @@ def _run(settings: PredictSettings, typed: list[str]) -> None:
         raise wrong("predict", got="no run", allowed="the folder of a run, or of several", do=do)
     overrides = [one for one in arguments if one not in folders]
     runs = compose.expand(_with_schedulers(overrides))
-    found = of_folders([disk.expanded(one, "predict") for one in folders], runs)
+    everyone = "scheduler=all" in overrides or not any(map(_chooses, overrides))
+    found = of_folders([disk.expanded(one, "predict") for one in folders], runs, tolerant=everyone)
 
     # In the terminal, as a table, as a figure.
-    print("\n".join([*aligned(found.table(), streams.width(), _SPARE), "", *found.notes]))
+    verdict = f"a prediction is no verdict: train the best few, and compare them, or `{spelling.command('study')}`"
+    print("\n".join([*aligned(found.table(), streams.width(), _SPARE), "", *found.notes, verdict]))
     if settings.csv:
         disk.write_whole(Path(settings.csv), _as_csv(found.rows()))
         print(f"wrote {settings.csv}")
@@ -62,9 +64,13 @@ def _with_schedulers(overrides: Sequence[str]) -> list[str]:
     from lrlab.config import compose
 
     everyone = f"scheduler={','.join(compose.options('scheduler', overrides))}"
-    if not any(key_of(one).partition(".")[0] == "scheduler" for one in overrides):
+    if not any(map(_chooses, overrides)):
         return [everyone, *overrides]
     return [everyone if one == "scheduler=all" else one for one in overrides]
+
+
+def _chooses(override: str) -> bool:
+    return key_of(override).partition(".")[0] == "scheduler"
 
 
 def _as_csv(rows: Sequence[dict]) -> str:

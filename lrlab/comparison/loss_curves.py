@@ -28,6 +28,7 @@ _LOSSES = {
     "train": ("train_loss", "train/loss", "loss", "training_loss"),
     "val": ("val_loss", "val/loss", "eval_loss", "eval/loss", "validation_loss", "valid_loss"),
 }
+_KNOWN = ("scheduler", "optimizer.lr", "trainer.epochs", "trainer.steps")
 _RUNS = ("run", "name", "run_id", "run_name")
 
 
@@ -57,7 +58,8 @@ def of_run(result: Result) -> TrainedCurves:
         raise wrong("run", got=got, allowed="a run whose loss stayed finite", do="train one at a smaller LR")
     if not result.history:
         raise wrong("run", got=f"{result.folder}, without a whole epoch", allowed="a trained run", do=_a_run())
-    lrs = _used(result)
+    plan, _ = planned(result)
+    lrs = _used(result, plan)
     updates = min(len(lrs), result.history[-1].step)
     losses, missing = {}, {}
     for split in SPLITS:
@@ -70,22 +72,29 @@ def of_run(result: Result) -> TrainedCurves:
     settings = {key: value for key, value in result.settings.items() if key != "seed"}
     lr = float(result.settings.get("optimizer.lr") or lrs.max())
     alike = repr(sorted(settings.items()))
-    return TrainedCurves(result.name, result.choice("scheduler"), lr, lrs[:updates], losses, missing, alike)
+    schedule = result.choice("scheduler") + (", extended" if result.summary.get("extended_from") else "")
+    beside = _beside(plan)
+    return TrainedCurves(result.name, schedule, lr, lrs[:updates], losses, missing, alike, beside)
 
 
 def candidate(name: str, plan: Plan, lr: float) -> Untrained:
-    """A planned run as a candidate, with what else changes in it."""
-    values = plan.per_update()
+    """A planned run as a candidate, with what else is scheduled in it."""
     if plan.lrs is None:
         return Untrained(name, lr, None, refused="its LR follows a metric, and is not known before training")
-    doubts = []
-    for other in ("momentum", "weight_decay"):
-        curve = plan.curves.get(other, ())
+    return Untrained(name, lr, np.array(plan.per_update()), _beside(plan))
+
+
+def _beside(plan: Plan) -> dict[str, str]:
+    """Hashes of what a plan schedules besides the LR: momentum, weight decay, and groups with ways of their own."""
+    found = {}
+    for name in ("momentum", "weight_decay"):
+        curve = plan.curves.get(name, ())
         if curve and min(curve) != max(curve):
-            doubts.append(f"its {other.replace('_', ' ')} changes too")
-    if any(plan.hashes[one] != plan.hashes["lr"] for one in plan.curves if one.startswith("lr/")) and _own_ways(plan):
-        doubts.append("its groups follow schedules of their own")
-    return Untrained(name, lr, np.array(values), doubts)
+            found[name.replace("_", " ")] = plan.hashes[name]
+    groups = [plan.hashes[name] for name in plan.curves if name.startswith("lr/")]
+    if plan.lrs is not None and _own_ways(plan):
+        found["groups"] = repr(groups)
+    return found
 
 
 def _own_ways(plan: Plan) -> bool:
@@ -99,17 +108,19 @@ def _own_ways(plan: Plan) -> bool:
     return False
 
 
-def _used(result: Result) -> Numbers:
-    """The LR of every update: as planned, or as recorded where a metric decided it."""
-    plan, _ = planned(result)
-    if plan.lrs is not None:
+def _used(result: Result, plan: Plan) -> Numbers:
+    """The LR of every update: as planned where the run kept to that, else as it was recorded.
+
+    An extended run began by another plan, and where a metric decided there was none.
+    """
+    kept_to_it = (result.summary.get("audit") or {}).get("equal") and not result.summary.get("extended_from")
+    if plan.lrs is not None and kept_to_it:
         return np.array(plan.per_update())
-    points = event_files.scalar(result.folder, "lr")
+    points = dict(event_files.scalar(result.folder, "lr"))
     if not points:
         raise wrong("run", got=f"{result.folder}, whose LRs are not recorded", allowed="a run with them", do=_a_run())
-    steps, values = np.array([step for step, _ in points]), np.array([value for _, value in points])
-    at = np.arange(result.history[-1].step)
-    return values[np.maximum(np.searchsorted(steps, at, side="right") - 1, 0)]
+    steps = sorted(points)
+    return np.interp(np.arange(result.history[-1].step), steps, [points[step] for step in steps])
 
 
 def _training(result: Result) -> tuple[np.ndarray, Numbers]:
@@ -150,6 +161,9 @@ def of_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str | None
     there, and for steps without an LR.
     """
     names = list(dict.fromkeys(chain.from_iterable(rows)))
+    if not names:
+        raise wrong("what", got="a table without rows", allowed="a row a step", do="record step, lr and loss")
+    names.sort(key=lambda name: -sum(cells.number(row.get(name)) is not None for row in rows))  # the fullest first
     step = _column("step", columns, names, _STEPS)
     lr = _column("learning_rate", columns, names, _LRS)
     run = _column("run", columns, names, _RUNS, needed=False)
@@ -172,7 +186,7 @@ def _column(
     said = asked.get(what)
     if said is not None and said not in names:
         raise wrong(what, got=f'"{said}"', allowed=", ".join(names), do=f'{what}="{names[0]}"')
-    found = said or next((name for name in usual if name in names), None)
+    found = said or next((name for name in names if name in usual), None)
     if found is None and needed:
         do = f'{what}="COLUMN"'
         raise wrong(what, got=f"columns {', '.join(names)}", allowed=f"one of {', '.join(usual)}", do=do)
@@ -183,11 +197,14 @@ def _of_rows(
     name: str, rows: Sequence[Mapping[str, Any]], step: str, lr: str, losses: Mapping[str, str | None]
 ) -> TrainedCurves:
     numbers = {column: _numbers(rows, step, column) for column in [lr, *filter(None, losses.values())]}
-    first = min((at[0] for at, _ in numbers.values() if len(at)), default=1)
-    shift = 1 - first if first in (0, 1) else 0
     at, values = numbers[lr]
     if not len(at):
         raise wrong("learning_rate", got=f"no LR in {name}", allowed="an LR at some steps", do="record it")
+    first = min(points[0] for points, _ in numbers.values() if len(points))
+    shift = 1 if first == 0 else 0
+    if first > 2 * np.median(np.diff(at, prepend=0)):
+        got = f"{name}, whose steps begin with {first:,}"
+        raise wrong("step", got=got, allowed="all of a run, from its beginning on", do="count from 0 or 1")
     last = max(int(points[-1]) + shift for points, _ in numbers.values() if len(points))
     lrs = np.interp(np.arange(1, last + 1), at + shift, values)
     found, missing = {}, {}
@@ -195,6 +212,8 @@ def _of_rows(
         try:
             if column is None or not len(numbers[column][0]):
                 raise TooLittle("it was not measured")
+            if any(cells.is_infinite(row.get(column)) for row in rows):
+                raise TooLittle("it is not finite: the run diverged")
             found[split] = LossCurve.of(lrs, numbers[column][0] + shift, numbers[column][1])
         except TooLittle as reason:
             missing[split] = str(reason)
@@ -206,21 +225,27 @@ def _numbers(rows: Sequence[Mapping[str, Any]], step: str, column: str) -> tuple
     found: dict[int, float] = {}
     for row in rows:
         at, value = cells.number(row.get(step)), cells.number(row.get(column))
-        if at is not None and value is not None:
-            found[int(at)] = value
+        if at is not None and at != int(at):
+            do = "give the column that counts updates"
+            raise wrong("step", got=f"{at:g} in {step}", allowed="whole numbers of updates", do=do)
+        if at is not None and value is not None and found.setdefault(int(at), value) != value:
+            got = f"several rows with {step} {at:g}, of which {column} is {found[int(at)]:g} and {value:g}"
+            raise wrong("run", got=got, allowed="a row a step of each run", do='run="COLUMN", which tells runs apart')
     order = sorted(found)
     return np.array(order, dtype=np.int64), np.array([found[one] for one in order])
 
 
-def refuse_what_no_law_knows(overrides: Sequence[str]) -> None:
-    """Raise UserError for a setting whose effect on the loss a law of the LR cannot say."""
+def refuse_what_no_law_knows(overrides: Sequence[str], trained: Result) -> None:
+    """Raise UserError for a setting, other than that of the run, whose effect a law of the LR cannot say."""
     for one in overrides:
         key = key_of(one)
-        known = key == "scheduler" or key.startswith("scheduler.") or key in ("optimizer.lr", "trainer.epochs")
+        if str(trained.settings.get(key)) == one.partition("=")[2]:
+            continue
+        known = key.startswith(("scheduler.", "hydra.searchpath")) or key in _KNOWN
         if not known:
             raise wrong(
                 key,
                 got="a setting whose effect nothing predicts",
-                allowed="scheduler, scheduler.*, optimizer.lr, trainer.epochs",
+                allowed="scheduler.*, " + ", ".join(_KNOWN),
                 do=f"train with it: {spelling.command('train')} {one}",
             )

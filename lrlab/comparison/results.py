@@ -191,7 +191,8 @@ def find(folders: Sequence[Path], command: str = "compare") -> list[Result]:
 
 
 def _what_to_type(command: str) -> str:
-    return f"{spelling.command(command)} outputs/sweeps/NAME"
+    place = "outputs/runs/NAME" if command == "predict" else "outputs/sweeps/NAME"
+    return f"{spelling.command(command)} {place}"
 
 
 def differing(results: Iterable[Result]) -> dict[str, list[Any]]:

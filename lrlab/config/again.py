@@ -11,6 +11,8 @@ from lrlab.config.arguments import key_of, of_the_run, value_of
 from lrlab.config.prepare import plan_only
 from lrlab.lr.plan import Plan
 
+_PLANNED_WITH = ("model", "task", "optimizer", "scheduler", "trainer")  # no data is read for a plan
+
 
 def as_it_was(saved: Mapping[str, Any], path: Path, overrides: Sequence[str]) -> DictConfig:
     """The config that the checkpoint `path` holds, with `overrides` on top.
@@ -35,10 +37,13 @@ def planned_instead(
     """
     before = {**trust.on_this_machine(saved), "resume": None, "extend": None}
     is_chosen = any(key_of(one) == "scheduler" for one in overrides)
+    searched = [one for one in overrides if key_of(one) == "hydra.searchpath"]
     of_scheduler = [one for one in overrides if is_chosen and key_of(one).partition(".")[0] == "scheduler"]
-    config = compose.change(before, [one for one in overrides if one not in of_scheduler])
+    others = [one for one in overrides if one not in (*searched, *of_scheduler)]
+    config = compose.change(before, [*others, *length.instead_of_others(others)])
     if of_scheduler:
-        composed = compose.compose([*of_scheduler, f"optimizer.lr={config.optimizer.lr}"])
+        composed = compose.compose([*searched, *of_scheduler, f"optimizer.lr={config.optimizer.lr}"])
         OmegaConf.update(config, "scheduler", compose.resolve(composed)["scheduler"], merge=False)
-    trust.require_trusted(compose.plain(config), overrides, source)
+    used = {name: node for name, node in compose.plain(config).items() if name in _PLANNED_WITH}
+    trust.require_trusted(used, overrides, source)
     return plan_only(config, steps_per_epoch)[0], float(config.optimizer.lr)

@@ -77,10 +77,11 @@ def of_final_weights(lrs: ArrayLike, gradient_norms: ArrayLike = 1.0, *, distanc
     A further LR v > 0 that is never applied extends the schedule. The bound holds for every v, so for the best of them,
     which makes a convex function of one number least.
     """
-    eta = np.trim_zeros(_checked(lrs), "b")
+    given = _checked(lrs)
+    eta = np.trim_zeros(given, "b")
     if not len(eta):
         raise ValueError("a schedule without a positive LR moves nothing")
-    squares = _squares(gradient_norms, len(eta))
+    squares = _squares(gradient_norms, len(given))[: len(eta)]
     squared, after, total = eta**2 * squares, np.append(_sums_from(eta)[1:], 0.0), float(np.sum(eta))
 
     def slope(v: float) -> float:
@@ -123,7 +124,10 @@ def _checked(lrs: ArrayLike) -> Numbers:
 
 
 def _squares(gradient_norms: ArrayLike, updates: int) -> Numbers:
-    return np.broadcast_to(np.asarray(gradient_norms, dtype=float) ** 2, (updates,))
+    norms = np.asarray(gradient_norms, dtype=float)
+    if norms.shape not in ((), (updates,)):
+        raise ValueError(f"gradient norms have shape {norms.shape}, where one for all or one for each LR is needed")
+    return np.broadcast_to(norms**2, (updates,))
 
 
 def _sums_from(eta: Numbers) -> Numbers:

@@ -14,6 +14,7 @@ FEWEST_POINTS = 8
 _HUBER = 0.01  # of the logarithm of the loss: beyond 1 % an error counts by its size, no more by its square
 _STAYS = 1e-7  # holds directions in which the fit is flat
 _FARTHEST = 12.0
+_ENDS = 0.9  # of the updates: a curve that ends before says nothing of where the run ended
 _THOROUGH = {"maxiter": 500, "ftol": 1e-12, "gtol": 1e-9}  # objectives are as small as 1e-6
 
 
@@ -41,6 +42,8 @@ class LossCurve:
             raise TooLittle("the loss is not finite")
         if (values <= 0).any():
             raise TooLittle(f"the loss is {values.min():.3g}, and laws are of positive ones")
+        if len(at) and at[-1] < _ENDS * len(eta):
+            raise TooLittle(f"it ends after {at[-1]:,} of {len(eta):,} updates")
         return cls(eta, at, values)
 
     def binned(self, bins: int = BINS, skipped: float = SKIPPED) -> "LossCurve":

@@ -1,7 +1,7 @@
 """What other schedules would have led to: a law fitted to trained runs, asked for the LRs of each candidate."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
 import numpy as np
@@ -15,7 +15,8 @@ SPLITS = ("train", "val")
 TAIL = 0.05  # of the updates: the final training loss is the mean over the last of them
 _RISES = 1.1  # validation that ends so many times as high as it was rises, which no law here describes
 _BEYOND = 1.05  # an LR so many times the largest that was trained is one of which nothing was seen
-_SAME = 1e-9
+_SAME = 1e-6  # relative: recorded LRs have 32 bits
+BESIDE = ("momentum", "weight decay", "groups")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TrainedCurves:
     losses: Mapping[str, LossCurve]
     missing: Mapping[str, str] = field(default_factory=dict)
     settings: str = ""  # equal for runs that differ in nothing but the seed
+    beside: Mapping[str, str] = field(default_factory=dict)  # hashes of what else was scheduled, by name
 
     def final(self, split: str) -> float | None:
         """The final loss that was measured; for training the mean over the last updates."""
@@ -48,7 +50,7 @@ class Untrained:
     name: str
     lr: float
     lrs: Numbers | None  # (T,); None where they are not known before training
-    doubts: Sequence[str] = ()  # what else the schedule changes, of which a law of the LR knows nothing
+    beside: Mapping[str, str] = field(default_factory=dict)  # hashes of what else is scheduled, by name
     refused: str = ""  # why there are none
 
 
@@ -62,6 +64,7 @@ class Prediction:
     rank: int | None  # from 1, by the predicted loss of `Forecast.judged_by`
     basis: str  # "trained", "predicted", "a guess: ..." or "not predicted: ..."
     curve: Numbers | None = None  # (T,) LRs
+    measured: Mapping[str, float] = field(default_factory=dict)  # where it was trained, the mean over its runs
 
     @property
     def is_guess(self) -> bool:
@@ -97,7 +100,7 @@ def forecast(trained: Sequence[TrainedCurves], candidates: Sequence[Untrained], 
             fitted, error = fit(observed, law), leave_out_error(observed, law)
             if error > uncertainty.MOST_LEAVE_OUT:
                 most = f"{uncertainty.MOST_LEAVE_OUT:.0%}"
-                refused[split] = f"the law is {error:.0%} off where it was left out, and {most} is the most"
+                refused[split] = f"the law is {error:.1%} off where it was left out, and {most} is the most"
                 continue
             fits[split], leave_out[split] = fitted, error
         except TooLittle as reason:
@@ -110,7 +113,7 @@ def forecast(trained: Sequence[TrainedCurves], candidates: Sequence[Untrained], 
     ranked = []
     for place, one in enumerate(ordered, start=1):
         is_ranked = judged_by in one.losses
-        ranked.append(Prediction(one.name, one.lr, one.losses, place if is_ranked else None, one.basis, one.curve))
+        ranked.append(replace(one, rank=place if is_ranked else None))
     return Forecast(ranked, fits, leave_out, refused, trained, list(_notes(trained, candidates)))
 
 
@@ -118,7 +121,8 @@ def _observed(trained: Sequence[TrainedCurves], split: str) -> list[LossCurve]:
     curves = []
     for run in trained:
         if split not in run.losses:
-            raise TooLittle(run.missing.get(split, "it was not measured"))
+            reason = run.missing.get(split, "it was not measured")
+            raise TooLittle(f"{run.name}: {reason}" if len(trained) > 1 else reason)
         observed = run.losses[split].binned()
         if split == "val" and len(observed.losses):
             least, last = float(observed.losses.min()), float(observed.losses[-1])
@@ -135,7 +139,7 @@ def _with_trained(candidates: Sequence[Untrained], trained: Sequence[TrainedCurv
     found = list(candidates)
     for run in trained:
         if not any(one.lrs is not None and _is_same(one.lrs, run.lrs) for one in found):
-            found.append(Untrained(run.schedule, run.lr, run.lrs))
+            found.append(Untrained(run.schedule, run.lr, run.lrs, run.beside))
     return found
 
 
@@ -144,20 +148,19 @@ def _predict(
 ) -> Prediction:
     if candidate.lrs is None:
         return Prediction(candidate.name, candidate.lr, {}, None, f"not predicted: {candidate.refused}")
-    same = [run for run in trained if _is_same(run.lrs, candidate.lrs)]
+    same = [run for run in trained if _is_same(run.lrs, candidate.lrs) and _besides(run, candidate) == []]
     far = uncertainty.distance(float(candidate.lrs.sum()), [float(run.lrs.sum()) for run in trained])
-    losses = {}
+    losses, measured = {}, {}
     for split, fitted in fits.items():
         doubt = Doubt(
             uncertainty.law_error(leave_out[split], far), _between_seeds(trained, split), _fewest_alike(trained)
         )
-        measured = [value for run in same if (value := run.final(split)) is not None]
-        if measured:
-            seeds_only = Doubt(0.0, doubt.seeds, len(measured))
-            losses[split] = seeds_only.around(fmean(measured))
-        else:
-            losses[split] = doubt.around(_final(fitted, candidate.lrs, split), fitted.final_deviation(candidate.lrs))
-    return Prediction(candidate.name, candidate.lr, losses, None, _basis(candidate, trained, bool(same)), candidate.lrs)
+        losses[split] = doubt.around(_final(fitted, candidate.lrs, split), fitted.final_deviation(candidate.lrs))
+        finals = [value for run in same if (value := run.final(split)) is not None]
+        if finals:
+            measured[split] = fmean(finals)
+    basis = _basis(candidate, trained, bool(same))
+    return Prediction(candidate.name, candidate.lr, losses, None, basis, candidate.lrs, measured)
 
 
 def _final(fitted: Fit, lrs: Numbers, split: str) -> float:
@@ -169,16 +172,25 @@ def _basis(candidate: Untrained, trained: Sequence[TrainedCurves], is_trained: b
     if is_trained:
         return "trained"
     assert candidate.lrs is not None
-    doubts = list(candidate.doubts)
+    doubts = _besides(trained[0], candidate)
     seen = {run.lr for run in trained}
     highest = max(float(run.lrs.max()) for run in trained)
     if float(candidate.lrs.max()) > _BEYOND * highest:
         doubts.append(f"its LR goes to {candidate.lrs.max():.3g}, and {highest:.3g} is the largest trained")
     elif candidate.lr not in seen and len(seen) < 2:
         doubts.append("another base LR, of which one was trained")
+    total, sums = float(candidate.lrs.sum()), [float(run.lrs.sum()) for run in trained]
+    if uncertainty.distance(total, sums) > uncertainty.FAR:
+        doubts.append(f"the sum of its LRs is {total / max(sums):.2g} times the largest trained")
     if len(candidate.lrs) != max(len(run.lrs) for run in trained):
         doubts.append("another length")
     return f"a guess: {'; '.join(doubts)}" if doubts else "predicted"
+
+
+def _besides(run: TrainedCurves, candidate: Untrained) -> list[str]:
+    """What else than the LR is scheduled otherwise, of which a law of the LR knows nothing."""
+    differing = [name for name in BESIDE if run.beside.get(name) != candidate.beside.get(name)]
+    return [f"{name} scheduled otherwise" for name in differing]
 
 
 def _is_same(lrs: Numbers, others: Numbers) -> bool:
@@ -220,9 +232,8 @@ def _notes(trained: Sequence[TrainedCurves], candidates: Sequence[Untrained]) ->
     lines = []
     lengths = {len(run.lrs) for run in trained}
     if any(one.lrs is not None and len(one.lrs) not in lengths for one in candidates):
-        lines.append(
-            "other lengths than the trained one are guesses: at twice the length errors were 0 to 11 %, and ranks wrong"
-        )
+        said = "at twice the length errors were up to 11 %, and ranks unreliable"
+        lines.append(f"other lengths than the trained one are guesses, the more the farther: {said}")
     if len({run.lr for run in trained}) < 2 and any(one.lr != trained[0].lr for one in candidates):
         lines.append("other base LRs are guesses from one base LR: train a second one, and give both runs")
     return lines

@@ -16,6 +16,7 @@ LAW_ERROR = 0.04  # where a law describes its own curve without error
 PER_LEAVE_OUT = 0.3  # what is added, in squares, for each unit of error there
 PER_DISTANCE = 0.4  # and for each unit of distance, the logarithm of how many times as large a sum of LRs is
 SEEDS = 0.03  # standard deviation between seeds, where nothing is known of them
+FAR = math.log(1.9)  # a sum of LRs so much larger or smaller than all that were trained makes a guess
 MOST_LEAVE_OUT = 0.12  # a law that is further off on its own curve predicts nothing
 
 

@@ -96,3 +96,57 @@ def test_a_curve_that_is_no_law_is_refused_with_the_reason(table):
     table["loss"] = [1.0 + (step % 7) for step in table["step"][: T // 2]] + [100.0] * (T // 2)
     with pytest.raises(ValueError, match="training loss is not predicted: the law is"):
         lrlab.predict(table, "linear")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda step: step + 1000, "step: got trained, whose steps begin with 1,000"),
+        (lambda step: step / 10, "step: got 0.1 in step; allowed: whole numbers of updates"),
+        (lambda step: step // 2, "run: got several rows with step 0"),
+    ],
+)
+def test_steps_that_are_no_updates_are_refused(table, change, message):
+    with pytest.raises(ValueError, match=message):
+        lrlab.predict({**table, "step": [change(step) for step in table["step"]]}, "linear")
+
+
+@pytest.mark.parametrize("rest", [float("nan"), float("inf"), None], ids=str)
+def test_a_loss_that_ends_in_the_middle_is_refused(table, rest):
+    broken = [value if step < 200 else rest for step, value in enumerate(table["loss"])]
+    with pytest.raises(ValueError, match=r"it ends after 200 of 300 updates|it is not finite"):
+        lrlab.predict({**table, "loss": broken}, "linear")
+
+
+def test_of_several_columns_that_may_be_the_loss_the_fullest_is_taken(table):
+    rows = [{"step": s, "lr": lr, "loss": y} for s, lr, y in zip(*table.values(), strict=True)]
+    summed = [*rows, {"step": T - 1, "train_loss": 0.9, "train_runtime": 12.0}]  # as transformers ends its log
+    assert lrlab.predict(summed, "linear").rows() == lrlab.predict(rows, "linear").rows()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lr": "0.05"}, "lr: got '0.05'; allowed: a number above 0"),
+        ({"lr": -1}, "lr: got -1"),
+    ],
+)
+def test_a_base_lr_that_is_none_is_refused(table, given, message):
+    with pytest.raises(ValueError, match=message):
+        lrlab.predict(table, "linear", **given)
+
+
+def test_numpys_numbers_are_base_lrs_and_parts_are_had_by_slices(table):
+    found = lrlab.predict(table, "linear", lr=[np.float32(0.05), 0.1])
+    assert {round(one.lr, 6) for one in found[:2]} <= {0.05, 0.1}
+
+
+@pytest.mark.parametrize("what", [5, None, [], "nope.csv"], ids=repr)
+def test_what_is_no_run_and_no_table_is_refused(what):
+    with pytest.raises(ValueError, match=r"^what: got "):
+        lrlab.predict(what, "linear")
+
+
+def test_a_function_is_no_schedule_here(table):
+    with pytest.raises(ValueError, match="schedules: got a function; allowed: the name of a schedule"):
+        lrlab.predict(table, lambda t: 1 - t / T)

@@ -2,14 +2,17 @@
 
 import csv
 import json
+import shutil
 import struct
 from functools import partial
 from pathlib import Path
 
 import pytest
-from support import train
+from support import ROOT, train
 
 from lrlab.commands import predict
+from lrlab.commands import train as train_command
+from lrlab.comparison import loss_curves, results
 
 
 def trained(folder: Path, *typed: str) -> Path:
@@ -50,12 +53,13 @@ def test_schedules_are_ranked_with_intervals_in_the_terminal_and_in_files(ask, r
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert lines[0].split()[:3] == ["schedule", "LR", "rank"]
+    assert "a prediction is no verdict" in lines[-4]
     said = found()
     assert [row["rank"] for row in said["predictions"]] == [1, 2, 3, 4]
     for row in said["predictions"]:
         assert row["val_loss_one_run_low"] < row["val_loss_low"] < row["val_loss"] < row["val_loss_high"]
     assert by_name(said)["cosine"]["basis"] == "trained"
-    assert by_name(said)["cosine"]["val_loss"] == pytest.approx(last_val_loss(run), rel=1e-9)
+    assert by_name(said)["cosine"]["val_loss_measured"] == pytest.approx(last_val_loss(run), rel=1e-9)
     with Path("found.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [float(row["val_loss"]) for row in table] == [row["val_loss"] for row in said["predictions"]]
@@ -69,7 +73,7 @@ def test_all_are_asked_for_where_none_is_named_and_those_that_follow_a_metric_ar
     for name in ("plateau", "greedy", "warmup_plateau"):
         assert rows[name]["basis"].startswith("not predicted: its LR follows a metric")
         assert rows[name]["rank"] is rows[name]["val_loss"] is None
-    assert rows["onecycle"]["basis"] == "a guess: its momentum changes too"
+    assert rows["onecycle"]["basis"] == "a guess: momentum scheduled otherwise"
 
 
 def test_a_scheduler_takes_the_base_lr_of_the_run_and_settings_of_its_own(ask, run):
@@ -86,7 +90,7 @@ def test_two_runs_of_one_schedule_are_a_mean_over_seeds(ask, run, tmp_path):
     other = trained(tmp_path / "other", *TRAINED, "seed=1")
     assert ask(str(run), str(other), "scheduler=linear", "predict.json=found.json").code == 0
     two = by_name(found())["cosine"]
-    assert two["val_loss"] == pytest.approx((last_val_loss(run) + last_val_loss(other)) / 2)
+    assert two["val_loss_measured"] == pytest.approx((last_val_loss(run) + last_val_loss(other)) / 2)
 
 
 def test_a_run_whose_lr_followed_a_metric_is_fitted_by_the_lrs_that_it_used(ask, tmp_path):
@@ -140,3 +144,45 @@ def test_a_config_from_somebody_else_is_not_trusted_with_classes(ask, run, tmp_p
     done = ask(str(doubtful), "scheduler=linear")
     assert done.code == 1
     assert "os.system" in done.err
+
+
+def test_an_extended_run_is_fitted_to_the_lrs_that_it_used(enter, tmp_path):
+    folder = trained(tmp_path / "run", *TRAINED)
+    before = loss_curves.of_run(results.read_result(folder, "run")).lrs
+    assert enter(train_command.main, f"resume={folder}", "extend=24").code == 0
+    after = loss_curves.of_run(results.read_result(folder, "run"))
+    assert after.schedule == "cosine, extended"
+    assert len(after.lrs) == 2 * len(before)
+    assert after.lrs[: len(before)] == pytest.approx(before, abs=1e-8)
+
+
+def test_a_length_in_epochs_replaces_one_in_updates(ask, tmp_path):
+    folder = trained(tmp_path / "run", "model=mlp", "trainer.steps=300", "scheduler.interval=step", "scheduler=cosine")
+    assert ask(str(folder), "scheduler=linear", "trainer.epochs=20", "predict.json=found.json").code == 0
+    row = next(row for name, row in by_name(found()).items() if name.startswith("linear"))
+    assert row["updates"] == 20 * 21
+    assert "another length" in row["basis"]
+
+
+def test_a_schedule_that_does_not_exist_is_a_mistake_among_others_too(ask, run):
+    done = ask(str(run), "scheduler=step,cosin")
+    assert (done.code, done.out) == (1, "")
+    assert "did you mean cosine?" in done.err
+
+
+def test_a_run_on_data_in_a_folder_of_ones_own_is_predicted_without_reading_them(ask, run, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    config = (moved / "config.yaml").read_text()
+    (moved / "config.yaml").write_text(config.replace("  cache_dir:", "  root: /nowhere\n  cache_dir:"))
+    assert ask(str(moved), "scheduler=linear").code == 0
+
+
+def test_schedules_of_ones_own_are_predicted(ask, run, tmp_path):
+    own = tmp_path / "conf" / "scheduler"
+    own.mkdir(parents=True)
+    cosine = (ROOT / "conf" / "scheduler" / "linear.yaml").read_text()
+    (own / "mine.yaml").write_text(cosine)
+    done = ask(str(run), "--config-dir", str(tmp_path / "conf"), "scheduler=mine", "predict.json=found.json")
+    assert done.code == 0, done.err
+    assert "mine" in by_name(found())

@@ -81,6 +81,7 @@ def test_no_schedule_is_better_than_the_optimum_in_closed_form(norms):
 def test_the_final_weights_have_a_bound_also_where_the_last_lrs_are_zero():
     lrs = np.append(_linear(50), [0.0, 0.0])
     assert bound.of_final_weights(lrs) == bound.of_final_weights(lrs[:-2])
+    assert bound.of_final_weights(lrs, np.ones(52)) == bound.of_final_weights(lrs)
     extended = min(bound.terms(np.append(_linear(50), v)).bound() for v in np.geomspace(1e-3, 30, 3000))
     assert bound.of_final_weights(lrs) == pytest.approx(extended, rel=1e-4)
     assert bound.of_final_weights(lrs) <= extended
@@ -97,8 +98,9 @@ def test_the_final_weights_have_a_bound_also_where_the_last_lrs_are_zero():
         lambda: bound.of_final_weights([0.0, 0.0]),
         lambda: bound.optimal([1.0, 0.0]),
         lambda: bound.optimal([]),
+        lambda: bound.terms([0.1, 0.1], [1.0, 1.0, 1.0]),
     ],
 )
 def test_what_is_no_schedule_is_refused(call):
-    with pytest.raises(ValueError, match=r"LR|positive"):
+    with pytest.raises(ValueError, match=r"LR|positive|norms"):
         call()

@@ -47,7 +47,9 @@ def test_what_was_trained_is_measured_and_stands_among_the_others():
     found = forecast([_both()], [CANDIDATES[0]])
     by_name = {one.name: one for one in found.predictions}
     assert by_name["cosine"].basis == "trained"
-    assert by_name["cosine"].losses["val"].value == _both().losses["val"].losses[-1]
+    assert by_name["cosine"].measured["val"] == _both().losses["val"].losses[-1]
+    assert by_name["cosine"].losses["val"].value == pytest.approx(by_name["cosine"].measured["val"], rel=0.03)
+    assert by_name["linear"].measured == {}
     assert by_name["linear"].basis == "predicted"
 
 
@@ -64,19 +66,25 @@ def test_more_seeds_narrow_the_mean_and_one_run_stays_as_wide_as_a_seed():
         assert width(found, "one_run") > width(found, "mean")
 
 
+FAR = "the sum of its LRs is {} times the largest trained"
+
+
 @pytest.mark.parametrize(
-    ("candidate", "reason"),
+    ("candidate", "reasons"),
     [
-        (Untrained("high", 0.4, 4 * COSINE), "its LR goes to 0.4, and 0.1 is the largest trained"),
-        (Untrained("low", 0.05, 0.5 * COSINE), "another base LR, of which one was trained"),
-        (Untrained("long", 0.1, np.repeat(COSINE, 2)), "another length"),
-        (Untrained("onecycle", 0.1, SHAPES["linear"], ("its momentum changes too",)), "its momentum changes too"),
+        (Untrained("high", 0.4, 4 * COSINE), ["its LR goes to 0.4, and 0.1 is the largest trained", FAR.format(4)]),
+        (Untrained("low", 0.06, 0.6 * COSINE), ["another base LR, of which one was trained"]),
+        (Untrained("long", 0.1, np.repeat(COSINE, 2)), [FAR.format(2), "another length"]),
+        (Untrained("onecycle", 0.1, SHAPES["linear"], {"momentum": "a"}), ["momentum scheduled otherwise"]),
+        (Untrained("groups", 0.1, COSINE, {"groups": "a"}), ["groups scheduled otherwise"]),
+        (Untrained("small", 0.1, 0.1 * COSINE), [FAR.format(0.1)]),
     ],
 )
-def test_what_was_not_seen_is_a_guess(candidate, reason):
-    found = {one.name: one for one in forecast([_both()], [candidate]).predictions}[candidate.name]
-    assert found.basis == f"a guess: {reason}"
+def test_what_was_not_seen_is_a_guess(candidate, reasons):
+    found = next(one for one in forecast([_both()], [candidate]).predictions if one.name == candidate.name)
+    assert found.basis == f"a guess: {'; '.join(reasons)}"
     assert found.rank is not None
+    assert found.measured == {}
 
 
 def test_a_schedule_that_follows_a_metric_is_not_predicted():
