@@ -138,7 +138,7 @@ def _with_trained(candidates: Sequence[Untrained], trained: Sequence[TrainedCurv
     """The candidates, and the trained schedules that are none of them."""
     found = list(candidates)
     for run in trained:
-        if not any(one.lrs is not None and _is_same(one.lrs, run.lrs) for one in found):
+        if not any(_is_trained(one, run) for one in found):
             found.append(Untrained(run.schedule, run.lr, run.lrs, run.beside))
     return found
 
@@ -148,7 +148,7 @@ def _predict(
 ) -> Prediction:
     if candidate.lrs is None:
         return Prediction(candidate.name, candidate.lr, {}, None, f"not predicted: {candidate.refused}")
-    same = [run for run in trained if _is_same(run.lrs, candidate.lrs) and _besides(run, candidate) == []]
+    same = [run for run in trained if _is_trained(candidate, run)]
     far = uncertainty.distance(float(candidate.lrs.sum()), [float(run.lrs.sum()) for run in trained])
     losses, measured = {}, {}
     for split, fitted in fits.items():
@@ -193,8 +193,11 @@ def _besides(run: TrainedCurves, candidate: Untrained) -> list[str]:
     return [f"{name} scheduled otherwise" for name in differing]
 
 
-def _is_same(lrs: Numbers, others: Numbers) -> bool:
-    return len(lrs) == len(others) and bool(np.allclose(lrs, others, rtol=_SAME, atol=0.0))
+def _is_trained(candidate: Untrained, run: TrainedCurves) -> bool:
+    """Whether a run was trained with the LRs, and whatever else is scheduled, of a candidate."""
+    if candidate.lrs is None or len(candidate.lrs) != len(run.lrs) or _besides(run, candidate):
+        return False
+    return bool(np.allclose(candidate.lrs, run.lrs, rtol=_SAME, atol=0.0))
 
 
 def _alike(trained: Sequence[TrainedCurves]) -> list[list[TrainedCurves]]:

@@ -124,3 +124,10 @@ def test_two_base_lrs_make_a_third_one_known():
     between = Untrained("between", 0.05, 0.5 * SHAPES["linear"])
     found = {one.name: one for one in forecast([_both(), lower], [between]).predictions}
     assert found["between"].basis == "predicted"
+
+
+def test_equal_lrs_with_another_momentum_are_another_schedule():
+    found = forecast([_both()], [Untrained("twin", 0.1, COSINE, {"momentum": "a"})])
+    by_name = {one.name: one for one in found.predictions}
+    assert by_name["twin"].basis == "a guess: momentum scheduled otherwise"
+    assert by_name["cosine"].basis == "trained"
