@@ -53,7 +53,7 @@ def terms(lrs: ArrayLike, gradient_norms: ArrayLike = 1.0) -> Terms:
         raise ValueError("the bound is about a schedule whose last LR is positive")
     squared = eta**2 * _squares(gradient_norms, len(eta))
     after = _sums_from(eta)[1:]
-    noise = squared[-1] / eta[-1] + float(np.sum(squared[:-1] / after))
+    noise = float(squared[-1] / eta[-1] + np.sum(squared[:-1] / after))
     return Terms(signal=0.5 / float(np.sum(eta)), noise=0.5 * noise)
 
 
