@@ -12,7 +12,7 @@ from lrlab.api.running import Run, Runs
 from lrlab.api.schedule import schedule, schedule_names
 from lrlab.api.schedule_value import Schedule
 from lrlab.api.wording import of_arguments
-from lrlab.comparison import foreign, loss_curves, results
+from lrlab.comparison import curve_tables, foreign, loss_curves, results
 from lrlab.config import names
 from lrlab.errors import UserError, wrong
 from lrlab.forecast.predictions import TrainedCurves, Untrained, forecast
@@ -183,7 +183,7 @@ def _of_table(
     table: Any, columns: dict[str, str | None], schedules: Sequence[str | Schedule], lrs: Sequence[float]
 ) -> Predictions:
     rows = _rows(table)
-    trained = loss_curves.of_table(rows, columns)
+    trained = curve_tables.of_table(rows, columns)
     candidates = []
     for one in schedules or schedule_names():
         if isinstance(one, Schedule):
