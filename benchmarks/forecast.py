@@ -51,13 +51,13 @@ class Setting:
 
 _DIGITS, _MNIST = "data=digits", "data=mnist"
 DEVELOPMENT: Mapping[str, Setting] = {
-    "digits_mlp_sgd": Setting(0.05, (_DIGITS, "model=mlp", "optimizer=sgd", "trainer.epochs=40")),
-    "digits_mlp_adam": Setting(0.003, (_DIGITS, "model=mlp", "optimizer=adam", "trainer.epochs=40")),
-    "digits_cnn_sgd": Setting(0.05, (_DIGITS, "model=cnn", "optimizer=sgd", "trainer.epochs=30")),
-    "digits_cnn_adamw": Setting(0.005, (_DIGITS, "model=cnn", "optimizer=adamw", "trainer.epochs=30")),
+    "digits_mlp_sgd": Setting(0.1, (_DIGITS, "model=mlp", "optimizer=sgd", "trainer.epochs=40")),
+    "digits_mlp_adam": Setting(0.008, (_DIGITS, "model=mlp", "optimizer=adam", "trainer.epochs=40")),
+    "digits_cnn_sgd": Setting(0.1, (_DIGITS, "model=cnn", "optimizer=sgd", "trainer.epochs=30")),
+    "digits_cnn_adamw": Setting(0.032, (_DIGITS, "model=cnn", "optimizer=adamw", "trainer.epochs=30")),
     "mnist_mlp_sgd": Setting(0.1, (_MNIST, "model=mlp", "data.batch_size=512", "data.shift=2", "trainer.epochs=10")),
     "mnist_mlp_adam": Setting(
-        0.003, (_MNIST, "model=mlp", "data.batch_size=512", "data.shift=2", "optimizer=adam", "trainer.epochs=10")
+        0.008, (_MNIST, "model=mlp", "data.batch_size=512", "data.shift=2", "optimizer=adam", "trainer.epochs=10")
     ),
 }
 REPORT: Mapping[str, Setting] = {}

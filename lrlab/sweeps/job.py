@@ -73,6 +73,16 @@ class Job:
         """The updates of the whole run; with a time budget, the positions of its plan."""
         return self.checked.plan.horizon.steps
 
+    @property
+    def jobs(self) -> tuple["Job"]:
+        """The run alone, as a `Stack` has several."""
+        return (self,)
+
+    def only(self, jobs: Sequence["Job"]) -> "Job":
+        """What is left to do of it: the run, as it goes on."""
+        (job,) = jobs
+        return job
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -91,6 +101,10 @@ class Stack:
     @property
     def sharing(self) -> None:
         """They share no beginnings."""
+
+    def only(self, jobs: Sequence[Job]) -> "Stack":
+        """What is left to do of it: these runs, as they go on."""
+        return Stack(tuple(jobs))
 
 
 def units(jobs: Sequence[Job]) -> list[Job | Stack]:
@@ -126,6 +140,11 @@ class Outcome:
     error: str = ""
     complaint: str = ""  # what is wrong, without what to do about it, where the error says both
     goes_on: bool = False  # from its last checkpoint, in another process
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run goes on in no other process."""
+        return self.status not in ("killed", "interrupted")
 
 
 class Reporter:

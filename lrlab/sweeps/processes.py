@@ -7,10 +7,10 @@ from several threads at a time, `ended` from one at a time.
 
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -159,24 +159,14 @@ class _Crew:
                 worker = self._worker(place)
                 worker.begin(unit)
             outcomes = self._listen(unit, place, worker)
-            if outcomes is None or not self._go_on(unit, outcomes):
+            if outcomes is None:
                 self.order.ended(unit)
+            else:
+                self.order.carried_out(unit, outcomes, may_go_on=not self._is_stopping(), tell=self._tell)
 
-    def _go_on(self, unit: Job | Stack, outcomes: Mapping[str, Outcome]) -> bool:
-        """Tell how runs ended, and let those go on whose process was killed; whether there are any."""
-        again = []
-        for job in unit.jobs if isinstance(unit, Stack) else (unit,):
-            outcome = outcomes[job.name]
-            if isinstance(unit, Stack) and _is_final(outcome):  # which was told already
-                continue
-            restarted = None if self._is_stopping() else self.order.restarted(job, outcome)
-            if restarted is not None:
-                again.append(restarted)
-            with self.lock:
-                self.ended(restarted or job, replace(outcome, goes_on=restarted is not None))
-        if again:
-            self.order.put_first(replace(unit, jobs=tuple(again)) if isinstance(unit, Stack) else again[0])
-        return bool(again)
+    def _tell(self, job: Job, outcome: Outcome) -> None:
+        with self.lock:
+            self.ended(job, outcome)
 
     def _is_stopping(self) -> bool:
         return self.stopped or self.stopping()
@@ -202,22 +192,24 @@ class _Crew:
     def _listen(self, unit: Job | Stack, place: _Place, worker: _Worker) -> dict[str, Outcome] | None:
         """Pass on what the worker reports, and return how its runs ended; None where they never began.
 
-        The worker may end without a word.
+        Of several runs those that ended while the others went on are told at once, and are not returned. The worker
+        may end without a word.
         """
-        jobs = {job.name: job for job in (unit.jobs if isinstance(unit, Stack) else (unit,))}
+        jobs = {job.name: job for job in unit.jobs}
         outcomes: dict[str, Outcome] = {}
+        told = set()
         message: Any = None
         with suppress(EOFError, ConnectionError):
             while (message := worker.connection.recv()) not in (READY, LEAVES, DROPPED):
                 name, said = message
-                if isinstance(said, Outcome):
-                    outcomes[name] = said
-                    if isinstance(unit, Stack) and _is_final(said):  # the others go on for a while
-                        with self.lock:
-                            self.ended(jobs[name], said)
-                else:
+                if not isinstance(said, Outcome):
                     self.order.seen(jobs[name], said)
                     self.seen(jobs[name], said)
+                elif isinstance(unit, Stack) and said.is_final:
+                    told.add(name)
+                    self._tell(jobs[name], said)
+                else:
+                    outcomes[name] = said
         if message != READY:
             worker.wait_until_gone()
             with self.lock:
@@ -225,7 +217,8 @@ class _Crew:
 
         if message == DROPPED:
             return None
-        return {name: outcomes[name] if name in outcomes else self._without_a_word(worker) for name in jobs}
+        left = [name for name in jobs if name not in told]
+        return {name: outcomes[name] if name in outcomes else self._without_a_word(worker) for name in left}
 
     def _without_a_word(self, worker: _Worker) -> Outcome:
         """How a run ended whose process is gone and did not say it."""
@@ -255,11 +248,6 @@ class _Crew:
             self.stopped = self.killed = True
             for worker in self.workers:
                 worker.process.kill()
-
-
-def _is_final(outcome: Outcome) -> bool:
-    """Whether the run goes on in no other process."""
-    return outcome.status not in ("killed", "interrupted")
 
 
 def _without_a_word(exit_code: int) -> Outcome:

@@ -34,7 +34,7 @@ class LauncherSettings:
     @property
     def most_in_a_step(self) -> int:
         """How many runs may train in one step; 1: each has its own."""
-        if not self.stack or self.executor != "processes" or process.ranks() > 1:
+        if not self.stack or process.ranks() > 1:
             return 1
         return MOST_IN_A_STEP if self.stack is True else self.stack
 
@@ -56,12 +56,12 @@ def read_settings(node: Mapping[str, Any]) -> LauncherSettings:
             allowed="true with one run at a time, on this machine",
             do=f"leave one of them out, or {key}.in_process=false",
         )
-    if settings.stack and (elsewhere or process.ranks() > 1):
+    if settings.stack and process.ranks() > 1:
         raise wrong(
             f"{key}.stack",
-            got=f"{str(settings.stack).lower()}, " + ("on a Ray cluster" if elsewhere else "on several ranks"),
-            allowed="with the processes of one machine",
-            do=f"{key}.stack=false, or {key}.executor=processes without torchrun",
+            got=f"{str(settings.stack).lower()}, on several ranks",
+            allowed="where each run trains on one",
+            do=f"{key}.stack=false, or leave out torchrun",
         )
     ranks = process.ranks()
     if ranks > 1 and (several or elsewhere):

@@ -232,7 +232,7 @@ class Order:
         if job.name in self.waiting:
             self.steps[job.name] = report.step
 
-    def restarted(self, job: Job, outcome: Outcome) -> Job | None:
+    def _restarted(self, job: Job, outcome: Outcome) -> Job | None:
         """The run as it goes on from its last checkpoint, where its process was killed not too often; else None.
 
         A machine that dies and a system that is out of memory kill processes, or ask them to end, and neither says
@@ -242,7 +242,30 @@ class Order:
             return None
         return replace(job, restarts=job.restarts + 1)
 
-    def put_first(self, unit: Job | Stack) -> None:
+    def carried_out(
+        self,
+        unit: Job | Stack,
+        outcomes: Mapping[str, Outcome],
+        *,
+        may_go_on: bool,
+        tell: Callable[[Job, Outcome], None],
+    ) -> None:
+        """`tell` how runs ended, by the names in `outcomes`. Those that were killed go on, where they `may_go_on`."""
+        again = []
+        for job in unit.jobs:
+            if job.name not in outcomes:
+                continue
+            outcome = outcomes[job.name]
+            restarted = self._restarted(job, outcome) if may_go_on else None
+            if restarted is not None:
+                again.append(restarted)
+            tell(restarted or job, replace(outcome, goes_on=restarted is not None))
+        if again:
+            self._put_first(unit.only(again))
+        else:
+            self.ended(unit)
+
+    def _put_first(self, unit: Job | Stack) -> None:
         """Hand this out next."""
         with self.changed:
             self.ready.appendleft(unit)

@@ -57,6 +57,24 @@ def test_what_runs_have_in_common_is_trained_once_there_too(command, tmp_path, m
         assert points(folder) == points(alone / folder.name)
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "folder of its own"])
+def test_runs_of_one_step_are_what_they_are_alone_there_too(command, tmp_path, monkeypatch, shared):
+    if not shared:
+        monkeypatch.setattr(Path, "touch", lambda _: None)
+    typed = (*TYPED, "optimizer.lr=0.1,1e20", "trainer.stacked=eager")
+    assert command(*typed, "sweep=alone").code == 1
+    outcome = command(*typed, "sweep=ray", "hydra.launcher.executor=ray", "hydra.launcher.stack=3")
+    assert outcome.code == 1
+    assert "stack      6 runs: 3 in a step, eager" in outcome.out
+    alone, ray = (tmp_path / "outputs" / "sweeps" / name for name in ("alone", "ray"))
+    assert len([*ray.glob("*seed=*")]) == 6
+    for folder in ray.glob("*seed=*"):
+        assert summary(folder)["status"] == summary(alone / folder.name)["status"]
+        assert points(folder) == points(alone / folder.name)
+        if "1e20" not in folder.name:
+            assert same_weights(weights(folder), weights(alone / folder.name))
+
+
 def test_runs_that_fail_there_leave_the_others_alone_and_go_on_later(command, tmp_path):
     from support import FAULTY
 
