@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from lrlab.data import files
 from lrlab.data.kinds import kind_of
 from lrlab.data.map_datasets import MapDataset
 from lrlab.errors import UserError, wrong
-from lrlab.system import distributed
+from lrlab.system import distributed, memory
 
 _SHARED = Path("/dev/shm")  # where Linux has the memory that processes share
 KEPT = ("device", "memory", "disk")
@@ -142,11 +141,7 @@ def _free_bytes(place: str, folder: Callable[[], Path], device: torch.device) ->
     if place == "disk":
         existing = _nearest_existing(folder())
         return shutil.disk_usage(existing).free if os.access(existing, os.W_OK) else 0
-    if place == "device" and device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if place == "device" and device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return _free_memory_bytes()
+    return memory.free_bytes(device if place == "device" else torch.device("cpu"))
 
 
 def _nearest_existing(folder: Path) -> Path:
@@ -166,18 +161,3 @@ def _makes_files(folder: Path) -> bool:
             return True
     except OSError:
         return False
-
-
-def _free_memory_bytes() -> int:
-    """What Linux says it could still give, in this container too; elsewhere half of all there is."""
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    group = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # there is no such file, or it says "max"
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-        free = min(free, max(limit - used, 0))
-    return free

@@ -14,7 +14,7 @@ from lrlab.sweeps.job import Job
 from lrlab.sweeps.plan import Planned
 from lrlab.sweeps.settings import LauncherSettings
 from lrlab.sweeps.shared import share
-from lrlab.sweeps.trial import STEPS, Measured, StepTrial, tell_trial, tried_here
+from lrlab.sweeps.trial import STEPS, Measured, StepTrial, sizes, tell_trial, tried_here
 from lrlab.words import counted
 
 # What runs of one step may differ in, apart from their schedulers. The tensors of their updates hold them.
@@ -35,16 +35,25 @@ def stack(planned: Planned, settings: LauncherSettings) -> tuple[Planned, list[s
         sweep = _Sweep.of(planned, settings)
         number = 0
         for jobs in sweep.alike():
-            sizes = _sizes(len(jobs), settings)
-            form, said = sweep.form_of(jobs, max(sizes))
+            found, said = sweep.step_of(jobs)
             if said:
                 lines.append(f"stack      {counted(len(jobs), 'run')}: {said}")
+            if found is None:
+                continue
             waiting = iter(jobs)
-            for size in sizes if form is not None else []:
+            for size in sizes(len(jobs), found.rows, settings.n_jobs):
                 number += 1
                 for job in islice(waiting, size):
-                    placed[job.name] = replace(_in_form(job, form), stack=number)
+                    placed[job.name] = replace(_in_form(job, found.form), stack=number)
     return replace(planned, jobs=[placed.get(job.name, job) for job in planned.jobs]), lines
+
+
+@dataclass(frozen=True)
+class _Step:
+    """How runs train in one step: in this form, and so many of them at most."""
+
+    form: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -75,39 +84,43 @@ class _Sweep:
                 groups.setdefault((_kind(job), is_begun, form), []).append(job)
         return list(groups.values())
 
-    def form_of(self, jobs: Sequence[Job], rows: int) -> tuple[str | None, str]:
-        """The form in which runs train in one step, and what to say of that; None where each trains alone."""
+    def step_of(self, jobs: Sequence[Job]) -> tuple[_Step | None, str]:
+        """The step in which runs train, and what to say of it; None where each trains alone."""
+        most = min(self.settings.most_in_a_step, len(jobs))
         if jobs[0].folder in self.begun:
             form = _own_form(jobs[0])
-            return form, f"{form}, as before"
+            return (None, "") if form is None else (_Step(form, most), f"{form}, as before")
         kind = _kind(jobs[0])
         earlier = [job for job in (*self.planned.finished, *self.planned.begun) if _kind(job) == kind]
         if form := next(filter(None, map(_own_form, earlier)), None):
-            return form, f"{form}, as before"
-        return self._chosen(jobs, rows) if len(jobs) > 1 else (None, "")
+            return _Step(form, most), f"{form}, as before"
+        return self._chosen(jobs) if len(jobs) > 1 else (None, "")
 
-    def _chosen(self, jobs: Sequence[Job], rows: int) -> tuple[str | None, str]:
-        """The form in which new runs train in one step, None where they do not, and why, in words."""
+    def _chosen(self, jobs: Sequence[Job]) -> tuple[_Step | None, str]:
+        """The step in which new runs train, None where they do not, and why, in words."""
         settings, asked = self.settings, _asked(jobs[0])
         updates = jobs[0].updates * math.ceil(len(jobs) / settings.n_jobs)
-        trial = StepTrial(jobs[0].checked, rows, updates, settings.threads_per_run, asked)
+        most, processes = settings.most_in_a_step, settings.n_jobs
+        trial = StepTrial(jobs[0].checked, len(jobs), most, processes, updates, settings.threads_per_run, asked)
         found = tried_here(trial) if settings.in_this_process else _tried_elsewhere(trial)
         if isinstance(found, str):
             return None, f"alone, {found}"
+        wished = max(sizes(len(jobs), most, processes))
+        in_a_step = f"{found.rows} in a step" + (", for which there is memory" if found.rows < wished else "")
         if asked is not None:
-            return asked, f"{rows} in a step, {asked}"
+            return _Step(asked, found.rows), f"{in_a_step}, {asked}"
 
         # Whether it pays: runs of one step share no beginnings.
         alone, together = f"{found.alone * 1e3:.2f} ms", f"{found.together * 1e3:.2f} ms"
         if not found.pays():
-            why = f"{alone} an update; {rows} in a step would take {together} each ({STEPS} steps each way)"
+            why = f"{alone} an update; {in_a_step} would take {together} each ({STEPS} steps each way)"
             return None, f"alone, {why}"
         saved, in_all = sum(self.saved.get(job.name, 0) for job in jobs), sum(job.updates for job in jobs)
         if not found.pays((in_all - saved) / in_all):
             why = f"{alone} for each of {in_all - saved:,} updates, for the other {saved:,} are shared"
-            return None, f"alone, {why}; {rows} in a step would take {together} for each of all"
-        said = f"{rows} in a step, {found.form}, {together} an update; alone it is {alone} ({STEPS} steps each way)"
-        return found.form, said
+            return None, f"alone, {why}; {in_a_step} would take {together} for each of all"
+        said = f"{in_a_step}, {found.form}, {together} an update; alone it is {alone} ({STEPS} steps each way)"
+        return _Step(found.form, found.rows), said
 
 
 def _kind(job: Job) -> str:
@@ -130,14 +143,6 @@ def _own_form(job: Job) -> str | None:
 
 def _in_form(job: Job, form: str | None) -> Job:
     return job if form is None else replace(job, checked=job.checked.in_form(form))
-
-
-def _sizes(count: int, settings: LauncherSettings) -> list[int]:
-    """How many runs are in each step, so that every process has its part."""
-    rounds = math.ceil(count / (settings.most_in_a_step * settings.n_jobs))
-    fewest = math.ceil(count / settings.most_in_a_step)
-    stacks = max(fewest, min(count // 2, rounds * settings.n_jobs))
-    return [count // stacks + (index < count % stacks) for index in range(stacks)]
 
 
 def _tried_elsewhere(trial: StepTrial) -> Measured | str:

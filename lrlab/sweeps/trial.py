@@ -19,16 +19,19 @@ from lrlab.stacking import EAGER, compiled
 from lrlab.stacking.fitness import Company, depends_on_company
 from lrlab.stacking.optimizers import Updates
 from lrlab.stacking.rows import StackedModels
-from lrlab.system import compiler
+from lrlab.sweeps.settings import MOST_IN_A_STEP
+from lrlab.system import compiler, memory
 from lrlab.system.signals import ENDING, SAVING
 from lrlab.training.divergence import Guard
 from lrlab.training.loop import update
+from lrlab.words import counted
 
 log = logging.getLogger(__name__)
 
 STEPS, _ROUNDS = 5, 3  # that are measured each way, in turn
 _SLOW_SECONDS = 0.05  # of a step alone, of which rows would save nothing worth the measuring
 _WORTH_COMPILING_SECONDS = 30.0  # of a process's training
+_PART_OF_THE_ROOM = 0.5  # that rows may take: data, records and other programs need some too
 _LEAST_GAIN = 1.1  # times faster, or the measurement itself may be mistaken
 
 
@@ -37,7 +40,9 @@ class StepTrial:
     """What is to be tried."""
 
     checked: Checked  # one of the runs
-    rows: int  # of a step
+    runs: int  # of the sweep that are alike
+    most: int  # of them in one step
+    processes: int  # that will train at a time
     updates: int  # that a process will make, counted for each of its runs
     threads: int
     form: str | None = None  # of the step, where it is not to be measured any more
@@ -50,10 +55,19 @@ class Measured:
     alone: float
     together: float
     form: str
+    rows: int  # of a step: those that were asked for, or as many as there is memory for
 
     def pays(self, trained: float = 1.0) -> bool:
         """Whether several in a step are faster, where of the runs alone this part is `trained`, and the rest shared."""
         return trained * self.alone > _LEAST_GAIN * self.together
+
+
+def sizes(count: int, most: int, processes: int) -> list[int]:
+    """How many of `count` runs are in each step, with `most` in one, so that each of the processes has its part."""
+    rounds = math.ceil(count / (most * processes))
+    fewest = math.ceil(count / most)
+    stacks = max(fewest, min(count // 2, rounds * processes))
+    return [count // stacks + (index < count % stacks) for index in range(stacks)]
 
 
 def tell_trial(connection: Connection, trial: StepTrial) -> None:
@@ -75,14 +89,42 @@ def tried_here(trial: StepTrial) -> Measured | str:
             reason = stackable.reason_against(prepared, prepared.config, prepared.plan)
         if reason:
             return reason
-        found: Measured | None = Measured(1.0, 0.0, trial.form or "")
+        most = min(trial.most, _rows_with_room(prepared, trial.processes))
+        if most < 2:
+            return f"for {counted(trial.processes, 'step')} of two runs would need more memory than is free"
+        rows = max(sizes(trial.runs, most, trial.processes))
+        found: Measured | None = Measured(1.0, 0.0, trial.form or "", rows)
         if trial.form is None:
-            found = measure(prepared, trial.rows, updates=trial.updates)
+            found = measure(prepared, rows, updates=trial.updates)
         if found is None:
             return f"whose steps take more than {_SLOW_SECONDS * 1e3:.0f} ms each"
-        if found.pays() and _is_in_company(prepared, trial.rows, found.form):
+        if found.pays() and _is_in_company(prepared, rows, found.form):
             return "whose last bits would depend on the runs beside them, with tensors of these shapes"
     return found
+
+
+def _rows_with_room(prepared: Prepared, processes: int) -> int:
+    """How many runs a step may have, where so many `processes` share the memory that is free.
+
+    A step of two is tried, and one of four: what the other two need is what each row needs.
+    """
+    size = min(prepared.batching.batch_size, len(prepared.splits.train))
+    with compiler.left_out():
+        free = memory.free_bytes(prepared.device) // processes
+        held = {rows: memory.most_held_bytes(_first_steps(prepared, rows, size), prepared.device) for rows in (2, 4)}
+    each = max(held[4] - held[2], 0) / 2
+    if each == 0:
+        return MOST_IN_A_STEP
+    return int(_PART_OF_THE_ROOM * free / each)
+
+
+def _first_steps(prepared: Prepared, rows: int, size: int) -> Callable[[], None]:
+    def work() -> None:
+        step = step_together(prepared, table_of(prepared, rows, EAGER), size)
+        step()
+        step()
+
+    return work
 
 
 def _is_in_company(prepared: Prepared, rows: int, form: str) -> bool:
@@ -117,12 +159,12 @@ def measure(prepared: Prepared, rows: int, updates: int) -> Measured | None:
         each_way = [(_seconds(alone_step, prepared.device), _seconds(step, prepared.device)) for _ in range(_ROUNDS)]
     alone, together = (min(seconds) for seconds in zip(*each_way, strict=True))
     together /= rows
-    found = Measured(alone, together, EAGER)
+    found = Measured(alone, together, EAGER, rows)
     if min(alone, together) * updates < _WORTH_COMPILING_SECONDS:
         return found
     in_compiled, took = _compiled(prepared, rows, size)
     if in_compiled * updates + took < min(alone, together) * updates:
-        return Measured(alone, in_compiled, compiled(rows))
+        return Measured(alone, in_compiled, compiled(rows), rows)
     return found
 
 

@@ -1,4 +1,4 @@
-"""How this process keeps memory that it frees, which decides how fast a CPU trains."""
+"""What this process does with memory that it frees, which decides how fast a CPU trains."""
 
 import ctypes
 import os
@@ -24,3 +24,11 @@ def keep_freed_memory() -> bool:
         return False
     kept = any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST)
     return bool(mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)) and kept
+
+
+def give_back_freed_memory() -> None:
+    """Have glibc return to the system what it keeps, so that what the process holds is what is in use."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # another C library
+        return

@@ -17,8 +17,13 @@ pytestmark = [
 TYPED = ("-m", "seed=0,1", "trainer.epochs=40", "model=linear", "hydra.launcher.threads=1", "checkpoint.every=20st")
 
 
-def test_the_runs_of_a_machine_that_dies_go_on_from_their_checkpoints_on_another(command, tmp_path):
-    """Two machines with room for one run each; one is killed while both train."""
+@pytest.mark.parametrize(
+    ("stacked", "expected"),
+    [((), [0, 1]), (("seed=0,1,2,3", "trainer.stacked=eager", "hydra.launcher.stack=2"), [0, 0, 1, 1])],
+    ids=["alone", "in one step"],
+)
+def test_the_runs_of_a_machine_that_dies_go_on_from_their_checkpoints_on_another(command, tmp_path, stacked, expected):
+    """Two machines with room for one process each; one is killed while both train."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -29,7 +34,7 @@ def test_the_runs_of_a_machine_that_dies_go_on_from_their_checkpoints_on_another
 
     def kill_it() -> None:
         deadline = time.monotonic() + 60
-        while len([*folder.glob("*/checkpoints/last.pt")]) < 2 and time.monotonic() < deadline:
+        while len([*folder.glob("*/checkpoints/last.pt")]) < len(expected) and time.monotonic() < deadline:
             time.sleep(0.02)
         cluster.remove_node(node, allow_graceful=False)
 
@@ -38,16 +43,16 @@ def test_the_runs_of_a_machine_that_dies_go_on_from_their_checkpoints_on_another
         cluster.wait_for_nodes()
         killing = threading.Thread(target=kill_it)
         killing.start()
-        outcome = command(*TYPED, "sweep=ray", "hydra.launcher.executor=ray")
+        outcome = command(*TYPED, *stacked, "sweep=ray", "hydra.launcher.executor=ray")
         killing.join()
     finally:
         ray.shutdown()
         cluster.shutdown()
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.count("it goes on from its last checkpoint") == 1
+    assert outcome.out.count("it goes on from its last checkpoint") == sum(expected)
     restarts = [summary(path).get("restarts", 0) for path in folder.glob("seed=*")]
-    assert sorted(restarts) == [0, 1]
-    assert command(*TYPED, "sweep=here").code == 0
+    assert sorted(restarts) == expected
+    assert command(*TYPED, *stacked[:2], "sweep=here").code == 0
     for name in json.loads((folder / "sweep.json").read_text())["runs"]:
         here = Path("outputs/sweeps/here") / name
         assert same_weights(weights(folder / name), weights(here))

@@ -20,9 +20,8 @@ from lrlab.runs.guest import guest
 from lrlab.stacking import EAGER
 from lrlab.stacking.lanes import Lane
 from lrlab.stacking.loop import Happened, fit_together
-from lrlab.sweeps import stacks, table, trial
+from lrlab.sweeps import table, trial
 from lrlab.sweeps.job import Reporter
-from lrlab.sweeps.settings import read_settings
 from lrlab.training.loop import Update
 
 SEEDS = ("scheduler=step,cosine", "seed=0,1", "optimizer.lr=0.02,0.05", "trainer.epochs=2")
@@ -139,7 +138,7 @@ def paying(monkeypatch: pytest.MonkeyPatch, form: str | None = EAGER, together: 
 
     def measure(_prepared: Any, rows: int, **_: int) -> trial.Measured | None:
         measured.append(rows)
-        return trial.Measured(1.0, together if form else 2.0, form or EAGER)
+        return trial.Measured(1.0, together if form else 2.0, form or EAGER, rows)
 
     monkeypatch.setattr(trial, "measure", measure)
     return measured
@@ -170,6 +169,25 @@ def test_runs_whose_steps_are_not_faster_in_rows_train_alone_and_a_line_says_so(
     assert (outcome.code, steps) == (0, [])
     assert "stack      2 runs: alone, 1000.00 ms an update; 2 in a step would take 2000.00 ms each" in outcome.out
     assert "stacked" not in summary(tmp_path / "outputs" / "sweeps" / "it" / "seed=0")
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "said"),
+    [
+        (10_000, "8 runs: 8 in a step, eager"),
+        (1_350, "8 runs: 4 in a step, for which there is memory, eager"),
+        (70, "8 runs: alone, for 1 step of two runs would need more memory than is free"),
+    ],
+)
+def test_a_step_has_as_many_runs_as_there_is_memory_for(command, steps, monkeypatch, free_mb, said):
+    """A run of 4.3 million parameters holds some 150 MB: weights, gradients, momentum, and what is made of them."""
+    paying(monkeypatch)
+    monkeypatch.setattr(trial.memory, "free_bytes", lambda _: free_mb * 1_000_000)
+    wide = ("model=mlp", "model.hidden=[4000,1000]", "trainer.steps=1", "seed=range(8)")
+    outcome = command("-m", *SMALL, *wide, *HERE, "hydra.launcher.stack=true", "sweep=it")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert said in outcome.out
+    assert steps == {"8": [8], "4": [4, 4], "alone,": []}[said.split()[2]]
 
 
 def test_runs_that_are_trained_faster_by_sharing_their_beginnings_share_them(command, steps, monkeypatch, tmp_path):
@@ -368,7 +386,7 @@ def test_a_number_of_runs_in_a_step_that_cannot_be_is_refused(command, typed, sa
 @pytest.mark.parametrize("most", [2, 5, 32])
 @pytest.mark.parametrize("n_jobs", [1, 2, 3])
 def test_no_step_has_more_runs_than_it_may_and_each_run_has_one(count, most, n_jobs):
-    sizes = stacks._sizes(count, read_settings({"n_jobs": n_jobs, "stack": most}))
+    sizes = trial.sizes(count, most, n_jobs)
     assert sum(sizes) == count
     assert max(sizes) <= most
     assert max(sizes) - min(sizes) <= 1
