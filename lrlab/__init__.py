@@ -8,6 +8,7 @@
     run = lrlab.train("scheduler=step", "trainer.epochs=5")
     lrlab.compare(lrlab.sweep("scheduler=step,cosine", "seed=0,1,2"))
     lrlab.predict(run, "step", "wsd", "linear")      # the final losses of schedules that were not trained
+    lrlab.advise("data=mnist", "model=cnn")          # which schedule, at which LR, by few runs
 
 Every schedule is there under its name too: `lrlab.wsd(lr=0.1, total_steps=9380)`. Names are loaded when they are asked
 for: `import lrlab` takes milliseconds and no torch.
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lrlab.api.advised import Advice as Advice
+    from lrlab.api.advising import advise as advise
     from lrlab.api.compared import Compared as Compared
     from lrlab.api.compared import ComparedStudy as ComparedStudy
     from lrlab.api.comparing import compare as compare
@@ -99,6 +102,7 @@ if TYPE_CHECKING:
 
 # Where each public name is at home. Those with a door of their own, which `python -m` opens, are reached through it.
 _HOMES = {
+    "api.advised": ("Advice",),
     "api.compared": ("Compared", "ComparedStudy"),
     "api.curves": ("Curve", "Curves", "Findings", "check"),
     "api.finding": ("FoundLR",),
@@ -113,7 +117,7 @@ _HOMES = {
     "integrations.timm": ("from_timm", "to_timm"),
     "integrations.transformers": ("from_transformers", "to_transformers"),
 }
-_DOORS = ("compare", "find_lr", "predict", "preview")
+_DOORS = ("advise", "compare", "find_lr", "predict", "preview")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _NO_NAME = ("lambda",)  # a word of Python's; `lrlab.schedule("lambda")` is the constant that it starts from
 

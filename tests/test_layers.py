@@ -31,7 +31,19 @@ FLOORS = [
     {"api"},
     {"commands", "integrations"},
     # Doors: what Python, Hydra or a user's old import enters by. Each leads to one room, and nobody imports a door.
-    {"__main__", "plugins", "preview", "find_lr", "compare", "evaluate", "study", "noise", "cooldown", "predict"}
+    {
+        "__main__",
+        "plugins",
+        "preview",
+        "find_lr",
+        "compare",
+        "evaluate",
+        "study",
+        "noise",
+        "cooldown",
+        "predict",
+        "advise",
+    }
     | {"datasets", "greedy", "chains"},
 ]
 # Who may import what a text names: commands by what was typed, and old names, which lead to their new places.
@@ -53,7 +65,7 @@ ONE_ROOM = {
     "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},
     "yaml": {"comparison.results", "config.catalogue"},
-    "ray": {"sweeps.ray"},
+    "ray": {"sweeps.ray", "sweeps.ray_worker"},
 }
 
 
@@ -248,7 +260,7 @@ def test_a_line_does_one_thing():
 # Who else may open a file to write: torchrun names the file in which a rank leaves its error; the images of a data set
 # are written through a mapping; Ray's files go to the machine of a worker, which has none of its own; and output goes
 # to the streams of the process, which are no files that it opens.
-WRITERS = {"system.disk", "system.peers", "system.streams", "data.files", "sweeps.ray"}
+WRITERS = {"system.disk", "system.memory", "system.peers", "system.streams", "data.files", "sweeps.ray_worker"}
 
 
 def test_one_room_opens_files_to_write():

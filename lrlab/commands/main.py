@@ -16,6 +16,7 @@ COMMANDS = {
     "cooldown": "a run that was begun, ended by a decay of its LR, from several moments on",
     "preview": "the LR of every update, before anything is trained",
     "find-lr": "an LR to start from",
+    "advise": "which schedule to take for a task, at which LR, by few runs",
     "study": "tune, then judge on fresh seeds: a verdict that can be quoted",
     "predict": "what other schedules would have led to, from the loss curve of one run",
     "evaluate": "what runs are worth on test images, which decided nothing",

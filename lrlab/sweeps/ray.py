@@ -14,7 +14,7 @@ from typing import Any
 
 from lrlab.errors import first_line, wrong
 from lrlab.sweeps.job import Ended, Job, Noticed, Outcome, Stack, units
-from lrlab.sweeps.ray_worker import Bulletin, Done, Luggage, Place, train, unpack
+from lrlab.sweeps.ray_worker import Bulletin, Done, Luggage, Origin, train, unpack
 from lrlab.sweeps.shared import Order
 from lrlab.system import disk, spelling
 
@@ -49,12 +49,12 @@ def on_ray(
         gpus = gpus_per_run if ray.cluster_resources().get("GPU") else 0
         # A process carries out one of them only, and Ray starts no run again by itself.
         remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_calls=1, max_retries=0)(train)
-        place = Place(Path.cwd(), marker, spelling.said())
+        origin = Origin(Path.cwd(), marker, spelling.said())
 
         def hand_out(unit: Job | Stack) -> Any:
             placed = unit.only([replace(job, folder=job.folder.absolute()) for job in unit.jobs])
             luggage = {job.name: Luggage.of(job) for job in unit.jobs}
-            return remote.remote(placed, threads, place, luggage, board)
+            return remote.remote(placed, threads, origin, luggage, board)
 
         # Hand out all, and wait for them.
         under_way = _UnderWay(ray, Order(units(jobs), retries), hand_out, board, seen=seen, ended=ended)

@@ -42,7 +42,7 @@ class Bulletin:
 
 
 @dataclass(frozen=True)
-class Place:
+class Origin:
     """Where and how the sweep was started."""
 
     current: Path  # the folder it was started from
@@ -87,17 +87,17 @@ class Done:
     files: Mapping[str, bytes]
 
 
-def train(unit: Job | Stack, threads: int, place: Place, luggage: Mapping[str, Luggage], board: Any) -> Done | None:
+def train(unit: Job | Stack, threads: int, origin: Origin, luggage: Mapping[str, Luggage], board: Any) -> Done | None:
     """Carry out the runs of `unit`, each of which brings its `luggage`. None where nobody wants that any more."""
     # The process becomes like the one that started the sweep.
     import ray
     import torch
 
     torch.set_num_threads(threads)
-    spelling.say(place.spelling)
-    if place.current.is_dir():  # the user's own classes, and data with a relative path
-        os.chdir(place.current)
-        sys.path.append(str(place.current))
+    spelling.say(origin.spelling)
+    if origin.current.is_dir():  # the user's own classes, and data with a relative path
+        os.chdir(origin.current)
+        sys.path.append(str(origin.current))
 
     # It says that the runs begin, and is told whether that still is wanted.
     left = _Left()
@@ -111,7 +111,7 @@ def train(unit: Job | Stack, threads: int, place: Place, luggage: Mapping[str, L
         return None
 
     # The runs, in the sweep's folder or in one of this machine.
-    if place.marker.exists():
+    if origin.marker.exists():
         return Done(_carried_out(unit, send), {})
     with tempfile.TemporaryDirectory() as folder:
         here = [luggage[job.name].unpacked(job, Path(folder) / str(i)) for i, job in enumerate(unit.jobs)]

@@ -4,9 +4,7 @@ Its folder holds two ordinary sweeps, `tuning` and `judging`, and `study.json`. 
 anything that stopped it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -20,11 +18,11 @@ from lrlab.comparison.pairs import Test
 from lrlab.config import trust
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.runs import summary, testing
-from lrlab.sweeps import launch, plan, server, shared, stacks
+from lrlab.sweeps import plan, portion
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.study_request import StudyRequest, protocol_of
 from lrlab.sweeps.tuner import Tried, Tuning
-from lrlab.system import disk, lock
+from lrlab.system import lock
 from lrlab.training.metrics import METRICS
 from lrlab.words import counted
 
@@ -186,24 +184,7 @@ def _jobs(jobs: Mapping[str, Sequence[tuple[float, int, Job]]]) -> list[Job]:
 def _train(request: StudyRequest, jobs: Sequence[Job], sweep: str, facts: Mapping[str, Any]) -> None:
     """Carry out runs of one of the two sweeps. Raises UserError where one of them did not end."""
     folder = request.folder / sweep
-    folder.mkdir(exist_ok=True)
-    if not jobs:
-        return
-    if not request.launcher.in_this_process and request.launcher.executor == "processes":
-        server.started(request.launcher.threads_per_run)
-    with ExitStack() as stack:
-        stack.enter_context(lock.held(folder, what="sweeping"))
-        planned = plan.plan(jobs, folder, whole=False)
-        planned, stacked = stacks.stack(planned, request.launcher)
-        if request.launcher.share:
-            planned = shared.share(planned)
-        before = summary.read(folder, results.SWEEP).get("runs")
-        known = [*before] if isinstance(before, list) else []
-        runs = list(dict.fromkeys([*known, *(job.name for job in planned.jobs)]))
-        said = {"command": request.again, "runs": runs, **facts}
-        disk.write_whole(folder / results.SWEEP, json.dumps(said, indent=2) + "\n")
-        print(*launch.start_lines(planned, request.launcher, stacked), sep="\n", flush=True)
-        outcomes = launch.carry_out(planned, request.launcher)
+    outcomes = portion.carry_out(jobs, folder, request.launcher, again=request.again, facts=facts)
     counts = ("finished", "diverged", "failed") if sweep == TUNING else ("finished", "diverged")
     lost = [f"{name} {outcome.status}" for name, outcome in outcomes.items() if outcome.status not in counts]
     if lost:

@@ -23,6 +23,7 @@ FUNCTIONS = {
     "compare",
     "find_lr",
     "predict",
+    "advise",
     "to_keras",
     "to_optax",
     "to_timm",
@@ -31,6 +32,7 @@ FUNCTIONS = {
     "from_transformers",
 }
 CLASSES = {
+    "Advice",
     "Compared",
     "ComparedStudy",
     "Curve",
@@ -86,7 +88,7 @@ def test_type_checkers_see_what_there_is():
 def test_no_public_function_is_hidden_by_a_module():
     package = Path(lrlab.__file__).parent
     modules = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    doors = {"compare", "find_lr", "predict", "preview"}
+    doors = {"advise", "compare", "find_lr", "predict", "preview"}
     assert modules & {*dir(lrlab)} - {"schedules"} == doors
 
 
@@ -99,7 +101,7 @@ ALONE = "import lrlab"
     ["import lrlab, lrlab.{0}", *(pytest.param(order, marks=pytest.mark.slow) for order in (LATER, ALONE))],
 )
 def test_a_door_is_called_as_its_function_whichever_came_first(order):
-    names = ("preview", "compare", "find_lr", "predict")
+    names = ("preview", "compare", "find_lr", "predict", "advise")
     said = python(
         "import importlib, inspect",
         *(order.format(name) for name in names),

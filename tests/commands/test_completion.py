@@ -16,7 +16,17 @@ from lrlab.commands import completion, main
 
 ANSWERS = {
     "lrlab ": [
-        *("--help ", "--version ", "compare ", "completion ", "cooldown ", "evaluate ", "find-lr ", "noise "),
+        *(
+            "--help ",
+            "--version ",
+            "advise ",
+            "compare ",
+            "completion ",
+            "cooldown ",
+            "evaluate ",
+            "find-lr ",
+            "noise ",
+        ),
         *("predict ", "preview ", "study ", "sweep ", "train "),
     ],
     "lrlab study NAME study.te": ["study.test="],

@@ -8,7 +8,7 @@ import pytest
 from fabricated import write_run, write_study, write_sweep
 from support import ROOT, train
 
-from lrlab.commands import compare, evaluate, find_lr, noise, predict, preview, study
+from lrlab.commands import advise, compare, evaluate, find_lr, noise, predict, preview, study
 
 TABLE = {"constant": {0.1: [0.80, 0.82, 0.81]}, "cosine": {0.1: [0.90, 0.92, 0.91], 0.2: [0.5, 0.5, 0.5]}}
 QUICK = ("model=linear", "trainer.epochs=1", "data.batch_size=256")
@@ -120,6 +120,14 @@ def test_numbers_that_are_not_known_are_null(written, tmp_path):
     [contest] = written(compare, "compare", "sweep")["contests"]
     assert contest["pairs"][0]["difference"]["low"] is None
     assert "Infinity" not in Path("found.json").read_text()
+
+
+def test_advice(written):
+    said = written(
+        advise, "advise", *QUICK, "trainer.epochs=10", "scheduler=linear", "budget=4", "hydra.launcher.in_process=true"
+    )
+    require_documented(said, "advise")
+    assert said["cost"]["runs"] == len(said["tried"])
 
 
 def test_predictions(written, tmp_path):

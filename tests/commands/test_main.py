@@ -48,7 +48,7 @@ def test_version_is_lrlabs_own(enter, typed):
         (("-m", "seed=0,1"), r"got '-m' \(did you mean sweep\?\); allowed: train, .*; do: lrlab sweep seed=0,1"),
         (
             ("quux",),
-            r"got 'quux'; allowed: train, sweep, cooldown, preview, find-lr, study, .*, completion; do: lrlab --help",
+            r"got 'quux'; allowed: train, sweep, cooldown, preview, find-lr, advise, .*, completion; do: lrlab --help",
         ),
     ],
 )

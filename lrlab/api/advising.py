@@ -1,0 +1,160 @@
+"""`lrlab.advise`: from a task to a schedule and a base LR, by a range test, a few runs and predictions."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lrlab.api.advised import Advice, Cost
+from lrlab.api.finding import range_tests, suggested
+from lrlab.api.progress import SweepBar
+from lrlab.api.wording import of_arguments, require_texts
+from lrlab.comparison import loss_curves, results
+from lrlab.config import checks
+from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.forecast.advice import Adviser, Probe, Probed
+from lrlab.forecast.predictions import TrainedCurves
+from lrlab.runs import summary
+from lrlab.runs.guest import guest
+from lrlab.sweeps import portion
+from lrlab.sweeps.advice_request import CONSTANT, FEWEST, PILOT, AdviceRequest, read_request
+from lrlab.sweeps.job import Job
+from lrlab.sweeps.table import Board
+from lrlab.system import disk, lock
+from lrlab.words import counted
+
+BUDGET = 16.0  # runs' worth of updates
+FILE = "advice.json"
+_TESTS = 3  # range tests, whose median is where the pilots begin
+_TESTED = (40, 400)  # updates of each, at least and at most
+_SHARE = 0.3  # of a run that each may take
+_START, _END = 1e-6, 10.0
+
+
+def advise(*overrides: str, budget: float = BUDGET, **named: Any) -> Advice:
+    """Which schedule to take for a task, at which base LR: `lrlab.advise("data=digits", "model=mlp", budget=12)`.
+
+    `overrides` say what is trained, as those of `lrlab.train`, and may restrict the choice by `"scheduler=cosine,wsd"`.
+    Range tests say where to begin; pilots of cosine, where its LR is best; a law that is fitted to them and to a run
+    with a constant LR, which schedules to try; further runs, which of them at which LR, and how sure that is. All of it
+    costs at most `budget` runs' worth of updates. The same call goes on with what was stopped. What it says is no
+    verdict: those are given by `lrlab study`.
+
+    Raises UserError for a setting that is not allowed, and where every run diverges.
+    """
+    require_texts("advise", named)
+    with of_arguments():
+        checks.number("advise.budget", budget, low=FEWEST, example=BUDGET)
+    with guest():
+        return carry_out(read_request(list(overrides), float(budget)), make_board=SweepBar)
+
+
+def carry_out(
+    request: AdviceRequest, *, told: Callable[[str], None] = lambda _: None, make_board: Callable[..., Any] = Board
+) -> Advice:
+    """Train what is needed, and say what to take. `told` hears why each run is trained.
+
+    Raises UserError where every run diverges. Raises Interrupted where a signal stopped it, with everything saved.
+    """
+    updates = request.job(Probe(PILOT, 1e-3)).updates
+    request.folder.mkdir(parents=True, exist_ok=True)
+    with lock.held(request.folder, what="advising"):
+        tested = _range_test(request, updates, told)
+        told(f"folder     {request.folder}")
+        adviser = Adviser(request.shapes(tested.lr), tested.lr, _affordable(request, updates, tested))
+        _tell_left_out(request, told)
+        done: list[Probed] = []
+        try:
+            while (stage := adviser.next(done)) is not None:
+                told(f"train      {counted(len(stage.probes), 'run')}: {stage.why}")
+                done += _trained(request, stage.probes, make_board, told)
+        except Interrupted:
+            told(f"stopped; what was under way is saved. To go on:\n  {request.again}")
+            raise
+    expected = adviser.expected(done)
+    if expected is None:
+        raise wrong(
+            "advise",
+            got=f"{counted(len(done), 'run')} of which every one diverged",
+            allowed="a task that can be trained",
+            do=f"look into {request.folder}, or clip gradients: trainer.clip_grad_norm=1",
+        )
+    cost = Cost(len(done), updates, tested.updates)
+    found = Advice(request, expected, adviser.all_cells(done), cost)
+    disk.write_whole(request.folder / FILE, json.dumps({**_written(tested), **found.facts()}, indent=2) + "\n")
+    return found
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the range tests say."""
+
+    lr: float
+    updates: int  # of all of them
+
+
+def _range_test(request: AdviceRequest, updates: int, told: Callable[[str], None]) -> Tested:
+    """Where to begin; what an earlier start has found, it has found."""
+    before = summary.read(request.folder, FILE).get("range_test")
+    if isinstance(before, dict):
+        return Tested(float(before["lr"]), int(before["updates"]))
+    each = min(max(round(_SHARE * updates), _TESTED[0]), _TESTED[1])
+    tests = range_tests(request.common, start=_START, end=_END, updates=each, seeds=_TESTS)
+    found = [suggestion for _, _, suggestion in tests if suggestion is not None]
+    lr = suggested(found) if found else request.lr
+    tested = Tested(lr, sum(len(points) for _, points, _ in tests))
+    how = f"of {counted(len(found), 'range test')}" if found else "of the optimizer, for range tests say nothing"
+    told(f"begin      at LR {lr:g} ({how}, {tested.updates:,} updates)")
+    disk.write_whole(request.folder / FILE, json.dumps(_written(tested), indent=2) + "\n")
+    return tested
+
+
+def _written(tested: Tested) -> dict[str, Any]:
+    return {"range_test": asdict(tested)}
+
+
+def _affordable(request: AdviceRequest, updates: int, tested: Tested) -> int:
+    return max(FEWEST - 1, int(request.budget - tested.updates / updates))
+
+
+def _tell_left_out(request: AdviceRequest, told: Callable[[str], None]) -> None:
+    for schedule, reason in request.left_out.items():
+        if schedule in (PILOT, CONSTANT):
+            raise wrong("scheduler", got=f"{schedule}: {reason}", allowed="a run that can be planned", do="mend it")
+        told(f"left out   {schedule}: {reason}")
+
+
+def _trained(
+    request: AdviceRequest, probes: Sequence[Probe], make_board: Callable[..., Any], told: Callable[[str], None]
+) -> list[Probed]:
+    """Train the runs of `probes`, those that are not finished, and read what they show."""
+    jobs = [request.job(probe) for probe in probes]
+    waiting = [job for job in jobs if summary.read(job.folder).get("status") not in ("finished", "diverged")]
+
+    def only_what_differs(line: str) -> None:  # from one part to the next
+        if line.startswith(("warning", "stack")):
+            told(line)
+
+    outcomes = portion.carry_out(
+        waiting, request.runs, request.launcher, again=request.again, make_board=make_board, told=only_what_differs
+    )
+    failed = [outcome.error for outcome in outcomes.values() if outcome.status in ("failed", "killed")]
+    if failed and len(failed) == len(jobs):
+        raise wrong(
+            "advise",
+            got=f"runs that fail: {failed[0]}",
+            allowed="a run that can be trained",
+            do=f"mend the cause, and go on: {request.again}",
+        )
+    return [Probed(probe, _curves(job)) for probe, job in zip(probes, jobs, strict=True)]
+
+
+def _curves(job: Job) -> TrainedCurves | None:
+    """What a run shows; None where it diverged or failed."""
+    result = results.read_result(job.folder, job.name)
+    if result.status != "finished":
+        return None
+    try:
+        return loss_curves.of_run(result)
+    except UserError:
+        return None

@@ -1,0 +1,155 @@
+"""`lrlab advise`: from a task to a schedule and its LR, within a budget, gone on with, and no verdict."""
+
+import json
+import shlex
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import lrlab
+from lrlab.api import advising
+from lrlab.commands import advise, study
+from lrlab.commands import train as train_command
+from lrlab.errors import Interrupted
+from lrlab.sweeps import portion
+
+TASK = ("model=linear", "trainer.epochs=10", "data.batch_size=128")
+HERE = "hydra.launcher.in_process=true"
+FEW = "scheduler=linear,wsd"
+
+
+@pytest.fixture
+def ask(enter):
+    """Run `python -m lrlab.advise ARGUMENTS` in this process."""
+    return partial(enter, advise.main)
+
+
+def found(path: str = "found.json") -> dict:
+    return json.loads(Path(path).read_text())
+
+
+def test_it_says_what_to_take_what_it_cost_and_what_to_type_next(ask, enter):
+    done = ask(*TASK, HERE, FEW, "budget=9", "advise.json=found.json", "advise.file=found.png")
+    assert (done.code, done.err) == (0, "")
+    said = found()
+    assert f"take {said['schedule']} at LR {said['lr']:g}: expected loss" in done.out
+    assert said["interval"][0] < said["loss"] < said["interval"][1]
+    assert {one["schedule"] for one in said["tried"]} <= {"cosine", "constant", "linear", "wsd"}
+    assert Path("found.png").stat().st_size > 1000
+
+    # Everything counts, and no more than was allowed is spent.
+    trained = [json.loads(path.read_text())["updates"] for path in Path(said["folder"]).glob("runs/*/summary.json")]
+    cost = said["cost"]
+    assert (len(trained), sum(trained)) == (cost["runs"], cost["runs"] * cost["updates_each"])
+    assert cost["runs_worth"] <= 9
+
+    # What is printed to be typed can be typed.
+    _, _, typed = said["command"].partition("train ")
+    assert enter(train_command.main, *shlex.split(typed)).code == 0
+    _, _, typed = said["study"].partition("study ")
+    quick = ("study.tuning=3", "study.seeds=3", "study.looks=1", "trainer.epochs=1")
+    assert enter(study.main, *shlex.split(typed), *quick).code == 0
+
+
+def test_the_same_command_again_trains_nothing_and_says_the_same(ask, monkeypatch):
+    typed = (*TASK, HERE, FEW, "budget=6", "advise.json=found.json")
+    assert ask(*typed).code == 0
+    first = found()
+    monkeypatch.setattr(advising, "range_tests", None)  # would fail if it were called
+    done = ask(*typed)
+    assert done.code == 0, done.err
+    assert "finished" not in done.out
+    assert found() == first
+
+
+def test_one_that_is_stopped_goes_on_to_the_same(ask, monkeypatch):
+    typed = (*TASK, HERE, FEW, "budget=7", "advise.json=found.json")
+    assert ask(*typed).code == 0
+    whole = found()
+    Path("outputs").rename("whole")
+    carry_out, calls = portion.carry_out, []
+
+    def stopped(*arguments, **named):
+        calls.append(1)
+        if len(calls) == 3:
+            raise Interrupted(2)
+        return carry_out(*arguments, **named)
+
+    monkeypatch.setattr(portion, "carry_out", stopped)
+    done = ask(*typed)
+    assert done.code == 130
+    assert "To go on:" in done.out
+    monkeypatch.setattr(portion, "carry_out", carry_out)
+    assert ask(*typed).code == 0
+    assert found() == whole
+
+
+def test_a_larger_budget_goes_on_from_what_a_smaller_one_has_trained(ask):
+    assert ask(*TASK, HERE, FEW, "budget=5", "advise.json=found.json").code == 0
+    before = {path.parent.name for path in Path(found()["folder"]).glob("runs/*/summary.json")}
+    done = ask(*TASK, HERE, FEW, "budget=8", "advise.json=found.json")
+    assert done.code == 0
+    after = {path.parent.name for path in Path(found()["folder"]).glob("runs/*/summary.json")}
+    assert before < after
+    assert done.out.count("finished") == len(after) - len(before)
+
+
+def test_in_python_it_is_a_value(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    advice = lrlab.advise(*TASK, HERE, FEW, budget=5)
+    assert advice.schedule in ("cosine", "constant", "linear", "wsd")
+    assert advice.overrides[-2:] == [f"scheduler={advice.schedule}", f"optimizer.lr={advice.lr}"]
+    assert advice.tried[0].loss == min(cell.loss for cell in advice.tried)
+    assert advice.sentence in repr(advice)
+    assert "<svg" in advice._repr_html_()
+    assert len(advice.to_frame()["lr"]) == len(advice.tried)
+    with pytest.raises(ValueError, match="budget: got 2; allowed: a number >= 4"):
+        lrlab.advise(*TASK, budget=2)
+
+
+def test_a_schedule_that_follows_a_metric_is_left_out_and_a_line_says_so(ask):
+    done = ask(*TASK, HERE, "scheduler=linear,plateau", "budget=4")
+    assert done.code == 0, done.err
+    assert "left out   plateau: its LR follows a metric" in done.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["seed=0,1"], "seed: got 0,1, for advice; allowed: nothing"),
+        (["optimizer.lr=0.1"], "optimizer.lr: got 0.1, for advice"),
+        (["scheduler.gamma=0.5"], "scheduler.gamma: got a setting of one schedule"),
+        (["model=mlp,linear"], "advise: got 2 runs (model=mlp,linear)"),
+        (["budget=3"], "advise.budget: got 3; allowed: a number >= 4"),
+        (["advise.budget=many"], "advise.budget: got 'many'"),
+        (["scheduler=cosin"], "did you mean cosine"),
+        (["optimizer=prodigy"], "optimizer"),
+        (["trainer.budget=1min"], "trainer.budget: got 1min, for advice"),
+        (["resume=here"], "resume="),
+        (["nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line_and_leaves_nothing(ask, typed, said):
+    done = ask(*TASK, *typed)
+    assert done.code == 1
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert not [*Path().rglob("summary.json")]
+
+
+def test_where_every_run_diverges_it_says_so(ask, tmp_path):
+    (tmp_path / "exploding.py").write_text(
+        "import torch\n"
+        "def optimizer(parameters, lr=0.1):\n"
+        "    class Exploding(torch.optim.SGD):\n"
+        "        def step(self, closure=None):\n"
+        "            for group in self.param_groups:\n"
+        "                for p in group['params']:\n"
+        "                    p.data.mul_(1e30)\n"
+        "    return Exploding(parameters, lr=lr)\n"
+    )
+    typed = ("optimizer._target_=exploding.optimizer", "~optimizer.momentum", "~optimizer.nesterov")
+    done = ask(*TASK, HERE, "budget=8", *typed, "~optimizer.weight_decay", "~optimizer.dampening")
+    assert done.code == 1
+    assert "of which every one diverged" in done.err or "optimizer" in done.err
