@@ -92,7 +92,7 @@ def require_some(predictions: Predictions) -> Predictions:
             "predict",
             got=f"curves of which a law says nothing: {reasons}",
             allowed="a loss that falls, measured at 8 points or more, and that the law describes",
-            do="train longer, or at a larger LR; or give a second run of it beside this one, with a constant LR",
+            do="train longer, or at another LR; or give a second run beside this one, with a constant LR",
         )
     return predictions
 

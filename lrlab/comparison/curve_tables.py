@@ -9,7 +9,7 @@ import numpy as np
 from lrlab.comparison import cells
 from lrlab.errors import wrong
 from lrlab.forecast.bound import Numbers
-from lrlab.forecast.fit import LossCurve, TooLittle
+from lrlab.forecast.fit import LossCurve, TooLittle, early_rise
 from lrlab.forecast.predictions import SPLITS, TrainedCurves
 
 _STEPS = ("step", "global_step", "iteration", "update", "_step", "steps")
@@ -84,7 +84,8 @@ def _of_rows(
             found[split] = LossCurve.of(lrs, numbers[column][0] + shift, numbers[column][1])
         except TooLittle as reason:
             missing[split] = str(reason)
-    return TrainedCurves(name, name, float(lrs.max()), lrs, found, missing, settings=repr(lrs.tolist()))
+    rise = early_rise(found["train"]) if "train" in found else 1.0
+    return TrainedCurves(name, name, float(lrs.max()), lrs, found, missing, settings=repr(lrs.tolist()), rise=rise)
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], step: str, column: str) -> tuple[np.ndarray, Numbers]:

@@ -12,7 +12,7 @@ from lrlab.comparison.results import Result
 from lrlab.config.again import planned_instead
 from lrlab.config.arguments import key_of
 from lrlab.errors import wrong
-from lrlab.forecast.fit import LossCurve, TooLittle
+from lrlab.forecast.fit import LossCurve, TooLittle, early_rise
 from lrlab.forecast.laws import Numbers
 from lrlab.forecast.predictions import SPLITS, TrainedCurves, Untrained
 from lrlab.lr.plan import Plan
@@ -64,7 +64,8 @@ def of_run(result: Result) -> TrainedCurves:
     alike = repr(sorted(settings.items()))
     schedule = result.choice("scheduler") + (", extended" if result.summary.get("extended_from") else "")
     beside = _beside(plan)
-    return TrainedCurves(result.name, schedule, lr, lrs[:updates], losses, missing, alike, beside)
+    rise = early_rise(losses["train"]) if "train" in losses else 1.0
+    return TrainedCurves(result.name, schedule, lr, lrs[:updates], losses, missing, alike, beside, rise)
 
 
 def candidate(name: str, plan: Plan, lr: float) -> Untrained:

@@ -14,6 +14,8 @@ FEWEST_POINTS = 8
 _HUBER = 0.01  # of the logarithm of the loss: beyond 1 % an error counts by its size, no more by its square
 _STAYS = 1e-7  # holds directions in which the fit is flat
 _FARTHEST = 12.0
+_NOISE, _NOTHING = "B", -80.0  # the parameter that the noise of the LR is in proportion to, and the logarithm of none
+_EARLY, _NEIGHBOURS = 0.1, 3
 _ENDS = 0.9  # of the updates: a curve that ends before says nothing of where the run ended
 _THOROUGH = {"maxiter": 500, "ftol": 1e-12, "gtol": 1e-9}  # objectives are as small as 1e-6
 
@@ -62,6 +64,18 @@ class LossCurve:
         return replace(self, updates=self.updates[:few], losses=self.losses[:few])
 
 
+def early_rise(curve: LossCurve) -> float:
+    """The largest mean of three neighbouring losses in the first tenth of the updates, as a multiple of the first loss.
+
+    It is 1 where there are fewer than three.
+    """
+    early = curve.losses[curve.updates <= _EARLY * len(curve.lrs)]
+    if len(early) < _NEIGHBOURS:
+        return 1.0
+    means = np.convolve(early, np.full(_NEIGHBOURS, 1 / _NEIGHBOURS), "valid")
+    return max(1.0, float(means.max() / early[0]))
+
+
 @dataclass(frozen=True)
 class Fit:
     """A law with its parameters."""
@@ -71,6 +85,7 @@ class Fit:
     unit: float  # the LR in units of which the law takes LRs
     whole: float  # what sums of LRs are divided by, in that unit
     objective: float
+    residual: float  # mean |log error| on the points that were fitted
     covariance: Numbers  # (K, K) of the logarithms
 
     @property
@@ -91,6 +106,14 @@ class Fit:
         losses, slopes = self._predicted(lrs, [len(np.asarray(lrs))])
         slope = slopes[0] / losses[0]
         return float(np.sqrt(max(slope @ self.covariance @ slope, 0.0)))
+
+    def noise_share(self, lrs: ArrayLike) -> float:
+        """The part of the loss half-way through a run with these LRs (T,) that is noise of the LR; 0 of other laws."""
+        if _NOISE not in self.law.parameters:
+            return 0.0
+        quiet = replace(self, logs=np.where(np.array(self.law.parameters) == _NOISE, _NOTHING, self.logs))
+        half = [max(1, len(np.asarray(lrs)) // 2)]
+        return 1 - float(quiet.losses(lrs, half)[0] / self.losses(lrs, half)[0])
 
     def _predicted(self, lrs: ArrayLike, updates: ArrayLike | None) -> tuple[Numbers, Numbers]:
         eta = np.asarray(lrs, float) / self.unit
@@ -173,7 +196,9 @@ def _fit(curves: Sequence[LossCurve], law: Law, unit: float) -> Fit:
     if not results:
         raise TooLittle(f"the {law.name} law cannot be fitted")
     best = min(results, key=lambda one: one.fun)
-    return Fit(law, best.x, unit, whole, float(best.fun), _covariance(law, best.x, told, logs))
+    off = [np.log(np.maximum(law.losses(best.x, one)[0], 1e-12)) - curve for one, curve in zip(told, logs, strict=True)]
+    residual = float(np.mean(np.abs(np.concatenate(off))))
+    return Fit(law, best.x, unit, whole, float(best.fun), residual, _covariance(law, best.x, told, logs))
 
 
 def _scaled(features: tuple[Numbers, ...], whole: float) -> tuple[Numbers, ...]:

@@ -13,6 +13,7 @@ from lrlab.forecast.uncertainty import Doubt, Predicted
 
 SPLITS = ("train", "val")
 TAIL = 0.05  # of the updates: the final training loss is the mean over the last of them
+_TOGETHER = 3  # neighbouring points are taken, for one alone may be high by chance
 _RISES = 1.1  # validation that ends so many times as high as it was rises, which no law here describes
 _BEYOND = 1.05  # an LR so many times the largest that was trained is one of which nothing was seen
 _SAME = 1e-6  # relative: recorded LRs have 32 bits
@@ -31,6 +32,7 @@ class TrainedCurves:
     missing: Mapping[str, str] = field(default_factory=dict)
     settings: str = ""  # equal for runs that differ in nothing but the seed
     beside: Mapping[str, str] = field(default_factory=dict)  # hashes of what else was scheduled, by name
+    rise: float = 1.0  # of the training loss at the beginning, see `early_rise`
 
     def final(self, split: str) -> float | None:
         """The final loss that was measured; for training the mean over the last updates."""
@@ -96,12 +98,10 @@ def forecast(trained: Sequence[TrainedCurves], candidates: Sequence[Untrained], 
     refused: dict[str, str] = {}
     for split in SPLITS:
         try:
+            _require_calm(trained)
             observed = _observed(trained, split)
             fitted, error = fit(observed, law), leave_out_error(observed, law)
-            if error > uncertainty.MOST_LEAVE_OUT:
-                most = f"{uncertainty.MOST_LEAVE_OUT:.0%}"
-                refused[split] = f"the law is {error:.1%} off where it was left out, and {most} is the most"
-                continue
+            _require_trust(fitted, error, trained)
             fits[split], leave_out[split] = fitted, error
         except TooLittle as reason:
             refused[split] = str(reason)
@@ -117,6 +117,32 @@ def forecast(trained: Sequence[TrainedCurves], candidates: Sequence[Untrained], 
     return Forecast(ranked, fits, leave_out, refused, trained, list(_notes(trained, candidates)))
 
 
+def _require_calm(trained: Sequence[TrainedCurves]) -> None:
+    """Raise TooLittle for a run whose loss rose far before it fell: warm-up decides there, of which no law knows."""
+    for run in trained:
+        if run.rise > uncertainty.MOST_RISE:
+            raise TooLittle(
+                f"{run.name}: the training loss rose to {run.rise:.2g} times its first value before it fell: the LR is "
+                "too large to begin with; a smaller one, or a warm-up"
+            )
+
+
+def _require_trust(fitted: Fit, leave_out: float, trained: Sequence[TrainedCurves]) -> None:
+    """Raise TooLittle for a law that does not describe its own curves, or where its noise hides everything else."""
+    if leave_out > uncertainty.MOST_LEAVE_OUT:
+        most = f"{uncertainty.MOST_LEAVE_OUT:.0%}"
+        raise TooLittle(f"the law is {leave_out:.1%} off where it was left out, and {most} is the most")
+    if fitted.residual > uncertainty.MOST_RESIDUAL:
+        most = f"{uncertainty.MOST_RESIDUAL:.0%}"
+        raise TooLittle(f"it moves {fitted.residual:.1%} about the law, and {most} is the most")
+    share = min(fitted.noise_share(run.lrs) for run in trained)
+    if share > uncertainty.MOST_NOISE:
+        most = f"{uncertainty.MOST_NOISE:.0%}"
+        raise TooLittle(
+            f"half-way {share:.0%} of it was noise of the LR, and {most} is the most: a smaller LR is likely better"
+        )
+
+
 def _observed(trained: Sequence[TrainedCurves], split: str) -> list[LossCurve]:
     curves = []
     for run in trained:
@@ -124,8 +150,9 @@ def _observed(trained: Sequence[TrainedCurves], split: str) -> list[LossCurve]:
             reason = run.missing.get(split, "it was not measured")
             raise TooLittle(f"{run.name}: {reason}" if len(trained) > 1 else reason)
         observed = run.losses[split].binned()
-        if split == "val" and len(observed.losses):
-            least, last = float(observed.losses.min()), float(observed.losses[-1])
+        if split == "val" and len(observed.losses) >= _TOGETHER:
+            smooth = np.convolve(observed.losses, np.full(_TOGETHER, 1 / _TOGETHER), "valid")
+            least, last = float(smooth.min()), float(smooth[-1])
             if last > _RISES * least:
                 raise TooLittle(
                     f"it rises, from {least:.3g} to {last:.3g}, as the model learns its training set by heart"
@@ -152,9 +179,8 @@ def _predict(
     far = uncertainty.distance(float(candidate.lrs.sum()), [float(run.lrs.sum()) for run in trained])
     losses, measured = {}, {}
     for split, fitted in fits.items():
-        doubt = Doubt(
-            uncertainty.law_error(leave_out[split], far), _between_seeds(trained, split), _fewest_alike(trained)
-        )
+        seeds = _between_seeds(trained, split, fitted.residual)
+        doubt = Doubt(uncertainty.law_error(leave_out[split], far), seeds, _fewest_alike(trained))
         losses[split] = doubt.around(_final(fitted, candidate.lrs, split), fitted.final_deviation(candidate.lrs))
         finals = [value for run in same if (value := run.final(split)) is not None]
         if finals:
@@ -212,8 +238,11 @@ def _fewest_alike(trained: Sequence[TrainedCurves]) -> int:
     return min(len(group) for group in _alike(trained))
 
 
-def _between_seeds(trained: Sequence[TrainedCurves], split: str) -> float:
-    """The standard deviation of the final loss's logarithm between seeds, as far as it is known."""
+def _between_seeds(trained: Sequence[TrainedCurves], split: str, residual: float) -> float:
+    """The standard deviation of the final loss's logarithm between seeds, as far as it is known.
+
+    What is measured on few samples moves about the law of a single run too, by its `residual`.
+    """
     found = []
     for group in _alike(trained):
         finals = [value for run in group if (value := run.final(split)) is not None]
@@ -222,7 +251,8 @@ def _between_seeds(trained: Sequence[TrainedCurves], split: str) -> float:
     known = sum(count for count, _ in found)
     pooled = sum(count * variance for count, variance in found)
     prior = 2  # runs' worth of the usual value, so that two seeds which agree by chance do not promise too much
-    return float(np.sqrt((pooled + prior * uncertainty.SEEDS**2) / (known + prior)))
+    usual = uncertainty.between_seeds(residual)
+    return float(np.sqrt((pooled + prior * usual**2) / (known + prior)))
 
 
 def _place(one: Prediction, judged_by: str | None) -> tuple[bool, float, str]:

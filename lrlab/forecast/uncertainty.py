@@ -3,7 +3,8 @@
 All three are of the logarithm of the loss, so they are relative errors. The law's error was measured on digits and
 MNIST (`python -m benchmarks forecast`): it grows with the distance of a schedule from those that were trained, which is
 how much larger or smaller the sum of its LRs is, and with the error that the law makes on its own curve where it was
-not fitted. One curve does not show what seeds do; where only one was trained, a usual value stands for it.
+not fitted. One curve does not show what seeds do; where only one was trained, how much its loss moves about the law
+stands for it.
 """
 
 import math
@@ -12,12 +13,16 @@ from dataclasses import dataclass
 
 LEVEL = 0.9
 _QUANTILE = 1.6449  # of the normal distribution, between whose minus and plus 90 % lie
-LAW_ERROR = 0.04  # where a law describes its own curve without error
+LAW_ERROR = 0.03  # where a law describes its own curve without error
 PER_LEAVE_OUT = 0.3  # what is added, in squares, for each unit of error there
-PER_DISTANCE = 0.4  # and for each unit of distance, the logarithm of how many times as large a sum of LRs is
-SEEDS = 0.03  # standard deviation between seeds, where nothing is known of them
+PER_DISTANCE = 0.3  # and for each unit of distance, the logarithm of how many times as large a sum of LRs is
+SEEDS = 0.02  # standard deviation between seeds, where nothing is known of them, at least
+PER_RESIDUAL = 1.5  # and for each unit by which the loss of one run moves about the law
 FAR = math.log(1.9)  # a sum of LRs so much larger or smaller than all that were trained makes a guess
-MOST_LEAVE_OUT = 0.12  # a law that is further off on its own curve predicts nothing
+MOST_LEAVE_OUT = 0.2  # a law that is further off on its own curve predicts nothing
+MOST_RESIDUAL = 0.10  # neither does a loss that moves more about it
+MOST_RISE = 1.5  # of the training loss at the beginning, as a multiple of the first value
+MOST_NOISE = 0.6  # of the loss half-way: with more of it the LR is too large, and runs at it are not alike
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class Doubt:
 def law_error(leave_out: float, distance: float = 0.0) -> float:
     """The law's error on a schedule at a `distance`, from its error on what was left out of its own curves."""
     return math.hypot(LAW_ERROR, PER_LEAVE_OUT * leave_out, PER_DISTANCE * distance)
+
+
+def between_seeds(residual: float) -> float:
+    """The standard deviation between seeds that is usual where the loss of one run moves so much about the law."""
+    return max(SEEDS, PER_RESIDUAL * residual)
 
 
 def distance(total: float, trained: Sequence[float]) -> float:

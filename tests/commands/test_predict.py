@@ -94,7 +94,7 @@ def test_two_runs_of_one_schedule_are_a_mean_over_seeds(ask, run, tmp_path):
 
 
 def test_a_run_whose_lr_followed_a_metric_is_fitted_by_the_lrs_that_it_used(ask, tmp_path):
-    folder = trained(tmp_path / "plateau", "model=mlp", "trainer.epochs=40", "scheduler=plateau", "optimizer.lr=0.2")
+    folder = trained(tmp_path / "plateau", "model=mlp", "trainer.epochs=40", "scheduler=plateau", "optimizer.lr=0.05")
     assert ask(str(folder), "scheduler=linear", "predict.json=found.json").code == 0
     assert by_name(found())["plateau"]["basis"] == "trained"
 

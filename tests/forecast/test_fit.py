@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lrlab.forecast import fit, laws
-from lrlab.forecast.fit import LossCurve, TooLittle
+from lrlab.forecast.fit import LossCurve, TooLittle, early_rise
 
 T = 500
 COSINE = 0.1 * 0.5 * (1 + np.cos(np.pi * np.arange(T) / T))
@@ -87,3 +87,20 @@ def test_bins_keep_the_mean_and_leave_the_beginning_out():
     assert len(binned.updates) == fit.BINS
     assert binned.updates[0] > fit.SKIPPED * T
     np.testing.assert_allclose(binned.losses, np.interp(binned.updates, dense.updates, dense.losses), atol=1e-2)
+
+
+def test_a_rise_at_the_beginning_is_seen_and_one_later_or_a_single_spike_are_not():
+    at = np.arange(1, 201)
+    lrs = np.ones(200)
+    falling = 2.0 * np.exp(-at / 80)
+
+    def rise(places, height):
+        losses = falling.copy()
+        losses[places] = height
+        return early_rise(LossCurve.of(lrs, at, losses))
+
+    assert rise([], 0.0) == 1.0
+    assert rise([4, 5, 6, 7], 9.0) == pytest.approx(9.0 / falling[0])
+    assert rise([150, 151, 152], 9.0) == 1.0
+    assert rise([5], 4.0) < 1.5
+    assert early_rise(LossCurve.of(lrs, [1, 100, 200], [1.0, 9.0, 1.0])) == 1.0

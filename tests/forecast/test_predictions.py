@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lrlab.forecast import laws, uncertainty
-from lrlab.forecast.fit import LossCurve
+from lrlab.forecast.fit import LossCurve, fit
 from lrlab.forecast.predictions import TrainedCurves, Untrained, forecast
 
 T = 400
@@ -103,7 +103,7 @@ def test_validation_that_rises_is_refused_and_training_ranks():
 
 def test_a_curve_that_the_law_does_not_describe_is_refused():
     jumps = _losses(COSINE)
-    jumps[33:] *= 0.5  # something happened that no LR explains
+    jumps[33:] *= 0.7  # something happened that no LR explains
     found = forecast([_trained(val=jumps)], CANDIDATES)
     assert "off where it was left out" in found.refused["val"]
     assert found.refused["train"] == "it was not measured"
@@ -131,3 +131,38 @@ def test_equal_lrs_with_another_momentum_are_another_schedule():
     by_name = {one.name: one for one in found.predictions}
     assert by_name["twin"].basis == "a guess: momentum scheduled otherwise"
     assert by_name["cosine"].basis == "trained"
+
+
+def test_a_loss_that_is_mostly_noise_of_the_lr_is_refused_for_a_smaller_lr_is_better():
+    sums, noisy = laws.BOUND.features(COSINE / 0.1, UPDATES)
+    values, _ = laws.BOUND.losses(np.log([0.05, 0.1, 0.5, 1.0]), (sums / (COSINE.sum() / 0.1), noisy))
+    found = forecast([_trained(val=values)], CANDIDATES)
+    assert found.refused["val"].startswith("half-way ")
+    assert found.refused["val"].endswith("was noise of the LR, and 60% is the most: a smaller LR is likely better")
+
+
+def test_a_loss_that_moves_much_about_the_law_is_refused_and_one_that_moves_less_has_wider_intervals():
+    found = forecast([_trained(val=_losses(COSINE, noise=0.3))], CANDIDATES)
+    assert "val" in found.refused
+    widths = []
+    for noise in (0.002, 0.01, 0.03):
+        [*_, last] = forecast([_trained(val=_losses(COSINE, noise=noise))], CANDIDATES).predictions
+        widths.append(np.log(last.losses["val"].one_run[1] / last.losses["val"].value))
+    assert widths[0] < widths[1] < widths[2]
+
+
+def test_the_part_that_is_noise_is_what_a_law_without_it_lacks():
+    fitted = fit([LossCurve.of(COSINE, UPDATES, _losses(COSINE, noise=0))])
+    half = T // 2
+    _, noisy = laws.BOUND.features(COSINE / 0.1, np.array([half]))
+    noise = fitted.parameters["B"] * noisy[0] / fitted.losses(COSINE, [half])[0]
+    assert fitted.noise_share(COSINE) == pytest.approx(noise)
+    assert fit([LossCurve.of(COSINE, UPDATES, _losses(COSINE))], laws.LAWS["tissue"][0]).noise_share(COSINE) == 0.0
+
+
+def test_a_run_whose_loss_rose_far_at_the_beginning_predicts_nothing():
+    calm = _both()
+    assert forecast([replace(calm, rise=1.4)], CANDIDATES).refused == {}
+    refused = forecast([replace(calm, rise=3.2)], CANDIDATES).refused
+    assert set(refused) == {"train", "val"}
+    assert "rose to 3.2 times its first value" in refused["val"]
