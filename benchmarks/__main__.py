@@ -32,6 +32,8 @@ NAMES = (
     "bank",
     "averages",
     "forecast",
+    "advice",
+    "led_studies",
 )
 
 

@@ -71,7 +71,7 @@ def train() -> None:
         write(results.find([Path(place)]), testing.score)
 
 
-def write(found: Sequence[Any], score: Any) -> None:
+def write(found: Sequence[Any], score: Any, to: Path = RUNS) -> None:
     """Write the counts of the runs that were `found`, each looked at once by `score`."""
     rows = []
     for run in found:
@@ -79,15 +79,15 @@ def write(found: Sequence[Any], score: Any) -> None:
         counts = (round(VAL * run.summary["val_accuracy"]), round(TEST * tested.get("test_accuracy", 0.0)))
         losses = (f"{run.summary['val_loss']:.6g}", f"{tested.get('test_loss', math.inf):.6g}")
         rows.append([run.choice("scheduler"), run.settings["optimizer.lr"], run.settings["seed"], *counts, *losses])
-    with RUNS.open("w", newline="") as file:
+    with to.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["scheduler", "lr", "seed", "val_correct", "test_correct", "val_loss", "test_loss"])
         writer.writerows(sorted(rows))
 
 
-def read() -> Bank:
+def read(file_of_runs: Path = RUNS) -> Bank:
     bank: dict[tuple[str, float], dict[int, dict[str, Values]]] = {}
-    with RUNS.open() as file:
+    with file_of_runs.open() as file:
         for row in csv.DictReader(file):
             cell = bank.setdefault((row["scheduler"], float(row["lr"])), {})
             cell[int(row["seed"])] = {
@@ -136,10 +136,10 @@ def redraw(bank: Bank, generator: numpy.random.Generator, metric: str) -> dict[s
 
 
 def judge_in_turn(
-    values: Mapping[str, Sequence[float]], metric: str
+    values: Mapping[str, Sequence[float]], metric: str, maximum: int = MAXIMUM
 ) -> tuple[dict[tuple[str, str], str], dict[str, int]]:
     """The verdict of every pair, and the seeds of each candidate, judged look by look as a study does it."""
-    at = sequential.looks(MAXIMUM, LOOKS)
+    at = sequential.looks(maximum, LOOKS)
     levels = sequential.levels(at, pairs.count(len(values)))
     seeds = dict.fromkeys(values, 0)
     verdicts: dict[tuple[str, str], str] = {}

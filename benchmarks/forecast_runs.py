@@ -82,18 +82,13 @@ def train(name: str, setting: Setting, root: str) -> None:
     """Train every schedule, LR and seed of a setting, and keep its losses."""
     lrs = setting.lrs
     with TemporaryDirectory() as folder:
-        if "data.root=cifar.npz" in setting.typed:
-            _make_cifar(Path(root, "cifar10-images"), Path(folder, "cifar.npz"))
-        if "data.root=friedman.npz" in setting.typed:
-            _make_friedman(Path(folder, "friedman.npz"))
         typed = [
-            *setting.typed,
+            *prepared(setting, root, Path(folder)),
             f"scheduler={','.join(SCHEDULES)}",
             f"optimizer.lr={','.join(f'{lr:g}' for lr in lrs)}",
             f"seed={','.join(map(str, range(SEEDS)))}",
             *("hydra.launcher.n_jobs=2", "hydra.launcher.threads=1", f"hydra.sweep.dir={folder}"),
         ]
-        typed += [f"data.root={root}"] if _MNIST in setting.typed else []
         command = [sys.executable, str(ROOT / "train.py"), "-m", *typed]
         done = subprocess.run(
             command, check=False, stdout=subprocess.DEVNULL, cwd=folder
@@ -140,6 +135,15 @@ def finals(bank: Mapping[str, np.ndarray], split: str) -> np.ndarray:
     """The final losses (schedule, LR, seed); infinite for runs that diverged."""
     last = bank["train_final"] if split == "train" else bank["val"][..., -1]
     return np.where(np.isfinite(last), last, np.inf)
+
+
+def prepared(setting: Setting, root: str, folder: Path) -> list[str]:
+    """What is typed for a setting in `folder`, where its data is now."""
+    if "data.root=cifar.npz" in setting.typed:
+        _make_cifar(Path(root, "cifar10-images"), folder / "cifar.npz")
+    if "data.root=friedman.npz" in setting.typed:
+        _make_friedman(folder / "friedman.npz")
+    return [*setting.typed, *([f"data.root={root}"] if _MNIST in setting.typed else [])]
 
 
 def _make_cifar(images: Path, to: Path) -> None:

@@ -29,6 +29,15 @@ _LARGEST, _MOST = 2**53, 1e150  # of counts, and of numbers whose squares are re
 
 
 @dataclass(frozen=True)
+class Led:
+    """How candidates are tuned whose best base LRs follow from that of another one, the leader."""
+
+    leader: str
+    probes: int  # tuning runs of each that is led
+    ratios: dict[str, float]  # how many times as large its best LR is as the leader's, by the bound
+
+
+@dataclass(frozen=True)
 class Protocol:
     """What is decided before anything is trained."""
 
@@ -42,6 +51,11 @@ class Protocol:
     maximum: int  # seeds a candidate, at the last look
     looks: list[int]  # seeds a candidate, at each
     test: str  # welch, paired, or auto: decided by the tuning runs
+    led: Led | None = None  # None: every candidate is tuned by itself
+
+    def tuning_of(self, name: str) -> int:
+        """The tuning runs of a candidate."""
+        return self.led.probes if self.led is not None and name in self.led.ratios else self.tuning
 
     @property
     def has_test(self) -> bool:
@@ -109,7 +123,8 @@ class Record:
 
 
 def fingerprint(protocol: Mapping[str, Any], design: Mapping[str, Any] | None) -> str:
-    text = json.dumps([protocol, design], sort_keys=True)
+    known = {key: value for key, value in protocol.items() if key != "led" or value is not None}  # older ones lack it
+    text = json.dumps([known, design], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -157,7 +172,15 @@ def _protocol(said: Mapping[str, Any]) -> Protocol:
         maximum=_count(said["maximum"]),
         looks=[*map(_count, said["looks"])],
         test=_text(said["test"]),
+        led=_led(said.get("led")),
     )
+
+
+def _led(said: Mapping[str, Any] | None) -> Led | None:
+    if said is None:
+        return None
+    ratios = {_text(name): _number(ratio) for name, ratio in said["ratios"].items()}
+    return Led(_text(said["leader"]), _count(said["probes"]), ratios)
 
 
 def _epochs(said: Any) -> int | float:
@@ -224,6 +247,10 @@ def _require_sense(record: Record) -> None:
         raise ValueError("fewer than two candidates")
     if protocol.margin is not None and not protocol.margin > 0:
         raise ValueError("a margin that is not above 0")
+    if protocol.led is not None:
+        led = {protocol.led.leader, *protocol.led.ratios}
+        if not led <= set(protocol.candidates) or not all(ratio > 0 for ratio in protocol.led.ratios.values()):
+            raise ValueError("LRs that follow from those of other candidates")
     if design is None:
         return
     names = set(protocol.candidates)

@@ -61,6 +61,11 @@ def _about_the_tuning(study: Study) -> Iterable[str]:
         f"{protocol.metric} with {_spent(study)}, failed ones included: a grid, extended where its "
         "best lay at an edge, then finer learning rates and more seeds."
     )
+    if protocol.led is not None:
+        yield (
+            f"{protocol.led.leader} was tuned in full; the others began with three learning rates that follow from its "
+            "best one by the ratio of their last-iterate bounds (arXiv:2310.07831)."
+        )
     tuned = [f"{judged.name}, {as_tuned(study, judged)}" for judged in study.candidates]
     yield f"Chosen were: {'; '.join(tuned)}."
     shared = sum(judged.tuning.shared for judged in study.candidates)

@@ -30,6 +30,7 @@ _SHORTLIST = 3  # schedules that are probed because of what is predicted
 _FINALISTS = 2  # schedules whose LR is tuned
 _MOST_LEAVE_OUT = 0.25  # of a law that is only asked which schedules to try
 _USUAL = ("linear", "wsd", "onecycle")  # are tried where no law says anything
+_LOW = 0.5  # of the largest LR: a schedule that begins below warms up
 _SURE = 1.6449  # standard deviations within which two means count as alike
 _NOISE, _PRIOR = 0.06, 2  # usual deviation between seeds, and runs' worth of it
 
@@ -213,7 +214,16 @@ class _State:
     def shortlist(self) -> Stage | None:
         """The schedules that are predicted to be the best, at the LR of the pilot."""
         chosen, why = self._predicted()
-        return self._new([Probe(one, self.lr) for one in chosen[:_SHORTLIST]], why)
+        short = chosen[:_SHORTLIST]
+        warming = [one for one in chosen if self._warms_up(one)]
+        if warming and not any(map(self._warms_up, short)):
+            short = [*short[:-1], warming[0]]
+            why = f"{why}, and {warming[0]}, for no law knows what a warm-up is worth"
+        return self._new([Probe(one, self.lr) for one in short], why)
+
+    def _warms_up(self, schedule: str) -> bool:
+        lrs = self.adviser.shapes[schedule]
+        return bool(lrs[0] < _LOW * lrs.max())
 
     def _predicted(self) -> tuple[list[str], str]:
         """The schedules that were no pilots, the most promising first, and why these, in words."""
@@ -252,10 +262,8 @@ class _State:
         """A schedule at the LR that is best for it by the bound, as a ratio to the pilot's, and half way there."""
         adviser = self.adviser
         ratio = base_lr_ratio(*(np.trim_zeros(adviser.shapes[one], "b") for one in (schedule, adviser.pilot)))
-        ratio = min(max(ratio, 1 / _FARTHEST), _FARTHEST)
-        factors = (ratio, math.sqrt(ratio)) if max(ratio, 1 / ratio) >= _NEAR**2 else (1 / _BESIDE, _BESIDE)
         tried = [lr for name, lr in self.losses if name == schedule]
-        lrs = [rounded(self.lr * factor) for factor in factors]
+        lrs = three_lrs(self.lr, ratio)
         return [Probe(schedule, lr) for lr in lrs if all(max(lr / one, one / lr) >= _NEAR for one in tried)]
 
     # Seeds.
@@ -322,6 +330,20 @@ class _State:
 
 def _stage(probes: Sequence[Probe], why: str) -> Stage | None:
     return Stage(tuple(probes), why) if probes else None
+
+
+def three_lrs(lr: float, ratio: float) -> tuple[float, float, float]:
+    """The LRs to try of a schedule whose best one is `ratio` times `lr` by the bound: `lr`, that one, half way there.
+
+    Where that is nearly the same LR, it is `lr` and one on either side. The bound says too much where stability limits
+    the LR, so nothing beyond a factor of 3 is tried.
+
+    >>> three_lrs(0.1, 0.25), three_lrs(0.1, 1.1)
+    ((0.1, 0.0333, 0.0577), (0.1, 0.0625, 0.16))
+    """
+    ratio = min(max(ratio, 1 / _FARTHEST), _FARTHEST)
+    factors = (ratio, math.sqrt(ratio)) if max(ratio, 1 / ratio) >= _NEAR**2 else (1 / _BESIDE, _BESIDE)
+    return (rounded(lr), rounded(lr * factors[0]), rounded(lr * factors[1]))
 
 
 def rounded(lr: float) -> float:

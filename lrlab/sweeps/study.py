@@ -13,10 +13,11 @@ from typing import Any
 import numpy
 
 from lrlab.comparison import design, pairs, results, sequential, verdict
-from lrlab.comparison.design import JUDGING, TUNING, Design, Protocol, Record, SeededRun
+from lrlab.comparison.design import JUDGING, TUNING, Design, Led, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Test
 from lrlab.config import trust
 from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.forecast.advice import three_lrs
 from lrlab.runs import summary, testing
 from lrlab.sweeps import plan, portion
 from lrlab.sweeps.job import Job
@@ -41,12 +42,26 @@ def carry_out(request: StudyRequest) -> verdict.Study:
     with lock.held(request.folder, what="studying"):
         try:
             record.write(request.folder)
+            _tell_led(record.protocol)
             record = _tune(request, record)
             record = _designed(request, record)
             return _judge(request, record)
         except Interrupted:
             print("stopped; what was under way is saved. To go on:", f"  {request.again}", sep="\n")
             raise
+
+
+def _tell_led(protocol: Protocol) -> None:
+    """Say which tuning runs are saved."""
+    led = protocol.led
+    if led is None:
+        return
+    planned = sum(map(protocol.tuning_of, protocol.candidates))
+    whole = protocol.tuning * len(protocol.candidates)
+    print(
+        f"predict    LRs of {counted(len(led.ratios), 'candidate')} follow from those of {led.leader}: "
+        f"{planned} tuning runs instead of {whole}, {whole - planned} are saved"
+    )
 
 
 def _record(request: StudyRequest) -> Record:
@@ -107,7 +122,8 @@ def _changed(before: Protocol, now: Protocol) -> str:
     for name in vars(now):
         old, new = getattr(before, name), getattr(now, name)
         if old != new:
-            said.append(name if isinstance(new, dict) else f"{name} {new} and not {old}")
+            is_long = any(isinstance(one, dict | Led) for one in (old, new))
+            said.append(name if is_long else f"{name} {new} and not {old}")
     return ", ".join(said)
 
 
@@ -117,14 +133,14 @@ def _tune(request: StudyRequest, record: Record) -> Record:
         jobs = {name: _begun(request, record, name) for name in request.candidates}
         if not any(jobs.values()):  # every run that was planned has ended, so the next ones can be planned
             for name in request.candidates:
-                runs = _tuning(request, record.protocol, name).next_runs(_tried(request, record, name))
+                runs = _next_runs(request, record, name)
                 jobs[name] = [(lr, seed, request.job(name, lr, seed, TUNING)) for lr, seed in runs]
         if not any(jobs.values()):
             return record
         record = replace(record, tuning=_with(record.tuning, jobs, request.folder / TUNING))
         record.write(request.folder)
         done = sum(len(_tried(request, record, name)) for name in request.candidates)
-        print(f"tuning     {done} of {record.protocol.tuning * len(jobs)} runs are done")
+        print(f"tuning     {done} of {sum(map(record.protocol.tuning_of, jobs))} runs are done")
         _train(request, _jobs(jobs), TUNING, {})
         if done == sum(len(_tried(request, record, name)) for name in request.candidates):
             raise _no_progress(request, TUNING)
@@ -147,11 +163,26 @@ def _no_progress(request: StudyRequest, sweep: str) -> UserError:
     )
 
 
-def _tuning(request: StudyRequest, protocol: Protocol, name: str) -> Tuning:
+def _next_runs(request: StudyRequest, record: Record, name: str) -> list[tuple[float, int]]:
+    """The LRs and seeds that come next of a candidate; one that is led waits until its leader is tuned."""
+    led = record.protocol.led
+    if led is None or name not in led.ratios:
+        return _tuning(record.protocol, record.protocol.grids[name], name).next_runs(_tried(request, record, name))
+    tuned = _tried(request, record, led.leader)
+    leader = _tuning(record.protocol, record.protocol.grids[led.leader], led.leader)
+    if len(tuned) < leader.runs:
+        return []
+    lr = leader.best_lr(tuned) or min(record.protocol.grids[led.leader])
+    return _tuning(record.protocol, sorted(three_lrs(lr, led.ratios[name])), name).next_runs(
+        _tried(request, record, name)
+    )
+
+
+def _tuning(protocol: Protocol, grid: Sequence[float], name: str) -> Tuning:
     metric = METRICS[protocol.metric]
     return Tuning(
-        grid=tuple(request.grids[name]),
-        runs=request.settings.tuning,
+        grid=tuple(grid),
+        runs=protocol.tuning_of(name),
         lower_is_better=metric.lower_is_better,
         are_shares=metric.is_share,
     )

@@ -6,16 +6,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from lrlab.comparison import design, results, sequential
-from lrlab.comparison.design import Protocol
+from lrlab.comparison.design import Led, Protocol
 from lrlab.config import compose, names
 from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
 from lrlab.config.identity import MACHINE, NO_SETTING, TUNED
 from lrlab.config.prepare import Prepared, prepare_typed
 from lrlab.config.secrets import mask_overrides
 from lrlab.errors import closest, wrong
+from lrlab.forecast.bound import base_lr_ratio
 from lrlab.sweeps import plan
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.settings import LauncherSettings, read_settings
@@ -24,6 +26,7 @@ from lrlab.system import spelling
 from lrlab.training.metrics import METRICS
 
 FOLDER = Path("outputs", "studies")
+PROBES = 4  # tuning runs of a candidate whose LRs follow from another one's
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Declared:
     seeds: int = 20  # a candidate, at most
     looks: int = 4
     test: str = "auto"
+    predict: bool = False  # the LRs to try of one candidate from those of another
     change: bool = False  # the protocol of a study that has been looked at
 
 
@@ -70,11 +74,12 @@ class StudyRequest:
         key = (candidate, lr, seed, sweep)
         if key not in self.jobs:
             run = [*self.candidates[candidate], as_override("optimizer.lr", lr), as_override("seed", seed)]
-            name = names.run_name(run, leave_out=[*self._fixed(), *MACHINE])
+            name = names.run_name(run, leave_out=[*self.fixed, *MACHINE])
             self.jobs[key] = self.checks.job(run, self.folder / sweep, name)
         return self.jobs[key]
 
-    def _fixed(self) -> list[str]:
+    @property
+    def fixed(self) -> list[str]:
         """The keys that are the same for all candidates."""
         keys = [{key_of(one): one for one in overrides} for overrides in self.candidates.values()]
         return [key for key in keys[0] if len({one.get(key) for one in keys}) == 1]
@@ -198,6 +203,39 @@ def protocol_of(request: StudyRequest) -> Protocol:
         maximum=settings.seeds,
         looks=list(sequential.looks(settings.seeds, settings.looks)),
         test=settings.test,
+        led=_led(request) if settings.predict else None,
+    )
+
+
+def _led(request: StudyRequest) -> Led:
+    """Which candidate is tuned in full, and how the best LRs of the others follow from its.
+
+    Raises UserError where they differ in more than their schedules, and where fewer than two have a planned LR.
+    """
+    for overrides in request.candidates.values():
+        own = [key_of(one) for one in overrides if not key_of(one).startswith("scheduler")]
+        varying = [key for key in own if key not in request.fixed]
+        if varying:
+            raise wrong(
+                "study.predict",
+                got=f"true, for candidates that differ in {varying[0]}",
+                allowed="candidates that differ in their schedules only: the bound knows nothing else",
+                do="study.predict=false",
+            )
+    shapes = {}
+    for name, grid in request.grids.items():
+        plan = request.job(name, grid[0], 0, design.TUNING).checked.plan
+        if plan.lrs is not None:
+            shapes[name] = np.trim_zeros(np.array(plan.per_update()) / grid[0], "b")
+    if len(shapes) < 2:
+        allowed = "at least two candidates whose LRs are known before training"
+        raise wrong("study.predict", got="true", allowed=allowed, do="study.predict=false")
+    leader = "cosine" if "cosine" in shapes else next(iter(shapes))
+    others = {name: shape for name, shape in shapes.items() if name != leader}
+    return Led(
+        leader,
+        min(PROBES, request.settings.tuning),
+        {name: base_lr_ratio(shape, shapes[leader]) for name, shape in others.items()},
     )
 
 

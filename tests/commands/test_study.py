@@ -16,6 +16,7 @@ from support import OWN_SPLITS, ROOT
 
 from lrlab.commands import compare, study
 from lrlab.comparison import design, verdict
+from lrlab.forecast.advice import three_lrs
 
 SMALL = ("model=linear", "trainer.epochs=1", "data.batch_size=256", "hydra.launcher.in_process=true")
 QUICK = ("scheduler=constant,cosine", "optimizer.lr=0.01,0.1", "study.tuning=4", "study.seeds=4", "study.looks=1")
@@ -410,3 +411,51 @@ def test_the_record_is_read_back_as_it_was_written(outputs):
     before = (folder / "study.json").read_text()
     record.write(folder)
     assert (folder / "study.json").read_text() == before
+
+
+PREDICTED = ("scheduler=constant,cosine,linear", "study.seeds=5", "study.looks=1", "study.predict=true")
+
+
+def test_lrs_follow_from_those_of_one_candidate_with_fewer_runs(carry_out, look, tmp_path):
+    typed = (*PREDICTED, "study.tuning=6", *SMALL[:1], "trainer.epochs=6", *SMALL[2:])
+    done = carry_out("led", *typed)
+    assert done.code == 0, done.err
+    assert "predict    LRs of 2 candidates follow from those of cosine: 14 tuning runs instead of 18" in done.out
+    record = said(tmp_path / "outputs", "led")
+    tuned = {name: [lr for lr, _, _ in runs] for name, runs in record["tuning"].items()}
+    assert {name: len(lrs) for name, lrs in tuned.items()} == {"cosine": 6, "constant": 4, "linear": 4}
+
+    # They are those of the bound, and nothing else of the protocol is another one.
+    lr, ratios = record["design"]["lrs"]["cosine"], record["protocol"]["led"]["ratios"]
+    for name, ratio in ratios.items():
+        assert tuned[name][:3] == sorted(three_lrs(lr, ratio))
+    assert ratios["constant"] < 0.9 < ratios["linear"]
+    assert {len(runs) for runs in record["judging"].values()} == {5}
+    assert look("outputs/studies/led").code == 0
+    [methods] = Path("outputs").rglob("methods.txt")
+    assert "cosine was tuned in full; the others began with three learning rates" in methods.read_text()
+
+    # The same command again trains nothing.
+    again = carry_out("led", *typed)
+    assert again.code == 0
+    assert "[1/" not in again.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        (["model=linear,mlp"], "got true, for candidates that differ in model; allowed: candidates that differ in"),
+        (["scheduler=cosine,plateau"], "got true; allowed: at least two candidates whose LRs are known"),
+    ],
+)
+def test_candidates_whose_lrs_do_not_follow_are_tuned_by_themselves(carry_out, typed, line):
+    done = carry_out("led", *typed, *QUICK[1:], *SMALL[1:], "study.predict=true")
+    assert done.code == 1
+    assert f"study.predict: {line}" in done.err
+
+
+@pytest.mark.usefixtures("outputs")
+def test_a_study_that_began_without_predictions_is_not_gone_on_with_by_them(carry_out):
+    done = carry_out("first", *QUICK, *SMALL, "study.predict=true")
+    assert done.code == 1
+    assert "another protocol than that of outputs/studies/first (led)" in done.err

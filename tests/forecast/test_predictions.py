@@ -103,10 +103,10 @@ def test_validation_that_rises_is_refused_and_training_ranks():
 
 def test_a_curve_that_the_law_does_not_describe_is_refused():
     jumps = _losses(COSINE)
-    jumps[33:] *= 0.7  # something happened that no LR explains
-    found = forecast([_trained(val=jumps)], CANDIDATES)
-    assert "off where it was left out" in found.refused["val"]
-    assert found.refused["train"] == "it was not measured"
+    jumps[36:] *= 1.5  # something happened that no LR explains
+    found = forecast([_trained(train=jumps)], CANDIDATES)
+    assert "off where it was left out" in found.refused["train"]
+    assert found.refused["val"] == "it was not measured"
     assert found.judged_by is None
     assert all(one.rank is None for one in found.predictions)
 
