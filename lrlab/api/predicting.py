@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lrlab.api.predictions import Predictions
+from lrlab.api.predictions import FOUND, Predictions
 from lrlab.api.running import Run, Runs
 from lrlab.api.schedule import schedule, schedule_names
 from lrlab.api.schedule_value import Schedule
@@ -15,6 +15,7 @@ from lrlab.api.wording import of_arguments
 from lrlab.comparison import curve_tables, foreign, loss_curves, results
 from lrlab.config import names
 from lrlab.errors import UserError, wrong
+from lrlab.forecast import shapes
 from lrlab.forecast.predictions import TrainedCurves, Untrained, forecast
 from lrlab.schedules.law import wrong_argument
 from lrlab.system import disk
@@ -30,6 +31,7 @@ def predict(
     train: str | None = None,
     val: str | None = None,
     run: str | None = None,
+    search: bool = False,
 ) -> Predictions:
     """The final losses that `schedules` would lead to, predicted from the loss curve of one run or of several.
 
@@ -44,6 +46,9 @@ def predict(
     one new run. It says what is a guess: an LR beyond those that were trained, say. Where the law is far off on a part
     of the curve that it was not fitted to, nothing is predicted.
 
+    With `search`, straight lines through a few knots are tried by the law too, and the best are among the predictions:
+    `found.shape` is `scheduler=piecewise_linear` with its settings.
+
     Raises ValueError where neither loss can be predicted, with the reason.
     """
     columns = {"step": step, "learning_rate": learning_rate, "train": train, "val": val, "run": run}
@@ -55,13 +60,15 @@ def predict(
         lrs = _base_lrs(lr, schedules)
         folders = _folders(what)
         if folders is None:
-            return _of_table(what, columns, schedules, lrs)
+            return _of_table(what, columns, schedules, lrs, search=search)
         given = [name for name, value in columns.items() if value is not None]
         if given:
             raise wrong_argument(given[0], got=repr(columns[given[0]]), allowed="of a table only", do="leave it out")
         overrides = _as_typed(schedules, lrs)
         own = [one for one in schedules if isinstance(one, Schedule)]
-        return of_folders(folders, overrides if overrides or not own else None, own, tolerant=not schedules)
+        return of_folders(
+            folders, overrides if overrides or not own else None, own, tolerant=not schedules, search=search
+        )
 
 
 def of_folders(
@@ -70,10 +77,12 @@ def of_folders(
     own: Sequence[Schedule] = (),
     *,
     tolerant: bool = False,
+    search: bool = False,
 ) -> Predictions:
     """The predictions of `runs`, each the overrides of one run on top of the first that was trained, and of `own`.
 
-    A `tolerant` one lets a run that cannot be planned stand among the others with the reason.
+    With `search` the best shape is among them. A `tolerant` one lets a run that cannot be planned stand among the
+    others with the reason.
     """
     found = results.find(folders, "predict")
     _require_alike(found)
@@ -81,7 +90,18 @@ def of_folders(
     require_some(Predictions(forecast(trained, [])))  # before every candidate is planned
     candidates = [_planned(found[0], one, runs or (), tolerant=tolerant) for one in runs or ()]
     candidates += [Untrained(_name(one), one.lr, np.array(one.values())) for one in own]
-    return require_some(Predictions(forecast(trained, candidates)))
+    return _predictions(trained, candidates, search=search)
+
+
+def _predictions(trained: Sequence[TrainedCurves], candidates: list[Untrained], *, search: bool) -> Predictions:
+    """The predictions, with the best shape among them where it is searched for."""
+    found = require_some(Predictions(forecast(trained, candidates)))
+    if not search:
+        return found
+    first, judged_by = trained[0], found.judged_by
+    shape = shapes.best(found.fits[judged_by], first.lrs, first.lr)
+    named = Untrained(FOUND, first.lr, shape.lrs(first.lr, len(first.lrs)), first.beside)
+    return Predictions(forecast(trained, [*candidates, named]), shape)
 
 
 def require_some(predictions: Predictions) -> Predictions:
@@ -180,7 +200,12 @@ def _name(given: Schedule) -> str:
 
 
 def _of_table(
-    table: Any, columns: dict[str, str | None], schedules: Sequence[str | Schedule], lrs: Sequence[float]
+    table: Any,
+    columns: dict[str, str | None],
+    schedules: Sequence[str | Schedule],
+    lrs: Sequence[float],
+    *,
+    search: bool,
 ) -> Predictions:
     rows = _rows(table)
     trained = curve_tables.of_table(rows, columns)
@@ -191,7 +216,7 @@ def _of_table(
         else:
             is_one = bool(schedules)
             candidates += [_by_name(one, value, trained[0], is_one=is_one) for value in lrs or [trained[0].lr]]
-    return require_some(Predictions(forecast(trained, candidates)))
+    return _predictions(trained, candidates, search=search)
 
 
 def _rows(table: Any) -> list[dict[str, Any]]:

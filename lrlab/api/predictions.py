@@ -1,6 +1,6 @@
 """Predicted final losses as a value: printed, shown in a notebook, drawn, and as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,14 @@ from lrlab.api import pictures
 from lrlab.api.frames import frame
 from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.drawing.terminal import aligned
-from lrlab.forecast.fit import SKIPPED
+from lrlab.forecast.fit import SKIPPED, Fit
 from lrlab.forecast.predictions import SPLITS, Forecast, Prediction
+from lrlab.forecast.shapes import Shape
 from lrlab.forecast.uncertainty import LEVEL
 from lrlab.words import counted
 
 LABELS = {"train": "training loss", "val": "validation loss"}
+FOUND = "piecewise_linear, found"  # the name of the shape that a search found
 _POINTS = 120  # of a drawn curve
 _DRAWN = 8  # schedules, the best first
 
@@ -22,8 +24,9 @@ _DRAWN = 8  # schedules, the best first
 class Predictions(Sequence[Prediction]):
     """The schedules that were asked for, the best first. A notebook shows them as a table and a picture."""
 
-    def __init__(self, found: Forecast):
+    def __init__(self, found: Forecast, shape: Shape | None = None):
         self._found = found
+        self._shape = shape
 
     def __getitem__(self, index: Any) -> Any:
         return self._found.predictions[index]
@@ -35,6 +38,27 @@ class Predictions(Sequence[Prediction]):
     def best(self) -> Prediction | None:
         """The schedule with the least predicted loss; None where nothing was predicted."""
         return self[0] if len(self) and self[0].rank is not None else None
+
+    @property
+    def shape(self) -> list[str] | None:
+        """The best straight lines through a few knots, by the law, as overrides; None where none were searched for.
+
+        `lrlab.train(*found.shape, ...)` trains them.
+        """
+        if self._shape is None:
+            return None
+        knots = ",".join(f"[{_moment(time)},{factor:g}]" for time, factor in self._shape.knots)
+        return ["scheduler=piecewise_linear", f"scheduler.lr_lambda.knots=[{knots}]"]
+
+    @property
+    def judged_by(self) -> str:
+        """The loss by which schedules are ranked: "val", or "train" where validation cannot be predicted."""
+        return self._found.judged_by or "val"
+
+    @property
+    def fits(self) -> Mapping[str, Fit]:
+        """The law that was fitted, for "train" and "val"."""
+        return self._found.fits
 
     @property
     def refused(self) -> dict[str, str]:
@@ -167,6 +191,10 @@ def _label(one: Prediction, shown: Sequence[Prediction]) -> str:
 
 def _points(updates: int) -> np.ndarray:
     return np.unique(np.linspace(max(1, SKIPPED * updates), updates, min(_POINTS, updates)).round().astype(np.int64))
+
+
+def _moment(percent: float) -> str:
+    return f"{percent:g}%" if percent else "0"
 
 
 def _known(one: Prediction) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Self
 from lrlab.api import warned
 from lrlab.data import store
 from lrlab.lr.horizon import Horizon
+from lrlab.runs.foretelling import Foretold
 from lrlab.system import streams
 from lrlab.training.loop import Epoch, Event, Update
 
@@ -84,6 +85,7 @@ class RunBar(Bar):
         self.epochs, self.steps_per_epoch = horizon.known_epochs, horizon.steps_per_epoch
         super().__init__(horizon.planned.steps)
         self._words = ""
+        self._foretold = ""  # how it will end
 
     def say(self, *lines: str) -> None:
         for line in lines:
@@ -91,7 +93,9 @@ class RunBar(Bar):
             if line.startswith("warning: "):
                 warned.warn(line.removeprefix("warning: "))
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event | Foretold) -> None:
+        if isinstance(event, Foretold):
+            self._foretold = f", {event.words}"
         if isinstance(event, Epoch):
             shown = event.val or event.train
             self._words = "".join(f", {one.name} {one.written(shown[one.name])}" for one in event.metrics)
@@ -99,7 +103,7 @@ class RunBar(Bar):
             epoch = event.step // self.steps_per_epoch + 1
             done = event.step + 1 if event.position is None else event.position
             of_all = f" of {self.epochs}" if self.epochs is not None else ""
-            self.move(done, f"epoch {epoch}{of_all}{self._words}")
+            self.move(done, f"epoch {epoch}{of_all}{self._words}{self._foretold}")
 
     @contextmanager
     def reading(self, _what: str) -> Iterator[store.Progress]:

@@ -1,16 +1,23 @@
 """Schedules that were not trained, predicted from the loss curve of one run: `lrlab predict RUN scheduler=step,wsd`."""
 
+from __future__ import annotations
+
 import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.config import options
 from lrlab.config.arguments import key_of
-from lrlab.errors import wrong
+from lrlab.errors import UserError, wrong
 from lrlab.system import disk, spelling, streams
+
+if TYPE_CHECKING:
+    # It needs torch, and --help does not.
+    from lrlab.api.predictions import Predictions
 
 _SPARE = ("one run, 90%", "training loss", "mean over seeds, 90%")  # where a terminal is narrow; the files have them
 
@@ -21,6 +28,9 @@ class PredictSettings:
 
     file: str | None = options.option(
         None, options.file(".png", ".svg", ".pdf"), "a figure of the predicted curves", shown="predicted.png"
+    )
+    search: bool = options.option(
+        False, options.flag(), "also the best lines through a few knots, by the law, as an experiment"
     )
     csv: str | None = options.option(None, options.file(".csv"), "a row a schedule", shown="predicted.csv")
     json: str | None = options.option(None, options.file(".json"), "the same for machines", shown="FILE.json")
@@ -40,11 +50,14 @@ def _run(settings: PredictSettings, typed: list[str]) -> None:
     overrides = [one for one in arguments if one not in folders]
     runs = compose.expand(_with_schedulers(overrides))
     everyone = "scheduler=all" in overrides or not any(map(_chooses, overrides))
-    found = of_folders([disk.expanded(one, "predict") for one in folders], runs, tolerant=everyone)
+    paths = [disk.expanded(one, "predict") for one in folders]
+    found = of_folders(paths, runs, tolerant=everyone, search=settings.search)
 
     # In the terminal, as a table, as a figure.
     verdict = f"a prediction is no verdict: train the best few, and compare them, or `{spelling.command('study')}`"
     print("\n".join([*aligned(found.table(), streams.width(), _SPARE), "", *found.notes, verdict]))
+    if found.shape is not None:
+        print(*_about_the_shape(found, paths[0]), sep="\n")
     if settings.csv:
         disk.write_whole(Path(settings.csv), _as_csv(found.rows()))
         print(f"wrote {settings.csv}")
@@ -57,6 +70,36 @@ def _run(settings: PredictSettings, typed: list[str]) -> None:
     if settings.file:
         found.plot().save(settings.file)
         print(f"wrote {settings.file}")
+
+
+def _about_the_shape(found: Predictions, folder: Path) -> list[str]:
+    """What the search found, and the commands that train it beside the best schedule that has a name."""
+    from lrlab.config import compose
+
+    assert found.shape is not None
+    lines = [f"found      {spelling.typed(found.shape)}"]
+    named = [one.name for one in found if one.rank is not None and one.name in compose.options("scheduler")]
+    if named:
+        common = [*_typed_before(folder), "seed=0,1,2,3,4", "hydra.launcher.n_jobs=2"]
+        sweep = spelling.command("sweep")
+        lines += [
+            f"to compare it with {named[0]}, an A/B of five seeds each:",
+            f"  {sweep} {spelling.typed([*common, *found.shape, 'sweep=found'])}",
+            f"  {sweep} {spelling.typed([*common, f'scheduler={named[0]}', 'sweep=named'])}",
+            f"  {spelling.command('compare')} outputs/sweeps/found outputs/sweeps/named",
+        ]
+    return lines
+
+
+def _typed_before(folder: Path) -> list[str]:
+    """What was typed for a trained run, without its schedule and its seed; nothing where that is not known."""
+    from lrlab.runs import checkpoint
+
+    try:
+        _, contents = checkpoint.latest(str(folder), lambda _: None)
+    except UserError:
+        return []
+    return [one for one in contents["overrides"] if not key_of(one).startswith(("scheduler", "seed"))]
 
 
 def _with_schedulers(overrides: Sequence[str]) -> list[str]:

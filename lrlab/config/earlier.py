@@ -16,7 +16,7 @@ def in_todays_words(config: Any) -> Any:
     if isinstance(config, dict) and isinstance(config.get("data"), dict):
         config = {**config, "data": _with_holding(config["data"])}
     if isinstance(config, dict) and isinstance(config.get("trainer"), dict):
-        before = {**_WITHOUT_AVERAGE, **dict.fromkeys(_NEW_IN_TRAINER)}
+        before = {**_WITHOUT_AVERAGE, **dict.fromkeys(_NEW_IN_TRAINER), "forecast": False}
         config = {**config, "trainer": config["trainer"] | {**before, **config["trainer"]}}
         return config if "task" in config else _with_task(config)
     return config

@@ -25,7 +25,15 @@ MACHINE = (
     "tracking",
 )
 _INSIDE_OF_NONE = "tracking."  # whose settings are none either: who else is told of a run
-NO_SETTING = ("resume", "extend", "replay", "sweep", "checkpoint.every", *MACHINE)  # they do not make a run another run
+NO_SETTING = (
+    "resume",
+    "extend",
+    "replay",
+    "sweep",
+    "checkpoint.every",
+    "trainer.forecast",
+    *MACHINE,
+)  # they do not make a run another run
 _NOT_COMPARED = ("seed", "trainer.monitor", "trainer.deterministic")  # runs that differ in nothing else are averaged
 
 

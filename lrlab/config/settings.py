@@ -50,6 +50,7 @@ class TrainerSettings:
     budget: str | None = None
     stop_early: Any = None
     stacked: bool | str = False
+    forecast: bool = False
 
     @property
     def form(self) -> str | None:
@@ -81,6 +82,7 @@ def trainer_settings(node: Node, metrics: Sequence[Metric] | None = None) -> Tra
     if settings.clip_grad_norm is not None:
         checks.number("trainer.clip_grad_norm", settings.clip_grad_norm, above=0, example="1.0, or null for none")
     checks.flag("trainer.deterministic", settings.deterministic)
+    checks.flag("trainer.forecast", settings.forecast)
     checks.choice("trainer.precision", settings.precision, FORMATS)
     checks.choice("trainer.compile", settings.compile, COMPILE)
     if not isinstance(settings.stacked, bool) and not stacking.is_form(settings.stacked):

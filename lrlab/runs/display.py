@@ -16,6 +16,7 @@ from rich import progress as rich_progress
 
 from lrlab.data import store
 from lrlab.lr.horizon import Horizon
+from lrlab.runs.foretelling import Foretold
 from lrlab.runs.summary import Tally
 from lrlab.system import disk, streams
 from lrlab.training.loop import Epoch, Event, Update
@@ -33,7 +34,7 @@ class View(Protocol):
     def __enter__(self) -> Any: ...
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
     def say(self, *lines: str) -> None: ...
-    def show(self, event: Event) -> None: ...
+    def show(self, event: Event | Foretold) -> None: ...
     def reading(self, what: str) -> AbstractContextManager[store.Progress]: ...
 
 
@@ -57,6 +58,7 @@ class Display:
         self._task = self.bar.add_task("", total=horizon.planned.steps, loss="")
         self._loss_shown = 0.0  # when
         self._moved = 0.0  # when
+        self._foretold = ""  # how the run will end
 
     def __enter__(self) -> "Display":
         self.bar.start()
@@ -71,9 +73,11 @@ class Display:
             self.console.print(line)
             log.info(line)
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event | Foretold) -> None:
         """Move the bar, and print the line of an epoch that is complete."""
-        if isinstance(event, Update):
+        if isinstance(event, Foretold):
+            self._foretold = f"  {event.words}"
+        elif isinstance(event, Update):
             self._move(event)
         elif isinstance(event, Epoch):
             width = self.console.width if self.console.is_terminal else None
@@ -105,7 +109,7 @@ class Display:
         shown: dict[str, Any] = {}
         if time.monotonic() - self._loss_shown > _SECONDS_BETWEEN_LOSSES:
             self._loss_shown = time.monotonic()
-            shown = {"loss": f"  loss {update.loss.item():.4f}  lr {update.applied['lr']:.4g}"}
+            shown = {"loss": f"  loss {update.loss.item():.4f}  lr {update.applied['lr']:.4g}{self._foretold}"}
         epoch = update.step // self.steps_per_epoch + 1
         told = f"epoch {epoch}/{self.epochs}" if self.epochs is not None else f"epoch {epoch}"
         done = update.step + 1 if update.position is None else update.position

@@ -211,6 +211,14 @@ def _stop_early(value: Any) -> bool:
     return _or_none(_number)(value.get("best")) and (stopped is None or is_known) and may_be_due
 
 
+def _forecast(value: Any) -> bool:
+    """The losses that a run under way has gathered: sums and counts by bin, validations, and marks."""
+    if not isinstance(value, Mapping) or not _count(value.get("marks")):
+        return False
+    lists = [value.get(name) for name in ("bins", "val")]
+    return all(isinstance(rows, list) and all(_list_of(_number)(row) for row in rows) for rows in lists)
+
+
 def _any_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
@@ -222,6 +230,7 @@ CHECKPOINT: dict[str, Form] = {
     "facts": _facts,
     "computed_by": _mapping_of(_text),
     "progress": _measured,
+    "forecast": _optional(_forecast),
     "audit": {
         "updates": _count,
         "differing": _count,

@@ -17,6 +17,7 @@ from lrlab.runs.beginning import Beginning, Recorder, Sharing
 from lrlab.runs.beside import Beside
 from lrlab.runs.describe import count_parameters, device_name
 from lrlab.runs.files import Saved
+from lrlab.runs.foretelling import Foretelling, Foretold
 from lrlab.runs.resume import horizon_before
 from lrlab.system import repository
 from lrlab.training import averages
@@ -38,6 +39,7 @@ class Records:
         self.begun_with: dict[str, Any] | None = None  # what another run has trained of it
         self.recorder: Recorder | None = None
         self.unwritten: dict[Path, dict[str, Any]] = {}  # checkpoints of the latest and the best epoch, in memory
+        self.foretelling = Foretelling(prepared.plan) if _foretells(prepared) else None
         self._told: tuple[Prepared, dict[str, Any]] | None = None  # what checkpoints say of a run that is so prepared
         self.refused = False  # whether the user knows that the disk takes no more points
 
@@ -51,6 +53,8 @@ class Records:
             self.tally.extended_from = self.tally.extended_from or planned.passes
         self.audit.load_state_dict(contents["audit"])
         self.begun_with = contents.get("begun_with")
+        if self.foretelling is not None and not self.tally.extended_from and "forecast" in contents:
+            self.foretelling.load_state_dict(contents["forecast"])
 
     def open(self, saved: Saved | None) -> None:
         """Open the logs, cut back to what the checkpoint knows."""
@@ -101,9 +105,18 @@ class Records:
         recorded = update.applied if update.effective is None else {**update.applied, **update.effective}
         self.tracker.update(update.step, recorded, update.loss, update.position)
         self.beside.update(update.step, recorded)
+        if self.foretelling is not None:
+            self.foretelling.update(update.step, update.loss)
         self._warn_of_refusal()
         if warning := self.audit.check(update.step, update.applied, update.position):
             self.say(warning)
+
+    def foretold(self) -> Foretold | None:
+        """How the run will end, where it is time to say so; it is recorded too."""
+        found = self.foretelling.foretold(self.state.step) if self.foretelling is not None else None
+        if found is not None:
+            self.tracker.foretold(found.step, found.points)
+        return found
 
     def epoch(self, epoch: Epoch) -> None:
         """Record the means of an epoch, and save the run where that is due."""
@@ -124,6 +137,8 @@ class Records:
         """Record the means of an epoch in the logs; returns whether it is the best so far."""
         self.tracker.epoch(epoch.epoch, epoch.step, epoch.lr, epoch.measured, epoch.seconds)
         self.beside.epoch(epoch.step, epoch.measured)
+        if self.foretelling is not None:
+            self.foretelling.epoch(epoch.step, epoch.measured)
         self._warn_of_refusal()
         return self.tally.add(epoch.epoch, epoch.seconds, epoch.measured, self.prepared.trainer.monitor)
 
@@ -178,6 +193,7 @@ class Records:
             "audit": self.audit.state_dict(),
             "tracker": checkpoint.copied(tracker) if stays else tracker,
             **self._beginning(),
+            **({"forecast": self.foretelling.state_dict()} if self.foretelling is not None else {}),
             **self._origin(),
         }
 
@@ -237,3 +253,7 @@ class Records:
             **({"stacked": prepared.trainer.form} if prepared.trainer.form else {}),
             **facts,
         )
+
+
+def _foretells(prepared: Prepared) -> bool:
+    return prepared.trainer.forecast and Foretelling.reason_against(prepared.plan) is None

@@ -21,6 +21,7 @@ from lrlab.runs.describe import division_lines, start_lines
 from lrlab.runs.display import Display, View, result_line
 from lrlab.runs.explain import explain
 from lrlab.runs.files import Saved
+from lrlab.runs.foretelling import Foretelling, Foretold
 from lrlab.runs.ranks import Assignment
 from lrlab.runs.records import Records
 from lrlab.runs.resume import require_same_run, restore
@@ -92,6 +93,7 @@ class RunUnderWay:
             refuse_second_run(folder)
         self.folder = folder
         self.request = request
+        self._has_foretold = False
         self.prepared, kept = place_images(prepared)
 
         # What it computes with.
@@ -136,6 +138,8 @@ class RunUnderWay:
         lines += division_lines(self.state.model, self.state.optimizer)
         if prepared.average is not None:
             lines.append(f"{'average':<9}  {averaged.in_words(prepared.average)}")
+        if prepared.trainer.forecast and (reason := Foretelling.reason_against(prepared.plan)):
+            lines.append(f"{'forecast':<9}  none, for {reason}")
         self.display.say(*lines, *(f"warning: {warning}" for warning in prepared.checked.warnings))
         if prepared.trainer.compile:
             self.display.say("compile    before the first update, which takes a minute or so")
@@ -211,6 +215,15 @@ class RunUnderWay:
                 self._save_within_an_epoch()
         elif isinstance(event, Epoch):
             self.records.epoch(event)
+        if (foretold := self.records.foretold()) is not None:
+            self._foretell(foretold)
+
+    def _foretell(self, foretold: Foretold) -> None:
+        """Show how the run will end, and say it the first time."""
+        if not self._has_foretold:
+            self.display.say(f"forecast   {foretold.words}")
+            self._has_foretold = True
+        self.display.show(foretold)
 
     def stop(self, event: Event | None = None) -> None:
         """Save the run, which a signal ends after this `event`, or before its next one."""

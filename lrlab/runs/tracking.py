@@ -150,6 +150,12 @@ class Tracker:
         self._scalars(step, means)
         self._events.flush()
 
+    def foretold(self, step: int, points: Mapping[str, float]) -> None:
+        """Record how the run will end, as it is foretold after `step` updates."""
+        self.flush()
+        self._scalars(step, points)
+        self._events.flush()
+
     @property
     def refusal(self) -> str:
         """Why points wait in memory that the disk does not take; empty where none do."""

@@ -22,6 +22,7 @@ from lrlab.runs.beginning import Sharing
 from lrlab.runs.display import Display, View, epoch_line, log_to
 from lrlab.runs.files import Saved
 from lrlab.runs.folders import discard_unused, require_plain, reserve
+from lrlab.runs.foretelling import Foretold
 from lrlab.runs.run import carry_out
 from lrlab.system.lock import held
 from lrlab.system.signals import stop_request
@@ -171,7 +172,7 @@ class Reporter:
         for line in lines:
             self.log.info(printable(line))
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event | Foretold) -> None:
         if isinstance(event, Epoch):
             self.log.info(epoch_line(event, self.epochs))
             done = event.step if self._position is None else self._position

@@ -150,3 +150,12 @@ def test_what_is_no_run_and_no_table_is_refused(what):
 def test_a_function_is_no_schedule_here(table):
     with pytest.raises(ValueError, match="schedules: got a function; allowed: the name of a schedule"):
         lrlab.predict(table, lambda t: 1 - t / T)
+
+
+def test_the_best_shape_is_among_the_predictions_where_it_is_searched_for(table):
+    found = lrlab.predict(table, "linear", "wsd", search=True)
+    assert found.shape[0] == "scheduler=piecewise_linear"
+    assert found.shape[1].startswith("scheduler.lr_lambda.knots=[[0,")
+    by_name = {one.name: one.losses["train"].value for one in found}
+    assert by_name["piecewise_linear, found"] <= 1.01 * min(by_name.values())
+    assert lrlab.predict(table, "linear").shape is None

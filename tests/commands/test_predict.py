@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 import struct
 from functools import partial
@@ -186,3 +187,14 @@ def test_schedules_of_ones_own_are_predicted(ask, run, tmp_path):
     done = ask(str(run), "--config-dir", str(tmp_path / "conf"), "scheduler=mine", "predict.json=found.json")
     assert done.code == 0, done.err
     assert "mine" in by_name(found())
+
+
+def test_a_shape_that_was_found_is_printed_as_it_can_be_trained(ask, run, enter):
+    done = ask(str(run), "scheduler=linear,wsd", "predict.search=true", "predict.json=found.json")
+    assert done.code == 0, done.err
+    assert "piecewise_linear, found" in by_name(found())
+    line = next(line for line in done.out.splitlines() if line.startswith("found "))
+    typed = shlex.split(line.removeprefix("found"))
+    assert enter(train_command.main, *TRAINED[:2], *typed).code == 0
+    sweep = next(line for line in done.out.splitlines() if "sweep=found" in line)
+    assert "model=mlp trainer.epochs=12" in sweep
