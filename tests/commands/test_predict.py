@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shlex
 import shutil
 import struct
@@ -13,7 +14,8 @@ from support import ROOT, train
 
 from lrlab.commands import predict
 from lrlab.commands import train as train_command
-from lrlab.comparison import loss_curves, results
+from lrlab.comparison import event_files, loss_curves, results
+from lrlab.runs import tracking
 
 
 def trained(folder: Path, *typed: str) -> Path:
@@ -198,3 +200,51 @@ def test_a_shape_that_was_found_is_printed_as_it_can_be_trained(ask, run, enter)
     assert enter(train_command.main, *TRAINED[:2], *typed).code == 0
     sweep = next(line for line in done.out.splitlines() if "sweep=found" in line)
     assert "model=mlp trainer.epochs=12" in sweep
+
+
+TASKS = {
+    "label smoothing": ("task.label_smoothing=0.1",),
+    "augmentation": ("data.shift=1",),
+    "regression": ("data=diabetes", "task=regression", "data.batch_size=16", "optimizer=adam"),
+    "language": (
+        *("data=text", "task=language", "model=transformer", "model.width=8", "model.depth=1", "model.heads=1"),
+        *("data.length=16", "data.batch_size=512", "optimizer=adamw", "optimizer.lr=0.02"),
+    ),
+}
+
+
+@pytest.mark.parametrize("typed", TASKS.values(), ids=TASKS)
+def test_each_loss_of_every_task_has_a_law_of_its_own(ask, tmp_path, typed):
+    folder = trained(tmp_path / "run", "model=mlp", "trainer.epochs=14", *typed, "scheduler=cosine")
+    done = ask(str(folder), "scheduler=linear", "predict.json=found.json")
+    said = found()
+    assert done.code == 0, done.err
+    assert len(said["parameters"]) + len(said["refused"]) == 2
+    row = by_name(said)["cosine"]
+    for split in said["parameters"]:
+        assert abs(math.log(row[f"{split}_loss"] / row[f"{split}_loss_measured"])) < 0.2
+    if len(said["parameters"]) == 2:
+        assert said["parameters"]["train"] != said["parameters"]["val"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "basis"),
+    [
+        (["optimizer.schedule={weight_decay:cosine}", "scheduler.interval=step"], "predicted"),
+        (["optimizer.groups={biases:{params:['*bias'],schedule:linear}}", "scheduler.interval=step"], "predicted"),
+    ],
+)
+def test_what_else_is_scheduled_alike_is_no_doubt(ask, tmp_path, typed, basis):
+    folder = trained(tmp_path / "run", *TRAINED[:3], *typed)
+    assert ask(str(folder), "scheduler=wsd,onecycle", "predict.json=found.json").code == 0
+    rows = by_name(found())
+    assert rows["wsd"]["basis"] == basis
+    assert "momentum scheduled otherwise" in rows["onecycle"]["basis"]
+
+
+def test_points_that_are_thinned_beyond_ten_thousand_are_enough(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "MOST_POINTS", 70)
+    folder = trained(tmp_path / "run", *TRAINED)
+    assert len(event_files.scalar(folder, "train/loss")) < 80
+    assert ask(str(folder), "scheduler=linear", "predict.json=found.json").code == 0
+    assert "train" in found()["parameters"]
