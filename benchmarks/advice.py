@@ -3,7 +3,7 @@
 The grids are the runs of `benchmarks.forecast_runs` that have five LRs: half a step of 4 apart, around cosine's best.
 Advice is asked for the same 12 schedules and knows none of these runs. What it says is then trained with four fresh
 seeds. The grid's best cell is chosen by three seeds and scored by the fourth, each in turn. `--advise` asks anew,
-which takes some minutes a task; what was said before is in `advice_said.json`.
+which takes some minutes a task; what was said before is in `forecast_bank/advice.json`.
 """
 
 import json
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.forecast_runs import GRID, REPORT, SCHEDULES, SEEDS, Setting, finals, place, prepared, read
-from benchmarks.timing import FOLDER, ROOT, Table
+from benchmarks.forecast_runs import BANK, GRID, REPORT, SCHEDULES, SEEDS, Setting, finals, place, prepared, read
+from benchmarks.timing import ROOT, Table
 
-SAID = FOLDER / "advice_said.json"
+SAID = BANK / "advice.json"
 FRESH = range(10, 14)  # seeds
 GRID_SEEDS = 3
 BUDGET = 16.0  # runs' worth of updates

@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks.timing import FOLDER, ROOT, Table, cells
 
 PAGES = tuple(
-    ROOT / "docs" / name for name in ("speed.md", "reliability.md", "studies.md", "averages.md", "predicting.md")
+    ROOT / "docs" / name
+    for name in ("speed.md", "reliability.md", "studies.md", "averages.md", "predicting.md", "advising.md")
 )
 _PLACE = re.compile(r"(<!-- table (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

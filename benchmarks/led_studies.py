@@ -1,7 +1,7 @@
 """Studies whose LRs follow from one candidate's (`study.predict=true`), redrawn from a bank of real runs.
 
-Digits, MLP, 10 epochs of 81 updates: eight schedules, nine base LRs in steps of sqrt(3), 24 seeds each, in
-`led_runs.csv`; `--train` trains the 1,728 runs anew. Each redrawn study is tuned by lrlab's own tuner from the same
+Digits, MLP, 10 epochs of 81 updates: eight schedules, nine base LRs in steps of sqrt(3), 18 seeds each, in
+`led_runs.csv`; `--train` trains the 1,296 runs anew. Each redrawn study is tuned by lrlab's own tuner from the same
 grid of three LRs, whose runs are drawn from the bank, and judged on seeds that were not drawn before: twice with 12
 tuning runs for each candidate, and once with 12 for cosine and 4 for each of the others. Two verdicts on a pair differ
 where they are not the same word; they contradict each other where one says better and the other worse.
@@ -32,7 +32,7 @@ RUNS = FOLDER / "led_runs.csv"
 LEADER = "cosine"
 SCHEDULES = ("constant", LEADER, "linear", "step", "exponential", "rex", "wsd", "onecycle")
 LRS = (0.00222, 0.00385, 0.00667, 0.0115, 0.02, 0.0346, 0.06, 0.104, 0.18)
-SEEDS, TUNING, MAXIMUM = 24, 12, 12
+SEEDS, TUNING, MAXIMUM = 18, 12, 12
 BEGIN = (0.00667, 0.02, 0.06)  # as a study makes a grid around the optimizer's LR
 EPOCHS, UPDATES = 10, 81
 
@@ -121,8 +121,8 @@ def alone(study: Redrawn) -> dict[str, float]:
 def led(study: Redrawn, by_bound: Mapping[str, float]) -> dict[str, float]:
     """The LRs of a study in which the leader is tuned, and the others are probed where its LR says."""
     lr = study.tuned(LEADER, BEGIN, TUNING)
-    others = [name for name in SCHEDULES if name != LEADER]
-    return {LEADER: lr, **{name: study.tuned(name, sorted(three_lrs(lr, by_bound[name])), PROBES) for name in others}}
+    probes = {name: sorted(three_lrs(lr, by_bound[name])) for name in SCHEDULES}
+    return {name: lr if name == LEADER else study.tuned(name, probes[name], PROBES) for name in SCHEDULES}
 
 
 @dataclass(frozen=True)
