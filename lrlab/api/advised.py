@@ -6,8 +6,9 @@ from typing import Any
 
 from lrlab.api import pictures
 from lrlab.api.frames import frame
+from lrlab.api.predictions import LABELS
 from lrlab.config.arguments import key_of
-from lrlab.config.identity import GROUPS
+from lrlab.config.secrets import mask_overrides
 from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.drawing.terminal import aligned
 from lrlab.forecast.advice import Cell, Expected, Probe
@@ -64,6 +65,11 @@ class Advice:
         return self._expected.loss
 
     @property
+    def judged_by(self) -> str:
+        """The loss that decided: "val", or "train" where some run has no validation loss that can be used."""
+        return self._expected.judged_by
+
+    @property
     def interval(self) -> tuple[float, float]:
         """A 90 % interval for the mean of that loss over seeds."""
         return self._expected.interval
@@ -82,7 +88,7 @@ class Advice:
     @property
     def command(self) -> str:
         """The command that trains it."""
-        return f"{spelling.command('train')} {spelling.typed(self.overrides)}"
+        return f"{spelling.command('train')} {spelling.typed(mask_overrides(self.overrides))}"
 
     @property
     def study(self) -> str | None:
@@ -91,14 +97,14 @@ class Advice:
         if not others:
             return None
         candidates = f"scheduler={self.schedule},{others[0]}"
-        typed = [_study_name(self._request.common), *self._request.common, candidates]
+        typed = [_study_name(self._request.folder.name), *mask_overrides(self._request.common), candidates]
         return f"{spelling.command('study')} {spelling.typed([*typed, *self._request.lr_as_typed(self.lr)])}"
 
     @property
     def sentence(self) -> str:
         low, high = self.interval
         seeds = counted(self._expected.cell.seeds, "seed")
-        said = f"take {self.schedule} at LR {self.lr:g}: expected loss {self.loss:.4g}"
+        said = f"take {self.schedule} at LR {self.lr:g}: expected {LABELS[self.judged_by]} {self.loss:.4g}"
         return f"{said} ({low:.4g} to {high:.4g} for the mean over seeds, {LEVEL:.0%}; {seeds} trained)"
 
     @property
@@ -122,6 +128,7 @@ class Advice:
         return {
             "schedule": self.schedule,
             "lr": self.lr,
+            "judged_by": self.judged_by,
             "loss": self.loss,
             "interval": list(self.interval),
             "alike": [asdict(cell) for cell in self.alike],
@@ -142,7 +149,7 @@ class Advice:
 
     def table(self) -> list[list[str]]:
         """What is printed: headings, then a row for each schedule and base LR, the best first."""
-        rows = [["schedule", "LR", "loss", "seeds"]]
+        rows = [["schedule", "LR", LABELS[self.judged_by], "seeds"]]
         return rows + [[cell.schedule, f"{cell.lr:g}", f"{cell.loss:.4g}", str(cell.seeds)] for cell in self.tried]
 
     def plot(self) -> pictures.Picture:
@@ -154,7 +161,7 @@ class Advice:
         for schedule in dict.fromkeys(cell.schedule for cell in self.tried):
             cells = sorted((cell for cell in self.tried if cell.schedule == schedule), key=lambda cell: cell.lr)
             bands.append(Band(schedule, [cell.lr for cell in cells], [cell.loss for cell in cells]))
-        return Panel(bands, "base LR", "final loss", logx=True, logy=True)
+        return Panel(bands, "base LR", f"final {LABELS[self.judged_by]}", logx=True, logy=True)
 
     def __repr__(self) -> str:
         return "\n".join([*aligned(self.table()), "", self.sentence, *self.notes])
@@ -165,11 +172,10 @@ class Advice:
         return notes + self.plot()._repr_html_() + pictures.table(header, rows)
 
 
-def _study_name(common: Sequence[str]) -> str:
-    """A name for the study: the values that were chosen.
+def _study_name(folder: str) -> str:
+    """A name for the study: the values that were chosen, as they name the folder.
 
-    >>> _study_name(["data=digits", "model=mlp", "hydra.launcher.n_jobs=2"]), _study_name([])
-    ('digits-mlp', 'advised')
+    >>> _study_name("data=digits,model=mlp,epochs=5"), _study_name("default")
+    ('digits-mlp-5', 'default')
     """
-    chosen = [one.partition("=")[2] for one in common if key_of(one) in GROUPS]
-    return "-".join(chosen) or "advised"
+    return "-".join(part.rpartition("=")[2] for part in folder.split(","))

@@ -1,8 +1,9 @@
 """`lrlab.advise`: from a task to a schedule and a base LR, by a range test, a few runs and predictions."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from lrlab.api.advised import Advice, Cost
@@ -11,19 +12,18 @@ from lrlab.api.progress import SweepBar
 from lrlab.api.wording import of_arguments, require_texts
 from lrlab.comparison import loss_curves, results
 from lrlab.config import checks
-from lrlab.errors import Interrupted, UserError, wrong
+from lrlab.errors import Interrupted, wrong
 from lrlab.forecast.advice import Adviser, Probe, Probed
 from lrlab.forecast.predictions import TrainedCurves
-from lrlab.runs import summary
+from lrlab.runs import machine, summary
 from lrlab.runs.guest import guest
 from lrlab.sweeps import portion
-from lrlab.sweeps.advice_request import CONSTANT, FEWEST, PILOT, AdviceRequest, read_request
+from lrlab.sweeps.advice_request import BUDGET, CONSTANT, FEWEST, PILOT, AdviceRequest, read_request
 from lrlab.sweeps.job import Job
 from lrlab.sweeps.table import Board
 from lrlab.system import disk, lock
 from lrlab.words import counted
 
-BUDGET = 16.0  # runs' worth of updates
 FILE = "advice.json"
 _TESTS = 3  # range tests, whose median is where the pilots begin
 _TESTED = (40, 400)  # updates of each, at least and at most
@@ -56,13 +56,16 @@ def carry_out(
 
     Raises UserError where every run diverges. Raises Interrupted where a signal stopped it, with everything saved.
     """
-    updates = request.job(Probe(PILOT, 1e-3)).updates
+    # Everything is planned, before anything is made or trained.
+    updates = request.job(Probe(PILOT, request.lr)).updates
+    shapes = request.shapes()
+    _tell_left_out(request, told)
     request.folder.mkdir(parents=True, exist_ok=True)
     with lock.held(request.folder, what="advising"):
         tested = _range_test(request, updates, told)
         told(f"folder     {request.folder}")
-        adviser = Adviser(request.shapes(tested.lr), tested.lr, _affordable(request, updates, tested))
-        _tell_left_out(request, told)
+        runs = max(int(request.budget - tested.updates / updates), _finished(request.runs))
+        adviser = Adviser(shapes, tested.lr, runs)
         done: list[Probed] = []
         try:
             while (stage := adviser.next(done)) is not None:
@@ -81,7 +84,7 @@ def carry_out(
         )
     cost = Cost(len(done), updates, tested.updates)
     found = Advice(request, expected, adviser.all_cells(done), cost)
-    disk.write_whole(request.folder / FILE, json.dumps({**_written(tested), **found.facts()}, indent=2) + "\n")
+    _write(request.folder, tested, found.facts())
     return found
 
 
@@ -96,25 +99,31 @@ class Tested:
 def _range_test(request: AdviceRequest, updates: int, told: Callable[[str], None]) -> Tested:
     """Where to begin; what an earlier start has found, it has found."""
     before = summary.read(request.folder, FILE).get("range_test")
-    if isinstance(before, dict):
+    if isinstance(before, dict) and all(results.is_number(before.get(name)) for name in ("lr", "updates")):
         return Tested(float(before["lr"]), int(before["updates"]))
     each = min(max(round(_SHARE * updates), _TESTED[0]), _TESTED[1])
-    tests = range_tests(request.common, start=_START, end=_END, updates=each, seeds=_TESTS)
+    affordable = int((request.budget - (FEWEST - 1)) * updates / each)
+    seeds = min(_TESTS, affordable)
+    tests = range_tests(request.common, start=_START, end=_END, updates=each, seeds=seeds) if seeds else []
     found = [suggestion for _, _, suggestion in tests if suggestion is not None]
     lr = suggested(found) if found else request.lr
     tested = Tested(lr, sum(len(points) for _, points, _ in tests))
-    how = f"of {counted(len(found), 'range test')}" if found else "of the optimizer, for range tests say nothing"
+    silent = "say nothing" if tests else "would cost too much of the budget"
+    how = f"of {counted(len(found), 'range test')}" if found else f"of the optimizer, for range tests {silent}"
     told(f"begin      at LR {lr:g} ({how}, {tested.updates:,} updates)")
-    disk.write_whole(request.folder / FILE, json.dumps(_written(tested), indent=2) + "\n")
+    _write(request.folder, tested, {})
     return tested
 
 
-def _written(tested: Tested) -> dict[str, Any]:
-    return {"range_test": asdict(tested)}
+def _write(folder: Path, tested: Tested, facts: Mapping[str, Any]) -> None:
+    said = machine.finite({"range_test": asdict(tested), **facts})
+    disk.write_whole(folder / FILE, json.dumps(said, indent=2, allow_nan=False) + "\n")
 
 
-def _affordable(request: AdviceRequest, updates: int, tested: Tested) -> int:
-    return max(FEWEST - 1, int(request.budget - tested.updates / updates))
+def _finished(folder: Path) -> int:
+    """How many runs an earlier start has paid for, by a larger budget perhaps: they count, whatever this one is."""
+    statuses = [summary.read(path.parent).get("status") for path in folder.glob(f"*/{summary.FILE}")]
+    return sum(status in ("finished", "diverged") for status in statuses)
 
 
 def _tell_left_out(request: AdviceRequest, told: Callable[[str], None]) -> None:
@@ -136,7 +145,13 @@ def _trained(
             told(line)
 
     outcomes = portion.carry_out(
-        waiting, request.runs, request.launcher, again=request.again, make_board=make_board, told=only_what_differs
+        waiting,
+        request.runs,
+        request.launcher,
+        again=request.again,
+        facts={"advice": True},
+        make_board=make_board,
+        told=only_what_differs,
     )
     failed = [outcome.error for outcome in outcomes.values() if outcome.status in ("failed", "killed")]
     if failed and len(failed) == len(jobs):
@@ -150,11 +165,17 @@ def _trained(
 
 
 def _curves(job: Job) -> TrainedCurves | None:
-    """What a run shows; None where it diverged or failed."""
+    """What a run shows; None where it diverged or failed. Raises UserError for a loss that nothing can be said of."""
     result = results.read_result(job.folder, job.name)
     if result.status != "finished":
         return None
-    try:
-        return loss_curves.of_run(result)
-    except UserError:
-        return None
+    found = loss_curves.of_run(result, job.checked.plan)
+    if not found.losses:
+        reasons = "; ".join(f"{split}: {reason}" for split, reason in found.missing.items())
+        raise wrong(
+            "advise",
+            got=f"{job.folder}, of whose losses nothing can be said ({reasons})",
+            allowed="a loss that is positive, measured in every epoch",
+            do="another task.loss",
+        )
+    return found

@@ -34,8 +34,6 @@ def _run(settings: AdviseSettings, typed: list[str]) -> None:
         settings = replace(settings, budget=COMMAND.read_settings({"budget": short[-1].partition("=")[2]}).budget)
     overrides = overrides_of_runs([one for one in typed if one not in short], several=True)
     request = read_request(overrides, settings.budget)
-    if settings.budget != AdviseSettings().budget:
-        request.typed.append(f"advise.budget={settings.budget:g}")
     found = advising.carry_out(request, told=lambda line: print(line, flush=True))
     print("", *aligned(found.table(), streams.width()), "", found.sentence, *found.notes, sep="\n")
     if settings.json is not None:

@@ -18,7 +18,16 @@ from lrlab.system import spelling
 SHELLS = {"bash": "~/.bashrc", "zsh": "~/.zshrc", "fish": "~/.config/fish/config.fish"}
 _SCRIPTS = Path(__file__).parent / "completions"
 _OWN_SETTINGS = ("cooldown", "preview", "find-lr", "advise", "compare", "evaluate", "study", "predict", "noise")
-_OF_RUNS = ("train", "sweep", "preview", "find-lr", "study", "noise", "python -m lrlab")  # take what a run takes
+_OF_RUNS = (
+    "train",
+    "sweep",
+    "preview",
+    "find-lr",
+    "advise",
+    "study",
+    "noise",
+    "python -m lrlab",
+)  # take what a run takes
 
 
 def start() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,27 +80,32 @@ def _about_the_shape(found: Predictions, folder: Path) -> list[str]:
     assert found.shape is not None
     lines = [f"found      {spelling.typed(found.shape)}"]
     named = [one.name for one in found if one.rank is not None and one.name in compose.options("scheduler")]
-    if named:
-        common = [*_typed_before(folder), "seed=0,1,2,3,4", "hydra.launcher.n_jobs=2"]
-        sweep = spelling.command("sweep")
+    before = _typed_before(folder)
+    if named and before is not None:
+        common = [*before, "seed=0,1,2,3,4", "hydra.launcher.n_jobs=2"]
+        mark = hashlib.sha256(repr((before, found.shape)).encode()).hexdigest()[:6]
+        sweep, sweeps = spelling.command("sweep"), (f"found-{mark}", f"{named[0]}-{mark}")
         lines += [
             f"to compare it with {named[0]}, an A/B of five seeds each:",
-            f"  {sweep} {spelling.typed([*common, *found.shape, 'sweep=found'])}",
-            f"  {sweep} {spelling.typed([*common, f'scheduler={named[0]}', 'sweep=named'])}",
-            f"  {spelling.command('compare')} outputs/sweeps/found outputs/sweeps/named",
+            f"  {sweep} {spelling.typed([*common, *found.shape, f'sweep={sweeps[0]}'])}",
+            f"  {sweep} {spelling.typed([*common, f'scheduler={named[0]}', f'sweep={sweeps[1]}'])}",
+            f"  {spelling.command('compare')} outputs/sweeps/{sweeps[0]} outputs/sweeps/{sweeps[1]}",
         ]
     return lines
 
 
-def _typed_before(folder: Path) -> list[str]:
-    """What was typed for a trained run, without its schedule and its seed; nothing where that is not known."""
+def _typed_before(folder: Path) -> list[str] | None:
+    """What was typed for the first trained run there, without its schedule and its seed; None where nobody knows."""
+    from lrlab.comparison import results
     from lrlab.runs import checkpoint
 
     try:
-        _, contents = checkpoint.latest(str(folder), lambda _: None)
+        first = results.find([folder], "predict")[0].folder
+        _, contents = checkpoint.latest(str(first), lambda _: None)
     except UserError:
-        return []
-    return [one for one in contents["overrides"] if not key_of(one).startswith(("scheduler", "seed"))]
+        return None
+    left_out = ("scheduler", "seed", "sweep", "hydra")
+    return [one for one in contents["overrides"] if not key_of(one).startswith(left_out)]
 
 
 def _with_schedulers(overrides: Sequence[str]) -> list[str]:

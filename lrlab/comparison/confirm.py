@@ -33,8 +33,8 @@ def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
         return None
     if any(contest.budget.unit not in ("epochs", "steps") for contest in contests):
         return None  # a study has no time budget
-    if any("trunk" in summary.read(path, results.SWEEP) for path in paths):
-        return None  # nor cooldowns of a run
+    if any({"trunk", "advice"} & summary.read(path, results.SWEEP).keys() for path in paths):
+        return None  # nor cooldowns of a run; and advice says itself what would confirm it
     typed = _typed(paths[0]) if len(paths) == 1 else []
     if len(paths) > 1 and any(_fixed(path) for path in paths):
         return None  # which of their settings a study should have nobody can tell

@@ -41,14 +41,17 @@ def _steps_per_epoch(result: Result) -> int | None:
     return said or next((row.step for row in result.history[:1]), None)
 
 
-def of_run(result: Result) -> TrainedCurves:
-    """What a trained run shows. Raises UserError for one that diverged or left no losses."""
+def of_run(result: Result, plan: Plan | None = None) -> TrainedCurves:
+    """What a trained run shows. Its `plan` is composed from its config where it is not known.
+
+    Raises UserError for a run that diverged or left no losses.
+    """
     if result.status == "diverged":
         got = f"{result.folder}, which diverged"
         raise wrong("run", got=got, allowed="a run whose loss stayed finite", do="train one at a smaller LR")
     if not result.history:
         raise wrong("run", got=f"{result.folder}, without a whole epoch", allowed="a trained run", do=_a_run())
-    plan, _ = planned(result)
+    plan = plan or planned(result)[0]
     lrs = _used(result, plan)
     updates = min(len(lrs), result.history[-1].step)
     losses, missing = {}, {}

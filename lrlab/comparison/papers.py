@@ -55,16 +55,20 @@ def _about_the_data(study: Study) -> str:
 
 
 def _about_the_tuning(study: Study) -> Iterable[str]:
-    protocol = study.protocol
-    yield (
-        f"The base learning rate of each of the {len(protocol.candidates)} candidates was chosen by validation "
-        f"{protocol.metric} with {_spent(study)}, failed ones included: a grid, extended where its "
-        "best lay at an edge, then finer learning rates and more seeds."
-    )
-    if protocol.led is not None:
+    protocol, led = study.protocol, study.protocol.led
+    how = "a grid, extended where its best lay at an edge, then finer learning rates and more seeds"
+    if led is None:
         yield (
-            f"{protocol.led.leader} was tuned in full; the others began with three learning rates that follow from its "
-            "best one by the ratio of their last-iterate bounds (arXiv:2310.07831)."
+            f"The base learning rate of each of the {len(protocol.candidates)} candidates was chosen by validation "
+            f"{protocol.metric} with {_spent(study)}, failed ones included: {how}."
+        )
+    else:
+        in_full = ", ".join(name for name in protocol.candidates if name not in led.ratios)
+        yield (
+            f"Base learning rates were chosen by validation {protocol.metric}, failed runs included: of {in_full} with "
+            f"{counted(protocol.tuning, 'run')} ({how}), of {', '.join(led.ratios)} with {counted(led.probes, 'run')} "
+            f"each, which began with three learning rates that follow from the best one of {led.leader} by the ratio "
+            "of the last-iterate bounds (arXiv:2310.07831)."
         )
     tuned = [f"{judged.name}, {as_tuned(study, judged)}" for judged in study.candidates]
     yield f"Chosen were: {'; '.join(tuned)}."

@@ -78,6 +78,7 @@ class Expected:
     """
 
     cell: Cell
+    judged_by: str  # "val", or "train" where some run has no validation loss that can be used
     loss: float
     interval: tuple[float, float]
     alike: tuple[Cell, ...]
@@ -303,7 +304,7 @@ class _State:
         best, *others = self._contenders()
         log, deviation = self._without_luck(best, others)
         loss, factor = math.exp(log), math.exp(_SURE * deviation)
-        return Expected(best, loss, (loss / factor, loss * factor), tuple(others))
+        return Expected(best, self.split, loss, (loss / factor, loss * factor), tuple(others))
 
     def _without_luck(self, best: Cell, others: Sequence[Cell]) -> tuple[float, float]:
         """The logarithm of the loss that is expected of the best, and its standard deviation.

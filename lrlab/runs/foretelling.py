@@ -49,6 +49,7 @@ class Foretelling:
     def __init__(self, plan: Plan):
         self.lrs = np.array(plan.per_update())
         self.updates = len(self.lrs)
+        self.bins = min(_BINS, self.updates)
         self.sums: dict[int, Tensor] = {}  # of the training loss, by bin, on its device
         self.counts: dict[int, int] = {}
         self.val: list[tuple[int, float]] = []  # updates completed, and what validation measured then
@@ -65,8 +66,9 @@ class Foretelling:
 
     def update(self, step: int, loss: Tensor) -> None:
         """Note the loss () of update `step`."""
-        place = step * _BINS // self.updates
-        self.sums[place] = self.sums[place] + loss.detach() if place in self.sums else loss.detach().clone()
+        place = step * self.bins // self.updates
+        held = self.sums.get(place)
+        self.sums[place] = loss.detach().clone() if held is None else held.to(loss.device) + loss.detach()
         self.counts[place] = self.counts.get(place, 0) + 1
 
     def epoch(self, step: int, measured: Mapping[str, float]) -> None:
@@ -99,8 +101,8 @@ class Foretelling:
     def _trained(self, done: int) -> LossCurve:
         """The training loss, averaged over the bins that are complete."""
         whole = [place for place in sorted(self.sums) if self._end_of(place) <= done]
-        means = torch.stack([self.sums[place] / self.counts[place] for place in whole]).tolist() if whole else []
-        middles = [max(1, (self._end_of(place - 1) + self._end_of(place)) // 2) for place in whole]
+        means = [float(self.sums[place]) / self.counts[place] for place in whole]
+        middles = [(self._end_of(place - 1) + 1 + self._end_of(place)) // 2 for place in whole]
         return self._curve(middles, means)
 
     def _validated(self, _done: int) -> LossCurve:
@@ -114,18 +116,21 @@ class Foretelling:
 
     def _end_of(self, place: int) -> int:
         """How many updates are made when a bin is complete."""
-        return -(-(place + 1) * self.updates // _BINS)
+        return -(-(place + 1) * self.updates // self.bins)
 
     # What a checkpoint holds
 
     def state_dict(self) -> dict[str, Any]:
         places = sorted(self.sums)
-        sums = torch.stack([self.sums[place] for place in places]).tolist() if places else []
-        bins = [[place, total, self.counts[place]] for place, total in zip(places, sums, strict=True)]
-        return {"bins": bins, "val": [[step, value] for step, value in self.val], "marks": self.marks}
+        bins = [[place, float(self.sums[place]), self.counts[place]] for place in places]
+        val = [[step, value] for step, value in self.val]
+        return {"updates": self.updates, "bins": bins, "val": val, "marks": self.marks}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there; of a run that is longer now than it was, only validations stay what they were."""
+        self.val = [(int(step), float(value)) for step, value in state["val"]]
+        if state["updates"] != self.updates:
+            return
         self.sums = {int(place): torch.tensor(float(total)) for place, total, _ in state["bins"]}
         self.counts = {int(place): int(count) for place, _, count in state["bins"]}
-        self.val = [(int(step), float(value)) for step, value in state["val"]]
         self.marks = int(state["marks"])

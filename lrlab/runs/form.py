@@ -213,7 +213,7 @@ def _stop_early(value: Any) -> bool:
 
 def _forecast(value: Any) -> bool:
     """The losses that a run under way has gathered: sums and counts by bin, validations, and marks."""
-    if not isinstance(value, Mapping) or not _count(value.get("marks")):
+    if not isinstance(value, Mapping) or not (_count(value.get("marks")) and _count(value.get("updates"))):
         return False
     lists = [value.get(name) for name in ("bins", "val")]
     return all(isinstance(rows, list) and all(_list_of(_number)(row) for row in rows) for rows in lists)

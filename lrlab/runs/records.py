@@ -39,6 +39,7 @@ class Records:
         self.begun_with: dict[str, Any] | None = None  # what another run has trained of it
         self.recorder: Recorder | None = None
         self.unwritten: dict[Path, dict[str, Any]] = {}  # checkpoints of the latest and the best epoch, in memory
+        self.foretold: Foretold | None = None  # how it will end, as it was last foretold
         self.foretelling = Foretelling(prepared.plan) if _foretells(prepared) else None
         self._told: tuple[Prepared, dict[str, Any]] | None = None  # what checkpoints say of a run that is so prepared
         self.refused = False  # whether the user knows that the disk takes no more points
@@ -53,7 +54,7 @@ class Records:
             self.tally.extended_from = self.tally.extended_from or planned.passes
         self.audit.load_state_dict(contents["audit"])
         self.begun_with = contents.get("begun_with")
-        if self.foretelling is not None and not self.tally.extended_from and "forecast" in contents:
+        if self.foretelling is not None and "forecast" in contents:
             self.foretelling.load_state_dict(contents["forecast"])
 
     def open(self, saved: Saved | None) -> None:
@@ -95,6 +96,7 @@ class Records:
     def update(self, update: Update) -> None:
         """Record an update."""
         self._record_update(update)
+        self._foretell()
         if self.recorder is not None:
             self.recorder.update(update)
             if self.state.batch < self.prepared.horizon.steps_per_epoch:  # or else others part after the epoch
@@ -111,16 +113,17 @@ class Records:
         if warning := self.audit.check(update.step, update.applied, update.position):
             self.say(warning)
 
-    def foretold(self) -> Foretold | None:
-        """How the run will end, where it is time to say so; it is recorded too."""
+    def _foretell(self) -> None:
+        """Record how the run will end, where it is time to say so, and keep it for whoever shows it."""
         found = self.foretelling.foretold(self.state.step) if self.foretelling is not None else None
         if found is not None:
             self.tracker.foretold(found.step, found.points)
-        return found
+            self.foretold = found
 
     def epoch(self, epoch: Epoch) -> None:
         """Record the means of an epoch, and save the run where that is due."""
         is_best = self._record_epoch(epoch)
+        self._foretell()
         is_due = self.prepared.rhythm.due(self.state.step, ends_epoch=True)
         at_once = is_due and self.recorder is None  # before training goes on
         contents = self._contents(stays=not at_once)

@@ -21,7 +21,7 @@ from lrlab.runs.describe import division_lines, start_lines
 from lrlab.runs.display import Display, View, result_line
 from lrlab.runs.explain import explain
 from lrlab.runs.files import Saved
-from lrlab.runs.foretelling import Foretelling, Foretold
+from lrlab.runs.foretelling import Foretelling
 from lrlab.runs.ranks import Assignment
 from lrlab.runs.records import Records
 from lrlab.runs.resume import require_same_run, restore
@@ -209,17 +209,20 @@ class RunUnderWay:
     def take(self, event: Event) -> None:
         """The loop's body: what other frameworks do in callbacks."""
         self.display.show(event)
+        before = self.records.foretold
         if isinstance(event, Update):
             self.records.update(event)
             if self.prepared.rhythm.due(self.state.step):
                 self._save_within_an_epoch()
         elif isinstance(event, Epoch):
             self.records.epoch(event)
-        if (foretold := self.records.foretold()) is not None:
-            self._foretell(foretold)
+        if self.records.foretold is not before:
+            self._show_foretold()
 
-    def _foretell(self, foretold: Foretold) -> None:
+    def _show_foretold(self) -> None:
         """Show how the run will end, and say it the first time."""
+        foretold = self.records.foretold
+        assert foretold is not None
         if not self._has_foretold:
             self.display.say(f"forecast   {foretold.words}")
             self._has_foretold = True

@@ -24,7 +24,12 @@ USUAL = (
     *(CONSTANT, PILOT, "linear", "polynomial", "step", "exponential", "rex", "inverse_sqrt", "wsd", "onecycle"),
     *("warmup_cosine", "warmup_linear"),
 )
+BUDGET = 16.0  # runs' worth of updates
 FEWEST = 4  # runs' worth: three pilots and one more
+# What advice chooses itself, or needs to be alike in all runs.
+_CHOSEN = (
+    *("seed", "sweep", "optimizer.lr", "hydra/launcher", "hydra.sweep.dir", "trainer.budget", "trainer.stop_early"),
+)
 _SAME = 1e-6  # relative
 
 
@@ -37,7 +42,7 @@ class AdviceRequest:
     schedules: list[str]
     budget: float  # runs' worth of updates
     launcher: LauncherSettings
-    all_of_them: bool = False  # are the schedules, so that those that cannot be planned are left out
+    asked_for: frozenset[str] = frozenset()  # schedules by name: others that cannot be planned are left out
     left_out: dict[str, str] = field(default_factory=dict)  # schedules, with the reason
     checks: plan.Checks = field(default_factory=plan.Checks)
 
@@ -82,14 +87,14 @@ class AdviceRequest:
         name = f"{probe.schedule},lr={probe.lr:g},seed={probe.seed}"
         return self.checks.job(run, self.runs, name)
 
-    def shapes(self, lr: float) -> dict[str, Numbers]:
+    def shapes(self) -> dict[str, Numbers]:
         """The LRs of every schedule for a base LR of 1. What has no such LRs is left out, with the reason."""
-        found = {}
+        found, lr = {}, self.lr
         for schedule in self.schedules:
             try:
                 once, twice = (self.job(Probe(schedule, at)).checked.plan for at in (lr, 2 * lr))
             except UserError as error:
-                if not self.all_of_them:
+                if schedule in self.asked_for:
                     raise
                 self.left_out[schedule] = error.complaint
                 continue
@@ -106,7 +111,15 @@ class AdviceRequest:
 
 def read_request(typed: Sequence[str], budget: float) -> AdviceRequest:
     """What was asked for. Raises UserError for what advice chooses itself, and for more than one run besides."""
-    for key in ("seed", "sweep", "optimizer.lr", "hydra/launcher", "hydra.sweep.dir", "trainer.budget"):
+    for key in (
+        "seed",
+        "sweep",
+        "optimizer.lr",
+        "hydra/launcher",
+        "hydra.sweep.dir",
+        "trainer.budget",
+        "trainer.stop_early",
+    ):
         if any(key_of(one) == key for one in typed) and value_of(typed, key) not in ("lrlab", "null"):
             got = f"{value_of(typed, key)}, for advice"
             allowed = "nothing: LRs, seeds and folders are chosen, and all runs have the same updates"
@@ -129,13 +142,18 @@ def read_request(typed: Sequence[str], budget: float) -> AdviceRequest:
     launcher = dict(OmegaConf.to_object(config.hydra.launcher))  # type: ignore[arg-type]
     launcher.pop("_target_", None)
     settings = read_settings({str(key): value for key, value in launcher.items()})
-    is_all = value_of(typed, "scheduler") == "all"
-    return AdviceRequest(list(typed), runs[0], schedules, budget, settings, all_of_them=is_all)
+    again = [*typed, *([f"advise.budget={budget:g}"] if budget != BUDGET else [])]
+    chosen = value_of(typed, "scheduler") or ""
+    asked_for = frozenset() if chosen == "all" else frozenset(chosen.split(","))
+    return AdviceRequest(again, runs[0], schedules, budget, settings, asked_for)
 
 
 def _schedules(chosen: str | None, common: Sequence[str]) -> list[str]:
     """The schedules to choose from, the pilot and the constant LR among them."""
     named = [*USUAL] if chosen is None else chosen.split(",")
+    if "" in named or ("all" in named and len(named) > 1):
+        allowed = "all, or names of schedules with commas between them"
+        raise wrong("scheduler", got=chosen or "nothing", allowed=allowed, do="scheduler=cosine,linear,wsd")
     if chosen == "all":
         named = compose.options("scheduler", common)
     return list(dict.fromkeys([PILOT, CONSTANT, *named]))

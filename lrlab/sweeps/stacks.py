@@ -86,26 +86,35 @@ class _Sweep:
 
     def step_of(self, jobs: Sequence[Job]) -> tuple[_Step | None, str]:
         """The step in which runs train, and what to say of it; None where each trains alone."""
-        most = min(self.settings.most_in_a_step, len(jobs))
         if jobs[0].folder in self.begun:
             form = _own_form(jobs[0])
-            return (None, "") if form is None else (_Step(form, most), f"{form}, as before")
+            return (None, "") if form is None else self._as_before(jobs, form)
         kind = _kind(jobs[0])
         earlier = [job for job in (*self.planned.finished, *self.planned.begun) if _kind(job) == kind]
         if form := next(filter(None, map(_own_form, earlier)), None):
-            return _Step(form, most), f"{form}, as before"
+            return self._as_before(jobs, form)
         return self._chosen(jobs) if len(jobs) > 1 else (None, "")
+
+    def _as_before(self, jobs: Sequence[Job], form: str) -> tuple[_Step, str]:
+        """The form is that of earlier runs; how many rows there is memory for is asked anew."""
+        found = self._tried(jobs, form, was_begun=True) if len(jobs) > 1 else None
+        rows = found.rows if isinstance(found, Measured) else self.settings.most_in_a_step
+        return _Step(form, min(rows, len(jobs))), f"{form}, as before"
+
+    def _tried(self, jobs: Sequence[Job], form: str | None, *, was_begun: bool = False) -> Measured | str:
+        settings = self.settings
+        updates = jobs[0].updates * math.ceil(len(jobs) / settings.n_jobs)
+        most, processes, threads = settings.most_in_a_step, settings.n_jobs, settings.threads_per_run
+        trial = StepTrial(jobs[0].checked, len(jobs), most, processes, updates, threads, form, was_begun)
+        return tried_here(trial) if settings.in_this_process else _tried_elsewhere(trial)
 
     def _chosen(self, jobs: Sequence[Job]) -> tuple[_Step | None, str]:
         """The step in which new runs train, None where they do not, and why, in words."""
-        settings, asked = self.settings, _asked(jobs[0])
-        updates = jobs[0].updates * math.ceil(len(jobs) / settings.n_jobs)
-        most, processes = settings.most_in_a_step, settings.n_jobs
-        trial = StepTrial(jobs[0].checked, len(jobs), most, processes, updates, settings.threads_per_run, asked)
-        found = tried_here(trial) if settings.in_this_process else _tried_elsewhere(trial)
+        asked = _asked(jobs[0])
+        found = self._tried(jobs, asked)
         if isinstance(found, str):
             return None, f"alone, {found}"
-        wished = max(sizes(len(jobs), most, processes))
+        wished = max(sizes(len(jobs), self.settings.most_in_a_step, self.settings.n_jobs))
         in_a_step = f"{found.rows} in a step" + (", for which there is memory" if found.rows < wished else "")
         if asked is not None:
             return _Step(asked, found.rows), f"{in_a_step}, {asked}"

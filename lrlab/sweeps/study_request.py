@@ -235,7 +235,7 @@ def _led(request: StudyRequest) -> Led:
     return Led(
         leader,
         min(PROBES, request.settings.tuning),
-        {name: base_lr_ratio(shape, shapes[leader]) for name, shape in others.items()},
+        {name: round(base_lr_ratio(shape, shapes[leader]), 4) for name, shape in others.items()},
     )
 
 

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 STEPS, _ROUNDS = 5, 3  # that are measured each way, in turn
 _SLOW_SECONDS = 0.05  # of a step alone, of which rows would save nothing worth the measuring
 _WORTH_COMPILING_SECONDS = 30.0  # of a process's training
+_COPIES = 12  # of its weights that a row holds at its most, with what is made of them
 _PART_OF_THE_ROOM = 0.5  # that rows may take: data, records and other programs need some too
 _LEAST_GAIN = 1.1  # times faster, or the measurement itself may be mistaken
 
@@ -46,6 +47,7 @@ class StepTrial:
     updates: int  # that a process will make, counted for each of its runs
     threads: int
     form: str | None = None  # of the step, where it is not to be measured any more
+    was_begun: bool = False  # in that form, so that nothing is asked but for how many rows there is memory
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,12 @@ def tried_here(trial: StepTrial) -> Measured | str:
         torch.set_num_threads(trial.threads)
         prepared = equip(trial.checked)
         with compiler.left_out():
-            reason = stackable.reason_against(prepared, prepared.config, prepared.plan)
+            reason = None if trial.was_begun else stackable.reason_against(prepared, prepared.config, prepared.plan)
         if reason:
             return reason
         most = min(trial.most, _rows_with_room(prepared, trial.processes))
+        if trial.was_begun:
+            return Measured(1.0, 0.0, trial.form or "", max(most, 1))
         if most < 2:
             return f"for {counted(trial.processes, 'step')} of two runs would need more memory than is free"
         rows = max(sizes(trial.runs, most, trial.processes))
@@ -106,16 +110,19 @@ def tried_here(trial: StepTrial) -> Measured | str:
 def _rows_with_room(prepared: Prepared, processes: int) -> int:
     """How many runs a step may have, where so many `processes` share the memory that is free.
 
-    A step of two is tried, and one of four: what the other two need is what each row needs.
+    A step of two is tried, and one of four: what the other two need is what each row needs. Where the system does not
+    say what is held, a row is taken to need some copies of its weights.
     """
     size = min(prepared.batching.batch_size, len(prepared.splits.train))
     with compiler.left_out():
         free = memory.free_bytes(prepared.device) // processes
-        held = {rows: memory.most_held_bytes(_first_steps(prepared, rows, size), prepared.device) for rows in (2, 4)}
-    each = max(held[4] - held[2], 0) / 2
-    if each == 0:
-        return MOST_IN_A_STEP
-    return int(_PART_OF_THE_ROOM * free / each)
+        two, four = (memory.most_held_bytes(_first_steps(prepared, rows, size), prepared.device) for rows in (2, 4))
+    if two is None or four is None:
+        weights = sum(one.nbytes for one in assemble.build_state(prepared).model.parameters())
+        each = float(_COPIES * weights)
+    else:
+        each = max(four - two, 0) / 2
+    return int(_PART_OF_THE_ROOM * free / each) if each > 0 else MOST_IN_A_STEP
 
 
 def _first_steps(prepared: Prepared, rows: int, size: int) -> Callable[[], None]:

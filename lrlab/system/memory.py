@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lrlab.system import allocator, process
+from lrlab.system import allocator
 
 _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -31,26 +31,22 @@ def free_bytes(device: torch.device) -> int:
     return free
 
 
-def most_held_bytes(work: Callable[[], object], device: torch.device) -> int:
+def most_held_bytes(work: Callable[[], object], device: torch.device) -> int | None:
     """The most that this process holds of the memory of `device` at any time of `work`, with all else that it holds.
 
-    On a CPU without Linux's /proc it is what is held at the end.
+    None where the system does not say, which is everywhere but on Linux and on CUDA.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         work()
         return torch.cuda.max_memory_reserved(device)
+    if device.type != "cpu":
+        return None
     allocator.give_back_freed_memory()
-    with suppress(OSError):
+    try:
         _FORGET.write_text("5")  # the most so far; proc_pid_clear_refs(5)
-    work()
-    return max(_most_bytes(), process.memory_bytes())
-
-
-def _most_bytes() -> int:
-    """The most that this process has held since that was forgotten last; 0 where the system does not say."""
-    with suppress(OSError):
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
+        work()
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)

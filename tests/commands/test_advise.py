@@ -33,7 +33,7 @@ def test_it_says_what_to_take_what_it_cost_and_what_to_type_next(ask, enter):
     done = ask(*TASK, HERE, FEW, "budget=9", "advise.json=found.json", "advise.file=found.png")
     assert (done.code, done.err) == (0, "")
     said = found()
-    assert f"take {said['schedule']} at LR {said['lr']:g}: expected loss" in done.out
+    assert f"take {said['schedule']} at LR {said['lr']:g}: expected validation loss" in done.out
     assert said["interval"][0] < said["loss"] < said["interval"][1]
     assert {one["schedule"] for one in said["tried"]} <= {"cosine", "constant", "linear", "wsd"}
     assert Path("found.png").stat().st_size > 1000
@@ -125,6 +125,9 @@ def test_a_schedule_that_follows_a_metric_is_left_out_and_a_line_says_so(ask):
         (["advise.budget=many"], "advise.budget: got 'many'"),
         (["scheduler=cosin"], "did you mean cosine"),
         (["optimizer=prodigy"], "optimizer"),
+        (["scheduler=nope"], "scheduler: got 'nope'"),
+        (["scheduler=linear,all"], "scheduler: got linear,all; allowed: all, or names of schedules"),
+        (["trainer.stop_early=2"], "trainer.stop_early: got 2, for advice"),
         (["trainer.budget=1min"], "trainer.budget: got 1min, for advice"),
         (["resume=here"], "resume="),
         (["nowhere"], "nowhere"),
@@ -135,7 +138,7 @@ def test_what_cannot_be_asked_is_one_line_and_leaves_nothing(ask, typed, said):
     assert done.code == 1
     assert said in done.err
     assert "Traceback" not in done.err
-    assert not [*Path().rglob("summary.json")]
+    assert not [*Path().rglob("*.json")]
 
 
 def test_where_every_run_diverges_it_says_so(ask, tmp_path):
@@ -153,3 +156,44 @@ def test_where_every_run_diverges_it_says_so(ask, tmp_path):
     done = ask(*TASK, HERE, "budget=8", *typed, "~optimizer.weight_decay", "~optimizer.dampening")
     assert done.code == 1
     assert "of which every one diverged" in done.err or "optimizer" in done.err
+
+
+OWN = """
+import torch
+
+class Net(torch.nn.Sequential):
+    def __init__(self):
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+"""
+
+
+def test_a_model_of_ones_own_is_advised_on(ask, tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    done = ask("model={_target_: mine.Net}", *TASK[1:], HERE, FEW, "budget=5", "advise.json=found.json")
+    assert (done.code, done.err) == (0, "")
+    assert found()["judged_by"] == "val"
+
+
+@pytest.mark.parametrize("budget", [4, 6])
+def test_no_more_is_spent_than_was_allowed_also_where_a_run_is_short(ask, budget):
+    typed = ("model=linear", "trainer.epochs=3", "data.batch_size=512", HERE, "scheduler=linear", f"budget={budget}")
+    assert ask(*typed, "advise.json=found.json").code == 0
+    assert found()["cost"]["runs_worth"] <= budget
+
+
+def test_schedules_that_cannot_be_planned_are_left_out_unless_they_were_asked_for(ask):
+    short = ("model=linear", "trainer.epochs=1", "data.batch_size=128", HERE, "budget=4")
+    done = ask(*short)
+    assert done.code == 0, done.err
+    assert "left out   step: " in done.out
+    asked = ask(*short, "scheduler=step")
+    assert asked.code == 1
+    assert "scheduler.step_size" in asked.err
+
+
+def test_a_smaller_budget_keeps_what_a_larger_one_has_trained(ask):
+    assert ask(*TASK, HERE, FEW, "budget=8", "advise.json=found.json").code == 0
+    before = found()
+    done = ask(*TASK, HERE, FEW, "budget=5", "advise.json=found.json")
+    assert "finished" not in done.out
+    assert {**found(), "budget": 8} == before

@@ -33,6 +33,7 @@ ANSWERS = {
     "lrlab study NAME study.test=p": ["study.test=paired "],
     "lrlab study NAME scheduler=wsd_": ["scheduler=wsd_s "],
     "lrlab noise noise.seed": ["noise.seeds="],
+    "lrlab advise model=ml": ["model=mlp "],
     "lrlab cooldown ": ["at=", "decay=", "floor=", "shape="],
     "lrlab cooldown outputs/runs/NAME at=80% shape=li": ["shape=linear "],
     "lrlab cooldown outputs/ru": [],

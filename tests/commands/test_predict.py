@@ -198,7 +198,7 @@ def test_a_shape_that_was_found_is_printed_as_it_can_be_trained(ask, run, enter)
     line = next(line for line in done.out.splitlines() if line.startswith("found "))
     typed = shlex.split(line.removeprefix("found"))
     assert enter(train_command.main, *TRAINED[:2], *typed).code == 0
-    sweep = next(line for line in done.out.splitlines() if "sweep=found" in line)
+    sweep = next(line for line in done.out.splitlines() if "sweep=found-" in line)
     assert "model=mlp trainer.epochs=12" in sweep
 
 

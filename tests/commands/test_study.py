@@ -433,7 +433,8 @@ def test_lrs_follow_from_those_of_one_candidate_with_fewer_runs(carry_out, look,
     assert {len(runs) for runs in record["judging"].values()} == {5}
     assert look("outputs/studies/led").code == 0
     [methods] = Path("outputs").rglob("methods.txt")
-    assert "cosine was tuned in full; the others began with three learning rates" in methods.read_text()
+    assert "of cosine with 6 runs (a grid" in methods.read_text()
+    assert "of constant, linear with 4 runs each, which began with three" in methods.read_text()
 
     # The same command again trains nothing.
     again = carry_out("led", *typed)
