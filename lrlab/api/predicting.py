@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lrlab.api.predictions import FOUND, Predictions
+from lrlab.api.predictions import FOUND, REFINED, Predictions
 from lrlab.api.running import Run, Runs
 from lrlab.api.schedule import schedule, schedule_names
 from lrlab.api.schedule_value import Schedule
@@ -16,6 +16,7 @@ from lrlab.comparison import curve_tables, foreign, loss_curves, results
 from lrlab.config import names
 from lrlab.errors import UserError, wrong
 from lrlab.forecast import shapes
+from lrlab.forecast.fit import TooLittle
 from lrlab.forecast.predictions import TrainedCurves, Untrained, forecast
 from lrlab.schedules.law import wrong_argument
 from lrlab.system import disk
@@ -31,6 +32,7 @@ def predict(
     train: str | None = None,
     val: str | None = None,
     run: str | None = None,
+    grad_norm: str | None = None,
     search: bool = False,
 ) -> Predictions:
     """The final losses that `schedules` would lead to, predicted from the loss curve of one run or of several.
@@ -47,11 +49,19 @@ def predict(
     of the curve that it was not fitted to, nothing is predicted.
 
     With `search`, straight lines through a few knots are tried by the law too, and the best are among the predictions:
-    `found.shape` is `scheduler=piecewise_linear` with its settings.
+    `found.shape` is `scheduler=piecewise_linear` with its settings. Where a table has gradient norms (`grad_norm`), so
+    is `found.refined`, the schedule that makes the convex bound least for them, where the law does not find it worse.
 
     Raises ValueError where neither loss can be predicted, with the reason.
     """
-    columns = {"step": step, "learning_rate": learning_rate, "train": train, "val": val, "run": run}
+    columns = {
+        "step": step,
+        "learning_rate": learning_rate,
+        "train": train,
+        "val": val,
+        "run": run,
+        "grad_norm": grad_norm,
+    }
     for one in schedules:
         if not isinstance(one, str | Schedule):
             allowed, do = "the name of a schedule, or one of lrlab.schedule(...)", 'lrlab.predict(run, "wsd")'
@@ -100,8 +110,16 @@ def _predictions(trained: Sequence[TrainedCurves], candidates: list[Untrained], 
         return found
     first, judged_by = trained[0], found.judged_by
     shape = shapes.best(found.fits[judged_by], first.lrs, first.lr)
-    named = Untrained(FOUND, first.lr, shape.lrs(first.lr, len(first.lrs)), first.beside)
-    return Predictions(forecast(trained, [*candidates, named]), shape)
+    fitted = found.fits[judged_by]
+    named = {FOUND: shape}
+    refused = ""
+    if first.gradient_norms is not None:
+        try:
+            named[REFINED] = shapes.refined(fitted, first.gradient_norms, first.lrs, first.lr, shape.loss)
+        except TooLittle as reason:
+            refused = f"no refinement by gradient norms is offered: {reason}"
+    drawn = [Untrained(name, first.lr, one.lrs(first.lr, len(first.lrs)), first.beside) for name, one in named.items()]
+    return Predictions(forecast(trained, [*candidates, *drawn]), named, refused)
 
 
 def require_some(predictions: Predictions) -> Predictions:

@@ -17,6 +17,7 @@ from lrlab.words import counted
 
 LABELS = {"train": "training loss", "val": "validation loss"}
 FOUND = "piecewise_linear, found"  # the name of the shape that a search found
+REFINED = "piecewise_linear, refined"  # and of the one that gradient norms ask for
 _POINTS = 120  # of a drawn curve
 _DRAWN = 8  # schedules, the best first
 
@@ -24,9 +25,10 @@ _DRAWN = 8  # schedules, the best first
 class Predictions(Sequence[Prediction]):
     """The schedules that were asked for, the best first. A notebook shows them as a table and a picture."""
 
-    def __init__(self, found: Forecast, shape: Shape | None = None):
+    def __init__(self, found: Forecast, shapes: Mapping[str, Shape] | None = None, unrefined: str = ""):
         self._found = found
-        self._shape = shape
+        self._shapes = shapes or {}
+        self._unrefined = unrefined  # why no refinement is offered
 
     def __getitem__(self, index: Any) -> Any:
         return self._found.predictions[index]
@@ -45,9 +47,20 @@ class Predictions(Sequence[Prediction]):
 
         `lrlab.train(*found.shape, ...)` trains them.
         """
-        if self._shape is None:
+        return self._typed(FOUND)
+
+    @property
+    def refined(self) -> list[str] | None:
+        """The schedule that makes the convex bound least for recorded gradient norms, as overrides: an experiment.
+
+        None where no norms were recorded, and where the law finds it worse than the best shape.
+        """
+        return self._typed(REFINED)
+
+    def _typed(self, name: str) -> list[str] | None:
+        if name not in self._shapes:
             return None
-        knots = ",".join(f"[{_moment(time)},{factor:g}]" for time, factor in self._shape.knots)
+        knots = ",".join(f"[{_moment(time)},{factor:g}]" for time, factor in self._shapes[name].knots)
         return ["scheduler=piecewise_linear", f"scheduler.lr_lambda.knots=[{knots}]"]
 
     @property
@@ -85,7 +98,7 @@ class Predictions(Sequence[Prediction]):
             else:
                 error = self._found.leave_out[split]
                 lines.append(f"{LABELS[split]}: the law is {error:.1%} off where it was left out of the fit")
-        return [*lines, *self._alike(), *self._found.notes]
+        return [*lines, *self._alike(), *self._found.notes, *([self._unrefined] if self._unrefined else [])]
 
     def _alike(self) -> list[str]:
         """Which ranks the intervals cannot tell apart from the best."""

@@ -1,6 +1,7 @@
 """Loss curves of any training loop, from a table with a row a step: what a law is fitted to."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ _LOSSES = {
     "train": ("train_loss", "train/loss", "loss", "training_loss"),
     "val": ("val_loss", "val/loss", "eval_loss", "eval/loss", "validation_loss", "valid_loss"),
 }
+_NORMS = ("grad_norm", "train/grad_norm", "gradient_norm", "grad_norm_total")
 _RUNS = ("run", "name", "run_id", "run_name")
 
 
@@ -34,6 +36,7 @@ def of_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str | None
     step = _column("step", columns, names, _STEPS)
     lr = _column("learning_rate", columns, names, _LRS)
     run = _column("run", columns, names, _RUNS, needed=False)
+    norm = _column("grad_norm", columns, names, _NORMS, needed=False)
     losses = {split: _column(split, columns, names, _LOSSES[split], needed=False) for split in SPLITS}
     if not any(losses.values()):
         do = 'train="COLUMN" or val="COLUMN"'
@@ -43,7 +46,11 @@ def of_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str | None
     grouped: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         grouped.setdefault(str(row[run]) if run else "trained", []).append(row)
-    return [_of_rows(name, own, step, lr, losses) for name, own in grouped.items()]
+    found = [_of_rows(name, own, step, lr, losses) for name, own in grouped.items()]
+    if norm is None:
+        return found
+    norms = [_norms(own, step, norm, len(one.lrs)) for own, one in zip(grouped.values(), found, strict=True)]
+    return [replace(one, gradient_norms=values) for one, values in zip(found, norms, strict=True)]
 
 
 def _column(
@@ -86,6 +93,12 @@ def _of_rows(
             missing[split] = str(reason)
     rise = early_rise(found["train"]) if "train" in found else 1.0
     return TrainedCurves(name, name, float(lrs.max()), lrs, found, missing, settings=repr(lrs.tolist()), rise=rise)
+
+
+def _norms(rows: Sequence[Mapping[str, Any]], step: str, column: str, updates: int) -> Numbers | None:
+    """The gradient norm of every update, between those that were recorded on straight lines; None where none was."""
+    at, values = _numbers(rows, step, column)
+    return np.interp(np.arange(updates), at - min(at), values) if len(at) else None
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], step: str, column: str) -> tuple[np.ndarray, Numbers]:

@@ -33,6 +33,7 @@ class TrainedCurves:
     settings: str = ""  # equal for runs that differ in nothing but the seed
     beside: Mapping[str, str] = field(default_factory=dict)  # hashes of what else was scheduled, by name
     rise: float = 1.0  # of the training loss at the beginning, see `early_rise`
+    gradient_norms: Numbers | None = None  # (T,) where they were recorded
 
     def final(self, split: str) -> float | None:
         """The final loss that was measured; for training the mean over the last updates."""

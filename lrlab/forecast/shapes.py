@@ -12,14 +12,17 @@ from itertools import pairwise
 import numpy as np
 
 from lrlab.forecast import uncertainty
-from lrlab.forecast.bound import Numbers
-from lrlab.forecast.fit import Fit
+from lrlab.forecast.bound import Numbers, optimal
+from lrlab.forecast.fit import Fit, TooLittle
 
 TIMES = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9, 1.0)  # of what follows the warm-up, at which the lines may bend
 _AT = np.array(TIMES)
 _STARTS = (np.ones_like(_AT), 1 - _AT, 0.5 * (1 + np.cos(np.pi * _AT)), (1 - _AT) ** 2)  # levels
 _WARMS_UP = 0.5  # of the largest LR: a schedule that begins below warms up
 _NEVER, _STEEP = 99.0, 10.0  # what is said instead of a loss, and for each unit beyond what the law knows
+_SMOOTHED = 0.05  # of the run, over which gradient norms are averaged
+_LEAST_NORM = 0.05  # of the median: a norm below it would ask for an LR without end
+_WORSE = 1.05  # times the loss of the best shape: what the law finds worse than that is not offered
 _WORTH = 0.001  # relative: a knot that gains less is left out
 
 
@@ -97,3 +100,37 @@ def _written(knots: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The knots as they can be typed, each moment once."""
     rounded = [(round(time, 1), float(f"{factor:.3g}")) for time, factor in knots]
     return [rounded[0], *(later for earlier, later in pairwise(rounded) if later[0] > earlier[0])]
+
+
+def refined(fitted: Fit, norms: Numbers, like: Numbers, base_lr: float, best_loss: float) -> Shape:
+    """The schedule that makes the last-iterate bound least for gradient norms (T,), as far as that can be trusted.
+
+    Defazio et al. (2023, arXiv:2310.07831, section 3) refine a schedule by the norms of the run before. Left to itself
+    that can wreck a run, so it is held: norms are smoothed, no LR is above the largest that was trained, a warm-up
+    stays as it was, and it is drawn by the same few knots as `best`. Raises TooLittle, with the reason, where the law
+    finds it worse than `best_loss`, or where its sum of LRs is farther from the trained one than the law knows.
+    """
+    if norms.shape != like.shape or not (np.isfinite(norms).all() and (norms > 0).all()):
+        raise TooLittle("gradient norms are positive numbers, one for each update")
+    lrs, _ = optimal(_smooth(norms))
+    warm_up = _warm_up(like, base_lr)
+    begins = warm_up[-1][0] if warm_up else 0.0
+    top = float(like.max()) / base_lr
+    times = [begins + (100 - begins) * share for share in TIMES]
+    shares = 100 * np.arange(len(lrs)) / len(lrs)
+    levels = np.minimum(np.interp(times, shares, lrs) / float(np.quantile(lrs, 0.95)), 1.0)
+    knots = [*warm_up[:-1], *((time, top * float(level)) for time, level in zip(times, levels, strict=True))]
+    shape = _pruned(fitted, _written(knots), base_lr, len(like))
+    if shape.loss > _WORSE * best_loss:
+        raise TooLittle(f"the law finds it {shape.loss / best_loss - 1:.0%} worse than the best shape")
+    if uncertainty.distance(float(shape.lrs(base_lr, len(like)).sum()), [float(like.sum())]) > uncertainty.FAR:
+        raise TooLittle("its sum of LRs is farther from the trained one than the law knows")
+    return shape
+
+
+def _smooth(norms: Numbers) -> Numbers:
+    """Averaged over a twentieth of the run, and nowhere so small that an LR would grow without end."""
+    width = max(1, round(_SMOOTHED * len(norms)))
+    padded = np.pad(norms, (width // 2, width - 1 - width // 2), mode="edge")
+    means = np.convolve(padded, np.full(width, 1 / width), "valid")
+    return np.maximum(means, _LEAST_NORM * float(np.median(means)))

@@ -159,3 +159,13 @@ def test_the_best_shape_is_among_the_predictions_where_it_is_searched_for(table)
     by_name = {one.name: one.losses["train"].value for one in found}
     assert by_name["piecewise_linear, found"] <= 1.01 * min(by_name.values())
     assert lrlab.predict(table, "linear").shape is None
+
+
+def test_gradient_norms_of_a_table_refine_the_schedule_or_a_note_says_why_not(table):
+    even = lrlab.predict({**table, "grad_norm": [1.0] * T}, "linear", search=True)
+    assert (even.refined is None) == any("no refinement" in note for note in even.notes)
+    odd = [100.0 if step < 0.9 * T else 1.0 for step in table["step"]]
+    found = lrlab.predict({**table, "norm": odd}, "linear", search=True, grad_norm="norm")
+    assert found.refined is None
+    assert any(note.startswith("no refinement by gradient norms is offered") for note in found.notes)
+    assert lrlab.predict(table, "linear", search=True).refined is None

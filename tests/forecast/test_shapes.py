@@ -5,7 +5,7 @@ import pytest
 
 import lrlab
 from lrlab.forecast import laws, shapes, uncertainty
-from lrlab.forecast.fit import LossCurve, fit
+from lrlab.forecast.fit import LossCurve, TooLittle, fit
 
 T, LR = 500, 0.1
 AT = np.arange(T) / T
@@ -60,3 +60,32 @@ def test_its_knots_are_few_and_can_be_typed():
     knots = [[f"{time:g}%" if time else 0, factor] for time, factor in found.knots]
     made = lrlab.schedule("piecewise_linear", lr=LR, total_steps=T, knots=knots)
     assert np.allclose(made.values(), found.lrs(LR, T), atol=0.01 * LR)
+
+
+class TestRefined:
+    def test_even_norms_ask_for_a_schedule_that_falls_to_nothing(self):
+        fitted = _fitted(0.05)
+        least = shapes.best(fitted, COSINE, LR).loss
+        found = shapes.refined(fitted, np.ones(T), COSINE, LR, 1.1 * least)
+        lrs = found.lrs(LR, T)
+        assert lrs.max() <= LR * 1.001
+        assert lrs[-1] < 0.15 * LR
+        assert np.allclose(lrs / lrs.max(), 1 - AT, atol=0.15)  # for equal norms the optimum is nearly linear
+
+    def test_where_norms_are_large_the_lr_is_small(self):
+        fitted = _fitted(0.05)
+        norms = np.where(AT < 0.5, 3.0, 1.0)
+        found = shapes.refined(fitted, norms, COSINE, LR, 10.0).lrs(LR, T)
+        assert found[: T // 3].mean() < found[T // 2 + 30 : T // 2 + 80].mean()
+
+    def test_norms_that_vanish_do_not_make_an_lr_without_end(self):
+        norms = np.where(AT < 0.5, 1.0, 1e-9)
+        assert shapes.refined(_fitted(0.05), norms, COSINE, LR, 10.0).lrs(LR, T).max() <= LR * 1.001
+
+    def test_what_the_law_finds_worse_is_not_offered(self):
+        fitted = _fitted(0.05)
+        norms = np.where(AT < 0.8, 100.0, 1.0)  # hardly any training before the end
+        with pytest.raises(TooLittle, match=r"worse than the best shape|farther"):
+            shapes.refined(fitted, norms, COSINE, LR, shapes.best(fitted, COSINE, LR).loss)
+        with pytest.raises(TooLittle, match="positive numbers, one for each update"):
+            shapes.refined(fitted, np.zeros(T), COSINE, LR, 1.0)
