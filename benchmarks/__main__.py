@@ -28,12 +28,12 @@ NAMES = (
     "faults",
     "seal",
     "saving",
+    "led_studies",
     "honesty",
     "bank",
     "averages",
     "forecast",
     "advice",
-    "led_studies",
 )
 
 

@@ -61,7 +61,7 @@ ONE_ROOM = {
         "commands.preview_terminal",
         "system.streams",
     },
-    "scipy": {"comparison.statistics", "comparison.sequential", "forecast.fit", "forecast.laws"},
+    "scipy": {"comparison.statistics", "comparison.sequential", "forecast.fit", "forecast.laws", "forecast.shapes"},
     "sklearn": set(),  # only its file of digits is read
     "jinja2": {"comparison.report"},
     "yaml": {"comparison.results", "config.catalogue"},

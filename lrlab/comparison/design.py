@@ -29,7 +29,7 @@ _LARGEST, _MOST = 2**53, 1e150  # of counts, and of numbers whose squares are re
 
 
 @dataclass(frozen=True)
-class Led:
+class Following:
     """How candidates are tuned whose best base LRs follow from that of another one, the leader."""
 
     leader: str
@@ -51,7 +51,7 @@ class Protocol:
     maximum: int  # seeds a candidate, at the last look
     looks: list[int]  # seeds a candidate, at each
     test: str  # welch, paired, or auto: decided by the tuning runs
-    led: Led | None = None  # None: every candidate is tuned by itself
+    led: Following | None = None  # None: every candidate is tuned by itself
 
     def tuning_of(self, name: str) -> int:
         """The tuning runs of a candidate."""
@@ -176,11 +176,11 @@ def _protocol(said: Mapping[str, Any]) -> Protocol:
     )
 
 
-def _led(said: Mapping[str, Any] | None) -> Led | None:
+def _led(said: Mapping[str, Any] | None) -> Following | None:
     if said is None:
         return None
     ratios = {_text(name): _number(ratio) for name, ratio in said["ratios"].items()}
-    return Led(_text(said["leader"]), _count(said["probes"]), ratios)
+    return Following(_text(said["leader"]), _count(said["probes"]), ratios)
 
 
 def _epochs(said: Any) -> int | float:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 
 from lrlab.comparison import design, pairs, results, sequential, verdict
-from lrlab.comparison.design import JUDGING, TUNING, Design, Led, Protocol, Record, SeededRun
+from lrlab.comparison.design import JUDGING, TUNING, Design, Following, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Test
 from lrlab.config import trust
 from lrlab.errors import Interrupted, UserError, wrong
@@ -122,7 +122,7 @@ def _changed(before: Protocol, now: Protocol) -> str:
     for name in vars(now):
         old, new = getattr(before, name), getattr(now, name)
         if old != new:
-            is_long = any(isinstance(one, dict | Led) for one in (old, new))
+            is_long = any(isinstance(one, dict | Following) for one in (old, new))
             said.append(name if is_long else f"{name} {new} and not {old}")
     return ", ".join(said)
 

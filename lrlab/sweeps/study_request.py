@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from lrlab.comparison import design, results, sequential
-from lrlab.comparison.design import Led, Protocol
+from lrlab.comparison.design import Following, Protocol
 from lrlab.config import compose, names
 from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
 from lrlab.config.identity import MACHINE, NO_SETTING, TUNED
@@ -207,7 +207,7 @@ def protocol_of(request: StudyRequest) -> Protocol:
     )
 
 
-def _led(request: StudyRequest) -> Led:
+def _led(request: StudyRequest) -> Following:
     """Which candidate is tuned in full, and how the best LRs of the others follow from its.
 
     Raises UserError where they differ in more than their schedules, and where fewer than two have a planned LR.
@@ -232,7 +232,7 @@ def _led(request: StudyRequest) -> Led:
         raise wrong("study.predict", got="true", allowed=allowed, do="study.predict=false")
     leader = "cosine" if "cosine" in shapes else next(iter(shapes))
     others = {name: shape for name, shape in shapes.items() if name != leader}
-    return Led(
+    return Following(
         leader,
         min(PROBES, request.settings.tuning),
         {name: round(base_lr_ratio(shape, shapes[leader]), 4) for name, shape in others.items()},

@@ -98,10 +98,15 @@ class _Sweep:
 
     def listen(self) -> None:
         """Take in what the sweep says. Once it asks for the end, or is gone, a run under way is asked to stop."""
+        taken_in: list[Job | Stack] = []
         with suppress(EOFError, OSError):
             while (message := self.connection.recv()) != STOP:
-                self.jobs.put(message)
+                taken_in.append(message)
+                while taken_in and not self.connection.poll():  # or else the next may be that nothing is to begin
+                    self.jobs.put(taken_in.pop(0))
         self.is_over = True
+        for job in taken_in:
+            self.jobs.put(job)
         self.jobs.put(None)
         os.kill(os.getpid(), signal.SIGINT)  # is ignored between two runs
 

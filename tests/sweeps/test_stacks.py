@@ -175,19 +175,40 @@ def test_runs_whose_steps_are_not_faster_in_rows_train_alone_and_a_line_says_so(
     ("free_mb", "said"),
     [
         (10_000, "8 runs: 8 in a step, eager"),
-        (1_350, "8 runs: 4 in a step, for which there is memory, eager"),
-        (70, "8 runs: alone, for 1 step of two runs would need more memory than is free"),
+        (900, "8 runs: 4 in a step, for which there is memory, eager"),
+        (100, "8 runs: alone, for 1 step of two runs would need more memory than is free"),
     ],
 )
 def test_a_step_has_as_many_runs_as_there_is_memory_for(command, steps, monkeypatch, free_mb, said):
-    """A run of 4.3 million parameters holds some 150 MB: weights, gradients, momentum, and what is made of them."""
+    """A row that holds 100 MB, and half of what is free."""
     paying(monkeypatch)
+    held = iter([1_200_000_000, 1_400_000_000])
     monkeypatch.setattr(trial.memory, "free_bytes", lambda _: free_mb * 1_000_000)
-    wide = ("model=mlp", "model.hidden=[4000,1000]", "trainer.steps=1", "seed=range(8)")
-    outcome = command("-m", *SMALL, *wide, *HERE, "hydra.launcher.stack=true", "sweep=it")
+    monkeypatch.setattr(trial.memory, "most_held_bytes", lambda _work, _device: next(held))
+    outcome = command(
+        "-m", *SMALL, *CNN, *HERE, "trainer.steps=1", "seed=range(8)", "hydra.launcher.stack=true", "sweep=it"
+    )
     assert (outcome.code, outcome.err) == (0, "")
     assert said in outcome.out
     assert steps == {"8": [8], "4": [4, 4], "alone,": []}[said.split()[2]]
+
+
+def test_where_nobody_says_what_is_held_a_row_is_taken_to_hold_copies_of_its_weights(monkeypatch):
+    prepared = prepare_typed(composed(*SMALL, *CNN), [*SMALL, *CNN])
+    weights = sum(one.nbytes for one in assemble.build_state(prepared).model.parameters())
+    monkeypatch.setattr(trial.memory, "most_held_bytes", lambda _work, _device: None)
+    monkeypatch.setattr(trial.memory, "free_bytes", lambda _: 24 * weights * 10)
+    assert trial._rows_with_room(prepared, 2) == 5
+
+
+def test_a_sweep_that_goes_on_has_no_more_rows_than_there_is_memory_for(command, steps, monkeypatch):
+    typed = ("seed=range(6)", "trainer.epochs=1", "hydra.launcher.stack=true")
+    paying(monkeypatch)
+    sweep(command, "seed=0,1", *typed[1:], name="it", share=False)
+    monkeypatch.setattr(trial, "_rows_with_room", lambda _prepared, _processes: 2)
+    del steps[:]
+    sweep(command, *typed, name="it", share=False)
+    assert steps == [2, 2]
 
 
 def test_runs_that_are_trained_faster_by_sharing_their_beginnings_share_them(command, steps, monkeypatch, tmp_path):

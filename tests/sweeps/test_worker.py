@@ -1,6 +1,7 @@
 """A process carries out one run after another, and no run meets what another left."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,8 +120,10 @@ def test_a_run_that_never_began_is_not_told_as_one_that_failed(tmp_path):
     begin = processes._Worker.begin
 
     def begin_and_stop(this, job):
+        os.kill(this.process.pid, signal.SIGSTOP)  # so that it hears both at once
         begin(this, job)
         this.say_stop()
+        os.kill(this.process.pid, signal.SIGCONT)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes._Worker, "begin", begin_and_stop)

@@ -1,8 +1,9 @@
 """What is free of the memory, and the most that is held while something is done."""
 
+import pytest
 import torch
 
-from lrlab.system import memory, process
+from lrlab.system import memory
 
 CPU = torch.device("cpu")
 MEGABYTE = 1 << 20
@@ -12,10 +13,17 @@ def test_the_most_that_is_held_counts_what_is_freed_again():
     def work() -> None:
         torch.ones(64 * MEGABYTE, dtype=torch.uint8)
 
-    before = process.memory_bytes()
+    before = memory.most_held_bytes(lambda: None, CPU)
     most = memory.most_held_bytes(work, CPU)
+    if before is None or most is None:
+        pytest.skip("this system does not say what a process holds at its most")
     assert 60 * MEGABYTE < most - before < 100 * MEGABYTE
-    assert memory.most_held_bytes(lambda: None, CPU) < most - 50 * MEGABYTE  # what was held before is forgotten
+    after = memory.most_held_bytes(lambda: None, CPU)
+    assert after < most - 50 * MEGABYTE  # what was held before is forgotten
+
+
+def test_a_device_of_which_nobody_says_it_is_not_guessed():
+    assert memory.most_held_bytes(lambda: None, torch.device("meta")) is None
 
 
 def test_what_is_free_is_what_more_could_be_held():
