@@ -112,10 +112,10 @@ class Advice:
         """How sure it is, what it cost, and what to type next."""
         alike = [f"{cell.schedule} at {cell.lr:g} ({cell.loss:.4g})" for cell in self.alike]
         more = f" and {len(alike) - _NAMED} more" if len(alike) > _NAMED else ""
-        cost = self.cost
+        named, cost = ", ".join(alike[:_NAMED]), self.cost
         tests = f"{counted(cost.runs, 'run')} of {cost.updates_each:,} updates, and {cost.range_tests:,} of range tests"
         lines = [
-            f"not told apart from it: {', '.join(alike[:_NAMED])}{more}" if alike else "nothing else was as good",
+            f"not told apart from it: {named}{more}" if alike else "nothing else that was tried is within its noise",
             f"cost: {tests}: {cost.in_runs:.1f} runs' worth of {self._request.budget:g}",
             f"to train it:   {self.command}",
         ]
