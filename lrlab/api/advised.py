@@ -11,7 +11,7 @@ from lrlab.config.arguments import key_of
 from lrlab.config.secrets import mask_overrides
 from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.drawing.terminal import aligned
-from lrlab.forecast.advice import Cell, Expected, Probe
+from lrlab.forecast.evidence import Cell, Expected, Probe
 from lrlab.forecast.uncertainty import LEVEL
 from lrlab.sweeps.advice_request import AdviceRequest
 from lrlab.system import spelling

@@ -13,7 +13,8 @@ from lrlab.api.wording import of_arguments, require_texts
 from lrlab.comparison import loss_curves, results
 from lrlab.config import checks
 from lrlab.errors import Interrupted, wrong
-from lrlab.forecast.advice import Adviser, Probe, Probed
+from lrlab.forecast.advice import Adviser
+from lrlab.forecast.evidence import Evidence, Probe, Probed
 from lrlab.forecast.predictions import TrainedCurves
 from lrlab.runs import machine, summary
 from lrlab.runs.guest import guest
@@ -74,7 +75,8 @@ def carry_out(
         except Interrupted:
             told(f"stopped; what was under way is saved. To go on:\n  {request.again}")
             raise
-    expected = adviser.expected(done)
+    evidence = Evidence(done)
+    expected = evidence.expected()
     if expected is None:
         raise wrong(
             "advise",
@@ -83,7 +85,7 @@ def carry_out(
             do=f"look into {request.folder}, or clip gradients: trainer.clip_grad_norm=1",
         )
     cost = Cost(len(done), updates, tested.updates)
-    found = Advice(request, expected, adviser.all_cells(done), cost)
+    found = Advice(request, expected, evidence.cells, cost)
     _write(request.folder, tested, found.facts())
     return found
 

@@ -54,18 +54,9 @@ def predict(
 
     Raises ValueError where neither loss can be predicted, with the reason.
     """
-    columns = {
-        "step": step,
-        "learning_rate": learning_rate,
-        "train": train,
-        "val": val,
-        "run": run,
-        "grad_norm": grad_norm,
-    }
-    for one in schedules:
-        if not isinstance(one, str | Schedule):
-            allowed, do = "the name of a schedule, or one of lrlab.schedule(...)", 'lrlab.predict(run, "wsd")'
-            raise wrong_argument("schedules", got=kind_of(one), allowed=allowed, do=do)
+    columns = {"step": step, "learning_rate": learning_rate, "train": train, "val": val, "run": run}
+    columns["grad_norm"] = grad_norm
+    _require_schedules(schedules)
     with of_arguments():
         lrs = _base_lrs(lr, schedules)
         folders = _folders(what)
@@ -79,6 +70,13 @@ def predict(
         return of_folders(
             folders, overrides if overrides or not own else None, own, tolerant=not schedules, search=search
         )
+
+
+def _require_schedules(schedules: Sequence[Any]) -> None:
+    for one in schedules:
+        if not isinstance(one, str | Schedule):
+            allowed, do = "the name of a schedule, or one of lrlab.schedule(...)", 'lrlab.predict(run, "wsd")'
+            raise wrong_argument("schedules", got=kind_of(one), allowed=allowed, do=do)
 
 
 def of_folders(

@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from statistics import fmean, stdev
 
 import numpy as np
 
 from lrlab.forecast.bound import base_lr_ratio
+from lrlab.forecast.evidence import Evidence, Probe, Probed
 from lrlab.forecast.fit import LossCurve, TooLittle, fit, leave_out_error
 from lrlab.forecast.laws import Numbers
-from lrlab.forecast.predictions import TrainedCurves
 
 STEP = 3.0  # between the LRs of the pilots
 _ROUNDING = 0.02  # steps that rounding moves an LR
@@ -31,25 +30,6 @@ _FINALISTS = 2  # schedules whose LR is tuned
 _MOST_LEAVE_OUT = 0.25  # of a law that is only asked which schedules to try
 _USUAL = ("linear", "wsd", "onecycle")  # are tried where no law says anything
 _LOW = 0.5  # of the largest LR: a schedule that begins below warms up
-_SURE = 1.6449  # standard deviations within which two means count as alike
-_NOISE, _PRIOR = 0.06, 2  # usual deviation between seeds, and runs' worth of it
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A run to train."""
-
-    schedule: str
-    lr: float
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Probed:
-    """A run that has ended: its curves, or None where it diverged or failed."""
-
-    probe: Probe
-    curves: TrainedCurves | None
 
 
 @dataclass(frozen=True)
@@ -58,30 +38,6 @@ class Stage:
 
     probes: tuple[Probe, ...]
     why: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A schedule at a base LR, as far as it was trained."""
-
-    schedule: str
-    lr: float
-    loss: float  # the geometric mean over its seeds; infinite where one diverged
-    seeds: int
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The choice: a cell, with the loss that is expected of it and a 90 % interval for its mean over seeds.
-
-    `alike` are those that are not told apart from it.
-    """
-
-    cell: Cell
-    judged_by: str  # "val", or "train" where some run has no validation loss that can be used
-    loss: float
-    interval: tuple[float, float]
-    alike: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -103,55 +59,20 @@ class Adviser:
         left = self.runs - len(done)
         if left <= 0:
             return None
-        state = _State(self, done)
-        for stage in (state.pilots, state.of_the_law, state.shortlist, state.other_lrs, state.seeds):
+        may = _Next(self, Evidence(done))
+        for stage in (may.pilots, may.of_the_law, may.shortlist, may.other_lrs, may.seeds):
             found = stage()
             if found is not None:
                 return Stage(found.probes[:left], found.why)
         return None
 
-    def all_cells(self, done: Sequence[Probed]) -> list[Cell]:
-        """What was trained, the best first."""
-        return _State(self, done).cells
 
-    def expected(self, done: Sequence[Probed]) -> Expected | None:
-        """The best cell so far; None where every run diverged."""
-        return _State(self, done).expected()
+class _Next:
+    """What may come next, by what the runs that have ended showed."""
 
-
-class _State:
-    """The runs that have ended, and what they say."""
-
-    def __init__(self, adviser: Adviser, done: Sequence[Probed]):
+    def __init__(self, adviser: Adviser, evidence: Evidence):
         self.adviser = adviser
-        self.done = done
-        self.tried = {one.probe for one in done}
-
-    @cached_property
-    def split(self) -> str:
-        """The loss that decides: validation, where it was measured in every run."""
-        finished = [one.curves for one in self.done if one.curves is not None]
-        return "val" if all("val" in one.losses for one in finished) else "train"
-
-    @cached_property
-    def losses(self) -> dict[tuple[str, float], dict[int, float]]:
-        """The final losses by schedule and LR, by seed."""
-        found: dict[tuple[str, float], dict[int, float]] = {}
-        for one in self.done:
-            final = None if one.curves is None else one.curves.final(self.split)
-            known = final is not None and final > 0
-            by_seed = found.setdefault((one.probe.schedule, one.probe.lr), {})
-            by_seed[one.probe.seed] = final if known and final is not None else math.inf
-        return found
-
-    @cached_property
-    def cells(self) -> list[Cell]:
-        """What was trained, the best first."""
-        cells = [
-            Cell(schedule, lr, math.exp(fmean(map(math.log, by_seed.values()))), len(by_seed))
-            for (schedule, lr), by_seed in self.losses.items()
-        ]
-        return sorted(cells, key=lambda cell: (cell.loss, cell.lr, cell.schedule))
+        self.evidence = evidence
 
     # The pilots: where the LR of one schedule is best.
 
@@ -173,7 +94,7 @@ class _State:
     def _pilots(self) -> dict[float, dict[int, float]]:
         """The losses of the pilot's runs, by LR and seed, whole steps away from the first."""
         found = {}
-        for (schedule, lr), by_seed in self.losses.items():
+        for (schedule, lr), by_seed in self.evidence.losses.items():
             steps = math.log(lr / self.adviser.first_lr, STEP)
             if schedule == self.adviser.pilot and abs(steps - round(steps)) < _ROUNDING and 0 in by_seed:
                 found[lr] = by_seed
@@ -245,17 +166,17 @@ class _State:
     def _of_the_law(self) -> list[LossCurve]:
         """The curves of the pilots near the best LR, and of the constant LR."""
         found = []
-        for one in self.done:
+        for one in self.evidence.done:
             probe = one.probe
             is_pilot = probe.seed == 0 and probe.schedule in (self.adviser.pilot, self.adviser.constant)
             is_near = max(probe.lr / self.lr, self.lr / probe.lr) <= STEP * _NEAR
-            if one.curves is not None and is_pilot and is_near and self.split in one.curves.losses:
-                found.append(one.curves.losses[self.split])
+            if one.curves is not None and is_pilot and is_near and self.evidence.split in one.curves.losses:
+                found.append(one.curves.losses[self.evidence.split])
         return found
 
     def other_lrs(self) -> Stage | None:
         """The best schedules of those that were trained at the pilot's LR, at others."""
-        at_lr = [cell for cell in self.cells if cell.lr == self.lr and math.isfinite(cell.loss)]
+        at_lr = [cell for cell in self.evidence.cells if cell.lr == self.lr and math.isfinite(cell.loss)]
         probes = chain.from_iterable(self._around(cell.schedule) for cell in at_lr[:_FINALISTS])
         return self._new(list(probes), "the best two at the LRs that the bound says, or beside theirs")
 
@@ -263,7 +184,7 @@ class _State:
         """A schedule at the LR that is best for it by the bound, as a ratio to the pilot's, and half way there."""
         adviser = self.adviser
         ratio = base_lr_ratio(*(np.trim_zeros(adviser.shapes[one], "b") for one in (schedule, adviser.pilot)))
-        tried = [lr for name, lr in self.losses if name == schedule]
+        tried = [lr for name, lr in self.evidence.losses if name == schedule]
         lrs = three_lrs(self.lr, ratio)
         return [Probe(schedule, lr) for lr in lrs if all(max(lr / one, one / lr) >= _NEAR for one in tried)]
 
@@ -271,7 +192,7 @@ class _State:
 
     def seeds(self) -> Stage | None:
         """One more seed for the best and for all that are not told apart from it, of those that have the fewest."""
-        best, *others = self._contenders()
+        best, *others = self.evidence.contenders()
         if not others and best.seeds > 1:
             return None
         fewest = min(cell.seeds for cell in (best, *others))
@@ -280,53 +201,13 @@ class _State:
         names = ", ".join(f"{cell.schedule} at {cell.lr:g}" for cell in wanted)
         return _stage(probes, f"another seed for {names}")
 
-    def _contenders(self) -> list[Cell]:
-        """The best cell and, after it, those whose means may be as low."""
-        cells = [cell for cell in self.cells if math.isfinite(cell.loss)] or self.cells[:1]
-        best, noise = cells[0], self._noise()
-
-        def may_be_as_low(cell: Cell) -> bool:
-            return math.log(cell.loss / best.loss) <= _SURE * noise * math.sqrt(1 / cell.seeds + 1 / best.seeds)
-
-        return [best, *(cell for cell in cells[1:] if may_be_as_low(cell))]
-
-    def _noise(self) -> float:
-        """The standard deviation of the loss's logarithm between seeds; a usual value where nothing is known."""
-        several = [[*map(math.log, by_seed.values())] for by_seed in self.losses.values() if len(by_seed) > 1]
-        known = [one for one in several if all(map(math.isfinite, one))]
-        free = sum(len(one) - 1 for one in known)
-        squares = sum((len(one) - 1) * stdev(one) ** 2 for one in known)
-        return math.sqrt((squares + _PRIOR * _NOISE**2) / (free + _PRIOR))
-
-    def expected(self) -> Expected | None:
-        if not any(math.isfinite(cell.loss) for cell in self.cells):
-            return None
-        best, *others = self._contenders()
-        log, deviation = self._without_luck(best, others)
-        loss, factor = math.exp(log), math.exp(_SURE * deviation)
-        return Expected(best, self.split, loss, (loss / factor, loss * factor), tuple(others))
-
-    def _without_luck(self, best: Cell, others: Sequence[Cell]) -> tuple[float, float]:
-        """The logarithm of the loss that is expected of the best, and its standard deviation.
-
-        The best of several that are alike has been lucky. As far as they differ by no more than seeds do, what is
-        expected of it is the mean of all (empirical Bayes; Efron and Morris, 1975, doi:10.2307/2285814). How far they
-        differ is not well known, so its own deviation stays.
-        """
-        logs = [math.log(cell.loss) for cell in (best, *others)]
-        by_luck = fmean(self._noise() ** 2 / cell.seeds for cell in (best, *others))
-        own = self._noise() ** 2 / best.seeds
-        differ = max(stdev(logs) ** 2 - by_luck, 0.0) if others else math.inf
-        weight = 1.0 if math.isinf(differ) else differ / (differ + own)
-        return weight * logs[0] + (1 - weight) * fmean(logs), math.sqrt(own)
-
     # Helpers.
 
     def _lrs(self, schedule: str, lr: float) -> Numbers:
         return np.asarray(self.adviser.shapes[schedule] * lr, float)
 
     def _new(self, probes: Sequence[Probe], why: str) -> Stage | None:
-        return _stage([one for one in probes if one not in self.tried], why)
+        return _stage([one for one in probes if one not in self.evidence.tried], why)
 
 
 def _stage(probes: Sequence[Probe], why: str) -> Stage | None:

@@ -11,7 +11,7 @@ from lrlab.config import compose, names
 from lrlab.config.arguments import as_override, key_of, value_of
 from lrlab.config.secrets import mask_overrides
 from lrlab.errors import UserError, wrong
-from lrlab.forecast.advice import Probe
+from lrlab.forecast.evidence import Probe
 from lrlab.forecast.laws import Numbers
 from lrlab.sweeps import plan
 from lrlab.sweeps.job import Job

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lrlab.forecast import laws
-from lrlab.forecast.advice import STEP, Adviser, Probe, Probed, Stage
+from lrlab.forecast.advice import STEP, Adviser, Stage
+from lrlab.forecast.evidence import Evidence, Probe, Probed
 from lrlab.forecast.fit import LossCurve
 from lrlab.forecast.predictions import TrainedCurves
 
@@ -63,7 +64,7 @@ def asked(world: World, adviser: Adviser) -> tuple[list[Probed], list[Stage]]:
 
 def chosen(world: World, adviser: Adviser) -> float:
     """The loss, without noise, of what is advised."""
-    expected = adviser.expected(asked(world, adviser)[0])
+    expected = Evidence(asked(world, adviser)[0]).expected()
     return float(world.losses(Probe(expected.cell.schedule, expected.cell.lr), noise=0.0)[-1])
 
 
@@ -106,7 +107,7 @@ def test_what_comes_next_is_a_function_of_what_has_ended_in_any_order():
 def test_a_schedule_that_is_better_than_the_law_knows_is_taken_once_it_was_tried():
     world = World(helps={"linear": 0.7})
     done, _ = asked(world, Adviser(SHAPES, 0.1, 16))
-    assert Adviser(SHAPES, 0.1, 16).expected(done).cell.schedule == "linear"
+    assert Evidence(done).expected().cell.schedule == "linear"
 
 
 def test_seeds_go_to_what_cannot_be_told_apart_from_the_best():
@@ -122,7 +123,7 @@ def test_the_interval_holds_the_mean_over_seeds_about_as_often_as_it_says():
     held = []
     for first in np.geomspace(0.05, 0.4, 30):
         world = World(noise=0.08)
-        expected = (adviser := Adviser(SHAPES, float(first), 16)).expected(asked(world, adviser)[0])
+        expected = Evidence(asked(world, Adviser(SHAPES, float(first), 16))[0]).expected()
         truth = world.losses(Probe(expected.cell.schedule, expected.cell.lr), noise=0.0)[-1]
         held.append(expected.interval[0] <= truth <= expected.interval[1])
     assert 0.8 < np.mean(held) < 0.99
@@ -131,7 +132,7 @@ def test_the_interval_holds_the_mean_over_seeds_about_as_often_as_it_says():
 def test_where_all_diverge_nothing_is_advised():
     adviser = Adviser(SHAPES, 10.0, 16)
     done, _ = asked(World(diverges_at=1e-9), adviser)
-    assert adviser.expected(done) is None
+    assert Evidence(done).expected() is None
     pilots = [one.probe.lr for one in done]
     assert min(pilots) <= 10.0 / STEP**3 * 1.01
     assert len(pilots) < 16
