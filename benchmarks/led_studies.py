@@ -23,9 +23,8 @@ from benchmarks import timing
 from benchmarks.bank import Bank
 from benchmarks.timing import FOLDER, ROOT, Table
 from lrlab.api.schedule import schedule
-from lrlab.forecast.advice import three_lrs
+from lrlab.comparison import led
 from lrlab.forecast.bound import base_lr_ratio
-from lrlab.sweeps.study_request import PROBES
 from lrlab.sweeps.tuner import Tried, Tuning
 
 RUNS = FOLDER / "led_runs.csv"
@@ -79,7 +78,8 @@ class Redrawn:
     """One study with seeds of its own from the bank."""
 
     def __init__(self, bank: Bank, generator: numpy.random.Generator, metric: str):
-        self.bank, self.metric, self.runs = bank, metric, 0
+        self.bank, self.metric = bank, metric
+        self.ended: dict[str, dict[tuple[float, int], float | None]] = {}  # by candidate
         self.order = {cell: iter(generator.permutation(sorted(by_seed)).tolist()) for cell, by_seed in bank.items()}
 
     def tuned(self, name: str, grid: Sequence[float], runs: int) -> float:
@@ -88,9 +88,29 @@ class Redrawn:
         tuning = Tuning(grid=tuple(grid), runs=runs, lower_is_better=is_loss, are_shares=not is_loss)
         tried: list[Tried] = []
         while wanted := tuning.next_runs(tried):
-            tried += [Tried(lr, seed, self._drawn(name, lr)) for lr, seed in wanted]
-        self.runs += len(tried)
+            self.draw(name, wanted)
+            tried += [Tried(lr, seed, self.ended[name][lr, seed]) for lr, seed in wanted]
         return tuning.best_lr(tried) or BEGIN[1]
+
+    @property
+    def runs(self) -> int:
+        """All tuning runs."""
+        return sum(map(len, self.ended.values()))
+
+    def draw(self, name: str, wanted: Sequence[tuple[float, int]]) -> None:
+        """Have tuning runs of a candidate end, at these LRs and seeds."""
+        self.ended.setdefault(name, {}).update({(lr, seed): self._drawn(name, lr) for lr, seed in wanted})
+
+    def by_lr(self, name: str) -> tuple[dict[float, dict[int, float]], dict[float, int]]:
+        """The values of a candidate's tuning runs, by LR and seed, and by LR how many failed."""
+        values: dict[float, dict[int, float]] = {}
+        failed: dict[float, int] = {}
+        for (lr, seed), value in self.ended[name].items():
+            if value is None:
+                failed[lr] = failed.get(lr, 0) + 1
+            else:
+                values.setdefault(lr, {})[seed] = value
+        return values, failed
 
     def _drawn(self, name: str, lr: float) -> float | None:
         """The value on val of a run that was not drawn yet; None beyond the bank, and where runs diverged."""
@@ -118,11 +138,20 @@ def alone(study: Redrawn) -> dict[str, float]:
     return {name: study.tuned(name, BEGIN, TUNING) for name in SCHEDULES}
 
 
-def led(study: Redrawn, by_bound: Mapping[str, float]) -> dict[str, float]:
-    """The LRs of a study in which the leader is tuned, and the others are probed where its LR says."""
+def led_by(study: Redrawn, by_bound: Mapping[str, float]) -> dict[str, float]:
+    """The LRs of a study in which the leader is tuned, and the others are tried where its LR says."""
     lr = study.tuned(LEADER, BEGIN, TUNING)
-    probes = {name: sorted(three_lrs(lr, by_bound[name])) for name in SCHEDULES}
-    return {name: lr if name == LEADER else study.tuned(name, probes[name], PROBES) for name in SCHEDULES}
+    following = {name: led.following_lr(lr, by_bound[name]) for name in SCHEDULES if name != LEADER}
+    for name, own in following.items():
+        while wanted := led.next_runs(own, led.RUNS, study.ended.get(name, {})):
+            study.draw(name, wanted)
+    is_loss = study.metric == "loss"
+    how = {"lower_is_better": is_loss, "are_shares": not is_loss}
+    outcomes = {name: study.by_lr(name) for name in SCHEDULES}
+    by_seed = itertools.chain.from_iterable(values.values() for values, _ in outcomes.values())
+    noise = led.noise_of([list(one.values()) for one in by_seed], lower_is_better=is_loss)
+    found = {name: led.best_lr(*outcomes[name], own, noise, **how) for name, own in following.items()}
+    return {name: found.get(name, lr) for name in SCHEDULES}
 
 
 @dataclass(frozen=True)
@@ -140,7 +169,7 @@ def redrawn(bank: Bank, studies: int, metric: str) -> Table:
     generator, by_bound = numpy.random.default_rng(0), ratios()
     ways: dict[str, Callable[[Redrawn], dict[str, float]]] = {
         "tuned in full, again": alone,
-        f"led by {LEADER}": partial(led, by_bound=by_bound),
+        f"led by {LEADER}": partial(led_by, by_bound=by_bound),
     }
     found: dict[str, list[Against]] = {name: [] for name in ways}
     for _ in range(studies):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from lrlab.comparison import choice, design, pairs, results, sound, statistics
+from lrlab.comparison import choice, design, led, pairs, results, sound, statistics
 from lrlab.comparison.design import Design, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import Result
@@ -21,6 +21,8 @@ from lrlab.runs import scores, summary
 from lrlab.training.metrics import METRICS, Metric
 
 WITHIN = 0.05  # of the best: the LRs that are nearly as good
+
+TriedRun = tuple[SeededRun, float | None]  # a tuning run that has ended, and its value on val; None where it failed
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Study:
 def read(folder: Path) -> Study:
     """The study in `folder`. Raises UserError where its study.json is damaged."""
     record = design.read(folder)
-    tuned = {name: read_tuning(folder, record, name) for name in record.protocol.candidates}
+    tuned = read_tuning(folder, record)
     if record.design is None:
         candidates = [_not_judged(name, cost) for name, cost in tuned.items()]
         return Study(folder, record, candidates, [])
@@ -128,26 +130,60 @@ def read(folder: Path) -> Study:
     return Study(folder, record, candidates, findings)
 
 
-def read_tuning(folder: Path, record: Record, name: str) -> TuningCost:
-    """What the tuning of a candidate cost and showed so far."""
-    protocol = record.protocol
-    metric, lower = METRICS[protocol.metric], METRICS[protocol.metric].lower_is_better
-    ended = tried(folder, record, name)
-    found = [_read(folder, design.TUNING, run) for run, _ in ended]
-    by_lr: dict[float, dict[int, float]] = {}
+def read_tuning(folder: Path, record: Record) -> dict[str, TuningCost]:
+    """What the tuning of each candidate cost and showed so far."""
+    ended = {name: tried(folder, record, name) for name in record.protocol.candidates}
+    lrs = chosen_lrs(record.protocol, ended)
+    return {name: _tuning_cost(folder, record.protocol, runs, lrs[name]) for name, runs in ended.items()}
+
+
+def chosen_lrs(protocol: Protocol, ended: Mapping[str, Sequence[TriedRun]]) -> dict[str, float | None]:
+    """The base LR of each candidate by the tuning runs that have `ended`; None where every run failed."""
+    metric = METRICS[protocol.metric]
+    how = {"lower_is_better": metric.lower_is_better, "are_shares": metric.is_share}
+    outcomes = {name: _by_lr(runs) for name, runs in ended.items()}
+    found = {
+        name: choice.best_lr(values, failed, **how) if values else None for name, (values, failed) in outcomes.items()
+    }
+    if protocol.led is None:
+        return found
+    by_seed = chain.from_iterable(values.values() for values, _ in outcomes.values())
+    noise = led.noise_of([list(one.values()) for one in by_seed], lower_is_better=metric.lower_is_better)
+    for name in protocol.led.ratios:
+        values, failed = outcomes[name]
+        if values:
+            following = following_lr(protocol, found[protocol.led.leader], name)
+            found[name] = led.best_lr(values, failed, following, noise, **how)
+    return found
+
+
+def following_lr(protocol: Protocol, leader: float | None, name: str) -> float:
+    """The base LR that follows for a candidate that is led, from its leader's; None: the leader failed everywhere."""
+    assert protocol.led is not None
+    lr = min(protocol.grids[protocol.led.leader]) if leader is None else leader
+    return led.following_lr(lr, protocol.led.ratios[name])
+
+
+def _by_lr(runs: Sequence[TriedRun]) -> tuple[dict[float, dict[int, float]], dict[float, int]]:
+    """The values of the runs that finished, by LR and seed, and by LR how many failed."""
+    values: dict[float, dict[int, float]] = {}
     failed: dict[float, int] = {}
-    for run, value in ended:
+    for run, value in runs:
         if value is None:
             failed[run.lr] = failed.get(run.lr, 0) + 1
         else:
-            by_lr.setdefault(run.lr, {})[run.seed] = value
+            values.setdefault(run.lr, {})[run.seed] = value
+    return values, failed
+
+
+def _tuning_cost(folder: Path, protocol: Protocol, ended: Sequence[TriedRun], lr: float | None) -> TuningCost:
+    lower = METRICS[protocol.metric].lower_is_better
+    by_lr, failed = _by_lr(ended)
+    found = [_read(folder, design.TUNING, run) for run, _ in ended]
     means = {lr: plain.fmean(values.values()) for lr, values in sorted(by_lr.items())}
     values = [value for _, value in ended if value is not None]
-    chosen = None
-    if by_lr:
-        chosen = choice.best_lr(by_lr, failed, lower_is_better=lower, are_shares=metric.is_share)
     return TuningCost(
-        lr=chosen,
+        lr=lr,
         lrs=sorted({run.lr for run, _ in ended}),
         runs=len(ended),
         failed=sum(failed.values()),
@@ -167,9 +203,9 @@ def _shared_updates(said: Mapping[str, Any]) -> int:
     return updates if isinstance(updates, int) else 0
 
 
-def tried(folder: Path, record: Record, name: str) -> list[tuple[SeededRun, float | None]]:
+def tried(folder: Path, record: Record, name: str) -> list[TriedRun]:
     """The tuning runs of a candidate that have ended, each with its value on val; None where it failed."""
-    found: list[tuple[SeededRun, float | None]] = []
+    found: list[TriedRun] = []
     for run in record.tuning.get(name, []):
         said = _read(folder, design.TUNING, run)
         value = said.summary.get(record.protocol.tuned_by)

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy
 
-from lrlab.comparison import design, pairs, results, sequential, verdict
+from lrlab.comparison import design, led, pairs, results, sequential, verdict
 from lrlab.comparison.design import JUDGING, TUNING, Design, Following, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Test
 from lrlab.config import trust
 from lrlab.errors import Interrupted, UserError, wrong
-from lrlab.forecast.advice import three_lrs
 from lrlab.runs import summary, testing
 from lrlab.sweeps import plan, portion
 from lrlab.sweeps.job import Job
@@ -53,13 +52,13 @@ def carry_out(request: StudyRequest) -> verdict.Study:
 
 def _tell_led(protocol: Protocol) -> None:
     """Say which tuning runs are saved."""
-    led = protocol.led
-    if led is None:
+    following = protocol.led
+    if following is None:
         return
     planned = sum(map(protocol.tuning_of, protocol.candidates))
     whole = protocol.tuning * len(protocol.candidates)
     print(
-        f"predict    LRs of {counted(len(led.ratios), 'candidate')} follow from those of {led.leader}: "
+        f"predict    LRs of {counted(len(following.ratios), 'candidate')} follow from those of {following.leader}: "
         f"{planned} tuning runs instead of {whole}, {whole - planned} are saved"
     )
 
@@ -165,17 +164,16 @@ def _no_progress(request: StudyRequest, sweep: str) -> UserError:
 
 def _next_runs(request: StudyRequest, record: Record, name: str) -> list[tuple[float, int]]:
     """The LRs and seeds that come next of a candidate; one that is led waits until its leader is tuned."""
-    led = record.protocol.led
-    if led is None or name not in led.ratios:
+    following = record.protocol.led
+    if following is None or name not in following.ratios:
         return _tuning(record.protocol, record.protocol.grids[name], name).next_runs(_tried(request, record, name))
-    tuned = _tried(request, record, led.leader)
-    leader = _tuning(record.protocol, record.protocol.grids[led.leader], led.leader)
+    tuned = _tried(request, record, following.leader)
+    leader = _tuning(record.protocol, record.protocol.grids[following.leader], following.leader)
     if len(tuned) < leader.runs:
         return []
-    lr = leader.best_lr(tuned) or min(record.protocol.grids[led.leader])
-    return _tuning(record.protocol, sorted(three_lrs(lr, led.ratios[name])), name).next_runs(
-        _tried(request, record, name)
-    )
+    lr = verdict.following_lr(record.protocol, leader.best_lr(tuned), name)
+    ended = {(one.lr, one.seed): one.value for one in _tried(request, record, name)}
+    return led.next_runs(lr, following.probes, ended)
 
 
 def _tuning(protocol: Protocol, grid: Sequence[float], name: str) -> Tuning:
@@ -232,7 +230,7 @@ def _designed(request: StudyRequest, record: Record) -> Record:
     if record.design is not None:
         return record
     protocol = record.protocol
-    tuned = {name: verdict.read_tuning(request.folder, record, name) for name in protocol.candidates}
+    tuned = verdict.read_tuning(request.folder, record)
     lrs = {name: cost.lr for name, cost in tuned.items() if cost.lr is not None}
     if len(lrs) < 2:
         lost = ", ".join(name for name in tuned if name not in lrs)

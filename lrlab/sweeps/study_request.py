@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from lrlab.comparison import design, results, sequential
+from lrlab.comparison import design, led, results, sequential
 from lrlab.comparison.design import Following, Protocol
 from lrlab.config import compose, names
 from lrlab.config.arguments import as_override, key_of, of_the_run, value_of
@@ -26,7 +26,6 @@ from lrlab.system import spelling
 from lrlab.training.metrics import METRICS
 
 FOLDER = Path("outputs", "studies")
-PROBES = 4  # tuning runs of a candidate whose LRs follow from another one's
 
 
 @dataclass(frozen=True)
@@ -234,7 +233,7 @@ def _led(request: StudyRequest) -> Following:
     others = {name: shape for name, shape in shapes.items() if name != leader}
     return Following(
         leader,
-        min(PROBES, request.settings.tuning),
+        min(led.RUNS, request.settings.tuning),
         {name: round(base_lr_ratio(shape, shapes[leader]), 4) for name, shape in others.items()},
     )
 

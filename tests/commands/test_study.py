@@ -15,8 +15,7 @@ from fabricated import write_study
 from support import OWN_SPLITS, ROOT
 
 from lrlab.commands import compare, study
-from lrlab.comparison import design, verdict
-from lrlab.forecast.advice import three_lrs
+from lrlab.comparison import design, led, verdict
 
 SMALL = ("model=linear", "trainer.epochs=1", "data.batch_size=256", "hydra.launcher.in_process=true")
 QUICK = ("scheduler=constant,cosine", "optimizer.lr=0.01,0.1", "study.tuning=4", "study.seeds=4", "study.looks=1")
@@ -428,13 +427,15 @@ def test_lrs_follow_from_those_of_one_candidate_with_fewer_runs(carry_out, look,
     # They are those of the bound, and nothing else of the protocol is another one.
     lr, ratios = record["design"]["lrs"]["cosine"], record["protocol"]["led"]["ratios"]
     for name, ratio in ratios.items():
-        assert tuned[name][:3] == sorted(three_lrs(lr, ratio))
+        follows = led.following_lr(lr, ratio)
+        assert tuned[name][0] == tuned[name][3] == follows
+        assert min(tuned[name]) < follows < max(tuned[name])
     assert ratios["constant"] < 0.9 < ratios["linear"]
     assert {len(runs) for runs in record["judging"].values()} == {5}
     assert look("outputs/studies/led").code == 0
     [methods] = Path("outputs").rglob("methods.txt")
     assert "of cosine with 6 runs (a grid" in methods.read_text()
-    assert "of constant, linear with 4 runs each, which began with three" in methods.read_text()
+    assert "of constant, linear with 4 runs each: two at the learning rate that follows" in methods.read_text()
 
     # The same command again trains nothing.
     again = carry_out("led", *typed)
