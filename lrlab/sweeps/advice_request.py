@@ -26,7 +26,7 @@ USUAL = (
 )
 BUDGET = 16.0  # runs' worth of updates
 FEWEST = 4  # runs' worth: three pilots and one more
-# What advice chooses itself, or needs to be alike in all runs.
+# What advice chooses itself, or needs to be alike in all runs. Of a recipe it is not heeded.
 _CHOSEN = (
     *("seed", "sweep", "optimizer.lr", "hydra/launcher", "hydra.sweep.dir", "trainer.budget", "trainer.stop_early"),
 )
@@ -111,15 +111,7 @@ class AdviceRequest:
 
 def read_request(typed: Sequence[str], budget: float) -> AdviceRequest:
     """What was asked for. Raises UserError for what advice chooses itself, and for more than one run besides."""
-    for key in (
-        "seed",
-        "sweep",
-        "optimizer.lr",
-        "hydra/launcher",
-        "hydra.sweep.dir",
-        "trainer.budget",
-        "trainer.stop_early",
-    ):
+    for key in _CHOSEN:
         if any(key_of(one) == key for one in typed) and value_of(typed, key) not in ("lrlab", "null"):
             got = f"{value_of(typed, key)}, for advice"
             allowed = "nothing: LRs, seeds and folders are chosen, and all runs have the same updates"
@@ -132,8 +124,10 @@ def read_request(typed: Sequence[str], budget: float) -> AdviceRequest:
             allowed="scheduler=NAME,NAME, as they are",
             do=f"leave {key_of(own[0])} out",
         )
-    common = [one for one in typed if key_of(one) != "scheduler"]
-    schedules = _schedules(value_of(typed, "scheduler"), common)
+    recipe = [one for one in compose.with_recipe(typed) if one not in typed and key_of(one) not in _CHOSEN]
+    chosen = value_of([*typed, *recipe], "scheduler")
+    common = [one for one in [*typed, *recipe] if key_of(one) != "scheduler"]
+    schedules = _schedules(chosen, common)
     runs = compose.expand(common)
     if len(runs) > 1:
         got = f"{len(runs)} runs ({', '.join(one for one in common if ',' in one)})"
@@ -143,8 +137,7 @@ def read_request(typed: Sequence[str], budget: float) -> AdviceRequest:
     launcher.pop("_target_", None)
     settings = read_settings({str(key): value for key, value in launcher.items()})
     again = [*typed, *([f"advise.budget={budget:g}"] if budget != BUDGET else [])]
-    chosen = value_of(typed, "scheduler") or ""
-    asked_for = frozenset() if chosen == "all" else frozenset(chosen.split(","))
+    asked_for = frozenset() if chosen in (None, "all") else frozenset(chosen.split(","))
     return AdviceRequest(again, runs[0], schedules, budget, settings, asked_for)
 
 

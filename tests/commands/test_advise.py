@@ -11,8 +11,9 @@ import lrlab
 from lrlab.api import advising
 from lrlab.commands import advise, study
 from lrlab.commands import train as train_command
-from lrlab.errors import Interrupted
+from lrlab.errors import Interrupted, UserError
 from lrlab.sweeps import portion
+from lrlab.sweeps.advice_request import read_request
 
 TASK = ("model=linear", "trainer.epochs=10", "data.batch_size=128")
 HERE = "hydra.launcher.in_process=true"
@@ -179,6 +180,22 @@ def test_no_more_is_spent_than_was_allowed_also_where_a_run_is_short(ask, budget
     typed = ("model=linear", "trainer.epochs=3", "data.batch_size=512", HERE, "scheduler=linear", f"budget={budget}")
     assert ask(*typed, "advise.json=found.json").code == 0
     assert found()["cost"]["runs_worth"] <= budget
+
+
+def test_a_recipe_says_which_schedules_and_its_lrs_and_seeds_are_not_heeded():
+    asked = read_request(["experiment=schedules_digits", "model=linear"], 16.0)
+    named = ["constant", "step", "exponential", "cosine", "warmup_cosine", "onecycle"]
+    assert sorted(asked.schedules) == sorted(named)
+    assert asked.asked_for == {*named}
+    assert "experiment=schedules_digits" in asked.common
+    assert not [one for one in asked.common if one.startswith(("seed", "optimizer.lr"))]
+    typed = read_request(["experiment=schedules_digits", "scheduler=wsd"], 16.0)
+    assert sorted(typed.schedules) == ["constant", "cosine", "wsd"]
+
+
+def test_a_recipe_of_several_tasks_is_none_to_be_advised_on():
+    with pytest.raises(UserError, match=r"advise: got 10 runs .*allowed: one data set, model and optimizer"):
+        read_request(["experiment=horizons"], 16.0)
 
 
 def test_schedules_that_cannot_be_planned_are_left_out_unless_they_were_asked_for(ask):
