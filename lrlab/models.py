@@ -39,7 +39,7 @@ class Interface:
 
 def linear(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     """Softmax regression on the pixels, or linear regression."""
-    return _with_head([nn.Flatten()], nn.Linear(math.prod(input_shape), num_classes))
+    return with_head([nn.Flatten()], nn.Linear(math.prod(input_shape), num_classes))
 
 
 def mlp(
@@ -53,7 +53,7 @@ def mlp(
     for units in hidden:
         layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout)]
         width = units
-    return _with_head(layers, nn.Linear(width, num_classes))
+    return with_head(layers, nn.Linear(width, num_classes))
 
 
 def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dropout: float = 0.0) -> nn.Module:
@@ -82,7 +82,7 @@ def cnn(input_shape: tuple[int, int, int], num_classes: int, width: int = 16, dr
         nn.Flatten(),
         nn.Dropout(dropout),
     ]
-    return _with_head(backbone, nn.Linear(features, num_classes))
+    return with_head(backbone, nn.Linear(features, num_classes))
 
 
 def _of_images(shape: tuple[int, ...], model: str) -> tuple[int, int, int]:
@@ -112,14 +112,14 @@ def resnet_cifar(input_shape: tuple[int, int, int], num_classes: int, depth: int
             blocks.append(ResidualBlock(channels, stage_channels))
             channels = stage_channels
     pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    model = _with_head([*stem, *blocks, *pool], nn.Linear(channels, num_classes))
+    model = with_head([*stem, *blocks, *pool], nn.Linear(channels, num_classes))
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
     return model
 
 
-def _with_head(backbone: Sequence[nn.Module], head: nn.Linear) -> nn.Module:
+def with_head(backbone: Sequence[nn.Module], head: nn.Linear) -> nn.Module:
     """The layers in order, under names that parameter groups can go by: `backbone.*` and `head`."""
     return nn.Sequential(OrderedDict(backbone=nn.Sequential(*backbone), head=head))
 

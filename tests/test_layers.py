@@ -20,7 +20,7 @@ FLOORS = [
     {"doors", "errors", "moved", "words"},
     {"schedules"},
     {"lr", "system", "models", "language_models", "optimizers"},
-    {"forecast"},
+    {"forecast", "published_models"},
     {"data", "drawing"},
     {"training"},
     {"stacking"},

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrlab import models
+from lrlab import models, published_models
 from lrlab.errors import UserError
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 47), (2, 4, 5)]
@@ -94,3 +94,38 @@ def test_a_new_head_replaces_only_the_last_layer(name):
 def test_a_model_that_cannot_be_is_refused(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+PUBLISHED = {
+    published_models.lenet: ((1, 28, 28), 431_080),  # Caffe's: 520 + 25,050 + 400,500 + 5,010
+    published_models.mnist_convnet: ((1, 28, 28), 1_199_882),
+    published_models.conv2_dense2: ((1, 28, 28), 3_274_634),
+    published_models.conv3_dense3: ((3, 32, 32), 895_210),
+}
+
+
+@pytest.mark.parametrize(("build", "known"), PUBLISHED.items(), ids=lambda one: getattr(one, "__name__", ""))
+def test_a_published_network_has_its_parameters_and_gives_logits_that_learn(build, known):
+    shape, parameters = known
+    torch.manual_seed(0)
+    model = build(input_shape=shape, num_classes=10)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    models.check_output(model, models.Interface(shape, 10, num_classes=10))
+    model(torch.rand(3, *shape)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("build", PUBLISHED)
+def test_a_published_network_refuses_images_that_the_experiment_did_not_have(build):
+    with pytest.raises(UserError, match=r"shape \(1, 8, 8\); allowed: images of .*; do: model=cnn"):
+        build(input_shape=(1, 8, 8), num_classes=10)
+
+
+def test_deepobs_networks_begin_as_they_did():
+    torch.manual_seed(0)
+    two, three = (published_models.conv2_dense2((1, 28, 28), 10), published_models.conv3_dense3((3, 32, 32), 10))
+    for name, parameter in two.named_parameters():
+        assert (parameter == 0.05).all() if name.endswith("bias") else parameter.abs().max() <= 0.1
+    assert all((parameter == 0).all() for name, parameter in three.named_parameters() if name.endswith("bias"))
+    first = three.backbone[0].weight
+    assert first.std().item() == pytest.approx((2 / (3 * 25 + 64 * 25)) ** 0.5, rel=0.05)

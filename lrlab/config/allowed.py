@@ -18,8 +18,10 @@ DATA = (
     | _in("lrlab.data.arrays", "arrays diabetes")
     | _in("lrlab.data.text", "text")
 )
-MODELS = _in("lrlab.models", "linear mlp cnn resnet_cifar torchvision_model") | _in(
-    "lrlab.language_models", "transformer"
+MODELS = (
+    _in("lrlab.models", "linear mlp cnn resnet_cifar torchvision_model")
+    | _in("lrlab.published_models", "lenet mnist_convnet conv2_dense2 conv3_dense3")
+    | _in("lrlab.language_models", "transformer")
 )
 TASKS = (
     _in("lrlab.training.task", "Classification")

@@ -79,7 +79,7 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
         "python -m lrlab compare",
         "resume=",
         "25%",
-        "optimizer: adafactor, adagrad, adam",
+        "optimizer: adadelta, adafactor, adagrad, adam",
     ):
         assert word in out
     assert out.splitlines()[-1] == "imported: []"

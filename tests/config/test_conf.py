@@ -39,10 +39,13 @@ def test_every_promised_option_is_there():
             *("arrays", "cifar10", "cifar100", "diabetes", "digits", "fake", "fashion_mnist", "imagefolder", "kmnist"),
             *("mnist", "text"),
         ],
-        "model": ["cnn", "linear", "mlp", "resnet20", "torchvision", "transformer"],
+        "model": [
+            *("cnn", "conv2_dense2", "conv3_dense3", "lenet", "linear", "mlp", "mnist_convnet", "resnet20"),
+            *("torchvision", "transformer"),
+        ],
         "optimizer": [
-            *("adafactor", "adagrad", "adam", "adamw", "lion", "muon", "nadam", "nesterov", "prodigy", "radam"),
-            *("rmsprop", "schedule_free", "sgd"),
+            *("adadelta", "adafactor", "adagrad", "adam", "adamw", "lion", "muon", "nadam", "nesterov", "prodigy"),
+            *("radam", "rmsprop", "schedule_free", "sgd"),
         ],
         "scheduler": [
             *("chained", "constant", "cosine", "cosine_bounce", "cosine_cooldown", "cosine_cycles", "cosine_power"),
@@ -119,7 +122,7 @@ def stepped_by_hand(config: dict, epochs: int, steps_per_epoch: int, losses: lis
 
 
 # They cycle a momentum, which these have not, or which has to stay as it is.
-REFUSED = {"adafactor": ("onecycle",), "adagrad": ("onecycle",), "schedule_free": ("onecycle",)}
+REFUSED = dict.fromkeys(("adadelta", "adafactor", "adagrad", "schedule_free"), ("onecycle",))
 # Every scheduler with SGD, every optimizer with a scheduler of each kind.
 PAIRS = [(scheduler, "sgd") for scheduler in names("scheduler")] + [
     pytest.param(scheduler, optimizer, marks=needs(optimizer) + [pytest.mark.slow] * (optimizer != "adamw"))
@@ -246,8 +249,11 @@ def test_no_default_looks_like_a_mistake(scheduler):
     assert plan_only(composed(f"scheduler={scheduler}"))[1] == []
 
 
+OF_ONE_SIZE = {"torchvision": 32, "conv3_dense3": 32, "conv2_dense2": 28, "lenet": 28, "mnist_convnet": 28}
+
+
 @pytest.mark.parametrize("model", [name for name in names("model") if name != "transformer"])
 def test_every_model_trains_on_noise(model, tmp_path):
-    size = 32 if model == "torchvision" else 8
+    size = OF_ONE_SIZE.get(model, 8)
     overrides = [f"model={model}", "data=fake", "data.train_images=8", "data.val_images=4", f"data.image_size={size}"]
     assert train(tmp_path, *overrides, "data.batch_size=4", "trainer.epochs=1")["updates"] == 2

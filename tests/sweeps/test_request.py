@@ -60,6 +60,14 @@ def test_every_recipe_can_be_carried_out_and_says_its_command():
     assert RECIPES == [
         "horizons",
         "lr_grid",
+        "published_2c2d",
+        "published_3c3d",
+        "published_adadelta_step",
+        "published_lenet_inv",
+        "published_lenet_onecycle",
+        "published_lenet_plateau",
+        "published_resnet20",
+        "published_schedule_free",
         "schedules_cifar10",
         "schedules_digits",
         "schedules_mnist",
@@ -74,8 +82,10 @@ def test_every_recipe_can_be_carried_out_and_says_its_command():
         assert re.search(r"^# Cost", text, re.MULTILINE), name
         assert re.search(r"^# Gave", text, re.MULTILINE), name
         # What needs no files of its own is checked whole, the others are composed.
-        needs_files = "mnist" in name or "cifar10" in name
-        asked = request.read_request([f"experiment={name}", *(["data=fake"] if needs_files else [])])
+        needs_files = re.search(r"override /data: (mnist|fashion_mnist|cifar10)", text)
+        size = 32 if "3c3d" in name or "cifar10" in name else 28
+        own = ["data=fake", f"data.image_size={size}"] if needs_files else []
+        asked = request.read_request([f"experiment={name}", *own])
         assert asked.runs
         assert asked.fixed.count("experiment") == 1
 

@@ -1,0 +1,153 @@
+"""Recipes that repeat published experiments (`conf/experiment/published_*.yaml`), beside what was published.
+
+    python -m benchmarks recipes --train published_lenet_onecycle --root ~/datasets
+
+trains one, or with --seeds some of its seeds, and keeps each run's final accuracy in `recipes_runs.csv`; without
+--train the table is made from those. The published figure is inside or outside of the 95 % interval (Student's t) of
+the mean of our runs. What is published is a mean itself, with an error of its own that is mostly not told.
+"""
+
+import csv
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks import timing
+from benchmarks.timing import FOLDER, ROOT, Table
+from lrlab.comparison import results
+
+RUNS = FOLDER / "recipes_runs.csv"
+COLUMNS = ("recipe", "lr", "seed", "accuracy", "best", "seconds")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that somebody has published."""
+
+    accuracy: float
+    runs: int  # whose mean it is
+    cost: str  # of one run of ours, where it was not measured
+
+
+RECIPES = {
+    "published_lenet_onecycle": Published(0.9905, 5, ""),
+    "published_lenet_inv": Published(0.9892, 5, ""),
+    "published_lenet_plateau": Published(0.9885, 5, ""),
+    "published_schedule_free": Published(0.9935, 1, ""),
+    "published_adadelta_step": Published(0.9922, 1, ""),
+    "published_2c2d": Published(0.9227, 10, "for a GPU"),
+    "published_3c3d": Published(0.8371, 10, "for a GPU"),
+    "published_resnet20": Published(0.9125, 1, "for a GPU"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = timing.parser("recipes", __doc__, repeats=1)
+    parser.add_argument("--train", choices=RECIPES, help="train this recipe")
+    parser.add_argument("--root", default="data", help="folder with the data sets (default: data)")
+    parser.add_argument("--seeds", help="such as 0,1, instead of the recipe's")
+    options = parser.parse_args(arguments)
+    before = timing.machine()
+    if options.train:
+        keep(trained(options.train, options.root, options.seeds, quick=options.quick), quick=options.quick)
+    timing.report("recipes", [beside_published(read())], options, before)
+
+
+def trained(name: str, root: str, seeds: str | None, *, quick: bool) -> list[dict[str, Any]]:
+    """The rows of a recipe's runs that finished."""
+    with TemporaryDirectory() as folder:
+        typed = [f"experiment={name}", f"data.root={Path(root).expanduser().absolute()}", f"hydra.sweep.dir={folder}"]
+        typed += [f"seed={seeds}"] if seeds else []
+        typed += ["trainer.epochs=1"] if quick else []
+        launcher = ("hydra.launcher.n_jobs=2", "hydra.launcher.threads=1")
+        command = [sys.executable, str(ROOT / "train.py"), "-m", *typed, *launcher]
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, cwd=folder)
+        return [row_of(name, run) for run in results.find([Path(folder)]) if run.status == "finished"]
+
+
+def row_of(name: str, run: results.Result) -> dict[str, Any]:
+    """What is kept of a run."""
+    accuracies = [float(row.measured["val_accuracy"] or 0.0) for row in run.history]
+    return {
+        **{"recipe": name, "lr": run.settings["optimizer.lr"], "seed": run.settings["seed"]},
+        **{"accuracy": round(accuracies[-1], 6), "best": round(max(accuracies), 6)},
+        "seconds": round(run.summary["seconds"], 1),
+    }
+
+
+def keep(rows: Sequence[dict[str, Any]], *, quick: bool) -> None:
+    """Write rows beside those that are kept, in place of runs of the same recipe, LR and seed."""
+    if quick:
+        print(*rows, sep="\n")
+        return
+    kept = {(row["recipe"], str(row["lr"]), str(row["seed"])): row for row in read()}
+    kept |= {(row["recipe"], str(row["lr"]), str(row["seed"])): row for row in rows}
+    with RUNS.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(kept[key] for key in sorted(kept))
+
+
+def read() -> list[dict[str, Any]]:
+    """The rows that are kept."""
+    if not RUNS.exists():
+        return []
+    with RUNS.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def beside_published(rows: Sequence[dict[str, Any]]) -> Table:
+    """A row a recipe: what was published, what was found, and whether the one is inside of the other's interval."""
+    found, left_out = [], {}
+    for name, published in RECIPES.items():
+        own = [row for row in rows if row["recipe"] == name]
+        by_lr: dict[str, list[dict[str, Any]]] = {}
+        for row in own:
+            by_lr.setdefault(row["lr"], []).append(row)
+        if not by_lr:
+            left_out[name] = published.cost or "not trained yet"
+            continue
+        best = max(by_lr.values(), key=lambda several: np.mean([float(row["accuracy"]) for row in several]))
+        found.append({"name": name, **_columns(published, best)})
+    return Table("published and found: final accuracy on the test images", "", found, left_out)
+
+
+def _columns(published: Published, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    values = np.array([float(row["accuracy"]) for row in rows])
+    low, high = interval(values)
+    if low <= published.accuracy <= high:
+        verdict = "inside"
+    else:
+        verdict = "ours is higher" if published.accuracy < low else "ours is lower"
+    return {
+        "published": f"{published.accuracy:.2%}",
+        "of runs": str(published.runs),
+        "found": f"{values.mean():.2%}",
+        "95% interval": f"{low:.2%} to {high:.2%}",
+        "seeds": str(len(values)),
+        "minutes a run": f"{np.mean([float(row['seconds']) for row in rows]) / 60:.1f}",
+        "published is": verdict,
+    }
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of the mean.
+
+    >>> interval(np.array([0.98, 0.99, 1.0]))[0] < 0.99
+    True
+    """
+    if len(values) < 2:
+        return -np.inf, np.inf
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+if __name__ == "__main__":
+    main()
