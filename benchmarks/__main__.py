@@ -34,6 +34,8 @@ NAMES = (
     "averages",
     "forecast",
     "advice",
+    "lesson",
+    "recipes",
 )
 
 

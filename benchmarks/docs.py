@@ -10,9 +10,12 @@ from benchmarks.timing import FOLDER, ROOT, Table, cells
 
 PAGES = tuple(
     ROOT / "docs" / name
-    for name in ("speed.md", "reliability.md", "studies.md", "averages.md", "predicting.md", "advising.md")
+    for name in (
+        *("speed.md", "reliability.md", "studies.md", "averages.md", "predicting.md", "advising.md"),
+        *("lesson/index.md", "lesson/ja.md", "recipes.md"),
+    )
 )
-_PLACE = re.compile(r"(<!-- table (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- table (?P<name>\w+)(: (?P<title>[^>]+?))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,12 +32,21 @@ def results() -> dict[str, dict[str, Any]]:
 
 
 def filled(page: str, measured: Mapping[str, Mapping[str, Any]]) -> str:
-    """`page` with what was `measured` between its markers `<!-- table NAME -->` and `<!-- end -->`."""
+    """`page` with what was `measured` between its markers `<!-- table NAME -->` and `<!-- end -->`.
+
+    With `<!-- table NAME: TITLE -->` it is the table of that title alone, without its title and machine.
+    """
 
     def fill(place: re.Match[str]) -> str:
-        name = place["name"]
-        text = markdown(measured[name]) if name in measured else f"Not measured yet: `python -m benchmarks {name}`.\n"
-        return f"{place[1]}{text}{place[3]}"
+        name, title = place["name"], place["title"]
+        if name not in measured:
+            text = f"Not measured yet: `python -m benchmarks {name}`.\n"
+        elif title is None:
+            text = markdown(measured[name])
+        else:
+            [kept] = [one for one in measured[name]["tables"] if one["title"] == title]
+            text = "\n" + "\n".join(lines_of(Table(**kept))) + "\n"
+        return f"{place[1]}{text}{place[5]}"
 
     return _PLACE.sub(fill, page)
 
@@ -51,11 +63,15 @@ def markdown(contents: Mapping[str, Any]) -> str:
         table = Table(**kept)
         if not table.rows:
             continue
-        header, *lines = [f"| {' | '.join(line)} |" for line in cells(table)]
-        rule = "|---|" + "---:|" * (header.count("|") - 2)
         left_out = [f"\nLeft out: {name}: {reason}." for name, reason in table.left_out.items()]
-        parts.append("\n".join([f"**{table.title}**\n", header, rule, *lines, *left_out]) + "\n")
+        parts.append("\n".join([f"**{table.title}**\n", *lines_of(table), *left_out]) + "\n")
     return "\n".join(parts)
+
+
+def lines_of(table: Table) -> list[str]:
+    """The lines of a table: its header, the rule below it, its rows."""
+    header, *lines = [f"| {' | '.join(line)} |" for line in cells(table)]
+    return [header, "|---|" + "---:|" * (header.count("|") - 2), *lines]
 
 
 if __name__ == "__main__":

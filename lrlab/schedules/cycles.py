@@ -156,6 +156,8 @@ def one_cycle(
 ) -> float:
     """Up from 1 / div_factor to 1 at t = up, then down to 1 / (div_factor final_div_factor) at t = total.
 
+    f(t) = a + (b - a) s(q)  from a to b over the share q of each way,  s(q) = (1 - cos(pi q)) / 2 (cosine) | q (linear)
+
     With `three_phase` it is back at 1 / div_factor at t = 2 up, and goes on down from there. `anneal` is cosine or
     linear. The conventions differ by an update and by a factor: optax is as here; torch's OneCycleLR peaks and ends
     one update earlier; fastai ends at 1 / final_div, which is final_div_factor = final_div / div_factor here.

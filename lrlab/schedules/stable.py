@@ -122,6 +122,8 @@ def wsd_s(
 ) -> float:
     """`wsd` several times over, without another warm-up: it decays before each of `ends` and before `total`.
 
+    f(t) = (t + 1) / (warmup + 1)  for t < warmup;  d((t - e + decay) / decay)  before each end e;  1 elsewhere
+
     After each of `ends` the LR is at once the base LR again. So one run gives a decayed model at several horizons.
     `ends` rise, and each stretch is at least `decay` long, the first one after the warm-up.
 

@@ -41,6 +41,8 @@ def multistep(t: float, *, total: Way, milestones: Sequence[Moment], gamma: Leve
 def piecewise_constant(t: float, *, total: Way, milestones: Sequence[Moment], values: Sequence[Level]) -> float:
     """The first of `values` up to the first of the `milestones`, then the next, and so on.
 
+    f(t) = values[number of milestones <= t]
+
     `values` are fractions of the base LR, one more than `milestones`.
 
     Source: with 31.6 % at 80 % and 10 % at 90 % of the run, DeepSeek LLM, 2024, arXiv:2401.02954, section 2.3.
@@ -61,6 +63,8 @@ def piecewise_constant(t: float, *, total: Way, milestones: Sequence[Moment], va
 
 def piecewise_linear(t: float, *, total: Way, knots: Sequence[tuple[Knot, Level]]) -> float:
     """Straight lines through `knots`, pairs of (t, factor) whose times rise; flat before the first and after the last.
+
+    f(t) = y_i + (y_(i+1) - y_i) (t - t_i) / (t_(i+1) - t_i)  for t_i <= t < t_(i+1)
 
     >>> knots = [(0, 1.0), (50, 0.2), (90, 0.01)]
     >>> [round(piecewise_linear(t, total=100, knots=knots), 4) for t in (0, 25, 50, 70, 95)]

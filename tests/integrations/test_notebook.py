@@ -1,22 +1,34 @@
-"""The notebook in docs/ does what it says, executed anew."""
+"""The notebooks in docs/ do what they say, executed anew."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 from support import ROOT
 
-NOTEBOOK = ROOT / "docs" / "lrlab.ipynb"
+LESSON = ROOT / "docs" / "lesson"
 
 
-def test_the_notebook_runs_and_shows_pictures_and_tables(tmp_path, monkeypatch):
+def executed(notebook: Path, folder: Path) -> tuple[list[Any], list[str]]:
+    """The cells of code of a notebook, executed in `folder`, and what each shows as HTML."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert len(cells) == 5
+    read = nbformat.read(notebook, as_version=4)
+    cells = [cell for cell in read.cells if cell.cell_type == "code"]
     for cell in cells:
         cell.outputs = []
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    shown = ["".join(output.get("data", {}).get("text/html", "") for output in cell.outputs) for cell in cells]
+    nbclient.NotebookClient(read, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    return cells, ["".join(one.get("data", {}).get("text/html", "") for one in cell.outputs) for cell in cells]
+
+
+@pytest.fixture(autouse=True)
+def of_this_folder(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def test_the_notebook_runs_and_shows_pictures_and_tables(tmp_path):
+    cells, shown = executed(ROOT / "docs" / "lrlab.ipynb", tmp_path)
+    assert len(cells) == 5
     assert all("<svg" in one for one in shown[:4])
     assert shown[0].count("<tr>") == 4
     assert "cannot be told apart" in shown[2] or "looks" in shown[2]
@@ -24,3 +36,22 @@ def test_the_notebook_runs_and_shows_pictures_and_tables(tmp_path, monkeypatch):
     assert "T_max=50 goes down once" in shown[4]
     frames = [output for cell in cells for output in cell.outputs if output.output_type == "stream"]
     assert sum(len(output.text.splitlines()) for output in frames if output.name == "stdout") == 0
+
+
+def test_the_lesson_as_a_notebook_shows_what_it_teaches(tmp_path):
+    pytest.importorskip("pandas")
+    cells, shown = executed(LESSON / "lesson.ipynb", tmp_path)
+    assert all("<svg" in shown[place] for place in (2, 3, 5, 6, 7))
+    assert "every LR the same" in cells[4].outputs[0].text
+    assert all(name in shown[1] for name in ("constant", "cosine", "0.3"))
+    assert "stepped after every epoch instead of after every update" in shown[8]
+
+
+def test_both_languages_have_the_same_code():
+    nbformat = pytest.importorskip("nbformat")
+    english, japanese = (
+        nbformat.read(LESSON / name, as_version=4).cells for name in ("lesson.ipynb", "lesson_ja.ipynb")
+    )
+    assert [cell.cell_type for cell in english] == [cell.cell_type for cell in japanese]
+    code = [[cell.source for cell in cells if cell.cell_type == "code"] for cells in (english, japanese)]
+    assert code[0] == code[1]

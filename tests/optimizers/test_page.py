@@ -54,7 +54,9 @@ def test_the_tests_that_it_names_are_there():
     assert not [name for name in named if f"def {name}(" not in laws]
 
 
-def test_the_readme_names_every_optimizer_and_leads_here():
-    [row] = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `optimizer` |")]
+def test_the_page_on_choosing_names_every_optimizer_and_leads_here():
+    [row] = [
+        line for line in (ROOT / "docs" / "choosing.md").read_text().splitlines() if line.startswith("| `optimizer` |")
+    ]
     assert set(re.findall(r"`(\w+)`", row)) >= set(options("optimizer"))
-    assert "(docs/optimizers.md)" in row
+    assert "(optimizers.md)" in row
