@@ -34,6 +34,7 @@ NAMES = (
     "averages",
     "forecast",
     "advice",
+    "defaults",
     "lesson",
     "recipes",
 )

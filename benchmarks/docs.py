@@ -12,7 +12,7 @@ PAGES = tuple(
     ROOT / "docs" / name
     for name in (
         *("speed.md", "reliability.md", "studies.md", "averages.md", "predicting.md", "advising.md"),
-        *("lesson/index.md", "lesson/ja.md", "recipes.md"),
+        *("choosing.md", "lesson/index.md", "lesson/ja.md", "recipes.md"),
     )
 )
 _PLACE = re.compile(r"(<!-- table (?P<name>\w+)(: (?P<title>[^>]+?))? -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Networks of published experiments, layer by layer as they were, for recipes that repeat them.
+"""Networks of published experiments, layer by layer, for recipes that repeat them.
 
 They take images (B, C, H, W) of the size that the experiment had, and return logits (B, num_classes).
 """
@@ -14,9 +14,10 @@ from lrlab.models import with_head
 def lenet(input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """Caffe's LeNet: two 5x5 convolutions of 20 and 50 channels, each pooled, then 500 units. 431,080 parameters.
 
-    Its only nonlinearities are the poolings and one ReLU. Weights are Glorot's (uniform), biases 0.
+    Its only nonlinearities are the poolings and one ReLU. Weights begin as Glorot's (uniform) and biases at 0, as in
+    its port to Keras; Caffe's first weights are larger, and its biases have twice the LR.
     Source: the MNIST example of Caffe, after LeCun et al., Gradient-based learning applied to document recognition,
-    1998; with it Smith and Topin, 2017, arXiv:1708.07120, trained MNIST.
+    1998; with it Smith and Topin, 2017, arXiv:1708.07120, trained MNIST; the port: github.com/coxy1989/superconv.
     """
     channels, side = _sides(input_shape, "lenet", (28, 32))
     after = ((side - 4) // 2 - 4) // 2

@@ -70,6 +70,15 @@ def test_a_picture_is_what_its_command_draws():
     assert all(b"<svg" in picture for picture in drawn.values())
 
 
+@pytest.mark.parametrize("name", ["wsd", "cosine_bounce"])
+def test_the_command_beside_a_picture_draws_it(name, enter, tmp_path):
+    from lrlab.commands import preview
+
+    drawn = schedule_pages.pictures((name,))[f"{schedule_pages.PLACE}/{name}.svg"]
+    assert enter(preview.main, *shlex.split(schedule_pages.command(name))[2:]).code == 0
+    assert (tmp_path / f"{name}.svg").read_bytes() == drawn
+
+
 @pytest.mark.parametrize("group", ["", *settings_page.GROUPS, "scheduler"])
 def test_every_setting_is_explained(group):
     files = [yaml_comments.CONF / "config.yaml"] if not group else sorted((yaml_comments.CONF / group).glob("*.yaml"))
@@ -153,7 +162,7 @@ def test_both_languages_have_the_same_commands_code_tables_and_pictures():
     assert commands_of(ENGLISH) == commands_of(JAPANESE)
     for pattern in (r"<!-- table .*?-->", r"!\[.*?\]\((.*?)\)", r"arXiv:\d{4}\.\d{5}"):
         assert re.findall(pattern, ENGLISH)
-        assert len(re.findall(pattern, ENGLISH)) == len(re.findall(pattern, JAPANESE))
+        assert re.findall(pattern, ENGLISH) == re.findall(pattern, JAPANESE)
     comment = r" *#.*"
     english, japanese = ([re.sub(comment, "", block) for block in code_of(page)] for page in (ENGLISH, JAPANESE))
     assert english == japanese

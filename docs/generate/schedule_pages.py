@@ -42,13 +42,13 @@ def pages() -> dict[str, str]:
     return {f"{PLACE}/index.md": _index(), **{f"{PLACE}/{name}.md": page(name) for name in names()}}
 
 
-def pictures() -> dict[str, bytes]:
+def pictures(wanted: Sequence[str] | None = None) -> dict[str, bytes]:
     """By place in the site: a picture of every schedule that has a plan, drawn by its `command`."""
     from lrlab.commands import main
 
     found, typed = {}, sys.argv
     with TemporaryDirectory() as folder:
-        for name in names():
+        for name in names() if wanted is None else wanted:
             if name in FOLLOW_A_METRIC:
                 continue
             sys.argv = command(name).split()

@@ -55,7 +55,7 @@ class StudySettings:
         "welch: no seed in common; paired: the same seeds for all; auto: decided by the tuning runs",
     )
     predict: bool = options.option(
-        False, options.flag(), "tune one in full, and try three LRs of the others that follow from its by the bound"
+        False, options.flag(), "tune one in full; the LRs of the others follow from its by the bound, and are tried"
     )
     json: str | None = options.option(None, options.file(".json"), "what it found, for machines", shown="FILE.json")
     change: bool = options.option(False, options.flag(), "go on with another protocol, and be exploratory")

@@ -31,7 +31,7 @@ def following_lr(lr: float, ratio: float) -> float:
 
 
 def next_runs(following: float, runs: int, ended: ByRun) -> list[tuple[float, int]]:
-    """The LRs and seeds that come next, of so many `runs` in all; none where they have ended.
+    """The LRs and seeds that come next, of so many `runs` in all, at whatever LRs; none where they have ended.
 
     Where the LR that follows failed, the last run is at a smaller one, and not at a second seed of it.
 
@@ -41,12 +41,13 @@ def next_runs(following: float, runs: int, ended: ByRun) -> list[tuple[float, in
     [(0.03, 1)]
     """
     below, above = _rounded(following / STEP), _rounded(following * STEP)
-    first = [(following, 0), (below, 0), (above, 0)][:runs]
+    left = max(runs - len(ended), 0)
+    first = [(following, 0), (below, 0), (above, 0)]
     if missing := [run for run in first if run not in ended]:
-        return missing
+        return missing[:left]
     failed = ended[following, 0] is None
     last = (_rounded(below / STEP), 0) if failed else (following, 1)
-    return [run for run in [*first, last][:runs] if run not in ended]
+    return [last][:left] if last not in ended else []
 
 
 def best_lr(
@@ -55,49 +56,57 @@ def best_lr(
     following: float,
     noise: float,
     *,
+    as_logarithms: bool,
     lower_is_better: bool,
     are_shares: bool,
 ) -> float:
     """The LR that follows, unless another one is clearly better; the best of those that did not fail, where it failed.
 
-    `values` are those of the runs that finished, by LR and seed; `noise` is what `noise_of` said.
+    `values` are those of the runs that finished, by LR and seed; `noise` is what `noise_of` said, and is relative where
+    values are compared `as_logarithms`.
     """
     if following not in values or failed.get(following, 0):
         return choice.best_lr(values, failed, lower_is_better=lower_is_better, are_shares=are_shares)
-    scored = {lr: _scored(by_seed.values(), lower_is_better) for lr, by_seed in values.items() if not failed.get(lr, 0)}
-    own = scored[following]
+    sign = -1.0 if lower_is_better else 1.0
+    sound = {lr: _compared(by_seed.values(), as_logarithms) for lr, by_seed in values.items() if not failed.get(lr, 0)}
+    own = sound[following]
 
     def beyond_doubt(lr: float) -> float:
         """How much better it is than the LR that follows, less what luck may be."""
-        error = noise * math.sqrt(1 / len(scored[lr]) + 1 / len(own))
-        return statistics.fmean(scored[lr]) - statistics.fmean(own) - _CLEARLY * error
+        error = noise * math.sqrt(1 / len(sound[lr]) + 1 / len(own))
+        return sign * (statistics.fmean(sound[lr]) - statistics.fmean(own)) - _CLEARLY * error
 
-    others = sorted(lr for lr in scored if lr != following)
+    others = sorted(lr for lr in sound if lr != following)
     best = max(others, key=beyond_doubt, default=following)
     return best if best != following and beyond_doubt(best) > 0 else following
 
 
-def noise_of(values: Iterable[Sequence[float]], *, lower_is_better: bool) -> float:
+def noise_of(values: Iterable[Sequence[float]], *, as_logarithms: bool) -> float:
     """The standard deviation between seeds, on the scale on which LRs are compared, pooled over several LRs.
 
     Each of `values` holds those of one LR. Infinite where no LR has two seeds, so that nothing is clear.
 
-    >>> noise_of([[0.9, 0.8], [0.5, 0.6], [0.7]], lower_is_better=False)
+    >>> noise_of([[0.9, 0.8], [0.5, 0.6], [0.7]], as_logarithms=False)
     0.07071067811865474
     """
-    scored = [_scored(one, lower_is_better) for one in values if len(one) > 1]
-    freedom = sum(len(one) - 1 for one in scored)
+    sound = [_compared(one, as_logarithms) for one in values if len(one) > 1]
+    freedom = sum(len(one) - 1 for one in sound)
     if not freedom:
         return math.inf
-    return math.sqrt(sum(statistics.variance(one) * (len(one) - 1) for one in scored) / freedom)
+    return math.sqrt(sum(statistics.variance(one) * (len(one) - 1) for one in sound) / freedom)
 
 
-def _scored(values: Iterable[float], lower_is_better: bool) -> list[float]:
-    """Values as they are compared, more being better: of losses minus the logarithm, for their noise is relative."""
-    kept = list(values)
-    if not lower_is_better:
-        return kept
-    return [-math.log(value) for value in kept] if min(kept) > 0 else [-value for value in kept]
+def are_relative(values: Iterable[Sequence[float]], *, lower_is_better: bool) -> bool:
+    """Whether values are compared as logarithms, all of a study or none: losses are, for their noise is relative.
+
+    >>> are_relative([[0.1], [2.0]], lower_is_better=True), are_relative([[0.0], [2.0]], lower_is_better=True)
+    (True, False)
+    """
+    return lower_is_better and all(min(one) > 0 for one in values)
+
+
+def _compared(values: Iterable[float], as_logarithms: bool) -> list[float]:
+    return [math.log(value) if as_logarithms else value for value in values]
 
 
 def _rounded(lr: float) -> float:

@@ -67,9 +67,9 @@ def _about_the_tuning(study: Study) -> Iterable[str]:
         yield (
             f"Base learning rates were chosen by validation {protocol.metric}, failed runs included: of {in_full} with "
             f"{counted(protocol.tuning, 'run')} ({how}), of {', '.join(led.ratios)} with {counted(led.probes, 'run')} "
-            f"each: two at the learning rate that follows from the best one of {led.leader} by the ratio of the "
-            "last-iterate bounds (arXiv:2310.07831), which was kept unless one on either side of it was better by more "
-            "than two standard errors."
+            f"each, beginning with the learning rate that follows from that of {led.leader} by the ratio of the "
+            "last-iterate bounds (arXiv:2310.07831); another one was taken only where it was better by more than two "
+            "standard errors, or where runs failed at that one."
         )
     tuned = [f"{judged.name}, {as_tuned(study, judged)}" for judged in study.candidates]
     yield f"Chosen were: {'; '.join(tuned)}."

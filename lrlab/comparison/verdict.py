@@ -2,43 +2,22 @@
 
 import functools
 import math
-import statistics as plain
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from lrlab.comparison import choice, design, led, pairs, results, sound, statistics
-from lrlab.comparison.design import Design, Protocol, Record, SeededRun
+from lrlab.comparison import design, pairs, results, sound, statistics, tuning
+from lrlab.comparison.design import Design, Protocol, Record
 from lrlab.comparison.pairs import Pair, Sample
 from lrlab.comparison.results import Result
 from lrlab.comparison.statistics import Interval
+from lrlab.comparison.tuning import TuningCost
 from lrlab.runs import scores, summary
 from lrlab.training.metrics import METRICS, Metric
-
-WITHIN = 0.05  # of the best: the LRs that are nearly as good
-
-TriedRun = tuple[SeededRun, float | None]  # a tuning run that has ended, and its value on val; None where it failed
-
-
-@dataclass(frozen=True)
-class TuningCost:
-    """How the base LR of a candidate was chosen, and what that took."""
-
-    lr: float | None  # that was chosen; None where every run failed
-    lrs: list[float]  # that were tried
-    runs: int
-    failed: int
-    updates: int  # of its runs, each as if it had trained alone
-    shared: int  # of these, that runs have in common and that were trained once
-    seconds: float
-    means: dict[float, float]  # of the metric on val, by LR
-    nearly_as_good: tuple[float, float] | None  # LRs within 5 % of the best
-    expected_best: list[float]  # of 1, 2, ... runs
 
 
 @dataclass(frozen=True)
@@ -120,7 +99,7 @@ class Study:
 def read(folder: Path) -> Study:
     """The study in `folder`. Raises UserError where its study.json is damaged."""
     record = design.read(folder)
-    tuned = read_tuning(folder, record)
+    tuned = tuning.read(folder, record)
     if record.design is None:
         candidates = [_not_judged(name, cost) for name, cost in tuned.items()]
         return Study(folder, record, candidates, [])
@@ -128,97 +107,6 @@ def read(folder: Path) -> Study:
     candidates = [_judged(folder, record, name, tuned[name], step) for name in record.design.lrs]
     findings = _findings(record.protocol, record.design, candidates, step)
     return Study(folder, record, candidates, findings)
-
-
-def read_tuning(folder: Path, record: Record) -> dict[str, TuningCost]:
-    """What the tuning of each candidate cost and showed so far."""
-    ended = {name: tried(folder, record, name) for name in record.protocol.candidates}
-    lrs = chosen_lrs(record.protocol, ended)
-    return {name: _tuning_cost(folder, record.protocol, runs, lrs[name]) for name, runs in ended.items()}
-
-
-def chosen_lrs(protocol: Protocol, ended: Mapping[str, Sequence[TriedRun]]) -> dict[str, float | None]:
-    """The base LR of each candidate by the tuning runs that have `ended`; None where every run failed."""
-    metric = METRICS[protocol.metric]
-    how = {"lower_is_better": metric.lower_is_better, "are_shares": metric.is_share}
-    outcomes = {name: _by_lr(runs) for name, runs in ended.items()}
-    found = {
-        name: choice.best_lr(values, failed, **how) if values else None for name, (values, failed) in outcomes.items()
-    }
-    if protocol.led is None:
-        return found
-    by_seed = chain.from_iterable(values.values() for values, _ in outcomes.values())
-    noise = led.noise_of([list(one.values()) for one in by_seed], lower_is_better=metric.lower_is_better)
-    for name in protocol.led.ratios:
-        values, failed = outcomes[name]
-        if values:
-            following = following_lr(protocol, found[protocol.led.leader], name)
-            found[name] = led.best_lr(values, failed, following, noise, **how)
-    return found
-
-
-def following_lr(protocol: Protocol, leader: float | None, name: str) -> float:
-    """The base LR that follows for a candidate that is led, from its leader's; None: the leader failed everywhere."""
-    assert protocol.led is not None
-    lr = min(protocol.grids[protocol.led.leader]) if leader is None else leader
-    return led.following_lr(lr, protocol.led.ratios[name])
-
-
-def _by_lr(runs: Sequence[TriedRun]) -> tuple[dict[float, dict[int, float]], dict[float, int]]:
-    """The values of the runs that finished, by LR and seed, and by LR how many failed."""
-    values: dict[float, dict[int, float]] = {}
-    failed: dict[float, int] = {}
-    for run, value in runs:
-        if value is None:
-            failed[run.lr] = failed.get(run.lr, 0) + 1
-        else:
-            values.setdefault(run.lr, {})[run.seed] = value
-    return values, failed
-
-
-def _tuning_cost(folder: Path, protocol: Protocol, ended: Sequence[TriedRun], lr: float | None) -> TuningCost:
-    lower = METRICS[protocol.metric].lower_is_better
-    by_lr, failed = _by_lr(ended)
-    found = [_read(folder, design.TUNING, run) for run, _ in ended]
-    means = {lr: plain.fmean(values.values()) for lr, values in sorted(by_lr.items())}
-    values = [value for _, value in ended if value is not None]
-    return TuningCost(
-        lr=lr,
-        lrs=sorted({run.lr for run, _ in ended}),
-        runs=len(ended),
-        failed=sum(failed.values()),
-        updates=sum(int(one.summary.get("updates", 0)) for one in found),
-        shared=sum(_shared_updates(one.summary) for one in found),
-        seconds=sum(float(one.summary.get("seconds", 0.0)) for one in found),
-        means=means,
-        nearly_as_good=choice.width_within(means, share=WITHIN, lower_is_better=lower) if means else None,
-        expected_best=choice.expected_best(values, lower_is_better=lower) if values else [],
-    )
-
-
-def _shared_updates(said: Mapping[str, Any]) -> int:
-    """The updates at the beginning of a run that another one has trained, as its summary says."""
-    begun_with = said.get("begun_with")
-    updates = begun_with.get("updates") if isinstance(begun_with, Mapping) else 0
-    return updates if isinstance(updates, int) else 0
-
-
-def tried(folder: Path, record: Record, name: str) -> list[TriedRun]:
-    """The tuning runs of a candidate that have ended, each with its value on val; None where it failed."""
-    found: list[TriedRun] = []
-    for run in record.tuning.get(name, []):
-        said = _read(folder, design.TUNING, run)
-        value = said.summary.get(record.protocol.tuned_by)
-        if said.status == "finished" and sound.is_number(value):
-            found.append((run, float(value)))  # type: ignore[arg-type]
-        elif said.status in ("failed", "diverged"):
-            found.append((run, None))
-    return found
-
-
-def _read(folder: Path, sweep: str, run: SeededRun) -> Result:
-    """The run of one of the study's two sweeps."""
-    return results.read_result(folder / sweep / run.folder, run.folder)
 
 
 def _not_judged(name: str, cost: TuningCost) -> Judged:
@@ -260,7 +148,7 @@ def _judged(folder: Path, record: Record, name: str, cost: TuningCost, step: flo
     by_seed = {run.seed: run for run in record.judging.get(name, []) if run.lr == decided.lrs[name]}
     ended: list[Result] = []
     for seed in decided.seeds[name]:
-        run = _read(folder, design.JUDGING, by_seed[seed]) if seed in by_seed else None
+        run = tuning.run_of(folder, design.JUDGING, by_seed[seed]) if seed in by_seed else None
         if run is None or not has_ended(protocol, run):
             break
         ended.append(run)

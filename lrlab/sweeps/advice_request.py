@@ -127,6 +127,7 @@ def read_request(typed: Sequence[str], budget: float) -> AdviceRequest:
     recipe = [one for one in compose.with_recipe(typed) if one not in typed and key_of(one) not in _CHOSEN]
     chosen = value_of([*typed, *recipe], "scheduler")
     common = [one for one in [*typed, *recipe] if key_of(one) != "scheduler"]
+    _require_a_recipe_of_any_schedule(common)
     schedules = _schedules(chosen, common)
     runs = compose.expand(common)
     if len(runs) > 1:
@@ -139,6 +140,25 @@ def read_request(typed: Sequence[str], budget: float) -> AdviceRequest:
     again = [*typed, *([f"advise.budget={budget:g}"] if budget != BUDGET else [])]
     asked_for = frozenset() if chosen in (None, "all") else frozenset(chosen.split(","))
     return AdviceRequest(again, runs[0], schedules, budget, settings, asked_for)
+
+
+def _require_a_recipe_of_any_schedule(common: Sequence[str]) -> None:
+    """Raise UserError for a recipe that sets what only one schedule has, or when a run ends."""
+    recipe = value_of(common, "experiment")
+    if recipe is None:
+        return
+    pilot = [f"scheduler={PILOT}"]
+    with_it, without = compose.compose([f"experiment={recipe}", *pilot]), compose.compose(pilot)
+    told = [key for key in with_it.scheduler if with_it.scheduler.get(key) != without.scheduler.get(key)]
+    found = [f"scheduler.{key}" for key in told]
+    found += [f"trainer.{key}" for key in ("budget", "stop_early") if with_it.trainer.get(key) is not None]
+    if found:
+        raise wrong(
+            "experiment",
+            got=f"{recipe}, which sets {', '.join(found)}",
+            allowed="a recipe that suits every schedule",
+            do="type its data, model and optimizer instead",
+        )
 
 
 def _schedules(chosen: str | None, common: Sequence[str]) -> list[str]:

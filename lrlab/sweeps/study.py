@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 
-from lrlab.comparison import design, led, pairs, results, sequential, verdict
+from lrlab.comparison import design, led, pairs, results, sequential, tuning, verdict
 from lrlab.comparison.design import JUDGING, TUNING, Design, Following, Protocol, Record, SeededRun
 from lrlab.comparison.pairs import Test
 from lrlab.config import trust
@@ -147,7 +147,7 @@ def _tune(request: StudyRequest, record: Record) -> Record:
 
 def _begun(request: StudyRequest, record: Record, name: str) -> list[tuple[float, int, Job]]:
     """The tuning runs of a candidate that were planned and have not ended, because the study was stopped."""
-    ended = {(run.lr, run.seed) for run, _ in verdict.tried(request.folder, record, name)}
+    ended = {(run.lr, run.seed) for run, _ in tuning.tried(request.folder, record, name)}
     left = [run for run in record.tuning.get(name, []) if (run.lr, run.seed) not in ended]
     return [(run.lr, run.seed, request.job(name, run.lr, run.seed, TUNING)) for run in left]
 
@@ -169,9 +169,10 @@ def _next_runs(request: StudyRequest, record: Record, name: str) -> list[tuple[f
         return _tuning(record.protocol, record.protocol.grids[name], name).next_runs(_tried(request, record, name))
     tuned = _tried(request, record, following.leader)
     leader = _tuning(record.protocol, record.protocol.grids[following.leader], following.leader)
-    if len(tuned) < leader.runs:
+    if len(tuned) < leader.runs or record.design is not None:  # which has decided on the LRs
         return []
-    lr = verdict.following_lr(record.protocol, leader.best_lr(tuned), name)
+    of_leader = tuning.tried(request.folder, record, following.leader)
+    lr = tuning.following_lr(record.protocol, of_leader, leader.best_lr(tuned), name)
     ended = {(one.lr, one.seed): one.value for one in _tried(request, record, name)}
     return led.next_runs(lr, following.probes, ended)
 
@@ -187,7 +188,7 @@ def _tuning(protocol: Protocol, grid: Sequence[float], name: str) -> Tuning:
 
 
 def _tried(request: StudyRequest, record: Record, name: str) -> list[Tried]:
-    ended = verdict.tried(request.folder, record, name)
+    ended = tuning.tried(request.folder, record, name)
     return [Tried(run.lr, run.seed, value) for run, value in ended]
 
 
@@ -230,7 +231,7 @@ def _designed(request: StudyRequest, record: Record) -> Record:
     if record.design is not None:
         return record
     protocol = record.protocol
-    tuned = verdict.read_tuning(request.folder, record)
+    tuned = tuning.read(request.folder, record)
     lrs = {name: cost.lr for name, cost in tuned.items() if cost.lr is not None}
     if len(lrs) < 2:
         lost = ", ".join(name for name in tuned if name not in lrs)
@@ -277,7 +278,7 @@ def _test(request: StudyRequest, record: Record, lrs: Mapping[str, float]) -> tu
     return ("paired" if least >= _CORRELATED else "welch"), f"tuning runs correlate by {least:.2f} or more"
 
 
-def _threshold(request: StudyRequest, record: Record, name: str, cost: verdict.TuningCost) -> float | None:
+def _threshold(request: StudyRequest, record: Record, name: str, cost: tuning.TuningCost) -> float | None:
     """Beyond which value a judging run of a candidate counts as collapsed."""
     assert cost.lr is not None
     run = next(run for run in record.tuning[name] if run.lr == cost.lr)

@@ -193,9 +193,24 @@ def test_a_recipe_says_which_schedules_and_its_lrs_and_seeds_are_not_heeded():
     assert sorted(typed.schedules) == ["constant", "cosine", "wsd"]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("published_lenet_onecycle", "scheduler.three_phase, scheduler.anneal_strategy"),
+        ("published_lenet_inv", "scheduler.interval, scheduler.lr_lambda"),
+        ("published_resnet20", "scheduler.interval, scheduler.milestones"),
+    ],
+)
+def test_a_recipe_of_one_schedule_is_none_to_be_advised_on(recipe, said):
+    with pytest.raises(UserError, match=rf"experiment: got {recipe}, which sets {said}"):
+        read_request([f"experiment={recipe}", "data=digits"], 16.0)
+
+
 def test_a_recipe_of_several_tasks_is_none_to_be_advised_on():
-    with pytest.raises(UserError, match=r"advise: got 10 runs .*allowed: one data set, model and optimizer"):
+    with pytest.raises(UserError, match=r"experiment: got horizons, which sets scheduler.lr_lambda"):
         read_request(["experiment=horizons"], 16.0)
+    with pytest.raises(UserError, match=r"advise: got 3 runs .*allowed: one data set, model and optimizer"):
+        read_request(["experiment=short_and_long"], 16.0)
 
 
 def test_schedules_that_cannot_be_planned_are_left_out_unless_they_were_asked_for(ask):

@@ -435,7 +435,7 @@ def test_lrs_follow_from_those_of_one_candidate_with_fewer_runs(carry_out, look,
     assert look("outputs/studies/led").code == 0
     [methods] = Path("outputs").rglob("methods.txt")
     assert "of cosine with 6 runs (a grid" in methods.read_text()
-    assert "of constant, linear with 4 runs each: two at the learning rate that follows" in methods.read_text()
+    assert "of constant, linear with 4 runs each, beginning with the learning rate that follows" in methods.read_text()
 
     # The same command again trains nothing.
     again = carry_out("led", *typed)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lrlab.comparison import led
 
-HOW = {"lower_is_better": True, "are_shares": False}
+HOW = {"as_logarithms": True, "lower_is_better": True, "are_shares": False}
 
 
 def chosen(values, failed=None, *, noise=0.1, following=0.03):
@@ -25,12 +25,21 @@ def test_an_lr_beside_it_is_taken_only_where_it_is_clearly_better():
 
 def test_shares_are_better_the_higher_they_are():
     values = {0.03: {0: 0.90, 1: 0.90}, 0.0173: {0: 0.80}, 0.052: {0: 0.95}}
-    assert led.best_lr(values, {}, 0.03, 0.01, lower_is_better=False, are_shares=True) == 0.052
+    shares = {"as_logarithms": False, "lower_is_better": False, "are_shares": True}
+    assert led.best_lr(values, {}, 0.03, 0.01, **shares) == 0.052
 
 
 def test_losses_are_compared_by_their_ratios():
     values = {0.03: {0: 1.0, 1: 1.0}, 0.0173: {0: 0.7}}
     assert chosen(values) == chosen({lr: {s: 1000 * v for s, v in own.items()} for lr, own in values.items()}) == 0.0173
+
+
+def test_a_loss_of_nothing_puts_all_of_a_study_on_one_scale():
+    values = {0.03: {0: 0.5, 1: 0.5}, 0.0173: {0: 0.0}}
+    seeds = [[0.5, 0.5], [0.0]]
+    relative = led.are_relative(seeds, lower_is_better=True)
+    noise = led.noise_of(seeds, as_logarithms=relative)
+    assert led.best_lr(values, {}, 0.03, noise, **(HOW | {"as_logarithms": relative})) == 0.0173
 
 
 def test_where_it_failed_the_best_of_the_others_is_taken():
@@ -51,6 +60,12 @@ def test_so_many_runs_are_spent_and_the_lr_that_follows_comes_first(runs):
     assert next(iter(ended)) == (0.03, 0)
 
 
+def test_runs_at_other_lrs_count_too():
+    elsewhere = dict.fromkeys([(0.03, 0), (0.0173, 0), (0.052, 0), (0.03, 1)], 1.0)
+    assert led.next_runs(0.1, 4, elsewhere) == []
+    assert len(led.next_runs(0.1, 6, elsewhere)) == 2
+
+
 def test_where_it_failed_the_last_run_is_at_a_smaller_lr():
     ended = {(0.03, 0): None, (0.0173, 0): 1.0, (0.052, 0): None}
     [(lr, seed)] = led.next_runs(0.03, 4, ended)
@@ -63,5 +78,5 @@ def test_it_is_never_farther_than_a_factor_of_three(lr, ratio):
 
 
 def test_noise_without_a_second_seed_is_unknown():
-    assert led.noise_of([[1.0], [2.0]], lower_is_better=True) == math.inf
-    assert led.noise_of([[1.0, 1.0], [2.0, 2.0]], lower_is_better=True) == 0.0
+    assert led.noise_of([[1.0], [2.0]], as_logarithms=True) == math.inf
+    assert led.noise_of([[1.0, 1.0], [2.0, 2.0]], as_logarithms=True) == 0.0

@@ -12,7 +12,7 @@ from support import ROOT, summary, weights
 
 from lrlab.config import compose
 from lrlab.config.names import sweep_name
-from lrlab.config.prepare import prepare
+from lrlab.config.prepare import plan_only, prepare
 from lrlab.errors import UserError
 from lrlab.lr.controls import Controls
 from lrlab.sweeps import hydra_launcher, launch, request
@@ -263,3 +263,35 @@ def test_a_failure_in_a_batch_of_another_sweeper_is_raised_by_name(tmp_path, mon
     [result] = hydra_launcher.launch([["seed=0", *SMALL]], [config], first=0, settings={})
     with pytest.raises(UserError, match="not run"):
         _ = result.return_value
+
+
+def test_the_recipe_of_one_cycle_is_the_published_one():
+    """LR 0.01 to 0.1 and back in 10 of 12 epochs, then to nearly 0; momentum 0.95 to 0.8 and back."""
+    config = compose.compose(["experiment=published_lenet_onecycle", "data=fake", "data.image_size=28"])
+    plan, warnings = plan_only(config, steps_per_epoch=118)
+    lrs = plan.per_update()
+    assert warnings == []
+    assert [lrs[0], max(lrs), lrs[-1]] == pytest.approx([0.01, 0.1, 1e-7], rel=1e-6)
+    assert lrs.index(max(lrs)) == pytest.approx(5 * 118, abs=1)
+    assert lrs[10 * 118] == pytest.approx(0.01, rel=0.02)
+    scheduler = compose.resolve(config)["scheduler"]
+    assert (scheduler["base_momentum"], scheduler["max_momentum"]) == (0.8, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("published_lenet_onecycle", {"data.batch_size": 512, "data.mean": None, "optimizer.weight_decay": 0.0005}),
+        ("published_lenet_inv", {"trainer.epochs": 85, "optimizer.lr": 0.01, "optimizer.momentum": 0.9}),
+        ("published_lenet_plateau", {"scheduler.factor": 0.2, "scheduler.patience": 4, "scheduler.min_lr": 0.001}),
+        ("published_schedule_free", {"data.batch_size": 64, "optimizer.lr": 0.0025, "trainer.epochs": 14}),
+        ("published_adadelta_step", {"optimizer.lr": 1.0, "scheduler.gamma": 0.7, "scheduler.step_size": 1}),
+        ("published_2c2d", {"optimizer.weight_decay": 0.0, "optimizer.momentum": 0.0, "data.mean": None}),
+        ("published_3c3d", {"optimizer.weight_decay": 0.002, "optimizer.decay_bias_and_norm": False, "data.shift": 2}),
+        ("published_resnet20", {"optimizer.weight_decay": 0.0001, "trainer.steps": 64000, "data.batch_size": 128}),
+    ],
+)
+def test_a_published_recipe_trains_as_its_head_says(recipe, told):
+    chosen = OmegaConf.create(compose.resolve(compose.compose([f"experiment={recipe}"])))
+    assert {key: OmegaConf.select(chosen, key) for key in told} == told
+    assert chosen.data.val == "official"
