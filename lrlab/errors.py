@@ -117,11 +117,21 @@ def first_line(error: BaseException) -> str:
     return said.splitlines()[0].rstrip(".")
 
 
+_LETTERS = 3  # of an option that a longer name may hold
+
+
 def closest(word: str, options: Iterable[str]) -> str | None:
     """The option that looks most like `word`, or None where none does.
 
+    Capitals do not matter, and a longer name that holds an option, as a class of torch's may, is taken for it.
+
     >>> closest("cosin", ["step", "cosine", "cosine_bounce"])
     'cosine'
+    >>> closest("AdamW", ["adam", "adamw"]), closest("CosineAnnealingLR", ["chained", "cosine"])
+    ('adamw', 'cosine')
     """
-    matches = difflib.get_close_matches(word, list(options), n=1, cutoff=0.65)
-    return matches[0] if matches else None
+    by_letters = {option.lower(): option for option in reversed(list(options))}
+    matches = difflib.get_close_matches(word.lower(), list(by_letters), n=1, cutoff=0.65)
+    held = [letters for letters in by_letters if len(letters) >= _LETTERS and letters in word.lower()]
+    likely = matches or sorted(held, key=len, reverse=True)
+    return by_letters[likely[0]] if likely else None

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 import lrlab
 from lrlab.config import checks
 from lrlab.data.loader import as_raised
-from lrlab.errors import DataError, UserError, WrongArgument, wrong
+from lrlab.errors import DataError, UserError, WrongArgument, closest, wrong
 from lrlab.runs.checkpoint import Damaged
 from lrlab.schedules import cosine
 from lrlab.system.disk import Refused, Unreadable
@@ -158,3 +158,14 @@ def test_only_one_place_makes_or_looks_for_the_text_of_three_parts():
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "allowed: " in node.value
     ]
     assert {place.partition(":")[0] for place in found} == {"errors.py"}, found
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *(("AdamW", "adamw"), ("SGD", "sgd"), ("StepLR", "step"), ("CosineAnnealingLR", "cosine")),
+        *(("ReduceLROnPlateau", "plateau"), ("cosin", "cosine"), ("xyz", None), ("adam_w", "adamw")),
+    ],
+)
+def test_a_class_of_torchs_is_taken_for_the_option_that_it_holds(typed, meant):
+    assert closest(typed, ["adam", "adamw", "sgd", "step", "multistep", "cosine", "cosine_bounce", "plateau"]) == meant

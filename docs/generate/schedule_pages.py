@@ -18,7 +18,7 @@ from lrlab import schedules
 PLACE = "reference/schedules"
 FOLLOW_A_METRIC = ("plateau", "warmup_plateau", "greedy")  # whose LR nobody knows before training
 _KNOWN = Path(__file__).with_name("schedules.yaml")
-_SHOWN = "optimizer.lr=0.1 trainer.epochs=100 preview.steps_per_epoch=1"
+_SHOWN = "optimizer.lr=0.1 trainer.epochs=100 preview.steps_per_epoch=10"
 
 
 def names() -> list[str]:
@@ -64,8 +64,8 @@ def page(name: str) -> str:
     """The page of a schedule."""
     path = CONF / "scheduler" / f"{name}.yaml"
     explained = read(path)
-    parts = [f"# {name}", linked(explained.about), _picture(name)]
-    parts += ["## When to use it", linked(f"{known()[name]['when']} {explained.used}")]
+    parts = [f"# {name}", linked(plain(explained.about)), _picture(name)]
+    parts += ["## When to use it", linked(f"{known()[name]['when']} {plain(explained.used)}")]
     parts += ["## Formula", *_formulas(name, path)]
     parts += ["## Settings", f"    {explained.example}", settings_table("scheduler", explained.settings)]
     if rows := _elsewhere(name):
@@ -85,14 +85,22 @@ def settings_table(group: str, settings: Sequence[Setting]) -> str:
     """Settings as a table."""
     rows = ["| setting | default | |", "|---|---|---|"]
     for one in settings:
-        default = f"`{cell(one.default)}`" if one.default else ""
+        default = "`" + one.default.replace("|", "\\|") + "`" if one.default else ""
         rows.append(f"| `{group}.{one.key}` | {default} | {linked(cell(one.meaning))} |")
     return "\n".join(rows)
 
 
 def cell(text: str) -> str:
-    """`text` as it may stand in a table."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """`text` as it may stand in a table, with what Markdown would take for its own as it is."""
+    return plain(text).replace("|", "\\|")
+
+
+def plain(text: str) -> str:
+    """A comment as Markdown: what is between backticks stays, other signs are no markup."""
+    parts = text.split("`")
+    for index in range(0, len(parts), 2):
+        parts[index] = re.sub(r"[\\_*{}\[\]]", r"\\\g<0>", parts[index]).replace("<", "&lt;")
+    return "`".join(parts)
 
 
 def _picture(name: str) -> str:
@@ -106,7 +114,7 @@ def _picture(name: str) -> str:
 def _formulas(name: str, path: Path) -> Iterator[str]:
     """What the LR is: of torch's classes as it is known, of lrlab's functions as their docstrings say."""
     if formula := known()[name].get("formula"):
-        yield _indented(formula)
+        yield _indented(formula.replace("`", ""))
     for function in _functions(yaml.safe_load(path.read_text()).get("lr_lambda")):
         text = getattr(schedules, function).__doc__ or ""
         body = re.sub(r"\n    ", "\n", text.partition("    >>> ")[0]).strip()
@@ -118,7 +126,7 @@ def _formulas(name: str, path: Path) -> Iterator[str]:
 def _block(part: str) -> str:
     """A paragraph of a docstring: formulas as they stand, prose as prose."""
     is_formula = re.match(r"\w+(\([^)]*\))? +=|\w+\(\w+\) = |\s+\|", part) is not None
-    return _indented(part) if is_formula else " ".join(part.split())
+    return _indented(part.replace("`", "")) if is_formula else " ".join(part.split())
 
 
 def _indented(text: str) -> str:
@@ -157,7 +165,7 @@ def _index() -> str:
     for name in names():
         about = read(CONF / "scheduler" / f"{name}.yaml").about
         picture = "" if name in FOLLOW_A_METRIC else f"![]({name}.svg)\n\n    "
-        cards.append(f"-   {picture}[**{name}**]({name}.md): {linked(about)}")
+        cards.append(f"-   {picture}[**{name}**]({name}.md): {linked(plain(about))}")
     intro = (
         f"{len(names())} options of `scheduler=`, each over 100 epochs from an LR of 0.1 with its default settings. "
         "[How they are put together, and one clock for all](../../schedules.md)."

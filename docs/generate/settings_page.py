@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from schedule_pages import linked, settings_table
+from schedule_pages import linked, plain, settings_table
 from yaml_comments import CONF, read
 
 PLACE = "reference/settings.md"
@@ -54,7 +54,11 @@ def _option(group: str, path: Path, common: set[str]) -> list[str]:
     explained = read(path)
     own = [one for one in explained.settings if one.key not in common]
     parts = [f"### `{group.replace('/', '.')}={path.stem}`" if group not in ("trainer", "hydra/launcher") else ""]
-    parts += [linked(explained.about), f"    {explained.example}" if explained.example else "", linked(explained.used)]
+    parts += [
+        linked(plain(explained.about)),
+        f"    {explained.example}" if explained.example else "",
+        linked(plain(explained.used)),
+    ]
     if own:
         parts.append(settings_table(group.replace("/", "."), own))
     return [part for part in parts if part]

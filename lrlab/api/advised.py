@@ -13,7 +13,7 @@ from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.drawing.terminal import aligned
 from lrlab.forecast.evidence import Cell, Expected, Probe
 from lrlab.forecast.uncertainty import LEVEL
-from lrlab.sweeps.advice_request import AdviceRequest
+from lrlab.sweeps.advice_request import CONSTANT, PILOT, AdviceRequest
 from lrlab.system import spelling
 from lrlab.words import counted
 
@@ -116,12 +116,22 @@ class Advice:
         tests = f"{counted(cost.runs, 'run')} of {cost.updates_each:,} updates, and {cost.range_tests:,} of range tests"
         lines = [
             f"not told apart from it: {named}{more}" if alike else "nothing else that was tried is within its noise",
+            *self._untried,
             f"cost: {tests}: {cost.in_runs:.1f} runs' worth of {self._request.budget:g}",
             f"to train it:   {self.command}",
         ]
         if self.study is not None:
             lines.append(f"for a verdict: {self.study}")
         return lines
+
+    @property
+    def _untried(self) -> list[str]:
+        """A line on the schedules that could be chosen and were not trained, where the budget did not reach so far."""
+        trained = {cell.schedule for cell in self.tried}
+        others = [name for name in self._request.schedules if name not in trained | {*self._request.left_out}]
+        if trained - {PILOT, CONSTANT} or not others:
+            return []
+        return [f"nothing but {' and '.join(sorted(trained))} was tried: for more schedules, a larger advise.budget"]
 
     def facts(self) -> dict[str, Any]:
         """All of it, for machines."""

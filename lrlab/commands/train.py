@@ -101,7 +101,19 @@ def _run(overrides: list[str]) -> None:
     """Check one run, carry it out, and say where to look."""
     from lrlab.api.one_run import Attempt
 
+    _warn_of_a_recipe(overrides)
     _print_hint(Attempt().begin(overrides))
+
+
+def _warn_of_a_recipe(overrides: list[str]) -> None:
+    """Say so where a recipe is a sweep, of which this trains one run with the defaults."""
+    from lrlab.config import compose
+    from lrlab.config.arguments import key_of, value_of
+
+    listed = [key_of(one) for one in compose.with_recipe(overrides) if one not in overrides]
+    if listed:
+        recipe = value_of(overrides, "experiment")
+        _warn(f"experiment={recipe} is a sweep over {', '.join(listed)}, and this is one run; its sweep: add -m")
 
 
 def _resume(overrides: list[str], target: str) -> None:

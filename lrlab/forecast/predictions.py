@@ -17,6 +17,7 @@ _TOGETHER = 3  # neighbouring points are taken, for one alone may be high by cha
 _RISES = 1.1  # validation that ends so many times as high as it was rises, which no law here describes
 _BEYOND = 1.05  # an LR so many times the largest that was trained is one of which nothing was seen
 _SAME = 1e-6  # relative: recorded LRs have 32 bits
+_FALL = 0.1  # of the highest LR, at least, for a run to show what a lower one gains
 BESIDE = ("momentum", "weight decay", "groups")
 
 
@@ -211,7 +212,14 @@ def _basis(candidate: Untrained, trained: Sequence[TrainedCurves], is_trained: b
         doubts.append(f"the sum of its LRs is {total / max(sums):.2g} times the largest trained")
     if len(candidate.lrs) != max(len(run.lrs) for run in trained):
         doubts.append("another length")
+    if not any(_falls(run.lrs) for run in trained):
+        doubts.append("no trained LR falls, so nothing was seen of what that gains")
     return f"a guess: {'; '.join(doubts)}" if doubts else "predicted"
+
+
+def _falls(lrs: Numbers) -> bool:
+    """Whether the LR is lower at the end than it was."""
+    return bool(lrs[-1] < (1 - _FALL) * lrs.max())
 
 
 def _besides(run: TrainedCurves, candidate: Untrained) -> list[str]:

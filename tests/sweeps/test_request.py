@@ -143,7 +143,9 @@ def test_a_sweep_says_first_what_it_varies(command):
 
 
 def test_a_recipe_is_a_run_too(command, tmp_path):
-    assert command("experiment=tutorial", "trainer.epochs=1", "model=linear").code == 0
+    done = command("experiment=tutorial", "trainer.epochs=1", "model=linear")
+    assert done.code == 0
+    assert "warning: experiment=tutorial is a sweep over scheduler, seed, and this is one run" in done.err
     [folder] = (tmp_path / "outputs" / "runs").iterdir()
     assert yaml.safe_load((folder / "config.yaml").read_text())["optimizer"]["lr"] == 0.1
 
