@@ -14,6 +14,7 @@ Array = NDArray[numpy.float64]
 
 _MOST_POINTS = 4000  # at which an explanation is tried
 _MOST_FITS = 3  # that are named together
+_FEWEST_LEVELS = 3  # different LRs that a mistake has to give, where it leads beyond the plan
 _FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256)
 
 
@@ -33,6 +34,7 @@ class Observed:
     steps_per_epoch: int | None = None
     longer: Callable[[float], Callable[[int], float] | None] = lambda _: None
     processes: int = 1
+    of_run: int | None = None  # updates, of which `planned` may have more; None: as many as it has
     others: tuple[tuple[str, Array], ...] = ()  # the plans of other groups, with their names
 
     @property
@@ -44,6 +46,11 @@ class Observed:
         """The planned LR of `updates`; before the first it is the first, after the last the last."""
         plan = self.planned if plan is None else plan
         return plan[numpy.clip(updates, 0, len(plan) - 1)]
+
+    def within(self, updates: NDArray[numpy.int64]) -> Array:
+        """The planned LR of `updates`; NaN past the run's end, where a scheduler stepped too often goes its own way."""
+        last = len(self.planned) if self.of_run is None else self.of_run
+        return numpy.where(updates < last, self.at(updates), numpy.nan)
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,21 @@ def explain(seen: Observed) -> list[Explanation]:
     applied = seen.applied[points]
     fitting: dict[str, Explanation] = {}
     for explanation, expected in _candidates(seen, points, updates):
-        if numpy.all(numpy.abs(expected - applied) <= seen.tolerance):
+        if _fits(expected, applied, seen.tolerance):
             fitting.setdefault(explanation.said, explanation)
     found = list(fitting.values())
     could_be_resumed = {"never stepped", "one ahead"} if seen.updates_per_count > 1 else {"never stepped"}
     if len(points) > 1 and {one.name for one in found} <= could_be_resumed:  # one LR may be that of many places
         found += _elsewhere(seen)  # an LR that stays may be that of a stretch where the plan stays
     return found or _of_another_base(seen, points, updates)
+
+
+def _fits(expected: Array, applied: Array, tolerance: float) -> bool:
+    """Whether the LRs seen are the expected ones, as far as those are known, and these tell enough."""
+    known = ~numpy.isnan(expected)
+    if not numpy.all(numpy.abs(expected[known] - applied[known]) <= tolerance):
+        return False
+    return bool(known.all()) or len(numpy.unique(expected[known])) >= _FEWEST_LEVELS
 
 
 def in_words(fitting: Sequence[Explanation]) -> str:
@@ -133,10 +148,10 @@ def _on_another_clock(seen: Observed, updates: Indices) -> Candidates:
     each, unit, per_epoch = seen.updates_per_count, seen.unit, seen.steps_per_epoch
     for factor in dict.fromkeys([seen.processes, *_FACTORS, *_rates(seen, each)]):
         if factor > 1:
-            yield _faster(seen, factor, unit), seen.at(each * factor * (updates // each))
+            yield _faster(seen, factor, unit), seen.within(each * factor * (updates // each))
     if each > 1:
         said = "a scheduler that is stepped after every update instead of after every epoch"
-        yield Explanation("by updates", said, "call scheduler.step() once an epoch"), seen.at(each * updates)
+        yield Explanation("by updates", said, "call scheduler.step() once an epoch"), seen.within(each * updates)
     elif per_epoch:
         said = "a scheduler that is stepped after every epoch instead of after every update"
         do = "call scheduler.step() after every optimizer.step()"

@@ -44,6 +44,7 @@ def _seen(group: WatchedGroup, groups: Sequence[WatchedGroup], start: int) -> Ob
         steps_per_epoch=per_epoch,
         longer=group.of_a_run,
         processes=_processes(),
+        of_run=len(group.schedule),
         others=tuple(others),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy
 import pytest
 import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LinearLR
 
 import lrlab
 from lrlab.api.explanations import Observed, explain
@@ -489,3 +490,20 @@ def test_a_scheduler_of_torchs_is_a_schedule():
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3)
     watch, said = watched(s, optimizer, lambda _: scheduler.step(), updates=10)
     assert (watch.equal, said) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("cosine", lambda optimizer: CosineAnnealingLR(optimizer, 20)),
+        ("linear", lambda optimizer: LinearLR(optimizer, 1.0, 0.01, 20)),
+        ("exponential", lambda optimizer: ExponentialLR(optimizer, 0.95)),
+    ],
+)
+def test_steps_by_the_wrong_clock_are_named_to_the_end_where_torch_goes_on_past_the_plan(name, maker):
+    """torch's schedulers go on after their last planned step: a cosine climbs, an exponential falls further."""
+    planned, optimizer = make(name, epochs=20, steps_per_epoch=50), optimizer_of(0.1)
+    scheduler = maker(optimizer)
+    watch, said = watched(planned, optimizer, lambda _: scheduler.step(), updates=1000)
+    assert "stepped after every update instead of after every epoch" in said[0]
+    assert watch.explanation == "by updates"
