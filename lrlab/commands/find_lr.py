@@ -51,6 +51,9 @@ def _run(settings: FindLrSettings, typed: list[str]) -> None:
 
     # What was typed.
     overrides = overrides_of_runs(typed, several=False)
+    if len(runs := compose.expand(overrides)) > 1:
+        got = f"{len(runs)} runs ({', '.join(one for one in overrides if one not in runs[0])})"
+        raise wrong("find-lr", got=got, allowed="one: its LR is found for one schedule", do="a command for each")
 
     # The range tests, and the LR that most of them are for.
     folders.require_writable(OUTPUTS)

@@ -100,7 +100,7 @@ def test_it_says_what_makes_a_suggestion_doubtful(find):
         (["find_lr.end=high"], r"find_lr\.end: got 'high'; allowed: a number"),
         (["find_lr.updates=5"], r"find_lr\.updates: got 5; allowed: an integer >= 20"),
         (["find_lr.seeds=0"], r"find_lr\.seeds: got 0; allowed: an integer >= 1"),
-        (["optimizer=sgd,adam"], r"optimizer: got several values"),
+        (["optimizer=sgd,adam"], r"find-lr: got 2 runs \(optimizer=sgd,adam\)"),
         (["-m"], r"command line: got -m"),
         (["optimizer=adm"], r"optimizer: got 'adm' \(did you mean adam\?\)"),
         (
@@ -134,3 +134,10 @@ def test_what_torch_cannot_compute_is_explained_as_in_training(find, tmp_path, m
     assert done.err.startswith("lrlab: error: trainer.deterministic: got true, for an operation that ")
     assert done.err.count("\n") == 1
     assert list((tmp_path / "outputs").glob("**/*.*")) == []
+
+
+def test_several_schedules_are_refused_with_a_command_for_each(enter):
+    outcome = enter(find_lr.main, "scheduler=cosine,step")
+    assert outcome.code == 1
+    assert "find-lr: got 2 runs (scheduler=cosine,step); allowed: one" in outcome.err
+    assert "do: a command for each" in outcome.err
