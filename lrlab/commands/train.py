@@ -112,10 +112,8 @@ def _warn_of_a_recipe(overrides: list[str]) -> None:
 
     listed = [key_of(one) for one in compose.with_recipe(overrides) if one not in overrides]
     if listed:
-        recipe = value_of(overrides, "experiment")
-        _warn(
-            f"experiment={recipe} is a sweep over {', '.join(listed)}, and this is one run; for its sweep, {spelling.as_a_sweep()}"
-        )
+        recipe, over = value_of(overrides, "experiment"), ", ".join(listed)
+        _warn(f"experiment={recipe} is a sweep over {over}, and this is one run; for all, {spelling.as_a_sweep()}")
 
 
 def _resume(overrides: list[str], target: str) -> None:
