@@ -112,6 +112,12 @@ def test_a_comment_is_read_as_it_stands(tmp_path):
     ]
 
 
+def test_signs_of_a_comment_are_no_markup():
+    said = schedule_pages.plain("NAME: {params: [NAME.*]}, `gamma_*`, with a _target_, a < b")
+    assert said == r"NAME: \{params: \[NAME.\*\]\}, `gamma_*`, with a \_target\_, a &lt; b"
+    assert r"\{params: \[NAME.\*\]" in settings_page.pages()[settings_page.PLACE]
+
+
 def test_the_page_of_settings_has_every_option():
     page = settings_page.pages()[settings_page.PLACE]
     for group in ("data", "model", "optimizer", "task", "tracking"):
