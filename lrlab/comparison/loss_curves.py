@@ -11,7 +11,7 @@ from lrlab.comparison import event_files, results
 from lrlab.comparison.results import Result
 from lrlab.config.again import planned_instead
 from lrlab.config.arguments import key_of
-from lrlab.errors import wrong
+from lrlab.errors import closest, wrong
 from lrlab.forecast.fit import LossCurve, TooLittle, early_rise
 from lrlab.forecast.laws import Numbers
 from lrlab.forecast.predictions import SPLITS, TrainedCurves, Untrained
@@ -156,9 +156,11 @@ def refuse_what_no_law_knows(overrides: Sequence[str], trained: Result) -> None:
             continue
         known = key.startswith(("scheduler.", "hydra.searchpath")) or key in _KNOWN
         if not known:
+            guess = None if key in trained.settings else closest(key, _KNOWN)
+            value = one.partition("=")[2]
             raise wrong(
                 key,
-                got="a setting whose effect nothing predicts",
+                got=f"a setting whose effect nothing predicts{f' (did you mean {guess}?)' if guess else ''}",
                 allowed="scheduler.*, " + ", ".join(_KNOWN),
-                do=f"train with it: {spelling.command('train')} {one}",
+                do=f"{guess}={value}" if guess else f"train with it: {spelling.command('train')} {one}",
             )
