@@ -148,9 +148,9 @@ def led_by(study: Redrawn, by_bound: Mapping[str, float]) -> dict[str, float]:
     is_loss = study.metric == "loss"
     outcomes = {name: study.by_lr(name) for name in SCHEDULES}
     by_seed = itertools.chain.from_iterable(values.values() for values, _ in outcomes.values())
-    noise = led.noise_of([list(one.values()) for one in by_seed], as_logarithms=is_loss)
-    how = {"as_logarithms": is_loss, "lower_is_better": is_loss, "are_shares": not is_loss}
-    found = {name: led.best_lr(*outcomes[name], own, noise, **how) for name, own in following.items()}
+    luck = led.luck_of([list(one.values()) for one in by_seed], lower_is_better=is_loss)
+    how = {"lower_is_better": is_loss, "are_shares": not is_loss}
+    found = {name: led.best_lr(*outcomes[name], own, luck, **how) for name, own in following.items()}
     return {name: found.get(name, lr) for name in SCHEDULES}
 
 

@@ -33,8 +33,11 @@ _INTRO = (
 def homes() -> dict[str, str]:
     """Where each public name is at home: `lrlab.api.curves.check`."""
     tree = ast.parse((ROOT / "lrlab" / "__init__.py").read_text())
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    return {one.asname: f"{node.module}.{one.name}" for node in imports for one in node.names if one.asname}
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found |= {one.asname: f"{node.module}.{one.name}" for one in node.names if one.asname}
+    return found
 
 
 def pages() -> dict[str, str]:

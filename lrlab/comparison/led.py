@@ -9,6 +9,7 @@ what the LR matters, and a few runs would choose luck. `python -m benchmarks led
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lrlab.comparison import choice
 from lrlab.comparison.choice import BySeed
@@ -50,63 +51,61 @@ def next_runs(following: float, runs: int, ended: ByRun) -> list[tuple[float, in
     return [last][:left] if last not in ended else []
 
 
+@dataclass(frozen=True)
+class Luck:
+    """How much values differ between seeds, on the scale on which LRs are compared."""
+
+    deviation: float  # infinite where no LR has two seeds, so that nothing is clear
+    is_relative: bool  # values are compared as logarithms: those of losses are, for their noise is relative
+
+    def compared(self, values: Iterable[float]) -> list[float]:
+        """Values on that scale."""
+        return [math.log(value) if self.is_relative else value for value in values]
+
+
+def luck_of(values: Sequence[Sequence[float]], *, lower_is_better: bool) -> Luck:
+    """What the tuning runs of a whole study say of it: each of `values` holds those of one LR of one candidate.
+
+    >>> luck = luck_of([[0.9, 0.8], [0.5, 0.6], [0.7]], lower_is_better=False)
+    >>> round(luck.deviation, 4), luck.is_relative
+    (0.0707, False)
+    """
+    luck = Luck(math.inf, lower_is_better and all(min(one) > 0 for one in values))
+    repeated = [luck.compared(one) for one in values if len(one) > 1]
+    freedom = sum(len(one) - 1 for one in repeated)
+    if not freedom:
+        return luck
+    pooled = sum(statistics.variance(one) * (len(one) - 1) for one in repeated) / freedom
+    return replace(luck, deviation=math.sqrt(pooled))
+
+
 def best_lr(
     values: Mapping[float, BySeed],
     failed: Mapping[float, int],
     following: float,
-    noise: float,
+    luck: Luck,
     *,
-    as_logarithms: bool,
     lower_is_better: bool,
     are_shares: bool,
 ) -> float:
     """The LR that follows, unless another one is clearly better; the best of those that did not fail, where it failed.
 
-    `values` are those of the runs that finished, by LR and seed; `noise` is what `noise_of` said, and is relative where
-    values are compared `as_logarithms`.
+    `values` are those of the runs that finished, by LR and seed.
     """
     if following not in values or failed.get(following, 0):
         return choice.best_lr(values, failed, lower_is_better=lower_is_better, are_shares=are_shares)
     sign = -1.0 if lower_is_better else 1.0
-    sound = {lr: _compared(by_seed.values(), as_logarithms) for lr, by_seed in values.items() if not failed.get(lr, 0)}
+    sound = {lr: luck.compared(by_seed.values()) for lr, by_seed in values.items() if not failed.get(lr, 0)}
     own = sound[following]
 
     def beyond_doubt(lr: float) -> float:
         """How much better it is than the LR that follows, less what luck may be."""
-        error = noise * math.sqrt(1 / len(sound[lr]) + 1 / len(own))
+        error = luck.deviation * math.sqrt(1 / len(sound[lr]) + 1 / len(own))
         return sign * (statistics.fmean(sound[lr]) - statistics.fmean(own)) - _CLEARLY * error
 
     others = sorted(lr for lr in sound if lr != following)
     best = max(others, key=beyond_doubt, default=following)
     return best if best != following and beyond_doubt(best) > 0 else following
-
-
-def noise_of(values: Iterable[Sequence[float]], *, as_logarithms: bool) -> float:
-    """The standard deviation between seeds, on the scale on which LRs are compared, pooled over several LRs.
-
-    Each of `values` holds those of one LR. Infinite where no LR has two seeds, so that nothing is clear.
-
-    >>> noise_of([[0.9, 0.8], [0.5, 0.6], [0.7]], as_logarithms=False)
-    0.07071067811865474
-    """
-    sound = [_compared(one, as_logarithms) for one in values if len(one) > 1]
-    freedom = sum(len(one) - 1 for one in sound)
-    if not freedom:
-        return math.inf
-    return math.sqrt(sum(statistics.variance(one) * (len(one) - 1) for one in sound) / freedom)
-
-
-def are_relative(values: Iterable[Sequence[float]], *, lower_is_better: bool) -> bool:
-    """Whether values are compared as logarithms, all of a study or none: losses are, for their noise is relative.
-
-    >>> are_relative([[0.1], [2.0]], lower_is_better=True), are_relative([[0.0], [2.0]], lower_is_better=True)
-    (True, False)
-    """
-    return lower_is_better and all(min(one) > 0 for one in values)
-
-
-def _compared(values: Iterable[float], as_logarithms: bool) -> list[float]:
-    return [math.log(value) if as_logarithms else value for value in values]
 
 
 def _rounded(lr: float) -> float:

@@ -51,14 +51,12 @@ def chosen_lrs(protocol: Protocol, ended: Mapping[str, Sequence[TriedRun]]) -> d
     if protocol.led is None:
         return found
     by_seed = chain.from_iterable(values.values() for values, _ in outcomes.values())
-    seeds = [list(one.values()) for one in by_seed]
-    relative = led.are_relative(seeds, lower_is_better=metric.lower_is_better)
-    noise = led.noise_of(seeds, as_logarithms=relative)
+    luck = led.luck_of([list(one.values()) for one in by_seed], lower_is_better=metric.lower_is_better)
     for name in protocol.led.ratios:
         values, failed = outcomes[name]
         if values:
             following = following_lr(protocol, ended[protocol.led.leader], found[protocol.led.leader], name)
-            found[name] = led.best_lr(values, failed, following, noise, as_logarithms=relative, **how)
+            found[name] = led.best_lr(values, failed, following, luck, **how)
     return found
 
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from lrlab.comparison import led
 
-HOW = {"as_logarithms": True, "lower_is_better": True, "are_shares": False}
+HOW = {"lower_is_better": True, "are_shares": False}
 
 
 def chosen(values, failed=None, *, noise=0.1, following=0.03):
-    return led.best_lr(values, failed or {}, following, noise, **HOW)
+    return led.best_lr(values, failed or {}, following, led.Luck(noise, is_relative=True), **HOW)
 
 
 def test_an_lr_beside_it_is_taken_only_where_it_is_clearly_better():
@@ -25,8 +25,8 @@ def test_an_lr_beside_it_is_taken_only_where_it_is_clearly_better():
 
 def test_shares_are_better_the_higher_they_are():
     values = {0.03: {0: 0.90, 1: 0.90}, 0.0173: {0: 0.80}, 0.052: {0: 0.95}}
-    shares = {"as_logarithms": False, "lower_is_better": False, "are_shares": True}
-    assert led.best_lr(values, {}, 0.03, 0.01, **shares) == 0.052
+    shares, luck = {"lower_is_better": False, "are_shares": True}, led.Luck(0.01, is_relative=False)
+    assert led.best_lr(values, {}, 0.03, luck, **shares) == 0.052
 
 
 def test_losses_are_compared_by_their_ratios():
@@ -36,10 +36,9 @@ def test_losses_are_compared_by_their_ratios():
 
 def test_a_loss_of_nothing_puts_all_of_a_study_on_one_scale():
     values = {0.03: {0: 0.5, 1: 0.5}, 0.0173: {0: 0.0}}
-    seeds = [[0.5, 0.5], [0.0]]
-    relative = led.are_relative(seeds, lower_is_better=True)
-    noise = led.noise_of(seeds, as_logarithms=relative)
-    assert led.best_lr(values, {}, 0.03, noise, **(HOW | {"as_logarithms": relative})) == 0.0173
+    luck = led.luck_of([[0.5, 0.5], [0.0]], lower_is_better=True)
+    assert not luck.is_relative
+    assert led.best_lr(values, {}, 0.03, luck, **HOW) == 0.0173
 
 
 def test_where_it_failed_the_best_of_the_others_is_taken():
@@ -78,5 +77,5 @@ def test_it_is_never_farther_than_a_factor_of_three(lr, ratio):
 
 
 def test_noise_without_a_second_seed_is_unknown():
-    assert led.noise_of([[1.0], [2.0]], as_logarithms=True) == math.inf
-    assert led.noise_of([[1.0, 1.0], [2.0, 2.0]], as_logarithms=True) == 0.0
+    assert led.luck_of([[1.0], [2.0]], lower_is_better=True).deviation == math.inf
+    assert led.luck_of([[1.0, 1.0], [2.0, 2.0]], lower_is_better=True).deviation == 0.0
