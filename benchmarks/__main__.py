@@ -26,6 +26,7 @@ NAMES = (
     "watching",
     "gpu",
     "faults",
+    "sweep_kills",
     "seal",
     "saving",
     "led_studies",

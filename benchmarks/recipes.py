@@ -24,7 +24,8 @@ from benchmarks.timing import FOLDER, ROOT, Table
 from lrlab.comparison import results
 
 RUNS = FOLDER / "recipes_runs.csv"
-COLUMNS = ("recipe", "lr", "seed", "accuracy", "best", "seconds")
+COLUMNS = ("recipe", "scheduler", "lr", "updates", "seed", "accuracy", "best", "seconds")
+BUDGETS = "published_budgets"
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,20 @@ RECIPES = {
     "published_2c2d": Published(0.9227, 10, "for a GPU"),
     "published_3c3d": Published(0.8371, 10, "for a GPU"),
     "published_resnet20": Published(0.9125, 1, "for a GPU"),
+    "published_airbench": Published(0.9401, 200, "for a GPU"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = timing.parser("recipes", __doc__, repeats=1)
-    parser.add_argument("--train", choices=RECIPES, help="train this recipe")
+    parser.add_argument("--train", choices=[*RECIPES, BUDGETS], help="train this recipe")
     parser.add_argument("--root", default="data", help="folder with the data sets (default: data)")
     parser.add_argument("--seeds", help="such as 0,1, instead of the recipe's")
     options = parser.parse_args(arguments)
     before = timing.machine()
     if options.train:
         keep(trained(options.train, options.root, options.seeds, quick=options.quick), quick=options.quick)
-    timing.report("recipes", [beside_published(read())], options, before)
+    timing.report("recipes", [beside_published(read()), budgets(read())], options, before)
 
 
 def trained(name: str, root: str, seeds: str | None, *, quick: bool) -> list[dict[str, Any]]:
@@ -76,19 +78,19 @@ def row_of(name: str, run: results.Result) -> dict[str, Any]:
     """What is kept of a run."""
     accuracies = [float(row.measured["val_accuracy"] or 0.0) for row in run.history]
     return {
-        **{"recipe": name, "lr": run.settings["optimizer.lr"], "seed": run.settings["seed"]},
+        **{"recipe": name, "scheduler": run.summary["choices"]["scheduler"], "lr": run.settings["optimizer.lr"]},
+        **{"updates": run.summary["updates"], "seed": run.settings["seed"]},
         **{"accuracy": round(accuracies[-1], 6), "best": round(max(accuracies), 6)},
         "seconds": round(run.summary["seconds"], 1),
     }
 
 
 def keep(rows: Sequence[dict[str, Any]], *, quick: bool) -> None:
-    """Write rows beside those that are kept, in place of runs of the same recipe, LR and seed."""
+    """Write rows beside those that are kept, in place of the same runs."""
     if quick:
         print(*rows, sep="\n")
         return
-    kept = {(row["recipe"], str(row["lr"]), str(row["seed"])): row for row in read()}
-    kept |= {(row["recipe"], str(row["lr"]), str(row["seed"])): row for row in rows}
+    kept = {tuple(str(row[column]) for column in COLUMNS[:5]): row for row in [*read(), *rows]}
     with RUNS.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -117,6 +119,58 @@ def beside_published(rows: Sequence[dict[str, Any]]) -> Table:
         best = max(by_lr.values(), key=lambda several: np.mean([float(row["accuracy"]) for row in several]))
         found.append({"name": name, **_columns(published, best)})
     return Table("published and found: final accuracy on the test images", "", found, left_out)
+
+
+def budgets(rows: Sequence[dict[str, Any]]) -> Table:
+    """A row a budget: the errors of a straight line and of two steps, each at its best LR, and their difference."""
+    own = [row for row in rows if row["recipe"] == BUDGETS]
+    lengths = sorted({int(row["updates"]) for row in own})
+    found = []
+    for updates in lengths:
+        line, steps = (_at_best_lr(own, updates, name) for name in ("linear", "multistep"))
+        low, high = difference(line.errors, steps.errors)
+        found.append(
+            {
+                "name": f"{updates / lengths[-1]:.0%}",
+                "updates": updates,
+                "straight line": f"{line.errors.mean():.2%}",
+                "at LR": line.lr,
+                "two steps": f"{steps.errors.mean():.2%}",
+                "at LR of theirs": steps.lr,
+                "line less steps, points": f"{(line.errors.mean() - steps.errors.mean()) * 100:+.2f}",
+                "95% interval": f"{low * 100:+.2f} to {high * 100:+.2f}",
+                "seeds": len(line.errors),
+            }
+        )
+    missing = {} if own else {BUDGETS: "not trained yet"}
+    return Table("budgets: error on the test images after so much of 20 epochs", "", found, missing)
+
+
+@dataclass(frozen=True)
+class AtBestLr:
+    """The errors of some seeds, 0..1, at the LR at which their mean is least."""
+
+    lr: str
+    errors: np.ndarray
+
+
+def _at_best_lr(rows: Sequence[dict[str, Any]], updates: int, scheduler: str) -> AtBestLr:
+    own = [row for row in rows if int(row["updates"]) == updates and row["scheduler"] == scheduler]
+    several = []
+    for lr in sorted({row["lr"] for row in own}):
+        several.append(AtBestLr(lr, np.array([1 - float(row["accuracy"]) for row in own if row["lr"] == lr])))
+    return min(several, key=lambda one: one.errors.mean())
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Welch's 95 % interval of the difference between two means.
+
+    >>> low, high = difference(np.array([0.01, 0.02, 0.03]), np.array([0.01, 0.02, 0.03]))
+    >>> bool(low < 0 < high)
+    True
+    """
+    found = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    return float(found.low), float(found.high)
 
 
 def _columns(published: Published, rows: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -17,7 +17,7 @@ for: `import lrlab` takes milliseconds and no torch.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from lrlab.api.advised import Advice as Advice

@@ -101,6 +101,7 @@ PUBLISHED = {
     published_models.mnist_convnet: ((1, 28, 28), 1_199_882),
     published_models.conv2_dense2: ((1, 28, 28), 3_274_634),
     published_models.conv3_dense3: ((3, 32, 32), 895_210),
+    published_models.airbench: ((3, 32, 32), 1_972_792),
 }
 
 
@@ -112,7 +113,7 @@ def test_a_published_network_has_its_parameters_and_gives_logits_that_learn(buil
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
     models.check_output(model, models.Interface(shape, 10, num_classes=10))
     model(torch.rand(3, *shape)).sum().backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
 
 
 @pytest.mark.parametrize("build", PUBLISHED)
@@ -129,3 +130,15 @@ def test_deepobs_networks_begin_as_they_did():
     assert all((parameter == 0).all() for name, parameter in three.named_parameters() if name.endswith("bias"))
     first = three.backbone[0].weight
     assert first.std().item() == pytest.approx((2 / (3 * 25 + 64 * 25)) ** 0.5, rel=0.05)
+
+
+def test_airbench_passes_on_what_it_can_and_has_small_logits_of_deviation_one_in_their_weights():
+    torch.manual_seed(0)
+    model = published_models.airbench((3, 32, 32), 10)
+    first = next(one for one in model.backbone if isinstance(one, nn.Conv2d) and one.in_channels == 24)
+    image = torch.rand(1, 24, 5, 5)
+    assert torch.equal(first(image)[:, :24], image)
+    assert model.head.weight.std().item() == pytest.approx(1.0)
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    assert len(frozen) == 6
+    assert model(torch.rand(64, 3, 32, 32)).abs().max() < 1

@@ -11,7 +11,7 @@ from lrlab.drawing import figures
 _FITTING = '<svg style="max-width: 100%; height: auto" '
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Picture:
     """A drawing, which a notebook shows. `save` writes it to a file; `figure` is matplotlib's, to be changed."""
 
@@ -31,6 +31,9 @@ class Picture:
             do = f'file="{path.stem}.png"'
             raise wrong_argument("file", got=f"'{file}'", allowed=", ".join(figures.SUFFIXES), do=do)
         figures.save(self.draw(), path)
+
+    def __repr__(self) -> str:
+        return 'a picture; do: .save("FILE.png"), or show it in a notebook'
 
     def _repr_html_(self) -> str:
         drawn = figures.as_svg(self.draw)

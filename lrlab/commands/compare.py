@@ -161,7 +161,8 @@ def _show_runs(settings: CompareSettings, paths: Sequence[Path]) -> bool:
     disk.write_whole(folder / "report.html", page)
     print(f"report     {folder / 'report.html'}")
     print(f"results    {folder / results.TABLE}")
-    print(f"figures    {', '.join(str(path) for path in figures)}")
+    if figures:
+        print(f"figures    {', '.join(str(path) for path in figures)}")
     if settings.json is not None:
         write(settings.json, "comparison", machine.comparison(compared))
     pairs = chain.from_iterable(contest.pairs for contest in compared.contests)

@@ -7,6 +7,8 @@ from lrlab.comparison.contests import Comparison
 from lrlab.drawing.terminal import aligned
 from lrlab.words import counted, few
 
+_FEW_SEEDS = 3  # for which Student's t is more than twice the normal distribution's
+
 
 def lines(compared: Comparison, width: int | None = None) -> list[str]:
     """The comparison as text: for each contest a table and what can be claimed, then what was left out.
@@ -42,7 +44,16 @@ def _table(contest: Contest, width: int | None) -> list[str]:
     missing = [one for one in headings if one not in lines[0]]
     if missing:
         lines.append(f"({counted(len(missing), 'column')} more in a wider terminal)")
-    return lines
+    return lines + _why_wide(contest)
+
+
+def _why_wide(contest: Contest) -> list[str]:
+    """What the brackets hold, where so few seeds make them wide that one wonders."""
+    seeds = [len(candidate.best) for candidate in contest.drawn if len(candidate.best) > 1]
+    if not seeds or min(seeds) > _FEW_SEEDS:
+        return []
+    rows = f"all {len(contest.candidates):,} rows" if len(contest.candidates) > 1 else "the row"
+    return [f"(in brackets: intervals that hold for {rows} together at 95 %; {min(seeds)} seeds make them wide)"]
 
 
 def _and_reference(contest: Contest) -> str:

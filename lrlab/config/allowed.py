@@ -20,7 +20,7 @@ DATA = (
 )
 MODELS = (
     _in("lrlab.models", "linear mlp cnn resnet_cifar torchvision_model")
-    | _in("lrlab.published_models", "lenet mnist_convnet conv2_dense2 conv3_dense3")
+    | _in("lrlab.published_models", "lenet mnist_convnet conv2_dense2 conv3_dense3 airbench")
     | _in("lrlab.language_models", "transformer")
 )
 TASKS = (

@@ -12,6 +12,7 @@ from lrlab.errors import UserError, closest, wrong
 from lrlab.system import spelling
 
 _HIDDEN = ("_target_", "_partial_", "hydra")
+_MOST = 6  # options that a line names
 
 
 def several_values(override: str) -> UserError:
@@ -100,8 +101,10 @@ def _paths(node: Any) -> list[str]:
 
 def _who_has(group: str, name: str) -> str:
     """Which options of `group` have the setting `name`."""
-    setting = re.compile(rf"^{re.escape(name)}:", re.MULTILINE)
+    group, _, inside = group.partition(".")
+    setting = re.compile(rf"^{' +' if inside else ''}{re.escape(name)}:", re.MULTILINE)
     options = [path.stem for path in sorted((CONF / group).glob("*.yaml")) if setting.search(path.read_text())]
     if options:
-        return f"choose {group}={' or '.join(options)}, which has it"
+        others = f" or one of {len(options) - _MOST} others" if len(options) > _MOST else ""
+        return f"choose {group}={' or '.join(options[:_MOST])}{others}, which has it"
     return f"{spelling.command('train')} --help shows all settings"

@@ -177,7 +177,7 @@ def _plan(parts: Equipment, plain: dict[str, Any], tried: build.KnownModel, know
         optimizer = build.build_optimizer(plain["optimizer"], tried.parameters)
     if parts.average is not None:
         averages.require_one_point(optimizer)
-    with naming_settings(parts.scheduler.resolved):
+    with naming_settings(parts.scheduler.resolved, typed=plain["scheduler"]):
         scheduler = parts.scheduler.build(optimizer)
         check_rhythm(scheduler, parts.scheduler.monitor, parts.trainer.eval_every)
         plan = None
@@ -242,7 +242,7 @@ def plan_only(
     parameters = _parameters(plain) if layer_decay_of(optimizer) is not None else None
     make_optimizer = partial(build.build_optimizer, optimizer, parameters)
     scheduler = scheduler_settings(plain["scheduler"], horizon.planned, optimizer, task.metrics)
-    with compiler.left_out(), naming_settings(scheduler.resolved):
+    with compiler.left_out(), naming_settings(scheduler.resolved, typed=plain["scheduler"]):
         plan = simulate(scheduler.build, make_optimizer, horizon.planned, scheduler.interval, progress)
         budgeted.require_shares(plan, plain, parameters, task.metrics)
     require_steady_momentum(optimizer, plan)

@@ -83,11 +83,12 @@ def as_partials(node: Any) -> Any:
 
 
 @contextmanager
-def naming_settings(node: Node, key: str = "scheduler") -> Iterator[None]:
+def naming_settings(node: Node, key: str = "scheduler", typed: Node | None = None) -> Iterator[None]:
     """In this block an error about an argument of a schedule inside of `node` names the setting, by its whole path.
 
     A schedule knows its arguments, and not where a config has them. One of a name that the node has twice stays as it
-    is.
+    is. Where `typed`, the node with its durations as they were written, says it in other words (`50%`), these come
+    first.
     """
     try:
         yield
@@ -97,7 +98,18 @@ def naming_settings(node: Node, key: str = "scheduler") -> Iterator[None]:
         if about not in places or error.do is None:
             raise
         do = re.sub(r"\b(\w+)=", lambda match: f"{places.get(match[1], match[1])}=", error.do)
-        raise wrong(places[about], got=error.got, allowed=str(error.allowed), do=do) from error
+        got = _as_typed(places[about].removeprefix(f"{key}."), typed or {}, str(error.got))
+        raise wrong(places[about], got=got, allowed=str(error.allowed), do=do) from error
+
+
+def _as_typed(path: str, typed: Node, counted: str) -> str:
+    """What was got in the words of the config, and in counts of the interval where these are others.
+
+    >>> _as_typed("lr_lambda.decay", {"lr_lambda": {"decay": "150%"}}, "630, in a stretch of 399")
+    '150%, which is 630, in a stretch of 399'
+    """
+    value = flatten(typed).get(path)
+    return f"{value}, which is {counted}" if isinstance(value, str) and not counted.startswith(value) else counted
 
 
 def _places(node: Node, key: str) -> dict[str, str]:

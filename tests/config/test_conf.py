@@ -40,7 +40,7 @@ def test_every_promised_option_is_there():
             *("mnist", "text"),
         ],
         "model": [
-            *("cnn", "conv2_dense2", "conv3_dense3", "lenet", "linear", "mlp", "mnist_convnet", "resnet20"),
+            *("airbench", "cnn", "conv2_dense2", "conv3_dense3", "lenet", "linear", "mlp", "mnist_convnet", "resnet20"),
             *("torchvision", "transformer"),
         ],
         "optimizer": [
@@ -249,7 +249,14 @@ def test_no_default_looks_like_a_mistake(scheduler):
     assert plan_only(composed(f"scheduler={scheduler}"))[1] == []
 
 
-OF_ONE_SIZE = {"torchvision": 32, "conv3_dense3": 32, "conv2_dense2": 28, "lenet": 28, "mnist_convnet": 28}
+OF_ONE_SIZE = {
+    "torchvision": 32,
+    "airbench": 32,
+    "conv3_dense3": 32,
+    "conv2_dense2": 28,
+    "lenet": 28,
+    "mnist_convnet": 28,
+}
 
 
 @pytest.mark.parametrize("model", [name for name in names("model") if name != "transformer"])

@@ -128,8 +128,8 @@ ERRORS = {
     "scheduler=multistep scheduler.milestones=[2.5]": r"scheduler\.milestones: got 2\.5; allowed: a whole number of epochs",
     "scheduler=cosine scheduler.T_max=2.5": r"scheduler\.T_max: got 2\.5; allowed: a whole number of epochs, or 5ep, 500st, 50_000im, 25%; do: scheduler\.T_max=2",
     "scheduler=onecycle scheduler.total_steps=50%": r"OneCycleLR, which fails after step \d+ .*; allowed: a scheduler that lasts 420 steps",
-    "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler.lr_lambda.decay: got 416, in a stretch of 399 \(from 21 to 420\); allowed: 1 to 399",
-    "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler.lr_lambda.upper_bound: got 210; allowed: at least total, 420",
+    "scheduler=wsd scheduler.lr_lambda.decay=99%": r"scheduler.lr_lambda.decay: got 99%, which is 416, in a stretch of 399 \(from 21 to 420\); allowed: 1 to 399",
+    "scheduler=hyperbolic scheduler.lr_lambda.upper_bound=50%": r"scheduler.lr_lambda.upper_bound: got 50%, which is 210; allowed: at least total, 420",
     "scheduler=sequence scheduler.lr_lambda.milestones=[100%]": r"scheduler.lr_lambda.milestones: got \[420\]; allowed: rising",
     "scheduler=product scheduler.lr_lambda.schedules.cycles.growth=0.5": r"scheduler.lr_lambda.schedules.cycles.growth: got 0\.5; allowed: a number from 1",
 }

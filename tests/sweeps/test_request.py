@@ -63,6 +63,8 @@ def test_every_recipe_can_be_carried_out_and_says_its_command():
         "published_2c2d",
         "published_3c3d",
         "published_adadelta_step",
+        "published_airbench",
+        "published_budgets",
         "published_lenet_inv",
         "published_lenet_onecycle",
         "published_lenet_plateau",
@@ -83,7 +85,7 @@ def test_every_recipe_can_be_carried_out_and_says_its_command():
         assert re.search(r"^# Gave", text, re.MULTILINE), name
         # What needs no files of its own is checked whole, the others are composed.
         needs_files = re.search(r"override /data: (mnist|fashion_mnist|cifar10)", text)
-        size = 32 if "3c3d" in name or "cifar10" in name else 28
+        size = 32 if "/data: cifar10" in text else 28
         own = ["data=fake", f"data.image_size={size}"] if needs_files else []
         asked = request.read_request([f"experiment={name}", *own])
         assert asked.runs
