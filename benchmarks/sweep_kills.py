@@ -59,7 +59,7 @@ def disturbed(place: Path, typed: Sequence[str], kills: int, seed: int, row: dic
     while row["kills"] < kills:
         here = place / str(row["sweeps"])
         most = min(A_SWEEP, kills - row["kills"])
-        tally = disturb(here, *typed, kills=most, seed=1000 * seed + row["sweeps"])
+        tally = disturb(here, *typed, kills=most, seed=f"{here}/{seed}".removeprefix(str(place.parent)))
         row["kills"] += tally.all
         row["of these the command itself"] += tally.parents
         row["sweeps"] += 1

@@ -342,7 +342,7 @@ def seal(result: Result) -> Made:
 
 
 def sweep(result: Result) -> Made:
-    rows = table(result, "200 epochs of 21 updates")
+    rows = table(result, "200 epochs of 21 updates, mlp")
     steps = ends(row["seconds"] for name, row in rows.items() if "in one step" in name)
     alone = shown(rows["lrlab, two at a time"]["seconds"])
     yield SWEEPS, "these 108 runs took {} to {} s, and {} s without `stack`", *steps, alone

@@ -9,8 +9,11 @@ import pytest
 import yaml
 from support import ROOT
 
+from lrlab.commands import main
 from lrlab.config import compose
 from lrlab.config.arguments import read
+from lrlab.errors import wrong
+from lrlab.sweeps import study
 
 sys.path.append(str(ROOT / "docs" / "generate"))
 
@@ -215,11 +218,47 @@ def typed_on_the_site() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", sorted({page for page, _ in typed_on_the_site()}))
 def test_every_command_of_a_page_composes(page):
-    """The first run of each; all of them are those of the README, in `test_docs`."""
+    """Its runs until every value was in one; `test_docs` has all runs of the README."""
     for command in [command for own, command in typed_on_the_site() if own == page]:
         typed = shlex.split(command)
         arguments = typed[2:]
         own = [one for one in arguments if re.match(r"(preview|find_lr|advise)\.", one)]
         overrides = read([one for one in arguments if one not in own]).overrides
-        runs = compose.expand(compose.with_recipe(overrides))
-        compose.resolve(compose.compose(next(iter(runs))))
+        seen: set[str] = set()
+        for run in compose.expand(compose.with_recipe(overrides)):
+            if not seen.issuperset(run):
+                compose.resolve(compose.compose(run))
+                seen |= {*run}
+
+
+READS_RESULTS = ("study", "compare", "predict", "noise", "evaluate", "cooldown")
+
+
+def of_results_on_the_site() -> list[tuple[str, str]]:
+    """Commands that read what runs left, or make a study, with the page that has them."""
+    found = []
+    for page in [ROOT / "README.md", *PAGES]:
+        for command in commands_of(page.read_text()):
+            if re.match(rf"lrlab ({'|'.join(READS_RESULTS)}) ", command):
+                found.append((str(page.relative_to(ROOT)), command.replace("...", "")))
+    return found
+
+
+@pytest.mark.parametrize("page", sorted({page for page, _ in of_results_on_the_site()}))
+def test_every_command_about_results_is_understood(page, enter, monkeypatch):
+    """There are none in an empty folder, which is all that each may complain about; a setting that is none is worse."""
+
+    def nothing_there(_: object) -> None:
+        raise wrong("study", got="no results", allowed="none here", do="nothing")
+
+    monkeypatch.setattr(study, "carry_out", nothing_there)
+    for command in [command for own, command in of_results_on_the_site() if own == page]:
+        name, *typed = shlex.split(command)[1:]
+        outcome = enter(main.main, name, *typed)
+        assert outcome.code == 1, command
+        assert re.search(r"got (no results|[^ ]+, which (is no folder|does not exist))", outcome.err), command
+        if name == "cooldown":  # whose settings are of the run, which is not there
+            continue
+        misspelled = enter(main.main, name, *typed, f"{name}.nonsense=1")
+        assert misspelled.code == 1
+        assert "nonsense" in misspelled.err

@@ -1,9 +1,11 @@
 """What the runs of a sweep share: the tree of their beginnings, and the order in which it is trained."""
 
+import enum
 import hashlib
+import heapq
+import itertools
 import threading
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
@@ -162,10 +164,26 @@ def saved_updates(jobs: Sequence[Job]) -> int:
     return sum(job.sharing.begins_at for job in jobs if job.sharing is not None)
 
 
+class _Rank(enum.IntEnum):
+    """What is handed out before what."""
+
+    AT_ONCE = 1  # what was killed and goes on
+    WAITED_FOR = 2
+    OTHER = 3
+
+
+def _length(unit: Job | Stack) -> float:
+    """How much there is to train: updates, or positions in the plan with a budget of time, of all of its runs."""
+    begins_at = unit.sharing.begins_at if unit.sharing is not None else 0
+    return sum(job.updates for job in unit.jobs) - begins_at
+
+
 class Order:
     """Hands out the runs of a sweep: those first that others wait for, and none before its beginning is there.
 
-    Where its trunk ends without having left it, or has passed it, the run trains its beginning itself.
+    Of the others the longest comes first, so that no process ends with a long one while the rest have nothing to do
+    (Graham, Bounds on multiprocessing timing anomalies, 1969); of equals that which was typed first. Where its trunk
+    ends without having left it, or has passed it, the run trains its beginning itself.
     """
 
     def __init__(self, jobs: Sequence[Job | Stack], retries: int = 0):
@@ -176,6 +194,8 @@ class Order:
         names = {job.name for job in jobs}
         self.waiting: dict[str, list[tuple[Sharing, Job]]] = {}  # by trunk, from its first fork on
         free: list[Job | Stack] = []
+        self._ready: list[tuple[_Rank, float, int, Job | Stack]] = []  # a heap
+        self._count = itertools.count()
         for job in jobs:
             if isinstance(job, Job) and job.sharing is not None and job.sharing.trunk in names:
                 self.waiting.setdefault(job.sharing.trunk, []).append((job.sharing, job))
@@ -183,7 +203,8 @@ class Order:
                 free.append(job)
         for several in self.waiting.values():
             several.sort(key=lambda one: one[0].begins_at)
-        self.ready = deque(sorted(free, key=lambda job: job.name not in self.waiting))
+        for one in free:
+            self._let_begin(one)
 
     def next(self, stopping: Callable[[], bool] = lambda: False) -> Job | Stack | None:
         """The next run, as soon as there is one that can begin; None once there is none left, or when `stopping()`."""
@@ -200,9 +221,9 @@ class Order:
         """The next run, if there is one that can begin now."""
         with self.changed:
             self._look()
-            if not self.ready:
+            if not self._ready:
                 return None
-            job = self.ready.popleft()
+            *_, job = heapq.heappop(self._ready)
             self.running.add(job.name)
             return job
 
@@ -221,12 +242,10 @@ class Order:
         has_passed = not sharing.is_led and self.steps.get(sharing.trunk, 0) > sharing.begins_at
         return has_passed or sharing.beginning is None or beginning.is_there(sharing.beginning)
 
-    def _let_begin(self, job: Job) -> None:
-        """As the next one if others wait for it."""
-        if job.name in self.waiting:
-            self.ready.appendleft(job)
-        else:
-            self.ready.append(job)
+    def _let_begin(self, job: Job | Stack, rank: "_Rank | None" = None) -> None:
+        """In its turn: before others if there are some that wait for it, and then by what there is to train."""
+        rank = rank or (_Rank.WAITED_FOR if job.name in self.waiting else _Rank.OTHER)
+        heapq.heappush(self._ready, (rank, -_length(job), next(self._count), job))
 
     def seen(self, job: Job, report: Seen) -> None:
         if job.name in self.waiting:
@@ -268,7 +287,7 @@ class Order:
     def _put_first(self, unit: Job | Stack) -> None:
         """Hand this out next."""
         with self.changed:
-            self.ready.appendleft(unit)
+            self._let_begin(unit, _Rank.AT_ONCE)
             self.changed.notify_all()
 
     def ended(self, job: Job | Stack) -> None:

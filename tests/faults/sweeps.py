@@ -21,6 +21,7 @@ SMALL = (
 SHARED = (*SMALL, "scheduler=wsd", "scheduler.lr_lambda.decay=20%,40%,60%")
 STACKED = (*SMALL, "scheduler=step,cosine,linear", "trainer.stacked=eager", "hydra.launcher.stack=4")
 LED = (*SMALL, "scheduler=plateau", "scheduler.patience=0,1,2")  # one trains for two, until a metric says more
+_SHARE_OF_OTHERS = 0.7  # of the kills
 SWEEPS = {"shared": SHARED, "led": LED, "stacked": STACKED}
 
 
@@ -51,7 +52,7 @@ def undisturbed(place: Path, *typed: str) -> dict[str, dict[str, Any]]:
     return runs(place)
 
 
-def disturb(place: Path, *typed: str, kills: int, seed: int) -> Killed:
+def disturb(place: Path, *typed: str, kills: int, seed: int | str) -> Killed:
     """Start the sweep and kill its processes, again and again, until it is finished."""
     drawn, killed, code = random.Random(seed), Killed(), 1
     place.mkdir()
@@ -70,7 +71,8 @@ def disturb(place: Path, *typed: str, kills: int, seed: int) -> Killed:
 
 def _kill_one(parent: int, drawn: random.Random, killed: Killed) -> bool:
     """Kill one of the sweep's processes; returns whether it was the parent of all."""
-    victim = drawn.choice([*processes_of_group(parent), parent]) if drawn.random() < 0.7 else parent
+    others = [one for one in processes_of_group(parent) if one != parent]
+    victim = drawn.choice(others) if others and drawn.random() < _SHARE_OF_OTHERS else parent
     with suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
         killed.parents += victim == parent

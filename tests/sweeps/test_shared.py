@@ -521,6 +521,21 @@ def test_a_run_whose_trunk_fails_or_has_passed_it_does_not_wait(tmp_path):
     assert order.next() is None
 
 
+def test_the_longest_comes_first_but_for_those_that_others_wait_for(tmp_path):
+    lengths = (20, 60, 40, 60)
+    alone = made_up(*([0.1 + index / 100] * length for index, length in enumerate(lengths)))
+    order, handed_out = shared.Order(alone), []
+    while (one := order.next()) is not None:
+        handed_out.append(alone.index(one))
+    assert handed_out == [1, 3, 2, 0]
+
+    # A trunk is shorter than a run that nobody waits for, and comes before it.
+    found = share(made_up([0.1] * 300, [0.2] * 200, [0.2] * 150 + [0.3] * 40), tmp_path)
+    order = shared.Order(found)
+    assert order.next().sharing.forks
+    assert order.next() == found[0]
+
+
 def test_ten_thousand_runs_are_planned():
     starts = [(lr / 1_000, start) for lr in range(1, 101) for start in range(60, 160)]
     jobs = made_up(*([lr] * start + [lr / 2] * (200 - start) for lr, start in starts))
