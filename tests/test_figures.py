@@ -256,7 +256,7 @@ def lesson(result: Result) -> Made:
     yield ENGLISH, "leaves {} times as much loss as the one that falls, and {} times at 0.3", *ratios
     yield JAPANESE, "下げた場合の {} 倍、0.3 では {} 倍です", *ratios
     seeds = [shown(deviation, 3) for _, deviation in (low_constant, low_cosine)]
-    yield ENGLISH, "one seed differs from another by {} with a constant LR, and by {} with a cosine", *seeds
+    yield ENGLISH, "the standard deviation between seeds is {} with a constant LR, and {} with a cosine", *seeds
     yield JAPANESE, "一定の LR で {}、コサインで {} です", *seeds
     both = {name: numbers(row["val loss"]) for name, row in long.items()}
     end = {name.replace(", ", " "): shown(mean, 3) for name, (mean, _) in both.items()}
