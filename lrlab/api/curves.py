@@ -1,6 +1,7 @@
 """`lrlab.preview` and `lrlab.check`: LR curves before anything is trained, of schedules and of anybody's schedulers."""
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -262,8 +263,10 @@ def _simulated(
     total = horizon.total(interval)
     told_of = {"lr": float(base), "_target_": type(optimizer).__name__, "safeguard_warmup": guard}
     found = lint.warnings(plan, node, told_of)
-    told = [_in_counts(line, total) for line in found]
-    for group, curve in _of_other_groups(plan).items():
+    others = _of_other_groups(plan)
+    of_first = f"group {first.get('name', 0)}: " if others else ""
+    told = [f"{of_first}{_in_counts(line, total)}" for line in found]
+    for group, curve in others.items():
         lines = lint.warnings(curve, {"_target_": node["_target_"]}, {})
         told += [f"group {group}: {_in_counts(line, total)}" for line in lines if line not in found]
     return Curve(name, plan, told)
@@ -289,6 +292,8 @@ def _as_node(scheduler: Any) -> dict[str, Any]:
     """What a config would say of a scheduler that is made already, as far as its attributes tell."""
     kind = type(scheduler)
     settings = {name: getattr(scheduler, name) for name in declared(kind) if hasattr(scheduler, name)}
+    if isinstance(settings.get("milestones"), Counter):  # as torch's MultiStepLR keeps them
+        settings["milestones"] = sorted(settings["milestones"].elements())
     plain = {name: value for name, value in settings.items() if isinstance(value, int | float | str | list)}
     return {"_target_": kind, **plain}
 

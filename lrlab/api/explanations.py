@@ -31,6 +31,7 @@ class Observed:
     start: int
     tolerance: float
     updates_per_count: int = 1  # of the schedule's interval
+    knows_epochs: bool = True  # False where the plan counts epochs, and was not told how many updates one has
     steps_per_epoch: int | None = None
     longer: Callable[[float], Callable[[int], float] | None] = lambda _: None
     processes: int = 1
@@ -149,6 +150,11 @@ def _on_another_clock(seen: Observed, updates: Indices) -> Candidates:
     for factor in dict.fromkeys([seen.processes, *_FACTORS, *_rates(seen, each)]):
         if factor > 1:
             yield _faster(seen, factor, unit), seen.within(each * factor * (updates // each))
+            if each == 1:  # stepped after every micro-batch, of which the last one is before optimizer.step()
+                said = f"a scheduler that is stepped {factor} times an update, after every micro-batch"
+                do = "call scheduler.step() where optimizer.step() is called, after it"
+                micro = Explanation(f"{factor} micro-batches", said, do)
+                yield micro, seen.within(factor * updates + factor - 1)
     if each > 1:
         said = "a scheduler that is stepped after every update instead of after every epoch"
         yield Explanation("by updates", said, "call scheduler.step() once an epoch"), seen.within(each * updates)
@@ -159,7 +165,11 @@ def _on_another_clock(seen: Observed, updates: Indices) -> Candidates:
     every = _rhythm(seen) // each
     if every > 1 and (each > 1 or every != per_epoch):
         said = f"a scheduler that is stepped once in {every} {unit}s"
-        slower = Explanation(f"once in {every}", said, f"call scheduler.step() once {_a(unit)}")
+        do = f"call scheduler.step() once {_a(unit)}"
+        if not seen.knows_epochs:
+            said = f"a plan that counts epochs, in a loop that steps its scheduler once in {every} updates"
+            do = f"make the schedule with steps_per_epoch={every}, if that is an epoch"
+        slower = Explanation(f"once in {every}", said, do)
         yield slower, seen.at(each * (updates // each // every))
 
 

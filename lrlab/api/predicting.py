@@ -93,6 +93,7 @@ def of_folders(
     others with the reason.
     """
     found = results.find(folders, "predict")
+    _require_of_lrlab(found)
     _require_alike(found)
     trained = [loss_curves.of_run(result) for result in found]
     require_some(Predictions(forecast(trained, [])))  # before every candidate is planned
@@ -131,6 +132,15 @@ def require_some(predictions: Predictions) -> Predictions:
             do="train longer, or at another LR; or give a second run beside this one, with a constant LR",
         )
     return predictions
+
+
+def _require_of_lrlab(found: Sequence[results.Result]) -> None:
+    """Raise UserError for runs of other loops, which no config describes."""
+    for one in found:
+        if one.logged_by is not None:
+            got = f"{one.folder}, which a loop of yours wrote ({one.logged_by})"
+            do = f'lrlab.predict("{one.folder / "history.csv"}", "linear", "wsd") in Python'
+            raise wrong("predict", got=got, allowed="folders of lrlab's own runs, or a table", do=do)
 
 
 def _require_alike(found: Sequence[results.Result]) -> None:

@@ -56,6 +56,11 @@ class Schedule:
         """Whether no base LR was given, so that the values are factors of an optimizer's own."""
         return "lr" not in self._asked
 
+    @property
+    def knows_epochs(self) -> bool:
+        """Whether it is told how many updates an epoch has, or is planned by updates; else an epoch counts as one."""
+        return "epochs" not in self._asked or bool({"steps_per_epoch", "total_steps"} & self._asked.keys())
+
     def tell_what_stays_behind(self) -> None:
         """Warn of what torch's class drives beside the LR, for whoever takes the LR alone."""
         others = self._curve.others if isinstance(self._curve, TableCurve) else ()

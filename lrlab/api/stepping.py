@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lrlab.config import checks
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.schedules.law import wrong_argument
-from lrlab.words import kind_of
+from lrlab.words import counted, kind_of
 
 
 class LRCurve(Protocol):
@@ -107,7 +107,7 @@ def _set(group: dict[str, Any], lr: float) -> None:
 
 
 def _by_group(optimizer: Optimizer, schedule: LRCurve, own: Mapping[str | int, LRCurve]) -> list[LRCurve]:
-    """The schedule of every parameter group. Raises ValueError for a name that no group has."""
+    """The schedule of every parameter group. Raises ValueError for a name that no group has, and another length."""
     names: list[str | int] = []
     for index, group in enumerate(optimizer.param_groups):
         names.append(group.get("name", index))
@@ -115,4 +115,9 @@ def _by_group(optimizer: Optimizer, schedule: LRCurve, own: Mapping[str | int, L
         if name not in names and not (isinstance(name, int) and 0 <= name < len(names)):
             allowed = ", ".join(map(repr, names))
             raise wrong_argument("groups", got=repr(name), allowed=allowed, do=f"groups={{{names[-1]!r}: ...}}")
+    for name, one in own.items():
+        if one.horizon.steps != schedule.horizon.steps:
+            got = f"{counted(one.horizon.steps, 'update')} for {name!r}, beside {schedule.horizon.steps:,}"
+            do = f"total_steps={schedule.horizon.steps}"
+            raise wrong_argument("groups", got=got, allowed="schedules of one length", do=do)
     return [own.get(name, own.get(index, schedule)) for index, name in enumerate(names)]

@@ -41,6 +41,7 @@ def _seen(group: WatchedGroup, groups: Sequence[WatchedGroup], start: int) -> Ob
         start=start,
         tolerance=group.tolerance,
         updates_per_count=horizon.steps_per_epoch if group.schedule.interval == "epoch" else 1,
+        knows_epochs=group.schedule.knows_epochs,
         steps_per_epoch=per_epoch,
         longer=group.of_a_run,
         processes=_processes(),

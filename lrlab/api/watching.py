@@ -22,6 +22,7 @@ from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
 
 _MOST_DRAWN = 2000  # updates, in a picture
+_MOST_BATCHES = 64  # that one expects to make an update
 
 
 class ScheduleWarning(UserWarning):
@@ -75,13 +76,19 @@ class Watch:
             self._clock.begin()
         return self
 
-    def end(self) -> None:
-        """Look on no more; what is pending is settled, and an explanation found late is told."""
+    def end(self, *, complete: bool = False) -> None:
+        """Look on no more; what is pending is settled, and an explanation found late is told.
+
+        The loop is `complete` where nothing has stopped it. If its plan is some times as long then, it seems to count
+        batches, of which several make an update.
+        """
         self._clock.end()
         if self.differing and self.updates:
             self._tell(final=True)
         elif self.updates and self.step > len(self.schedule):
             self._note(self._said_of_the_end().removeprefix("; "))
+        elif self.updates and complete and not self.start:
+            self._tell_of_batches()
 
     def __enter__(self) -> "Watch":
         return self.begin()
@@ -89,7 +96,7 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end()
+        self.end(complete=kind is None)
 
     # What was seen.
 
@@ -99,7 +106,7 @@ class Watch:
         self._clock.settle(wait=True)
         if self.before is not None and self.before["differing"]:
             return False
-        return self.differing == 0 if self.updates else None
+        return self.differing == 0 and not self._is_mostly_past_the_end if self.updates else None
 
     @property
     def step(self) -> int:
@@ -129,7 +136,8 @@ class Watch:
             flat = all(group.is_flat() for group in self._groups)
             what = " (on a flat stretch, which cannot tell how the scheduler is stepped)" if flat else ""
             also = watch_words.said_of_skips(self.skipped) + self._said_of_the_end() + self._said_of_before()
-            return f"as planned: {seen}{what}{also}"
+            begin = "not as planned" if self._is_mostly_past_the_end else "as planned"
+            return f"{begin}: {seen}{what}{also}"
         said = explanations.in_words(self.explanations)
         differing = f"{self.differing:,} of {seen}, not as planned{watch_words.said_of_skips(self.skipped)}"
         return f"{differing}; {self._difference()}; {said}{self._said_of_before()}"
@@ -279,7 +287,7 @@ class Watch:
         if not self._said:
             self._note(f"{self._difference()}; {said}")
         elif said != self._said and (is_known or final):
-            what = f"it is known that {said}" if is_known else said
+            what = f"one mistake fits: {said.removeprefix('it is ')}" if is_known else said
             self._note(f"{self._difference()}: after {counted(self.updates, 'update')} {what}")
         elif said != self._said:
             return  # fewer mistakes fit than before, and still more than one
@@ -299,6 +307,21 @@ class Watch:
 
     def _said_of_before(self) -> str:
         return watch_words.said_of_before(self.before, self.start)
+
+    def _tell_of_batches(self) -> None:
+        """Warn where a whole loop makes an update of every few batches, and its plan counts batches."""
+        times, rest = divmod(len(self.schedule), self.updates)
+        if not rest and 1 < times <= _MOST_BATCHES:
+            self._note(
+                f"{counted(self.updates, 'update')} seen, and the plan has {times} times as many; if {times} batches "
+                f"make an update, plan by updates: total_steps={self.updates}"
+            )
+
+    @property
+    def _is_mostly_past_the_end(self) -> bool:
+        """Whether most of the updates seen are none that the plan has, so that it is the plan of another loop."""
+        past = self.step - max(len(self.schedule), self.start)
+        return past > self.updates / 2
 
     def _said_of_the_end(self) -> str:
         return watch_words.said_of_the_end(self.step, planned=len(self.schedule), start=self.start)

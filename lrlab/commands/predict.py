@@ -48,6 +48,10 @@ def _run(settings: PredictSettings, typed: list[str]) -> None:
     if not folders:
         do = f"{spelling.command('predict')} outputs/runs/NAME scheduler=all"
         raise wrong("predict", got="no run", allowed="the folder of a run, or of several", do=do)
+    for one in folders:
+        if Path(one).is_file():
+            do = f'lrlab.predict("{one}", "linear", "wsd") in Python'
+            raise wrong("predict", got=f"{one}, a file", allowed="folders of runs; Python takes tables too", do=do)
     overrides = [one for one in arguments if one not in folders]
     runs = compose.expand(_with_schedulers(overrides))
     everyone = "scheduler=all" in overrides or not any(map(_chooses, overrides))

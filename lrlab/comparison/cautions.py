@@ -18,6 +18,7 @@ def cautions(candidates: Sequence[Candidate]) -> list[str]:
     for candidate in candidates:
         found += _about_its_grid(candidate)
         found += _about_its_audits(candidate)
+        found += _about_its_updates(candidate)
     found += _about_the_grids(candidates)
     found += _about_the_seeds(candidates)
     found += _other_losses(candidates)
@@ -116,6 +117,15 @@ def _about_its_audits(candidate: Candidate) -> list[str]:
         return []
     runs = ", ".join(words.few(differing))
     return [f"{candidate.name}: the LR of a run was not the one that was planned (see the summary.json of {runs})"]
+
+
+def _about_its_updates(candidate: Candidate) -> list[str]:
+    """A warning where a loop of another's made fewer updates than were planned, so that its LR ended half-way."""
+    for run in candidate.best.values():
+        planned, made = (run.summary.get("plan") or {}).get("updates"), run.summary.get("updates")
+        if run.logged_by is not None and planned and made and made < planned:
+            return [f"{candidate.name}: {made:,} of {planned:,} planned updates were made, by {run.name} for one"]
+    return []
 
 
 def _the_same(candidates: Sequence[Candidate]) -> list[str]:

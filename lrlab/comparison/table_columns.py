@@ -62,7 +62,7 @@ def chosen_of(
     if columns.metric is None:
         taken = {one for one in chosen.values() if one is not None}
         chosen["metric"] = _only_metric([name for name in names if name not in taken], rows, f"{key}metric")
-    _require_column(str(chosen["metric"]), names, f"{key}metric")
+    _require_column(str(chosen["metric"]), _numbers(names, rows), f"{key}metric")
     return chosen
 
 
@@ -80,7 +80,7 @@ def _named_like(known: Sequence[str], names: Sequence[str]) -> str | None:
 
 def _only_metric(names: Sequence[str], rows: Sequence[Mapping[str, Any]], key: str) -> str:
     """The one column that can be what runs are judged by."""
-    numbers = [name for name in names if any(cells.number(row.get(name)) is not None for row in rows)]
+    numbers = _numbers(names, rows)
     judged = [name for name in numbers if way_of(name) is not None and not bare(name).startswith("train")]
     preferred = [name for name in judged if bare(name).startswith(("val", "eval", "test"))] or judged
     if len(preferred) == 1:
@@ -90,6 +90,12 @@ def _only_metric(names: Sequence[str], rows: Sequence[Mapping[str, Any]], key: s
     )
     do = f"{key}={(preferred or numbers or ['COLUMN'])[0]}"
     raise wrong(key, got=got, allowed=", ".join(numbers[:20]) or "a column of numbers", do=do)
+
+
+def _numbers(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns of numbers, those first that are called like a metric."""
+    found = [name for name in names if any(cells.number(row.get(name)) is not None for row in rows)]
+    return sorted(found, key=lambda name: way_of(name) is None)
 
 
 def _require_column(name: str, names: Sequence[str], key: str) -> None:

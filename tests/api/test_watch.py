@@ -253,14 +253,14 @@ def test_a_step_without_gradients_is_no_update():
     s, optimizer = make("wsd"), optimizer_of(0.1)
     scheduler = s.scheduler(optimizer)
     with lrlab.watch(optimizer, s) as watch:
-        for t in range(100):
+        for t in range(120):
             if t % 2:
                 update(optimizer)
                 scheduler.step()
             else:
                 optimizer.zero_grad()
                 optimizer.step()
-    assert (watch.equal, watch.updates) == (True, 50)
+    assert (watch.equal, watch.updates) == (True, 60)
 
 
 class ScalerOfHalf(torch.amp.GradScaler):
@@ -450,6 +450,67 @@ def test_where_the_loop_ended_in_the_plan_is_said():
         assert watch.equal
         assert said in watch.verdict
         assert len(warned) == (updates > 200)
+
+
+@pytest.mark.parametrize("batches", [2, 4, 8, 5])
+def test_a_plan_that_counts_batches_of_which_several_make_an_update_is_told(batches):
+    s, optimizer = make("wsd"), optimizer_of(0.1)
+    watch, said = watched(s, optimizer, stepping(s.scheduler(optimizer), s), updates=UPDATES // batches)
+    assert watch.equal
+    [line] = said
+    assert f"the plan has {batches} times as many" in line
+    assert f"total_steps={UPDATES // batches}" in line
+    # A loop that something stops says nothing of it.
+    optimizer = optimizer_of(0.1)
+    scheduler = s.scheduler(optimizer)
+    with pytest.raises(KeyboardInterrupt), lrlab.watch(optimizer, s) as stopped:  # noqa: PT012
+        for _ in range(UPDATES // batches):
+            update(optimizer)
+            scheduler.step()
+        raise KeyboardInterrupt
+    assert stopped.notes == []
+
+
+@pytest.mark.parametrize("batches", [2, 3, 4, 8])
+def test_a_scheduler_that_is_stepped_after_every_micro_batch_is_named(batches):
+    s, optimizer = make("warmup_cosine"), optimizer_of(0.1)
+    scheduler = s.scheduler(optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with lrlab.watch(optimizer, s) as watch:
+            for t in range(UPDATES // batches):
+                for _ in range(batches - 1):
+                    scheduler.step()
+                update(optimizer)
+                scheduler.step()
+    assert watch.explanation == f"{batches} micro-batches", watch.verdict
+
+
+def test_a_plan_that_counts_epochs_in_a_loop_of_updates_asks_for_the_length_of_an_epoch():
+    s, optimizer = lrlab.cosine(lr=0.1, epochs=10), optimizer_of(0.1)
+    scheduler = s.scheduler(optimizer)
+
+    def once_an_epoch(t: int) -> None:
+        if t % PER_EPOCH == PER_EPOCH - 1:
+            scheduler.step()
+
+    watch, _ = watched(s, optimizer, once_an_epoch)
+    assert not watch.equal
+    assert f"steps_per_epoch={PER_EPOCH}" in watch.verdict
+    # Stepped after every update it is over after ten of them, and that is not as planned either.
+    optimizer = optimizer_of(0.1)
+    scheduler = s.scheduler(optimizer)
+    watch, said = watched(s, optimizer, lambda _: scheduler.step())
+    assert watch.equal is False
+    assert watch.verdict.startswith("not as planned: ")
+    assert "190 updates lie past the end of the plan of 10" in said[-1]
+
+
+def test_a_schedule_of_a_group_has_the_length_of_the_others():
+    optimizer = optimizer_of(0.1, 0.1)
+    for own in (lrlab.linear(epochs=4), lrlab.linear(lr=0.5, total_steps=10)):
+        with pytest.raises(ValueError, match=r"groups: got \d+ updates for 1, beside 40; .*; do: total_steps=40"):
+            lrlab.wsd(lr=0.1, total_steps=40).scheduler(optimizer, groups={1: own})
 
 
 def test_a_watch_that_goes_on_from_one_that_found_something_counts_its_own():
