@@ -16,7 +16,8 @@ from lrlab.commands.command import Command, overrides_of_runs
 from lrlab.commands.preview_curves import PlannedCurve, plan_curves, with_groups
 from lrlab.commands.preview_files import as_csv, draw, for_machines
 from lrlab.commands.preview_terminal import print_curves
-from lrlab.config import options
+from lrlab.config import compose, options
+from lrlab.config.arguments import key_of
 from lrlab.errors import UserError, wrong
 from lrlab.runs import machine
 from lrlab.system import spelling
@@ -57,6 +58,7 @@ def _run(settings: PreviewSettings, typed: list[str]) -> None:
     # In the terminal, as a table, as a figure.
     axis = _axis(curves, settings.x)
     print_curves(curves, show=settings.show, axis=axis, log=settings.log)
+    _tell_of_a_recipe(typed)
     if settings.csv:
         write_whole(Path(settings.csv), rows)
         print(f"wrote {settings.csv}")
@@ -66,6 +68,15 @@ def _run(settings: PreviewSettings, typed: list[str]) -> None:
     if settings.file:
         draw(curves, Path(settings.file), show=settings.show, axis=axis, log=settings.log)
         print(f"wrote {settings.file}")
+
+
+def _tell_of_a_recipe(typed: Sequence[str]) -> None:
+    """Say so where what is shown is one of many runs of a recipe."""
+    overrides = overrides_of_runs(list(typed), several=True)
+    multiplied = [one for one in compose.with_recipe(overrides) if one not in overrides and key_of(one) != "seed"]
+    if any(key_of(one) == "experiment" for one in overrides) and multiplied:
+        settings = ", ".join(key_of(one) for one in multiplied)
+        print(f"(the recipe trains many runs, which differ in {settings}; type KEY=VALUE,VALUE to see their curves)")
 
 
 def _axis(curves: Sequence[PlannedCurve], asked: str) -> str:

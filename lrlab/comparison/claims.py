@@ -1,8 +1,10 @@
 """What is said of two candidates, in one sentence."""
 
+import math
+
 from lrlab.comparison.pairs import FEWEST_SEEDS, Pair
 from lrlab.comparison.statistics import MOST_SEEDS
-from lrlab.comparison.written import shown_amount
+from lrlab.comparison.written import shown_amount, shown_margin
 from lrlab.words import counted
 
 
@@ -13,13 +15,19 @@ def sentence(pair: Pair, metric: str, *, confirmed: bool) -> str:
     looks better.
     """
     count = _counted_seeds(pair)
+    if math.isnan(pair.difference.value):
+        without = " and ".join(
+            name for name, seeds in zip((pair.name, pair.other), pair.seeds, strict=True) if not seeds
+        )
+        return f"{pair.name} and {pair.other} cannot be compared: no run of {without} can be judged"
     amount = shown_amount(pair.difference, metric, signed=pair.verdict in ("equivalent", "undecided"))
     if pair.verdict in ("better", "worse"):
         verb = "is" if confirmed else "looks"
         return f"{pair.name} {verb} {pair.verdict} than {pair.other} by {amount}, {count}"
     if pair.verdict == "equivalent":
         verb = "are" if confirmed else "look"
-        return f"{pair.name} and {pair.other} {verb} equivalent: difference {amount}, {count}"
+        within = f" within {shown_margin(pair.margin, metric)}" if pair.margin is not None else ""
+        return f"{pair.name} and {pair.other} {verb} equivalent{within}: difference {amount}, {count}"
     return f"{pair.name} and {pair.other} cannot be told apart: difference {amount}, {count}{_why(pair)}"
 
 

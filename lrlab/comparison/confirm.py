@@ -41,7 +41,7 @@ def command(paths: Sequence[Path], contests: Sequence[Contest]) -> str | None:
     differ_in_average = any("," in one for one in typed if key_of(one).startswith(_AVERAGE))
     if differ_in_average or any(is_of_average(contest.metric) for contest in contests):
         return None
-    name = paths[0].resolve().name if len(paths) == 1 else "NAME"
+    name = paths[0].resolve().name.replace("=", "-") if len(paths) == 1 else "NAME"
     overrides = [one for one in typed if not key_of(one).startswith(_NOT_ITS)]
     if not overrides:
         schedules = list(dict.fromkeys(_first_word(candidate.name) for candidate in contests[0].candidates))

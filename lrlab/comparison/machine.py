@@ -13,6 +13,7 @@ from lrlab.comparison.noise import Noise
 from lrlab.comparison.pairs import Pair
 from lrlab.comparison.statistics import Interval
 from lrlab.comparison.verdict import Finding, Judged, Study
+from lrlab.comparison.written import inside
 
 
 def interval(found: Interval | None) -> dict[str, float] | None:
@@ -52,7 +53,7 @@ def _candidate(contest: Contest, candidate: Candidate) -> dict[str, Any]:
         "name": candidate.name,
         "lr": candidate.best_lr,
         "seeds": [*candidate.best],
-        "means": {name: interval(contest.mean(candidate, name)) for name in columns(contest)},
+        "means": {name: interval(inside(contest.mean(candidate, name), name)) for name in columns(contest)},
         "epochs_to_target": {**(interval(found.epochs) or {}), "reached": found.reached, "seeds": found.seeds},
         "lrs": [
             {

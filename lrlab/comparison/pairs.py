@@ -45,6 +45,7 @@ class Pair:
     superiority: Interval  # how likely a run of `name` is better than one of `other`, each alone
     verdict: Verdict
     more: tuple[int, int] | None = None  # seeds each that would tell them apart, from the fewest to the most
+    margin: float | None = None  # within which they are equivalent, where that was declared
 
     def reversed(self) -> "Pair":
         """The same pair, named the other way round."""
@@ -58,6 +59,7 @@ class Pair:
             superiority=Interval(1 - chance.value, 1 - chance.high, 1 - chance.low),
             verdict=turned.get(self.verdict, self.verdict),
             more=self.more,
+            margin=self.margin,
         )
 
 
@@ -130,6 +132,7 @@ def _judge_two(
         superiority=_superiority(ours, theirs, lower_is_better=lower_is_better),
         verdict=verdict,
         more=more,
+        margin=margin,
     )
 
 

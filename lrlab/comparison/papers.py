@@ -5,7 +5,7 @@ from itertools import chain
 
 from lrlab.comparison.study_text import as_tuned, better_first
 from lrlab.comparison.verdict import Finding, Judged, Study, looks_at_test
-from lrlab.comparison.written import shown, shown_difference, shown_mean
+from lrlab.comparison.written import shown, shown_difference, shown_margin, shown_mean
 from lrlab.training.metrics import Metric
 from lrlab.words import counted, epochs_in_words
 
@@ -105,19 +105,14 @@ def _about_the_judging(study: Study) -> Iterable[str]:
     )
     yield "A difference is claimed where its interval excludes zero."
     if protocol.margin is not None:
-        yield f"Candidates are called equivalent where the same interval lies within {_margin(study)}."
+        within = shown_margin(protocol.margin, protocol.judged_by)
+        yield f"Candidates are called equivalent where the same interval lies within {within}."
     if study.exploratory:
         yield f"The report is {study.exploratory}."
 
 
 def _all_pairs(count: int) -> str:
     return "The pair was" if count == 1 else f"All {count} pairs were"
-
-
-def _margin(study: Study) -> str:
-    assert study.protocol.margin is not None
-    value = study.metric.scale * study.protocol.margin
-    return f"{value:g}{' points' if study.metric.is_share else ''}"
 
 
 def _about_collapse(study: Study) -> Iterable[str]:
@@ -157,7 +152,7 @@ def latex(study: Study) -> str:
             *exploratory,
             r"\begin{tabular}{lrrrr}",
             r"\toprule",
-            rf"candidate & LR & seeds & {metric} (95\% interval) & collapsed \\",
+            rf"candidate & LR & seeds & {metric} (simultaneous 95\% interval) & collapsed \\",
             r"\midrule",
             *(rf"{_row(study, judged)} \\" for judged in study.candidates),
             r"\bottomrule",
@@ -180,7 +175,8 @@ def _pair_row(study: Study, finding: Finding) -> str:
     pair = better_first(study, finding.pair)
     seeds = " and ".join(map(str, dict.fromkeys(pair.seeds)))
     difference = shown_difference(pair.difference, study.protocol.judged_by)
-    return " & ".join(map(_plain, [f"{pair.name} -- {pair.other}", seeds, difference, pair.verdict]))
+    looks = "looks " if study.exploratory and pair.verdict != "undecided" else ""
+    return " & ".join(map(_plain, [f"{pair.name} -- {pair.other}", seeds, difference, f"{looks}{pair.verdict}"]))
 
 
 def _row(study: Study, judged: Judged) -> str:

@@ -52,8 +52,8 @@ def _why_wide(contest: Contest) -> list[str]:
     seeds = [len(candidate.best) for candidate in contest.drawn if len(candidate.best) > 1]
     if not seeds or min(seeds) > _FEW_SEEDS:
         return []
-    rows = f"all {len(contest.candidates):,} rows" if len(contest.candidates) > 1 else "the row"
-    return [f"(in brackets: intervals that hold for {rows} together at 95 %; {min(seeds)} seeds make them wide)"]
+    together = f" for all {len(contest.candidates):,} rows together" if len(contest.candidates) > 1 else ""
+    return [f"(in brackets: intervals that hold{together} at 95 %; {min(seeds)} seeds make them wide)"]
 
 
 def _and_reference(contest: Contest) -> str:

@@ -81,6 +81,8 @@ class Study:
         decided = self.record.design
         if decided is None and not self.record.changes:
             return ""
+        if "test" not in self.record.protocol.split:
+            return "exploratory: the samples that judge have chosen the base LRs too, for there is no test split"
         written = summary.read(self.folder / design.JUDGING, results.SWEEP).get("design")
         if self.record.changes or (written is not None and written != self.record.fingerprint):
             looks = self.record.looks

@@ -21,8 +21,14 @@ def shown_mean(mean: Interval, metric: str) -> str:
     value = kind.written(float(mean.value))
     if not mean.is_known:
         return value
-    inside = mean.within(0.0, 1.0 if kind.is_share else math.inf)
-    return f"{value} ({_ends(inside, metric)})"
+    return f"{value} ({_ends(inside(mean, metric), metric)})"
+
+
+def inside(mean: Interval, metric: str) -> Interval:
+    """A mean whose interval has no value that the metric cannot have: a share is 0 to 1, and no loss is negative."""
+    if not mean.is_known:
+        return mean
+    return mean.within(0.0, 1.0 if find(metric).is_share else math.inf)
 
 
 def shown_difference(difference: Interval, metric: str) -> str:
@@ -32,6 +38,8 @@ def shown_difference(difference: Interval, metric: str) -> str:
     '+2.00 (1.00 to 3.00)'
     """
     kind = find(metric)
+    if math.isnan(difference.value):
+        return "--"
     value = _without_sign_of_zero(f"{kind.scale * difference.value:+.{kind.decimals}f}")
     return f"{value} ({_ends(difference, metric)})" if difference.is_known else value
 
@@ -47,6 +55,16 @@ def shown_amount(difference: Interval, metric: str, *, signed: bool) -> str:
     value = _without_sign_of_zero(f"{kind.scale * turned.value:{'+' if signed else ''}.{kind.decimals}f}")
     unit = " points" if kind.is_share else ""
     return f"{value}{unit}" + (f" ({_ends(turned, metric)})" if turned.is_known else "")
+
+
+def shown_margin(margin: float, metric: str) -> str:
+    """A difference that does not matter, with its unit.
+
+    >>> shown_margin(0.005, "val_accuracy")
+    '0.5 points'
+    """
+    kind = find(metric)
+    return f"{kind.scale * margin:g}{' points' if kind.is_share else ''}"
 
 
 def _ends(interval: Interval, metric: str) -> str:

@@ -91,7 +91,7 @@ def _record(request: StudyRequest) -> Record:
             "study",
             got=f"another protocol than that of {request.folder} ({changed}), after {counted(before.looks, 'look')}",
             allowed="the command that began it",
-            do="another name for a new study, or study.change=true, which makes this one exploratory",
+            do="study.change=true, which makes this one exploratory; a new name would judge with the same seeds again",
         )
     told = f"{changed}, after {counted(before.looks, 'look')}"
     return replace(before, command=request.again, protocol=protocol, design=None, changes=(*before.changes, told))

@@ -24,8 +24,12 @@ from lrlab.sweeps.settings import LauncherSettings, read_settings
 from lrlab.sweeps.tuner import grid_around
 from lrlab.system import spelling
 from lrlab.training.metrics import METRICS
+from lrlab.words import counted
 
 FOLDER = Path("outputs", "studies")
+
+_LARGEST_MARGIN = 0.1  # of a share: a tenth of all images is no difference that does not matter
+_FEWEST_SAMPLES = 10
 
 
 @dataclass(frozen=True)
@@ -182,9 +186,14 @@ def protocol_of(request: StudyRequest) -> Protocol:
     if settings.tuning < largest:
         allowed = f"at least {largest}, a run for each base LR"
         raise wrong("study.tuning", got=settings.tuning, allowed=allowed, do=f"study.tuning={largest + 5}")
-    if settings.margin is not None and METRICS[metric].is_share and settings.margin >= 1:
-        got, do = f"{settings.margin:g}, for {metric}", f"study.margin={settings.margin:g}%"
-        raise wrong("study.margin", got=got, allowed="below 1, or below 100%", do=do)
+    if settings.margin is not None and METRICS[metric].is_share and settings.margin >= _LARGEST_MARGIN:
+        got, do = (
+            f"{settings.margin:g}, which is {100 * settings.margin:g} points",
+            f"study.margin={settings.margin:g}%",
+        )
+        raise wrong("study.margin", got=got, allowed=f"below {_LARGEST_MARGIN:.0%} of {metric}", do=do)
+    if prepared[0].splits.target_shape == ():  # texts have many targets a sample
+        _require_samples(prepared[0].splits.sizes)
     data = prepared[0].config["data"]
     return Protocol(
         candidates={name: mask_overrides(_telling(overrides)) for name, overrides in candidates.items()},
@@ -204,6 +213,15 @@ def protocol_of(request: StudyRequest) -> Protocol:
         test=settings.test,
         led=_led(request) if settings.predict else None,
     )
+
+
+def _require_samples(sizes: Mapping[str, int]) -> None:
+    """Raise UserError for splits of so few samples that one of them outweighs what schedules differ in."""
+    for key, what in (("val", "choose the base LRs"), ("test", "judge")):
+        if key in sizes and sizes[key] < _FEWEST_SAMPLES:
+            got = f"{counted(sizes[key], 'sample')} that {what}"
+            allowed = f"{_FEWEST_SAMPLES} or more, of which none is worth more than {100 / _FEWEST_SAMPLES:g} points"
+            raise wrong("study", got=got, allowed=allowed, do="a larger data set, or data.val=20%")
 
 
 def _led(request: StudyRequest) -> Following:

@@ -478,7 +478,7 @@ def test_a_scheduler_that_is_stepped_after_every_micro_batch_is_named(batches):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with lrlab.watch(optimizer, s) as watch:
-            for t in range(UPDATES // batches):
+            for _ in range(UPDATES // batches):
                 for _ in range(batches - 1):
                     scheduler.step()
                 update(optimizer)

@@ -223,3 +223,10 @@ def test_groups_may_be_typed_as_one_mapping_and_beside_a_swept_optimizer(show):
     assert show("optimizer.groups={head:{lr_scale:3}}", *typed).code == 0
     assert show("optimizer=sgd,adam", "optimizer.groups.head.lr_scale=10", *typed).code == 0
     assert [float(rows("c.csv")[0][f"optimizer={name}"]) for name in ("sgd", "adam")] == pytest.approx([0.2, 0.01])
+
+
+def test_a_recipe_of_many_runs_says_in_what_they_differ(show):
+    told = "(the recipe trains many runs, which differ in trainer.epochs, scheduler.lr_lambda.decay, optimizer.lr;"
+    assert told in show("experiment=horizons").out
+    typed = ("trainer.epochs=10,20", "scheduler.lr_lambda.decay=20%,50%", "optimizer.lr=0.1,0.2")
+    assert "the recipe" not in show("experiment=horizons", *typed).out

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -109,7 +110,7 @@ def test_a_protocol_is_not_changed_after_a_look_without_a_word(carry_out, output
     assert refused.code == 1
     assert f"got another protocol than that of outputs/studies/first ({what}" in refused.err
     assert "after 1 look; " in refused.err
-    assert "do: another name for a new study, or study.change=true" in refused.err
+    assert "do: study.change=true, which makes this one exploratory" in refused.err
     assert (outputs / "studies" / "first" / "study.json").read_bytes() == before
 
 
@@ -230,7 +231,11 @@ def test_a_design_that_is_changed_by_hand_makes_it_exploratory_too(look, outputs
         (["study.tuning=1"], "study.tuning: got 1; allowed: at least 2, a run for each base LR; do: study.tuning=7"),
         (["study.margin=0"], "study.margin: got 0.0; allowed: a number above 0, such as 0.005 or 0.5%"),
         (["study.margin=a"], "study.margin: got a; allowed: a number above 0"),
-        (["study.margin=5"], "study.margin: got 5, for accuracy; allowed: below 1, or below 100%; do: study.margin=5%"),
+        (
+            ["study.margin=0.5"],
+            "study.margin: got 0.5, which is 50 points; allowed: below 10% of accuracy; do: study.margin=0.5%",
+        ),
+        (["data.val=0.3%"], "study: got 4 samples that choose the base LRs; allowed: 10 or more"),
         (["study.looks=11"], "study.looks: got 11; allowed: an integer >= 1 and <= 10"),
         (["optimizer.lr=0.1,abc"], "optimizer.lr: got abc; allowed: a number above 0 for every candidate"),
         (["optimizer.lr=0.1,nan"], "optimizer.lr: got nan; allowed: a number above 0"),
@@ -331,6 +336,8 @@ def test_without_a_test_split_it_says_so_and_judges_by_val(carry_out, tmp_path):
     assert "judged by val accuracy" in ended.out
     assert "no test split: fresh seeds were judged by the images that chose the base LRs" in ended.out
     assert not list(tmp_path.rglob("test.json"))
+    assert "exploratory: the samples that judge have chosen the base LRs too" in ended.out
+    assert not re.search(r" is (better|worse) than ", ended.out)
 
 
 @pytest.mark.slow

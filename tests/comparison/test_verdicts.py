@@ -10,9 +10,11 @@ from fabricated import VERSIONS, counted, write_run, write_sweep
 
 from lrlab.comparison import confirm, contests, pairs, report, results, text
 from lrlab.comparison.candidates import reached
+from lrlab.comparison.claims import sentence
 from lrlab.comparison.contest import Contest
 from lrlab.comparison.pairs import Sample, judge
-from lrlab.comparison.written import shown_mean
+from lrlab.comparison.statistics import Interval
+from lrlab.comparison.written import inside, shown_difference, shown_mean
 
 CONSTANT = {0.06: [0.847, 0.856, 0.842, 0.858, 0.869], 0.2: [0.80, 0.81, 0.79, 0.80, 0.82]}
 COSINE = {0.06: [0.75, 0.76, 0.74, 0.73, 0.78], 0.2: [0.908, 0.892, 0.900, 0.883, 0.917]}
@@ -154,6 +156,9 @@ def test_equivalence_needs_the_whole_interval_inside_the_margin():
     [pair] = judge(close, lower_is_better=False, margin=0.02)
     assert pair.verdict == "equivalent"
     assert pair.difference.inside(0.02)
+    assert f"{pair.name} and {pair.other} are equivalent within 2 points: " in sentence(
+        pair, "test_accuracy", confirmed=True
+    )
     [strict] = judge(close, lower_is_better=False, margin=0.005)
     assert strict.verdict == "undecided"
     [without] = judge(close, lower_is_better=False)
@@ -193,3 +198,15 @@ def test_what_would_confirm_a_comparison_is_a_study_of_one_budget(tmp_path):
     said = confirm.command([tmp_path], compared.contests)
     assert said.endswith(f"study {tmp_path.name} scheduler=step,cosine hydra.launcher.n_jobs=2 trainer.epochs=3")
     assert confirm.command([tmp_path], []) is None
+
+
+def test_a_candidate_without_a_run_that_can_be_judged_is_not_compared():
+    [pair] = judge({"a": Sample((0.9, 0.91, 0.92)), "b": Sample((), collapsed=3)}, lower_is_better=False)
+    assert sentence(pair, "test_accuracy", confirmed=True) == "a and b cannot be compared: no run of b can be judged"
+    assert shown_difference(pair.difference, "test_accuracy") == "--"
+
+
+def test_a_mean_has_no_bounds_that_its_metric_cannot_have():
+    share, loss = Interval(0.6, -0.9, 2.5), Interval(0.5, -1.6, 2.6)
+    assert inside(share, "val_accuracy") == Interval(0.6, 0.0, 1.0)
+    assert inside(loss, "val_loss") == Interval(0.5, 0.0, 2.6)
