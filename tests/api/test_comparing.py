@@ -174,6 +174,7 @@ def test_the_command_reads_a_table_and_writes_a_page(enter, tmp_path):
         ([], "columns of which none is called like a schedule"),
         (["compare.schedule=hw"], "did you mean how?"),
         (["compare.schedule=how", "compare.metric=scores"], "did you mean score?"),
+        (["compare.schedule=how", "compare.metric=quality"], "do: compare.metric=score"),
         (["compare.schedule=how", "compare.better=up"], "do: compare.better="),
         (["compare.schedule=how", "compare.metric=score", "compare.seed=score"], "allowed: whole numbers"),
     ],

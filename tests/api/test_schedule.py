@@ -6,7 +6,7 @@ import re
 import numpy
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR
 
 import lrlab
 from lrlab.api import frames
@@ -278,6 +278,17 @@ def test_a_check_looks_at_every_parameter_group_that_has_a_curve_of_its_own():
     assert said.startswith("group 1: schedule: the LR rises at the end, from 0 in epoch 60")
     [said] = lrlab.check(make(rises, rises), grouped, epochs=100)
     assert said.startswith("schedule: the LR rises at the end")
+    # Where groups have curves of their own, the first one's is no more the schedule's than the others.
+    [said] = lrlab.check(make(lambda _: 1.0, falls), grouped, epochs=100)
+    assert said.startswith("group 0: schedule: LambdaLR never changes the LR")
+
+
+@pytest.mark.parametrize("milestones", [[30, 60, 200], [100], [30, 90, 300]])
+def test_a_check_finds_a_milestone_that_never_fires_as_a_schedule_does(milestones):
+    made = lrlab.check(lambda one: MultiStepLR(one, milestones), lambda: optimizer_of(0.1), epochs=100)
+    named = lrlab.schedule("multistep", milestones=milestones, lr=0.1, epochs=100).lint
+    assert [*made] == named
+    assert f"{milestones[-1]} never fires in its 100 epochs" in made[0]
 
 
 def test_a_check_of_a_sound_scheduler_finds_nothing():

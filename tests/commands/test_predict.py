@@ -10,11 +10,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from support import ROOT, train
 
+import lrlab
 from lrlab.commands import predict
 from lrlab.commands import train as train_command
 from lrlab.comparison import event_files, loss_curves, results
+from lrlab.integrations.loop import logged
 from lrlab.runs import tracking
 
 
@@ -67,6 +70,28 @@ def test_schedules_are_ranked_with_intervals_in_the_terminal_and_in_files(ask, r
         table = list(csv.DictReader(file))
     assert [float(row["val_loss"]) for row in table] == [row["val_loss"] for row in said["predictions"]]
     assert struct.unpack(">II", Path("found.png").read_bytes()[16:24])[0] > 500
+
+
+def test_what_python_takes_and_the_command_does_not_is_said_with_what_to_type(ask, tmp_path):
+    (tmp_path / "steps.csv").write_text("step,lr,val_loss\n0,0.1,2.0\n")
+    done = ask("steps.csv", "scheduler=linear")
+    assert done.code == 1
+    assert "predict: got steps.csv, a file; " in done.err
+    assert 'do: lrlab.predict("steps.csv", "linear", "wsd") in Python' in done.err
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    s = lrlab.cosine(lr=0.1, total_steps=10)
+    scheduler = s.scheduler(optimizer)
+    with logged(optimizer, s, data="toy", model="linear", folder="mine") as run:
+        for _ in range(10):
+            optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+            optimizer.step()
+            scheduler.step()
+            run.epoch(train_loss=1.0, val_loss=1.0)
+    done = ask("mine", "scheduler=linear")
+    assert done.code == 1
+    assert "predict: got mine, which a loop of yours wrote" in done.err
+    assert 'do: lrlab.predict("mine/history.csv"' in done.err
 
 
 def test_all_are_asked_for_where_none_is_named_and_those_that_follow_a_metric_are_not_predicted(ask, run):

@@ -198,6 +198,8 @@ def test_what_would_confirm_a_comparison_is_a_study_of_one_budget(tmp_path):
     said = confirm.command([tmp_path], compared.contests)
     assert said.endswith(f"study {tmp_path.name} scheduler=step,cosine hydra.launcher.n_jobs=2 trainer.epochs=3")
     assert confirm.command([tmp_path], []) is None
+    named = tmp_path / "scheduler=step,cosine"  # a word with = is a setting, where a study's name is asked for
+    assert "study scheduler-step,cosine " in str(confirm.command([named], compared.contests))
 
 
 def test_a_candidate_without_a_run_that_can_be_judged_is_not_compared():
