@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lrlab import __version__
 from lrlab.system import disk
 from lrlab.system.disk import write_whole
 from lrlab.training.metrics import (
@@ -94,8 +95,8 @@ _SPENT, _BEST = ("epochs", "seconds"), ("best_epoch", "best_monitored", "extende
 @lru_cache
 def versions() -> dict[str, str]:
     """The versions that decide the last bits of a run's result."""
-    packages = ("lrlab", "torch", "torchvision")
-    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+    own = {"python": platform.python_version(), "lrlab": __version__}  # not that of an installation elsewhere
+    return own | {name: _version(name) for name in ("torch", "torchvision")}
 
 
 def _version(package: str) -> str:

@@ -20,6 +20,7 @@ import yaml
 from forked import server
 from support import UPDATES, StopAt, folder_of_images, history, points, same_weights, summary, train, weights
 
+from lrlab import __version__
 from lrlab.config import compose
 from lrlab.config.prepare import prepare
 from lrlab.data import datasets, image_files
@@ -28,7 +29,7 @@ from lrlab.data.held_out import Holding
 from lrlab.errors import Interrupted, UserError, wrong
 from lrlab.models import cnn
 from lrlab.runs import checkpoint, records, run
-from lrlab.runs.summary import Tally
+from lrlab.runs.summary import Tally, versions
 from lrlab.system import disk, randomness
 from lrlab.system.lock import held
 
@@ -721,3 +722,7 @@ def test_a_run_goes_on_with_the_metrics_that_it_began_with(command):
     ended = command("resume=run", "extend=2")
     assert ended.code == 1
     assert "task: got a task that measures loss, accuracy, but the checkpoint was saved with loss, " in ended.err
+
+
+def test_the_version_that_a_run_names_is_that_of_its_code():
+    assert versions()["lrlab"] == __version__
