@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lrlab.commands.entry import report
 from lrlab.config import compose
 from lrlab.config.arguments import without_deletions
+from lrlab.config.hydra_inside import OF_MAIN
 from lrlab.config.targets import chosen
 from lrlab.errors import UserError
 from lrlab.system import spelling
@@ -22,7 +23,7 @@ def start(overrides: Sequence[str], flags: Sequence[str], typed: Sequence[str]) 
     """Hand over to Hydra, as if `overrides` and `flags` had been typed."""
     compose.let_hydra_find_plugins()
     sys.argv = [sys.argv[0], *overrides, *flags]
-    as_main = hydra.main(version_base=compose.VERSION_BASE, config_path=str(compose.CONF), config_name=compose.NAME)
+    as_main = hydra.main(config_path=str(compose.CONF), config_name=compose.NAME, **OF_MAIN)
     try:
         as_main(job)()
     except (HydraException, OmegaConfBaseException) as error:

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lrlab.config import checks, muon, own_targets, usable
 from lrlab.config.checks import Node
 from lrlab.config.groups import ModelParameters, layer_decay_of, read_groups, split
+from lrlab.config.hydra_inside import instantiate
 from lrlab.data.batches import Batching
 from lrlab.data.held_out import Holding
 from lrlab.errors import first_line, wrong

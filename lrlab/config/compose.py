@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lrlab.config.arguments import key_of, value_of
 from lrlab.config.catalogue import CONF
 from lrlab.config.checks import refuse_moved
-from lrlab.config.hydra_inside import split_arguments
+from lrlab.config.hydra_inside import AS_OF_VERSION, register_resolver, split_arguments
 from lrlab.config.mistakes import several_values, unknown_key, unknown_option
 from lrlab.config.names import run_name, sweep_name
 from lrlab.config.own_options import spell_out
@@ -33,15 +33,13 @@ from lrlab.errors import UserError, first_line, wrong
 from lrlab.system import spelling
 
 NAME = "config"
-VERSION_BASE = "1.3"
-
 _ABSENT = object()
 
 _PLUGINS = str(Path(__file__).parents[1] / "plugins")
 
-OmegaConf.register_new_resolver("lrlab.run_name", run_name, replace=True)
-OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
-OmegaConf.register_new_resolver("lrlab.command", spelling.command, replace=True)
+register_resolver("lrlab.run_name", run_name)
+register_resolver("lrlab.sweep_name", sweep_name)
+register_resolver("lrlab.command", spelling.command)
 
 
 Composing = Callable[[list[str]], DictConfig]  # what Hydra composes of overrides that are for it
@@ -269,7 +267,7 @@ def _choices(searched: Iterable[str]) -> str:
     return "\n".join(textwrap.fill(line, 79, subsequent_indent="  ") for line in lines)
 
 
-OmegaConf.register_new_resolver("lrlab.groups", _choices, replace=True)
+register_resolver("lrlab.groups", _choices)
 
 
 def without_sweeps(overrides: Sequence[str]) -> list[str]:
@@ -316,7 +314,7 @@ def _hydra() -> Iterator[None]:
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(CONF), version_base=VERSION_BASE, job_name="train"):
+        with initialize_config_dir(str(CONF), job_name="train", **AS_OF_VERSION):
             yield
     finally:
         GlobalHydra.instance().hydra = running
