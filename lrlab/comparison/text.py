@@ -53,7 +53,7 @@ def _why_wide(contest: Contest) -> list[str]:
     if not seeds or min(seeds) > _FEW_SEEDS:
         return []
     together = f" for all {len(contest.candidates):,} rows together" if len(contest.candidates) > 1 else ""
-    return [f"(in brackets: intervals that hold{together} at 95 %; {min(seeds)} seeds make them wide)"]
+    return [f"(in brackets: intervals that hold{together}; {min(seeds)} seeds make them wide)"]
 
 
 def _and_reference(contest: Contest) -> str:

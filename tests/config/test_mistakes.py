@@ -166,7 +166,7 @@ BEFORE_ANY_DATA = {
     "scheduler=step scheduler.gamma=-0.5": "scheduler: got a planned LR of -0.01 in epoch 6; allowed: finite and not negative, to 3.4e+38; do: change the scheduler's settings (gamma, factor, end value, ...)",
     "scheduler=exponential scheduler.gamma=1e200": "scheduler: got a planned LR of 2e+198 in epoch 2; allowed: finite and not negative, to 3.4e+38; do: change the scheduler's settings (gamma, factor, end value, ...)",
     "scheduler=onecycle scheduler.total_steps=50%": "scheduler: got OneCycleLR, which fails after step 210 (ValueError: …); allowed: a scheduler that lasts 420 steps; do: make its durations fit the run, for example in percent",
-    "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%": "scheduler.lr_lambda.steps: got 420 of 420; allowed: 0 to 419; do: scheduler.lr_lambda.steps=42",
+    "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%": "scheduler.lr_lambda.steps: got 100%, which is 420 of 420; allowed: 0 to 419; do: scheduler.lr_lambda.steps=42",
     "scheduler=warmup_cosine scheduler.lr_lambda.then.floor=2": "scheduler.lr_lambda.then.floor: got 2; allowed: 0 to 1, a fraction of the base LR; do: scheduler.lr_lambda.then.floor=0.01",
     # data that is not there
     "data=imagefolder data.root=/nowhere": "data.root: got /nowhere, which does not exist; allowed: a folder with train/<class>/* and val/<class>/* (or test/<class>/*); do: data.root=FOLDER",

@@ -56,7 +56,7 @@ CASES: dict[str, Case] = {
     ),
     "11": Case(
         "scheduler=warmup_cosine scheduler.lr_lambda.steps=100%",
-        r"scheduler\.lr_lambda\.steps: got 420 of 420; allowed: 0 to 419",
+        r"scheduler\.lr_lambda\.steps: got 100%, which is 420 of 420; allowed: 0 to 419",
     ),
     "12": Case(
         "scheduler=onecycle scheduler.total_steps=50%", r"scheduler: got OneCycleLR, which fails .*210.*lasts 420 steps"
