@@ -131,6 +131,8 @@ def budgets(rows: Sequence[dict[str, Any]]) -> Table:
     found = []
     for updates in lengths:
         line, steps = (_at_best_lr(own, updates, name) for name in ("linear", "multistep"))
+        if line is None or steps is None or min(len(line.errors), len(steps.errors)) < FEWEST:
+            continue
         low, high = difference(line.errors, steps.errors, level)
         found.append(
             {
@@ -157,13 +159,14 @@ class AtBestLr:
     errors: np.ndarray
 
 
-def _at_best_lr(rows: Sequence[dict[str, Any]], updates: int, scheduler: str) -> AtBestLr:
+def _at_best_lr(rows: Sequence[dict[str, Any]], updates: int, scheduler: str) -> AtBestLr | None:
     own = [row for row in rows if int(row["updates"]) == updates and row["scheduler"] == scheduler]
     several = []
     for lr in sorted({row["lr"] for row in own}):
         several.append(AtBestLr(lr, np.array([1 - float(row["accuracy"]) for row in own if row["lr"] == lr])))
-    most = max(len(one.errors) for one in several)  # where runs failed, the others do not stand for them
-    return min((one for one in several if len(one.errors) == most), key=lambda one: one.errors.mean())
+    most = max((len(one.errors) for one in several), default=0)  # where runs failed, the others do not stand for them
+    complete = [one for one in several if len(one.errors) == most]
+    return min(complete, key=lambda one: one.errors.mean(), default=None)
 
 
 def difference(one: np.ndarray, other: np.ndarray, level: float = 0.95) -> tuple[float, float]:

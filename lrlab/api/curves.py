@@ -264,10 +264,13 @@ def _simulated(
     told_of = {"lr": float(base), "_target_": type(optimizer).__name__, "safeguard_warmup": guard}
     found = lint.warnings(plan, node, told_of)
     others = _of_other_groups(plan)
-    of_first = f"group {first.get('name', 0)}: " if others else ""
-    told = [f"{of_first}{_in_counts(line, total)}" for line in found]
-    for group, curve in others.items():
-        lines = lint.warnings(curve, {"_target_": node["_target_"]}, {})
+    of_others = {group: lint.warnings(curve, {"_target_": node["_target_"]}, {}) for group, curve in others.items()}
+    own = f"group {first.get('name', 0)}: "
+    told = []
+    for line in found:  # of the first group, unless every one has it
+        is_of_all = all(line in lines for lines in of_others.values())
+        told.append(f"{'' if is_of_all else own}{_in_counts(line, total)}")
+    for group, lines in of_others.items():
         told += [f"group {group}: {_in_counts(line, total)}" for line in lines if line not in found]
     return Curve(name, plan, told)
 

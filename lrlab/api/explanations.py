@@ -15,6 +15,7 @@ Array = NDArray[numpy.float64]
 _MOST_POINTS = 4000  # at which an explanation is tried
 _MOST_FITS = 3  # that are named together
 _FEWEST_LEVELS = 3  # different LRs that a mistake has to give, where it leads beyond the plan
+_MOST_BATCHES = 64  # that one expects to make an update
 _FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256)
 
 
@@ -150,11 +151,11 @@ def _on_another_clock(seen: Observed, updates: Indices) -> Candidates:
     for factor in dict.fromkeys([seen.processes, *_FACTORS, *_rates(seen, each)]):
         if factor > 1:
             yield _faster(seen, factor, unit), seen.within(each * factor * (updates // each))
-            if each == 1:  # stepped after every micro-batch, of which the last one is before optimizer.step()
-                said = f"a scheduler that is stepped {factor} times an update, after every micro-batch"
-                do = "call scheduler.step() where optimizer.step() is called, after it"
-                micro = Explanation(f"{factor} micro-batches", said, do)
-                yield micro, seen.within(factor * updates + factor - 1)
+    for batches in _micro_batches(seen):  # the last of which is before optimizer.step()
+        said = f"a scheduler that is stepped {batches} times an update, after every micro-batch"
+        do = "call scheduler.step() where optimizer.step() is called, after it"
+        micro = Explanation(f"{batches} micro-batches", said, do)
+        yield micro, seen.within(batches * updates + batches - 1)
     if each > 1:
         said = "a scheduler that is stepped after every update instead of after every epoch"
         yield Explanation("by updates", said, "call scheduler.step() once an epoch"), seen.within(each * updates)
@@ -162,7 +163,7 @@ def _on_another_clock(seen: Observed, updates: Indices) -> Candidates:
         said = "a scheduler that is stepped after every epoch instead of after every update"
         do = "call scheduler.step() after every optimizer.step()"
         yield Explanation("by epochs", said, do), seen.at(updates // per_epoch)
-    every = _rhythm(seen) // each
+    every = _rhythm(seen) // max(each, _first_change(seen.planned))
     if every > 1 and (each > 1 or every != per_epoch):
         said = f"a scheduler that is stepped once in {every} {unit}s"
         do = f"call scheduler.step() once {_a(unit)}"
@@ -273,6 +274,20 @@ def _rates(seen: Observed, each: int) -> list[int]:
     counts = seen.planned[::each]
     found = numpy.flatnonzero(numpy.abs(counts - seen.applied[each]) <= seen.tolerance)
     return [int(one) for one in found[:3]]
+
+
+def _first_change(lrs: Array) -> int:
+    """After how many updates the LRs first change; 0 where they do not."""
+    changed = numpy.flatnonzero(numpy.diff(lrs))
+    return int(changed[0]) + 1 if len(changed) else 0
+
+
+def _micro_batches(seen: Observed) -> list[int]:
+    """How many batches may make an update where each steps the scheduler, by the first LR."""
+    if seen.start or seen.updates_per_count > 1:
+        return []
+    found = numpy.flatnonzero(numpy.abs(seen.planned[:_MOST_BATCHES] - seen.applied[0]) <= seen.tolerance) + 1
+    return [int(one) for one in found if one > 1]
 
 
 def _elsewhere(seen: Observed) -> list[Explanation]:

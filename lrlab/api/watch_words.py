@@ -5,6 +5,8 @@ from typing import Any
 
 from lrlab.words import counted
 
+_MOST_BATCHES = 64  # that one expects to make an update
+
 
 def difference(first: Mapping[str, Any], *, several: bool) -> str:
     """The first difference; with its group's name where there are `several`."""
@@ -29,7 +31,10 @@ def said_of_before(before: Mapping[str, Any] | None, start: int) -> str:
 def said_of_the_end(step: int, *, planned: int, start: int) -> str:
     """Where a loop that began at `start` ended in the plan, before the update `step`, if that was not at its end."""
     if step < planned:
-        return f"; the plan has {counted(planned, 'update')}, and its end was not reached"
+        times, rest = divmod(planned, max(step, 1))
+        batches = f" (if {times} batches make an update, plan by updates: total_steps={step})"
+        seems = not start and not rest and 1 < times <= _MOST_BATCHES
+        return f"; the plan has {counted(planned, 'update')}, and its end was not reached{batches if seems else ''}"
     if step > planned:
         past = counted(step - max(planned, start), "update")
         return f"; {past} lie past the end of the plan of {planned:,}"

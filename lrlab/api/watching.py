@@ -22,7 +22,6 @@ from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
 
 _MOST_DRAWN = 2000  # updates, in a picture
-_MOST_BATCHES = 64  # that one expects to make an update
 
 
 class ScheduleWarning(UserWarning):
@@ -76,19 +75,13 @@ class Watch:
             self._clock.begin()
         return self
 
-    def end(self, *, complete: bool = False) -> None:
-        """Look on no more; what is pending is settled, and an explanation found late is told.
-
-        The loop is `complete` where nothing has stopped it. If its plan is some times as long then, it seems to count
-        batches, of which several make an update.
-        """
+    def end(self) -> None:
+        """Look on no more; what is pending is settled, and an explanation found late is told."""
         self._clock.end()
         if self.differing and self.updates:
             self._tell(final=True)
         elif self.updates and self.step > len(self.schedule):
             self._note(self._said_of_the_end().removeprefix("; "))
-        elif self.updates and complete and not self.start:
-            self._tell_of_batches()
 
     def __enter__(self) -> "Watch":
         return self.begin()
@@ -96,7 +89,7 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end(complete=kind is None)
+        self.end()
 
     # What was seen.
 
@@ -308,20 +301,10 @@ class Watch:
     def _said_of_before(self) -> str:
         return watch_words.said_of_before(self.before, self.start)
 
-    def _tell_of_batches(self) -> None:
-        """Warn where a whole loop makes an update of every few batches, and its plan counts batches."""
-        times, rest = divmod(len(self.schedule), self.updates)
-        if not rest and 1 < times <= _MOST_BATCHES:
-            self._note(
-                f"{counted(self.updates, 'update')} seen, and the plan has {times} times as many; if {times} batches "
-                f"make an update, plan by updates: total_steps={self.updates}"
-            )
-
     @property
     def _is_mostly_past_the_end(self) -> bool:
-        """Whether most of the updates seen are none that the plan has, so that it is the plan of another loop."""
-        past = self.step - max(len(self.schedule), self.start)
-        return past > self.updates / 2
+        """Whether most of the loop's updates are none that the plan has, so that it is the plan of another loop."""
+        return self.step > 2 * len(self.schedule)
 
     def _said_of_the_end(self) -> str:
         return watch_words.said_of_the_end(self.step, planned=len(self.schedule), start=self.start)

@@ -73,8 +73,11 @@ def _run(settings: PreviewSettings, typed: list[str]) -> None:
 def _tell_of_a_recipe(typed: Sequence[str]) -> None:
     """Say so where what is shown is one of many runs of a recipe."""
     overrides = overrides_of_runs(list(typed), several=True)
+    recipes = [one for one in overrides if key_of(one) == "experiment"]
+    if len(recipes) != 1 or "," in recipes[0]:
+        return
     multiplied = [one for one in compose.with_recipe(overrides) if one not in overrides and key_of(one) != "seed"]
-    if any(key_of(one) == "experiment" for one in overrides) and multiplied:
+    if multiplied:
         settings = ", ".join(key_of(one) for one in multiplied)
         print(f"(the recipe trains many runs, which differ in {settings}; type KEY=VALUE,VALUE to see their curves)")
 

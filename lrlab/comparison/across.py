@@ -46,7 +46,7 @@ class Across:
     profiles: dict[str, tuple[list[float], list[float]]]  # ratios, and the share of runs that are at most so bad
     wins: list[Wins]
     left_out: list[str]  # candidates that are not in all of them
-    exploratory: bool
+    exploratory: str  # why nothing is a claim, by the first study that says so; empty where all are
     same_data: list[str]  # names of studies that are of one data set
 
 
@@ -70,7 +70,7 @@ def across(found: Sequence[Study]) -> Across:
         profiles={name: _profile(own, highest) for name, own in ratios.items()},
         wins=[_wins(one, other, studies) for one, other in combinations(shared, 2)],
         left_out=sorted(everywhere - set(shared)),
-        exploratory=any(study.exploratory for study in studies.values()),
+        exploratory=next((study.exploratory for study in studies.values() if study.exploratory), ""),
         same_data=_same_data(studies),
     )
 

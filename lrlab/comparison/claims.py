@@ -16,10 +16,7 @@ def sentence(pair: Pair, metric: str, *, confirmed: bool) -> str:
     """
     count = _counted_seeds(pair)
     if math.isnan(pair.difference.value):
-        without = " and ".join(
-            name for name, seeds in zip((pair.name, pair.other), pair.seeds, strict=True) if not seeds
-        )
-        return f"{pair.name} and {pair.other} cannot be compared: no run of {without} can be judged"
+        return f"{pair.name} and {pair.other} cannot be compared: {_why_not(pair)}"
     amount = shown_amount(pair.difference, metric, signed=pair.verdict in ("equivalent", "undecided"))
     if pair.verdict in ("better", "worse"):
         verb = "is" if confirmed else "looks"
@@ -29,6 +26,14 @@ def sentence(pair: Pair, metric: str, *, confirmed: bool) -> str:
         within = f" within {shown_margin(pair.margin, metric)}" if pair.margin is not None else ""
         return f"{pair.name} and {pair.other} {verb} equivalent{within}: difference {amount}, {count}"
     return f"{pair.name} and {pair.other} cannot be told apart: difference {amount}, {count}{_why(pair)}"
+
+
+def _why_not(pair: Pair) -> str:
+    """Why there is nothing to compare: paired runs have no seed in common, or one has no run at all."""
+    without = [name for name, seeds in zip((pair.name, pair.other), pair.seeds, strict=True) if not seeds]
+    if len(without) == 2:
+        return "they have no seed in common, or no run that can be judged"
+    return f"no run of {without[0]} can be judged"
 
 
 def _counted_seeds(pair: Pair) -> str:

@@ -62,7 +62,11 @@ def chosen_of(
     if columns.metric is None:
         taken = {one for one in chosen.values() if one is not None}
         chosen["metric"] = _only_metric([name for name in names if name not in taken], rows, f"{key}metric")
-    _require_column(str(chosen["metric"]), _numbers(names, rows), f"{key}metric")
+    taken = {one for what, one in chosen.items() if what != "metric" and one is not None}
+    usable = [name for name in _numbers(names, rows) if name not in taken]
+    if chosen["metric"] not in names and usable:
+        _require_column(str(chosen["metric"]), usable, f"{key}metric")
+    _require_column(str(chosen["metric"]), names, f"{key}metric")
     return chosen
 
 

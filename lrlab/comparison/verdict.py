@@ -81,14 +81,14 @@ class Study:
         decided = self.record.design
         if decided is None and not self.record.changes:
             return ""
-        if "test" not in self.record.protocol.split:
-            return "exploratory: the samples that judge have chosen the base LRs too, for there is no test split"
         written = summary.read(self.folder / design.JUDGING, results.SWEEP).get("design")
         if self.record.changes or (written is not None and written != self.record.fingerprint):
             looks = self.record.looks
             return f"exploratory: the design changed after {looks} look{'s' if looks != 1 else ''}"
         if decided is not None and any(one.tuning.lr != decided.lrs[one.name] for one in self.candidates):
             return "exploratory: the tuning runs are not those by which the design was made"
+        if "test" not in self.record.protocol.split:
+            return "exploratory: the samples that judge have chosen the base LRs too, for there is no test split"
         return ""
 
     @property

@@ -1,6 +1,5 @@
 """What is wrong with a setting that was typed: the nearest name beside it, or who has it."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,11 +98,23 @@ def _paths(node: Any) -> list[str]:
     return found
 
 
+def _has(group: str, option: str, path: str) -> bool:
+    """Whether an option of a group has the setting at this path inside of it."""
+    node: Any = OmegaConf.load(CONF / group / f"{option}.yaml")
+    for part in path.split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            return False
+        node = node._get_node(part)
+    return True
+
+
 def _who_has(group: str, name: str) -> str:
     """Which options of `group` have the setting `name`."""
     group, _, inside = group.partition(".")
-    setting = re.compile(rf"^{' +' if inside else ''}{re.escape(name)}:", re.MULTILINE)
-    options = [path.stem for path in sorted((CONF / group).glob("*.yaml")) if setting.search(path.read_text())]
+    path = f"{inside}.{name}" if inside else name
+    options = [
+        option for option in (one.stem for one in sorted((CONF / group).glob("*.yaml"))) if _has(group, option, path)
+    ]
     if options:
         others = f" or one of {len(options) - _MOST} others" if len(options) > _MOST else ""
         return f"choose {group}={' or '.join(options[:_MOST])}{others}, which has it"

@@ -90,7 +90,7 @@ class RunLog:
 
     def end(self, status: str = "finished", error: BaseException | None = None) -> None:
         """Look on no more, and say in `summary.json` how the run ended."""
-        self.watch.end(complete=status == "finished" and error is None)
+        self.watch.end()
         if status == "finished" and any(not math.isfinite(value) for value in self._last().values()):
             status = "diverged"
         self._write_config(self.watch.optimizer)

@@ -29,7 +29,7 @@ def here(jobs: Sequence[Job], *, threads: int, seen: Noticed, ended: Ended, stop
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        order = Order(units(jobs))
+        order = Order(units(jobs), longest_first=False)
         while (unit := order.next(stopping)) is not None:
             _here(unit, seen, ended)
             order.ended(unit)
@@ -74,7 +74,7 @@ def in_processes(
     Once `stopping()`, no more runs start, and those under way are asked to save and end.
     """
     places = [gpus[place % len(gpus)] if gpus else None for place in range(n_jobs)]
-    order = Order(units(jobs), retries)
+    order = Order(units(jobs), retries, longest_first=n_jobs > 1)
     crew = _Crew(threads, places, order, reuse=reuse, seen=seen, ended=ended, stopping=stopping)
     with ThreadPoolExecutor(n_jobs) as pool:
         waiting = {pool.submit(crew.carry_out_in, place) for place in crew.places}

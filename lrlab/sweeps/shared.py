@@ -173,9 +173,10 @@ class _Rank(enum.IntEnum):
 
 
 def _length(unit: Job | Stack) -> float:
-    """How much there is to train: updates, or positions in the plan with a budget of time, of all of its runs."""
+    """How long it trains: in updates, which those of one step make together, or in seconds where these are given."""
     begins_at = unit.sharing.begins_at if unit.sharing is not None else 0
-    return sum(job.updates for job in unit.jobs) - begins_at
+    budgets = [job.budget_seconds for job in unit.jobs if job.budget_seconds is not None]
+    return max(budgets, default=max(job.updates for job in unit.jobs) - begins_at)
 
 
 class Order:
@@ -186,8 +187,9 @@ class Order:
     ends without having left it, or has passed it, the run trains its beginning itself.
     """
 
-    def __init__(self, jobs: Sequence[Job | Stack], retries: int = 0):
+    def __init__(self, jobs: Sequence[Job | Stack], retries: int = 0, *, longest_first: bool = True):
         self.retries = retries
+        self.longest_first = longest_first  # where one process trains all, they come as they were typed
         self.changed = threading.Condition()
         self.running: set[str] = set()
         self.steps: dict[str, int] = {}  # that trunks have reported
@@ -245,7 +247,8 @@ class Order:
     def _let_begin(self, job: Job | Stack, rank: "_Rank | None" = None) -> None:
         """In its turn: before others if there are some that wait for it, and then by what there is to train."""
         rank = rank or (_Rank.WAITED_FOR if job.name in self.waiting else _Rank.OTHER)
-        heapq.heappush(self._ready, (rank, -_length(job), next(self._count), job))
+        length = _length(job) if self.longest_first else 0.0
+        heapq.heappush(self._ready, (rank, -length, next(self._count), job))
 
     def seen(self, job: Job, report: Seen) -> None:
         if job.name in self.waiting:

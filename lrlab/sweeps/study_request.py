@@ -187,11 +187,8 @@ def protocol_of(request: StudyRequest) -> Protocol:
         allowed = f"at least {largest}, a run for each base LR"
         raise wrong("study.tuning", got=settings.tuning, allowed=allowed, do=f"study.tuning={largest + 5}")
     if settings.margin is not None and METRICS[metric].is_share and settings.margin >= _LARGEST_MARGIN:
-        got, do = (
-            f"{settings.margin:g}, which is {100 * settings.margin:g} points",
-            f"study.margin={settings.margin:g}%",
-        )
-        raise wrong("study.margin", got=got, allowed=f"below {_LARGEST_MARGIN:.0%} of {metric}", do=do)
+        got = f"{settings.margin:g}, which is {100 * settings.margin:g} points"
+        raise wrong("study.margin", got=got, allowed=f"below {_LARGEST_MARGIN:.0%} of {metric}", do="study.margin=0.5%")
     if prepared[0].splits.target_shape == ():  # texts have many targets a sample
         _require_samples(prepared[0].splits.sizes)
     data = prepared[0].config["data"]
@@ -218,10 +215,11 @@ def protocol_of(request: StudyRequest) -> Protocol:
 def _require_samples(sizes: Mapping[str, int]) -> None:
     """Raise UserError for splits of so few samples that one of them outweighs what schedules differ in."""
     for key, what in (("val", "choose the base LRs"), ("test", "judge")):
+        do = "data.val=20%, or a larger data set" if key == "val" else "a larger test set"
         if key in sizes and sizes[key] < _FEWEST_SAMPLES:
             got = f"{counted(sizes[key], 'sample')} that {what}"
             allowed = f"{_FEWEST_SAMPLES} or more, of which none is worth more than {100 / _FEWEST_SAMPLES:g} points"
-            raise wrong("study", got=got, allowed=allowed, do="a larger data set, or data.val=20%")
+            raise wrong("study", got=got, allowed=allowed, do=do)
 
 
 def _led(request: StudyRequest) -> Following:

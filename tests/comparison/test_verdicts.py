@@ -212,3 +212,9 @@ def test_a_mean_has_no_bounds_that_its_metric_cannot_have():
     share, loss = Interval(0.6, -0.9, 2.5), Interval(0.5, -1.6, 2.6)
     assert inside(share, "val_accuracy") == Interval(0.6, 0.0, 1.0)
     assert inside(loss, "val_loss") == Interval(0.5, 0.0, 2.6)
+
+
+def test_paired_runs_without_a_common_seed_are_not_said_to_be_none():
+    samples = {"a": Sample((0.9, 0.8, 0.7), seeds=(0, 1, 2)), "b": Sample((0.9, 0.8, 0.6), seeds=(3, 4, 5))}
+    [pair] = judge(samples, lower_is_better=False, test="paired")
+    assert "they have no seed in common" in sentence(pair, "test_accuracy", confirmed=True)

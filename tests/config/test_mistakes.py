@@ -9,7 +9,7 @@ import pytest
 import torch
 from support import composed, folder_of_images, points, summary
 
-from lrlab.config import identity
+from lrlab.config import identity, mistakes
 from lrlab.config.prepare import prepare
 from lrlab.data import decoding, image_files
 from lrlab.runs import checkpoint
@@ -455,3 +455,13 @@ def test_the_traceback_is_shown_on_request(command, monkeypatch):
     monkeypatch.setenv("LRLAB_DEBUG", "1")
     assert "Traceback" in command("trainer.epochs=0").err
     assert os.environ["LRLAB_DEBUG"] == "1"
+
+
+@pytest.mark.parametrize(("path", "has"), [("lr_lambda.decay", "wsd"), ("lr_lambda.then.gamma", "warmup_multistep")])
+def test_options_that_are_named_for_a_setting_have_it_at_that_path(path, has):
+    parent, _, name = f"scheduler.{path}".rpartition(".")
+    advice = mistakes._who_has(parent, name)
+    assert f"{has}" in advice
+    for option in re.findall(r"\w+", advice.removeprefix("choose scheduler=").partition(",")[0].replace(" or ", " ")):
+        assert mistakes._has("scheduler", option, path)
+    assert not mistakes._has("scheduler", "wsd", "lr_lambda.gamma")

@@ -58,13 +58,15 @@ def disturb(place: Path, *typed: str, kills: int, seed: int | str) -> Killed:
     place.mkdir()
     with chdir(place):
         while code:
-            sweep = start(*typed)
+            sweep, before = start(*typed), killed.all
             while killed.all < kills and sweep.poll() is None:
                 wait_for(lambda: any(place.glob("outputs/sweeps/it/*/history.csv")) or sweep.poll() is not None)  # noqa: B023
                 time.sleep(drawn.random() * 0.5)
                 if _kill_one(sweep.pid, drawn, killed):
                     break
             code = sweep.wait()
+            if code and killed.all == before:
+                raise RuntimeError(sweep.complained())
             wait_for(lambda: not group_lives(sweep.pid))  # noqa: B023
     return killed
 
