@@ -319,6 +319,15 @@ def recipes(result: Result) -> Made:
         figures = (row["found"].rstrip("%"), row["95% interval"].replace("%", ""), row["published is"])
         yield f"conf/experiment/{row['name']}.yaml", "({} %, {}): the published figure is {}", *figures
 
+    rows = table(result, "budgets").values()
+    page = "conf/experiment/published_budgets.yaml"
+    gains = listed([row["line less steps, points"] for row in rows])
+    yield page, "of the steps on {} %: {} points", ", ".join(row["name"].rstrip("%") for row in rows), gains
+    errors = [row["straight line"].rstrip("%") for row in rows]
+    yield page, "of errors of {} to {} %", errors[0], errors[-1]
+    told = [row["name"].rstrip("%") for row in rows if row["simultaneous 95% interval"].count("-") == 2]
+    yield page, "five seeds tell it on {} %", listed(told)
+
 
 def recipes_runs(rows: list[Any]) -> Made:
     for name in RECIPES:
