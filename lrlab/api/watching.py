@@ -95,11 +95,16 @@ class Watch:
 
     @property
     def equal(self) -> bool | None:
-        """Whether every update seen had the planned LR; None before the first."""
+        """Whether every update seen had the planned LR; None before the first.
+
+        False too where the loop makes more than twice the updates that are planned: it is the plan of another loop.
+        """
         self._clock.settle(wait=True)
         if self.before is not None and self.before["differing"]:
             return False
-        return self.differing == 0 and not self._is_mostly_past_the_end if self.updates else None
+        if not self.updates:
+            return None
+        return self.differing == 0 and not self._is_mostly_past_the_end
 
     @property
     def step(self) -> int:

@@ -17,7 +17,7 @@ def lines(found: Across, width: int | None = None) -> list[str]:
     text += [f"  {_sentence(wins, len(found.data_sets))}" for wins in found.wins]
     text += ["", "each study keeps its own 5 %; the intervals of the means are single ones"]
     if found.exploratory:
-        text.append(f"{found.exploratory} (of a study)")
+        text.append(f"{found.exploratory} (in one of the studies)")
     if found.same_data:
         text.append(f"warning: these are of one data set, which counts as often: {', '.join(found.same_data)}")
     text += [f"left out: {name} (not the same in every study)" for name in found.left_out]

@@ -100,11 +100,11 @@ def _paths(node: Any) -> list[str]:
 
 def _has(group: str, option: str, path: str) -> bool:
     """Whether an option of a group has the setting at this path inside of it."""
-    node: Any = OmegaConf.load(CONF / group / f"{option}.yaml")
+    node: Any = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"))
     for part in path.split("."):
-        if not isinstance(node, DictConfig) or part not in node:
+        if not isinstance(node, dict) or part not in node:
             return False
-        node = node._get_node(part)
+        node = node[part]
     return True
 
 
@@ -112,9 +112,8 @@ def _who_has(group: str, name: str) -> str:
     """Which options of `group` have the setting `name`."""
     group, _, inside = group.partition(".")
     path = f"{inside}.{name}" if inside else name
-    options = [
-        option for option in (one.stem for one in sorted((CONF / group).glob("*.yaml"))) if _has(group, option, path)
-    ]
+    known = [file.stem for file in sorted((CONF / group).glob("*.yaml"))]
+    options = [option for option in known if _has(group, option, path)]
     if options:
         others = f" or one of {len(options) - _MOST} others" if len(options) > _MOST else ""
         return f"choose {group}={' or '.join(options[:_MOST])}{others}, which has it"
