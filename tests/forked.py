@@ -41,7 +41,8 @@ def become_a_command(variables: Mapping[str, str], output: Path, errors: Path | 
         os.dup2(handle, stream)
         os.close(handle)
     # Python looks once whether its streams can be moved in, as files can and pipes cannot.
-    sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # by the line, as Python's is
     os.environ.update({"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **variables})
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -97,7 +97,7 @@ def report(error: UserError) -> int:
     if os.environ.get("LRLAB_DEBUG"):
         logging.getLogger().handlers = [logging.StreamHandler()]
         log.error("", exc_info=error)
-    print(printable(f"lrlab: error: {error}"), file=sys.stderr)
+    print(printable(f"lrlab: error: {error}"), file=sys.stderr, flush=True)  # what follows may be no orderly end
     return 1
 
 

@@ -197,7 +197,7 @@ def test_when_a_rank_is_killed_the_other_ends_by_itself_and_the_run_goes_on(vict
 def test_a_rank_that_waits_for_one_that_is_gone_ends_though_torch_never_tells(left, code):
     """gloo now and then goes on to wait for a rank that was killed: one time in a few hundred."""
     script = (
-        "import json, multiprocessing, os, time\n"
+        "import json, multiprocessing, os, sys, time\n"
         "from torch.distributed import TCPStore\n"
         "from lrlab.commands.entry import report\n"
         "from lrlab.system import peers, process\n"
@@ -206,6 +206,7 @@ def test_a_rank_that_waits_for_one_that_is_gone_ends_though_torch_never_tells(le
         "    TCPStore('127.0.0.1', port, is_master=False).set('lrlab/process/1', json.dumps(process.myself()))\n"
         "    time.sleep(60)\n"
         "if __name__ == '__main__':\n"
+        "    sys.stderr = os.fdopen(2, 'w', closefd=False)\n"  # one that keeps what it is told until it is full
         "    store = TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)\n"
         "    rank = multiprocessing.get_context('fork').Process(target=other, args=(store.port,))\n"
         "    rank.start()\n"
