@@ -15,7 +15,7 @@ from lrlab.api.frames import frame
 from lrlab.api.horizons import horizon_of
 from lrlab.api.lines import line_of, picture
 from lrlab.api.schedule import schedule
-from lrlab.api.schedule_value import Schedule
+from lrlab.api.schedule_value import Schedule, refuse_made
 from lrlab.api.simulated import makes_scheduler, optimizer_with
 from lrlab.api.wording import in_python, of_arguments
 from lrlab.config import checks
@@ -227,6 +227,7 @@ def _curve_of(one: Any, lr: float | None, lengths: dict[str, Any], interval: str
             return _of_a_scheduler(name, one, lr, lengths, interval)
         one = schedule(one, lr=lr, interval=interval, **lengths)
     if not isinstance(one, Schedule):
+        refuse_made(one, "schedules")
         allowed = "a name, an lrlab.schedule(...), a function t -> factor, or one that makes a scheduler"
         raise wrong_argument("schedules", got=kind_of(one), allowed=allowed, do='"cosine"')
     return Curve(one.name, one.plan, one.lint)

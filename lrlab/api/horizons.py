@@ -1,6 +1,7 @@
 """How long a run is, as the arguments of a schedule say it."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from lrlab.lr.horizon import Horizon, of_epochs, of_updates
@@ -21,9 +22,11 @@ def horizon_of(epochs: int | float | None, steps_per_epoch: int | None, total_st
         got = "neither total_steps nor epochs"
         raise wrong_argument("total_steps", got=got, allowed="one of them", do="total_steps=1000, or epochs=20")
     if total_steps is None:
-        return of_epochs(epochs or 1, steps_per_epoch or 1)
+        told = of_epochs(epochs or 1, steps_per_epoch or 1)
+        return told if steps_per_epoch is not None else replace(told, unknown="st")
     if epochs is None:
-        return of_updates(total_steps, steps_per_epoch or total_steps)
+        told = of_updates(total_steps, steps_per_epoch or total_steps)
+        return told if steps_per_epoch is not None else replace(told, unknown="ep")
     if steps_per_epoch is not None:
         product = of_epochs(epochs, steps_per_epoch)
         if product.steps != total_steps:

@@ -21,7 +21,7 @@ from lrlab.api.schedule_makers import (
     of_values,
     require_number,
 )
-from lrlab.api.schedule_value import Schedule
+from lrlab.api.schedule_value import Schedule, refuse_made
 from lrlab.api.wording import of_arguments
 from lrlab.config import catalogue
 from lrlab.config.nodes import ASIDE
@@ -106,6 +106,7 @@ def schedule(
     asked |= {key: value for key, value in given.items() if value is not None} | settings
     lr = 1.0 if lr is None else lr
     require_number("lr", lr)
+    refuse_made(name, "name")
     if not isinstance(name, str | Iterable) and not callable(name):
         allowed = "a name, a function, or a list with the LR of every update"
         raise wrong_argument("name", got=repr(name), allowed=allowed, do='lrlab.schedule("cosine", ...)')

@@ -189,6 +189,15 @@ def _shown(what: Any) -> str:
 def require_schedule(given: Any) -> None:
     """Raise ValueError for what is no `Schedule`."""
     if not isinstance(given, Schedule):
+        refuse_made(given, "schedule")
         got = repr(given) if isinstance(given, str) else kind_of(given)
         allowed = "a Schedule: of a name, a function, a list, or of what makes a scheduler of torch's"
         raise wrong_argument("schedule", got=got, allowed=allowed, do='lrlab.schedule("cosine", ..., total_steps=1000)')
+
+
+def refuse_made(given: Any, key: str) -> None:
+    """Raise ValueError for a scheduler that belongs to an optimizer already: what makes one is a schedule."""
+    if callable(getattr(given, "step", None)) and hasattr(given, "optimizer"):
+        kind = type(given).__name__
+        do = f"lrlab.schedule(lambda optimizer: {kind}(optimizer, ...), lr=0.1, total_steps=1000)"
+        raise wrong_argument(key, got=f"{kind_of(given)}, which is made already", allowed="what makes one", do=do)

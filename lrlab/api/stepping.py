@@ -1,11 +1,13 @@
 """A schedule as torch's scheduler: what a training loop of somebody's own steps and saves."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lrlab.api import warned
 from lrlab.config import checks
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.schedules.law import wrong_argument
@@ -21,6 +23,8 @@ class LRCurve(Protocol):
     def horizon(self) -> Horizon: ...
     @property
     def interval(self) -> str: ...
+    @property
+    def is_relative(self) -> bool: ...
     def __call__(self, t: int, /) -> float: ...
     def factor(self, t: int, /) -> float: ...
     def tell_what_stays_behind(self) -> None: ...
@@ -55,6 +59,20 @@ class ScheduledLR(LRScheduler):
         self.interval = interval or schedule.interval
         self.schedules = _by_group(optimizer, schedule, groups or {})
         super().__init__(optimizer, last_epoch)
+        self._warn_of_another_lr()
+
+    def _warn_of_another_lr(self) -> None:
+        """Warn where the optimizer has one LR throughout, and it is not the one that the schedule was made with."""
+        followers = [base for base, own in zip(self.base_lrs, self.schedules, strict=True) if own is self.schedule]
+        bases = {float(base) for base in followers}
+        if self.schedule.is_relative or len(bases) != 1:
+            return
+        [base] = bases
+        if not math.isclose(base, self.schedule.lr, rel_tol=1e-6):  # one may be a float32
+            warned.warn(
+                f"the LR of the optimizer is {base:g}, and that of the schedule {self.schedule.lr:g}: it is "
+                "scaled, for a group's own LR is its base (make both alike, or leave the schedule's lr out)"
+            )
 
     def get_lr(self) -> list[Any]:
         """The LR of every parameter group after the steps that were made."""

@@ -128,7 +128,8 @@ class Watch:
         """What was seen, in a line."""
         self._clock.settle(wait=True)
         if not self.updates:
-            return "no update was seen" + self._said_of_before()
+            begun = "" if self._lrs_at_begin else ": the watch was not begun (`with lrlab.watch(...) as w:`)"
+            return f"no update was seen{begun}{self._said_of_before()}"
         seen = f"{counted(self.updates, 'update')}, from {self.start} to {self.step - 1}"
         if self.first_difference is None:
             flat = all(group.is_flat() for group in self._groups)
@@ -153,6 +154,11 @@ class Watch:
         """The LR of every update seen, of the parameter group with this index."""
         self._clock.settle(wait=True)
         return list(self._groups[group].applied) if self._groups else []
+
+    def applied_by_group(self) -> dict[str, list[float]]:
+        """The LR of every update seen, of each parameter group by its name or index."""
+        self._clock.settle(wait=True)
+        return {group.name: list(group.applied) for group in self._groups}
 
     def to_frame(self) -> Any:
         """A row an update: `step`, and for every group `planned` and `applied` LR, with its name where it has one."""

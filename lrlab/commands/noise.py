@@ -15,7 +15,7 @@ from lrlab.drawing.terminal import aligned
 from lrlab.errors import wrong
 from lrlab.runs.machine import write
 from lrlab.system import disk, spelling, streams
-from lrlab.training.metrics import JUDGE, METRICS, Metric, find, possible_metrics
+from lrlab.training.metrics import JUDGE, METRICS, Metric, find, is_of_average, possible_metrics
 from lrlab.words import counted
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _run(settings: NoiseSettings, typed: list[str]) -> None:
     paths = [disk.expanded(one, "noise") for one in folders] or [_trained(settings, others)]
     runs = results.find(paths, "noise")
     metric = settings.metric or results.default_metric(runs)
-    checks.choice("noise.metric", metric, possible_metrics(_metrics(runs)))
+    _require_metric(metric, _metrics(runs), averaged=True)
     settings = replace(settings, metric=metric)
     compared = contests.compare(runs, metric=metric)
     found = noise.of(compared, comparisons=settings.comparisons)
@@ -62,14 +62,21 @@ def _run(settings: NoiseSettings, typed: list[str]) -> None:
 
 
 def _metrics(runs: Sequence[Any]) -> list[Metric]:
-    """lrlab's table, and what these runs measured beside it."""
+    """What these runs measured; lrlab's table where none says so."""
     own = {one.name: one for one in chain.from_iterable(result.metrics for result in runs)}
-    return [*(METRICS | own).values()]
+    return [*(own or METRICS).values()]
+
+
+def _require_metric(metric: str, measured: Sequence[Metric], *, averaged: bool) -> None:
+    """Raise UserError where `metric` is nothing that runs can be judged by which measure these."""
+    possible = possible_metrics(measured)
+    checks.choice("noise.metric", metric, [name for name in possible if averaged or not is_of_average(name)])
 
 
 def _trained(settings: NoiseSettings, overrides: list[str]) -> Path:
     """The folder of a sweep over seeds that is trained now, or gone on with."""
-    from lrlab.config import names
+    from lrlab.config import compose, names
+    from lrlab.config.prepare import prepare_typed
     from lrlab.sweeps import request as requests
 
     for override in overrides:
@@ -77,9 +84,12 @@ def _trained(settings: NoiseSettings, overrides: list[str]) -> Path:
             do = f"noise.seeds={settings.seeds}"
             raise wrong(key_of(override), got=override, allowed="nothing: seeds are counted from 0", do=do)
     folder = OUTPUTS / names.run_name(overrides)
-    requests.carry_out(
-        requests.read_request([*overrides, f"seed=range({settings.seeds})", f"hydra.sweep.dir='{folder}'"])
-    )
+    request = requests.read_request([*overrides, f"seed=range({settings.seeds})", f"hydra.sweep.dir='{folder}'"])
+    if settings.metric is not None:  # before anything is trained
+        first = request.runs[0]
+        run = prepare_typed(compose.compose(first), first)
+        _require_metric(settings.metric, run.task.metrics, averaged=run.average is not None)
+    requests.carry_out(request)
     return folder
 
 

@@ -1,4 +1,7 @@
-"""The folder of a run that another program trains: settings, history and summary, as `lrlab compare` reads them."""
+"""The folder of a run that another program trains, as `lrlab compare` and TensorBoard read it.
+
+It has settings, history, summary and an event file.
+"""
 
 import csv
 import io
@@ -16,6 +19,8 @@ from torch.optim import Optimizer
 
 from lrlab.api.schedule_value import Schedule
 from lrlab.api.watching import Watch
+from lrlab.errors import closest
+from lrlab.integrations.events import LoopEvents
 from lrlab.runs import folders, summary
 from lrlab.runs.describe import device_name
 from lrlab.runs.machine import finite
@@ -65,6 +70,11 @@ class RunLog:
         if start:
             self._go_on()
         self._write_config(self.watch.optimizer)
+        self._events: LoopEvents | None = None
+        if self._writes:
+            first = self.watch.start
+            measured = self._last() if self._rows and self._rows[-1]["step"] == first else {}
+            self._events = LoopEvents(self.folder, updates=len(schedule), start=first, measured=measured)
         self.watch.begin()
         self._write_summary("running")
 
@@ -85,12 +95,16 @@ class RunLog:
         lr = latest[1] if latest is not None else float(self.watch.optimizer.param_groups[0]["lr"])
         row = {"epoch": len(self._rows), "step": self.watch.step, "lr": lr, **values, "seconds": round(seconds, 3)}
         self._rows.append(row)
+        if self._events is not None:
+            self._events.epoch(self.watch, values)
         self._write_history()
         self._write_summary("running")
 
     def end(self, status: str = "finished", error: BaseException | None = None) -> None:
         """Look on no more, and say in `summary.json` how the run ended."""
         self.watch.end()
+        if self._events is not None:
+            self._events.end(self.watch)
         if status == "finished" and any(not math.isfinite(value) for value in self._last().values()):
             status = "diverged"
         self._write_config(self.watch.optimizer)
@@ -215,8 +229,10 @@ def _require_known(measured: Mapping[str, float]) -> None:
     names = measured_names(known(), "train", "val")
     for name, value in measured.items():
         if name not in names:
+            guess = closest(name, names)
             do = "log it elsewhere, or compare it as a table: lrlab.compare(rows, metric=...)"
-            raise wrong_argument(name, got="a metric that lrlab does not know", allowed=", ".join(names), do=do)
+            got = f"a metric that lrlab does not know{f' (did you mean {guess}?)' if guess else ''}"
+            raise wrong_argument(name, got=got, allowed=", ".join(names), do=f"{guess}={value:g}" if guess else do)
         if find(name).is_share and not 0 <= value <= 1 and math.isfinite(value):
             raise wrong_argument(name, got=value, allowed="a share, 0 to 1", do=f"{name}={value / 100:g}")
 

@@ -50,6 +50,7 @@ class Horizon:
     updates: int | None = None  # in the whole run, where the last epoch is cut short
     samples: Samples | None = field(default=None, compare=False)  # None where nothing is known of them
     budget_seconds: float | None = None  # of training, where that ends the run, and `epochs` are never reached
+    unknown: str | None = field(default=None, compare=False)  # the unit, "ep" or "st", in which its length is not told
     in_shares: bool = False  # whether it is that of such a run's plan, whose counts are shares of the budget
 
     @property
@@ -119,6 +120,8 @@ class Horizon:
             )
         if self.budget_seconds is not None and Fraction(match[1].replace("_", "")):
             self._require_known(duration, match[2], key)
+        if match[2] is not None and match[2] == self.unknown:
+            self._refuse_unknown(duration, key)
         number = Fraction(match[1].replace("_", ""))
         if match[2] == "im":
             exact = self._updates_of(number, key) * self._unit("st", interval)
@@ -149,6 +152,12 @@ class Horizon:
         if not self.in_shares and unit == "%":
             got = f"{duration} of a run with trainer.budget, whose number of updates is not known"
             raise wrong(key, got=got, allowed="500st, 2ep, or a time such as 10min", do=f"{key}=10min")
+
+    def _refuse_unknown(self, duration: str, key: str) -> None:
+        """Raise UserError: nothing is known of the duration's unit."""
+        length, other = ("updates", "500st") if self.unknown == "ep" else ("epochs", "5ep")
+        got = f"{duration}, of a run whose {length} are told, and not how many updates an epoch has"
+        raise wrong(key, got=got, allowed=f"{other}, 25%, or a count", do="steps_per_epoch=100 as well")
 
     def _unit(self, unit: str | None, interval: str) -> Fraction:
         """One `unit` in counts of `interval`."""

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import warnings
 
 import numpy
 import pytest
@@ -318,3 +319,43 @@ def test_a_share_of_an_epoch_needs_the_updates_of_one():
         lrlab.cosine(lr=0.1, epochs=0.01, steps_per_epoch=10)
     with pytest.raises(ValueError, match=r"warmup: got 500im, a number of images, where the size of a batch is not"):
         lrlab.wsd(lr=0.1, total_steps=100, warmup="500im")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "duration", "allowed"), [({"total_steps": 1000}, "2ep", "500st"), ({"epochs": 100}, "500st", "5ep")]
+)
+def test_a_duration_needs_a_length_that_says_something_of_its_unit(lengths, duration, allowed):
+    refused = rf": got {duration}, .* allowed: {allowed}, .* do: steps_per_epoch"
+    for name, setting in (("wsd", "warmup"), ("step", "step_size"), ("cosine", "T_max"), ("cyclic", "step_size_up")):
+        with pytest.raises(ValueError, match=setting + refused):
+            lrlab.schedule(name, lr=0.1, **lengths, **{setting: duration})
+        lrlab.schedule(name, lr=0.1, **lengths, **{setting: allowed})
+    with pytest.raises(ValueError, match=r"milestones.*" + refused):
+        lrlab.multistep(lr=0.1, milestones=[duration], **lengths)
+    whole = {"epochs": 100, "steps_per_epoch": 10, "interval": "step"}
+    assert lrlab.wsd(lr=0.1, warmup="2ep", **whole).values() == lrlab.wsd(lr=0.1, warmup="20st", **whole).values()
+
+
+def test_an_optimizer_with_another_lr_than_the_schedule_is_told():
+    s = lrlab.schedule([0.1, 0.05, 0.01])
+    with pytest.warns(UserWarning, match=r"the LR of the optimizer is 0\.3, and that of the schedule 0\.1"):
+        s.scheduler(optimizer_of(0.3))
+    with pytest.warns(UserWarning, match=r"is 0\.3, and that of the schedule 0\.1"):
+        lrlab.cosine(lr=0.1, total_steps=3).scheduler(optimizer_of(0.3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        s.scheduler(optimizer_of(0.1))
+        lrlab.cosine(total_steps=3).scheduler(optimizer_of(0.3))
+        several = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.3, 0.03)])
+        lrlab.cosine(lr=0.1, total_steps=3).scheduler(several)
+        own = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.1, 0.03)])
+        lrlab.cosine(lr=0.1, total_steps=3).scheduler(own, groups={1: lrlab.constant(lr=0.5, total_steps=3)})
+
+
+@pytest.mark.parametrize(
+    "take", [lrlab.watch, lambda _, made: lrlab.schedule(made), lambda _, made: lrlab.preview(made)]
+)
+def test_a_scheduler_that_is_made_already_is_no_schedule(take):
+    optimizer = optimizer_of(0.1)
+    with pytest.raises(ValueError, match=r"got a CosineAnnealingLR, which is made already; .*lambda optimizer: Cosine"):
+        take(optimizer, CosineAnnealingLR(optimizer, 10))

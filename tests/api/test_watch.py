@@ -203,7 +203,9 @@ def test_a_flat_stretch_cannot_tell():
 
 def test_another_base_lr_is_named():
     s, optimizer = make("wsd"), optimizer_of(0.05)
-    watch, _ = watched(s, optimizer, stepping(s.scheduler(optimizer), s))
+    with pytest.warns(UserWarning, match="the LR of the optimizer is 0.05"):
+        scheduler = s.scheduler(optimizer)
+    watch, _ = watched(s, optimizer, stepping(scheduler, s))
     assert watch.explanation == "another base LR"
     relative = lrlab.wsd(epochs=10, steps_per_epoch=PER_EPOCH)
     optimizer = optimizer_of(0.05)
@@ -348,7 +350,10 @@ def test_a_watch_shows_what_it_saw():
     assert list(columns["planned"]) == pytest.approx(s.values())
     assert "<svg" in watch._repr_html_()
     assert lrlab.watch(optimizer, s).equal is None
-    assert lrlab.watch(optimizer, s).verdict == "no update was seen"
+    assert lrlab.watch(optimizer, s).verdict.startswith("no update was seen: the watch was not begun")
+    with lrlab.watch(optimizer, s) as nothing:
+        pass
+    assert nothing.verdict == "no update was seen"
 
 
 def test_a_long_run_is_explained_by_some_of_its_points():
@@ -414,7 +419,9 @@ def test_a_loop_that_sets_the_lr_itself_is_left_in_peace(groups):
 
 def test_a_base_lr_that_is_wrong_in_every_group_is_named():
     s, optimizer = make("wsd"), optimizer_of(0.01, 0.01)
-    watch, _ = watched(s, optimizer, stepping(s.scheduler(optimizer), s))
+    with pytest.warns(UserWarning, match="the LR of the optimizer is 0.01"):
+        scheduler = s.scheduler(optimizer)
+    watch, _ = watched(s, optimizer, stepping(scheduler, s))
     assert watch.explanation == "another base LR"
 
 

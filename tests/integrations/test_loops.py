@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import ROOT
+from support import ROOT, points
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import lrlab
 from lrlab.integrations.loop import logged
@@ -351,6 +352,49 @@ def test_the_lr_that_is_logged_is_that_of_the_update_made():
             optimizer.step()
             scheduler.step()
             assert run.lr == {"lr/planned": s(t), "lr/applied": s(t)}
+
+
+def two_groups(s, updates: range, **where) -> None:
+    """So many updates of a loop with two parameter groups, an epoch each two."""
+    body, head = (torch.zeros(1, requires_grad=True) for _ in range(2))
+    share = s.factor(updates[0])  # where the loop goes on, its optimizer is as it was left
+    named = {"body": (body, 0.1 * share), "head": (head, 0.01 * share)}
+    groups = [{"params": [parameter], "lr": lr, "name": name} for name, (parameter, lr) in named.items()]
+    optimizer = torch.optim.SGD(groups)
+    with logged(optimizer, s, data="toy", model="linear", folder="run", **where) as run:
+        for t in updates:
+            for group, base in zip(optimizer.param_groups, (0.1, 0.01), strict=True):
+                group["lr"] = base * s.factor(t)
+                group["params"][0].grad = torch.ones(1)
+            optimizer.step()
+            if t % 2:
+                run.epoch(train_loss=1.0 / (t + 1), val_loss=2.0 / (t + 1), val_accuracy=0.5)
+
+
+def test_tensorboard_shows_a_loop_under_the_tags_of_lrlabs_own_runs():
+    s = lrlab.cosine(total_steps=8, steps_per_epoch=2, interval="step")
+    two_groups(s, range(6))
+    found = points("run")
+    for tag, base in (("lr", 0.1), ("lr/head", 0.01)):
+        assert [step for step, _ in found[tag]] == list(range(6))
+        assert [lr for _, lr in found[tag]] == pytest.approx([base * s.factor(t) for t in range(6)])
+    assert found["val/loss"] == [(2, 1.0), (4, 0.5), (6, pytest.approx(1 / 3))]
+    assert [step for step, _ in found["train/loss"]] == [step for step, _ in found["val/accuracy"]] == [2, 4, 6]
+
+    two_groups(s, range(4, 8), start=4)  # the third epoch once more, and the last
+    shown = EventAccumulator("run", size_guidance={"scalars": 0}).Reload()  # which forgets what was trained again
+    assert [e.step for e in shown.Scalars("lr")] == list(range(8))
+    assert [e.value for e in shown.Scalars("lr")] == pytest.approx([0.1 * s.factor(t) for t in range(8)])
+    assert [e.step for e in shown.Scalars("val/loss")] == [2, 4, 6, 8]
+
+
+def test_a_metric_whose_name_is_mistyped_is_guessed():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with (
+        pytest.raises(ValueError, match=r"did you mean val_accuracy\?.*do: val_accuracy=0.5"),
+        logged(optimizer, schedule(), data="toy", model="linear", folder="run") as run,
+    ):
+        run.epoch(val_acuracy=0.5)
 
 
 def test_budgets_in_updates_are_told_apart():
