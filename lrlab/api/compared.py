@@ -66,7 +66,7 @@ class Compared:
                 values = (
                     candidate.name,
                     contest.epochs,
-                    candidate.best_lr,
+                    candidate.known_lr,
                     len(candidate.best),
                     float(mean.value),
                     float(mean.low),

@@ -22,6 +22,7 @@ from lrlab.config.identity import GROUPS, LENGTHS, TUNED
 from lrlab.training.metrics import find, followed, lower_is_better
 from lrlab.words import epochs_in_words
 
+UNKNOWN_LR = 0.0  # stands for the base LR where none is told: nothing is trained with 0
 FAILED = ("failed", "diverged")  # how runs end that say something of their LR; others were only stopped
 
 
@@ -39,6 +40,11 @@ class Candidate:
         """A metric of the finished runs at a base LR, by seed."""
         name = metric or self.metric
         return {seed: float(run.summary[name]) for seed, run in sorted(self.runs[lr].items())}
+
+    @property
+    def known_lr(self) -> float | None:
+        """The best base LR; None where the LR is not told, as in a table without such a column."""
+        return self.best_lr if self.best_lr != UNKNOWN_LR else None
 
     @property
     def survivors(self) -> bool:
@@ -133,14 +139,18 @@ def _as_typed(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def lr_in_words(lr: float) -> str:
+    return f"{lr:g}" if lr != UNKNOWN_LR else "-"
+
+
 def _base_lr(result: Result) -> float:
-    """The base LR. An optimizer without that setting has the LR that it began with, or 0 where that is unknown."""
+    """The base LR. An optimizer without that setting has the LR that it began with, where that is known."""
     lr = result.settings.get("optimizer.lr")
     if is_number(lr):
         return float(lr)  # type: ignore[arg-type]
     if result.history and is_number(result.history[0].lr):
         return result.history[0].lr
-    return 0.0
+    return UNKNOWN_LR
 
 
 def _tells_apart(key: str, results: Sequence[Result]) -> bool:

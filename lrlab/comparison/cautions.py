@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from lrlab import words
-from lrlab.comparison.candidates import Candidate
+from lrlab.comparison.candidates import UNKNOWN_LR, Candidate
 from lrlab.comparison.pairs import FEWEST_SEEDS
 from lrlab.comparison.results import Result
 from lrlab.training.metrics import find
@@ -41,6 +41,8 @@ def of_other_programs(runs: Sequence[Result]) -> list[str]:
 def _about_the_grids(candidates: Sequence[Candidate]) -> list[str]:
     """A warning where candidates could not show their best, or not on equal terms."""
     grids = {candidate.name: candidate.grid for candidate in candidates}
+    if all(grid == [UNKNOWN_LR] for grid in grids.values()):
+        return []  # which a warning about the whole table says
     if len(candidates) > 1 and all(len(grid) == 1 for grid in grids.values()):
         return ["every schedule had one base LR only; the best LR moves with the schedule, so sweep optimizer.lr"]
     shown = {name: ", ".join(f"{lr:g}" for lr in grid) for name, grid in grids.items()}
@@ -82,10 +84,11 @@ def _about_its_grid(candidate: Candidate) -> list[str]:
     so = "some failed at every LR, so survivors were compared" if candidate.survivors else "it cannot be the best LR"
     for lr in grid:
         failed, finished = candidate.failed.get(lr, 0), len(candidate.runs.get(lr, {}))
+        at = f" at LR {lr:g}" if lr != UNKNOWN_LR else ""
         if failed:
-            found.append(f"{candidate.name}: {failed} of {counted(failed + finished, 'run')} at LR {lr:g} failed; {so}")
+            found.append(f"{candidate.name}: {failed} of {counted(failed + finished, 'run')}{at} failed; {so}")
         if waiting := candidate.pending.get(lr, 0):
-            found.append(f"{candidate.name}: {counted(waiting, 'run')} at LR {lr:g} did not finish yet")
+            found.append(f"{candidate.name}: {counted(waiting, 'run')}{at} did not finish yet")
 
     # LRs with more seeds than others.
     seeds = {lr: len(candidate.runs[lr]) for lr in sorted(candidate.runs)}

@@ -5,7 +5,7 @@ from typing import Any
 
 from lrlab.comparison import verdict
 from lrlab.comparison.across import Across
-from lrlab.comparison.candidates import Candidate, reached
+from lrlab.comparison.candidates import UNKNOWN_LR, Candidate, reached
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contest import Contest, columns
 from lrlab.comparison.contests import Comparison
@@ -51,13 +51,13 @@ def _candidate(contest: Contest, candidate: Candidate) -> dict[str, Any]:
     found = reached(candidate, contest.target)
     return {
         "name": candidate.name,
-        "lr": candidate.best_lr,
+        "lr": candidate.known_lr,
         "seeds": [*candidate.best],
         "means": {name: interval(inside(contest.mean(candidate, name), name)) for name in columns(contest)},
         "epochs_to_target": {**(interval(found.epochs) or {}), "reached": found.reached, "seeds": found.seeds},
         "lrs": [
             {
-                "lr": lr,
+                "lr": lr if lr != UNKNOWN_LR else None,
                 "values": {str(seed): value for seed, value in candidate.values(lr).items()}
                 if lr in candidate.runs
                 else {},

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lrlab.comparison import confirm
-from lrlab.comparison.candidates import Candidate, reached
+from lrlab.comparison.candidates import Candidate, lr_in_words, reached
 from lrlab.comparison.claims import sentence
 from lrlab.comparison.contest import Contest, columns
 from lrlab.comparison.contests import Comparison
@@ -85,7 +85,7 @@ def _runs(contest: Contest, folder: Path | None) -> list[dict[str, str]]:
             for seed, run in sorted(runs.items()):
                 value = shown(float(run.summary[contest.metric]), contest.metric)
                 place = link(run.folder, folder)
-                rows.append({"name": run.name, "link": place, "lr": f"{lr:g}", "seed": str(seed), "value": value})
+                rows.append({"name": run.name, "link": place, "lr": lr_in_words(lr), "seed": str(seed), "value": value})
     return rows[:_MOST_ROWS_OF_RUNS]
 
 
@@ -157,7 +157,7 @@ def table(contest: Contest, candidates: Sequence[Candidate] | None = None) -> li
         means = [shown_mean(contest.mean(candidate, metric), metric) for metric in columns(contest)]
         seconds = statistics.fmean(run.summary["seconds"] for run in candidate.best.values())
         reached_in = _shown_reached(candidate, contest.target)
-        lr, seeds = f"{candidate.best_lr:g}", str(len(candidate.best))
+        lr, seeds = lr_in_words(candidate.best_lr), str(len(candidate.best))
         took = f"{seconds:.1f}" if len(devices) == 1 else "-"  # seconds of other devices are not compared
         rows.append([candidate.name, lr, seeds, *means, *([took, reached_in] if _knows_time(contest) else [])])
     return rows
@@ -188,7 +188,7 @@ def _grid(contest: Contest) -> tuple[list[str], list[tuple[str, list[str]]]]:
         lrs = lrs[:: math.ceil(len(lrs) * len(candidates) / _MOST_CELLS)]
     step = contest.steps.get(contest.metric, 0.0)
     rows = [(one.name, [_grid_cell(one, lr, contest.metric, step) for lr in lrs]) for one in candidates]
-    return [f"{lr:g}" for lr in lrs], rows
+    return [lr_in_words(lr) for lr in lrs], rows
 
 
 def _grid_cell(candidate: Candidate, lr: float, metric: str, step: float) -> str:

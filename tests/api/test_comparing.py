@@ -1,7 +1,9 @@
 """`lrlab.compare`: tables of other programs by the protocol of lrlab's own runs, and what such tables cannot say."""
 
 import csv
+import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,24 @@ def test_what_a_table_does_not_say_is_said():
     assert "has no LR" in said
     assert [*found.to_frame()["seeds"]] == [15, 15, 15]
     assert "exploratory" in repr(found)
+    assert [*found.to_frame()["lr"]] == [None, None, None]
+    assert re.search(r"cosine +- +15 ", repr(found))
+    assert "base LR only" not in said  # nobody knows
+
+
+def test_a_table_without_lrs_makes_no_lr_up(enter):
+    of_one_lr = [row for row in rows() if row["lr"] == 0.2]
+    without = [{name: value for name, value in row.items() if name != "lr"} for row in of_one_lr]
+    states = ["crashed", *["finished"] * (len(without) - 1)]
+    found = lrlab.compare([{**row, "state": state} for row, state in zip(without, states, strict=True)])
+    assert any(re.search(r": 1 of 5 runs failed; ", line) for line in found.warnings), found.warnings
+    page = found.write("report").read_text()
+    assert "<td>-</td>" in page
+    done = enter(command.main, write(without, "table.csv"), "compare.json=found.json")
+    assert done.code == 0, done.err
+    [contest] = json.loads(Path("found.json").read_text())["contests"]
+    assert [one["lr"] for one in contest["candidates"]] == [None, None, None]
+    assert [[lr["lr"] for lr in one["lrs"]] for one in contest["candidates"]] == [[None], [None], [None]]
 
 
 def test_tensorboard_folders_of_other_programs_are_read(enter):
