@@ -70,8 +70,8 @@ class ScheduledLR(LRScheduler):
         [base] = bases
         if not math.isclose(base, self.schedule.lr, rel_tol=1e-6):  # one may be a float32
             warned.warn(
-                f"the LR of the optimizer is {base:g}, and that of the schedule {self.schedule.lr:g}: it is "
-                "scaled, for a group's own LR is its base (make both alike, or leave the schedule's lr out)"
+                f"the schedule was made with LR {self.schedule.lr:g}, and the optimizer has {base:g}, which is what "
+                "counts: the curve is scaled (make both alike, or leave the schedule's lr out)"
             )
 
     def get_lr(self) -> list[Any]:

@@ -8,20 +8,15 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from lrlab.api import explanations, pictures, warned, watch_words
-from lrlab.api.axes import LABELS
+from lrlab.api import explanations, pictures, warned, watch_shown, watch_words
 from lrlab.api.explanations import Explanation
-from lrlab.api.frames import frame
 from lrlab.api.optimizer_clock import OptimizerClock
 from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.api.skipped_updates import unwrapped
 from lrlab.api.watch_explained import explain
 from lrlab.api.watched_groups import WatchedGroup, bases_of, require_groups
-from lrlab.drawing.panels import Band, Panel, draw_panels
 from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
-
-_MOST_DRAWN = 2000  # updates, in a picture
 
 
 class ScheduleWarning(UserWarning):
@@ -163,26 +158,12 @@ class Watch:
     def to_frame(self) -> Any:
         """A row an update: `step`, and for every group `planned` and `applied` LR, with its name where it has one."""
         self._clock.settle(wait=True)
-        columns: dict[str, list[Any]] = {"step": list(range(self.start, self.step))}
-        for group in self._groups:
-            suffix = f"/{group.name}" if len(self._groups) > 1 else ""
-            columns[f"planned{suffix}"] = group.planned_of(self.start, len(columns["step"]), self._offset)
-            columns[f"applied{suffix}"] = list(group.applied)
-        return frame(columns)
+        return watch_shown.table(self._groups, start=self.start, step=self.step, offset=self._offset)
 
     def plot(self) -> pictures.Picture:
         """Planned and applied LR, side by side."""
         self._clock.settle(wait=True)
-        bands = []
-        stride = max(1, max(self.step, len(self.schedule)) // _MOST_DRAWN)
-        for group in self._groups:
-            suffix = f" of {group.name}" if len(self._groups) > 1 else ""
-            whole = list(range(0, max(len(group.schedule), self.step), stride))
-            steps = list(range(self.start, self.step, stride))
-            bands.append(Band(f"planned{suffix}", whole, group.planned_of(0, whole[-1] + 1, 0)[::stride]))
-            bands.append(Band(f"applied{suffix}", steps, list(group.applied)[::stride]))
-        panel = Panel(bands, "update", LABELS["lr"], stairs=True)
-        return pictures.Picture(lambda: draw_panels([panel]))
+        return watch_shown.picture(self._groups, start=self.start, step=self.step, length=len(self.schedule))
 
     def __repr__(self) -> str:
         return f"<lrlab.watch: {self.verdict}>"

@@ -338,9 +338,9 @@ def test_a_duration_needs_a_length_that_says_something_of_its_unit(lengths, dura
 
 def test_an_optimizer_with_another_lr_than_the_schedule_is_told():
     s = lrlab.schedule([0.1, 0.05, 0.01])
-    with pytest.warns(UserWarning, match=r"the LR of the optimizer is 0\.3, and that of the schedule 0\.1"):
+    with pytest.warns(UserWarning, match=r"made with LR 0\.1, and the optimizer has 0\.3"):
         s.scheduler(optimizer_of(0.3))
-    with pytest.warns(UserWarning, match=r"is 0\.3, and that of the schedule 0\.1"):
+    with pytest.warns(UserWarning, match=r"made with LR 0\.1, and the optimizer has 0\.3"):
         lrlab.cosine(lr=0.1, total_steps=3).scheduler(optimizer_of(0.3))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -203,7 +203,7 @@ def test_a_flat_stretch_cannot_tell():
 
 def test_another_base_lr_is_named():
     s, optimizer = make("wsd"), optimizer_of(0.05)
-    with pytest.warns(UserWarning, match="the LR of the optimizer is 0.05"):
+    with pytest.warns(UserWarning, match="the optimizer has 0.05"):
         scheduler = s.scheduler(optimizer)
     watch, _ = watched(s, optimizer, stepping(scheduler, s))
     assert watch.explanation == "another base LR"
@@ -419,7 +419,7 @@ def test_a_loop_that_sets_the_lr_itself_is_left_in_peace(groups):
 
 def test_a_base_lr_that_is_wrong_in_every_group_is_named():
     s, optimizer = make("wsd"), optimizer_of(0.01, 0.01)
-    with pytest.warns(UserWarning, match="the LR of the optimizer is 0.01"):
+    with pytest.warns(UserWarning, match="the optimizer has 0.01"):
         scheduler = s.scheduler(optimizer)
     watch, _ = watched(s, optimizer, stepping(scheduler, s))
     assert watch.explanation == "another base LR"

@@ -1,5 +1,6 @@
 """The notebooks in docs/ do what they say, executed anew."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,13 @@ def test_the_notebook_runs_and_shows_pictures_and_tables(tmp_path):
 def test_the_lesson_as_a_notebook_shows_what_it_teaches(tmp_path):
     pytest.importorskip("pandas")
     cells, shown = executed(LESSON / "lesson.ipynb", tmp_path)
-    assert all("<svg" in shown[place] for place in (2, 3, 5, 6, 7))
+    assert all("<svg" in shown[place] for place in (2, 3, 5, 6, 8))
     assert "every LR the same" in cells[4].outputs[0].text
     assert all(name in shown[1] for name in ("constant", "cosine", "0.3"))
-    assert "stepped after every epoch instead of after every update" in shown[8]
+    assert all(name in shown[5] for name in ("constant", "step", "exponential", "cosine_bounce", "linear", "cyclic"))
+    [[cold, warm]] = re.findall(r"<th>0.100</th>\s*<td>(.*?)</td>\s*<td>(.*?)</td>", shown[7])
+    assert float(cold) > 4 * float(warm)  # what a warm-up is for
+    assert "stepped after every epoch instead of after every update" in shown[9]
 
 
 def test_both_languages_have_the_same_code():
