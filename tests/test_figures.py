@@ -428,6 +428,7 @@ def changed_once(result: dict[str, Any]) -> Iterator[None]:
         one["rows"] = rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MAKERS if "tables" in stored()[name]])
 def test_another_value_in_a_result_is_noticed(name):
     """For each claim there is a cell or a row which, when it is another one, makes the page wrong."""

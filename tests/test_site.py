@@ -67,6 +67,7 @@ def test_nothing_is_said_of_a_schedule_that_is_none():
     assert schedule_pages.known().keys() == {*schedule_pages.names()}
 
 
+@pytest.mark.slow
 def test_a_picture_is_what_its_command_draws():
     drawn = schedule_pages.pictures()
     assert {Path(place).stem for place in drawn} == {*schedule_pages.names()} - {*schedule_pages.FOLLOW_A_METRIC}

@@ -153,6 +153,7 @@ def test_a_table_without_lrs_makes_no_lr_up(enter):
     assert [[lr["lr"] for lr in one["lrs"]] for one in contest["candidates"]] == [[None], [None], [None]]
 
 
+@pytest.mark.slow
 def test_tensorboard_folders_of_other_programs_are_read(enter):
     for number, row in enumerate(rows()):
         with SummaryWriter(f"logs/{number}") as writer:
@@ -173,6 +174,7 @@ def test_tensorboard_folders_of_other_programs_are_read(enter):
     assert lrlab.compare("logs", metric="eval/accuracy").sentences == found.sentences
 
 
+@pytest.mark.slow
 def test_the_command_reads_a_table_and_writes_a_page(enter, tmp_path):
     write(rows(schedule="how", metric="score"), "runs.csv")
     done = enter(command.main, "runs.csv", "compare.schedule=how", "compare.json=found.json")

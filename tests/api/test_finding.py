@@ -77,6 +77,7 @@ def test_a_loss_that_never_falls_suggests_nothing():
         float(found)
 
 
+@pytest.mark.slow
 def test_the_overrides_of_the_command_give_its_suggestion(enter):
     from lrlab.commands import find_lr
 

@@ -57,6 +57,7 @@ def test_a_csv_file_is_a_table(table, tmp_path):
     assert lrlab.predict(tmp_path / "log.csv", "linear").rows() == lrlab.predict(table, "linear").rows()
 
 
+@pytest.mark.slow
 def test_a_run_is_asked_for_schedules_by_name_and_for_ones_own(run):
     own = lrlab.schedule([0.02] * run.summary["updates"])
     found = lrlab.predict(run, "linear", own)

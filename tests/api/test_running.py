@@ -93,6 +93,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.usefixtures("hydra_of_the_host")
 def test_a_call_leaves_the_host_as_it_was(name):
@@ -159,6 +160,7 @@ def test_a_loss_that_diverges_is_an_error_that_says_so():
         lrlab.train("optimizer.lr=1e30", *SHORT)
 
 
+@pytest.mark.slow
 def test_a_class_of_this_session_trains_and_is_refused_where_processes_cannot_import_it(monkeypatch):
     import __main__
 
@@ -235,6 +237,7 @@ print(run.status, 0 < run.summary["updates"] < 2000 * 21)
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_gives_the_saved_run(tmp_path):
     (tmp_path / "script.py").write_text(INTERRUPTED)
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False)

@@ -53,6 +53,7 @@ def test_it_says_what_to_take_what_it_cost_and_what_to_type_next(ask, enter):
     assert enter(study.main, *shlex.split(typed), *quick).code == 0
 
 
+@pytest.mark.slow
 def test_the_same_command_again_trains_nothing_and_says_the_same(ask, monkeypatch):
     typed = (*TASK, HERE, FEW, "budget=6", "advise.json=found.json")
     assert ask(*typed).code == 0
@@ -64,6 +65,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(ask, monkeypatc
     assert found() == first
 
 
+@pytest.mark.slow
 def test_one_that_is_stopped_goes_on_to_the_same(ask, monkeypatch):
     typed = (*TASK, HERE, FEW, "budget=7", "advise.json=found.json")
     assert ask(*typed).code == 0
@@ -86,6 +88,7 @@ def test_one_that_is_stopped_goes_on_to_the_same(ask, monkeypatch):
     assert found() == whole
 
 
+@pytest.mark.slow
 def test_a_larger_budget_goes_on_from_what_a_smaller_one_has_trained(ask):
     assert ask(*TASK, HERE, FEW, "budget=5", "advise.json=found.json").code == 0
     before = {path.parent.name for path in Path(found()["folder"]).glob("runs/*/summary.json")}
@@ -96,6 +99,7 @@ def test_a_larger_budget_goes_on_from_what_a_smaller_one_has_trained(ask):
     assert done.out.count("finished") == len(after) - len(before)
 
 
+@pytest.mark.slow
 def test_in_python_it_is_a_value(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     advice = lrlab.advise(*TASK, HERE, FEW, budget=5)
@@ -109,6 +113,7 @@ def test_in_python_it_is_a_value(tmp_path, monkeypatch):
         lrlab.advise(*TASK, budget=2)
 
 
+@pytest.mark.slow
 def test_a_schedule_that_follows_a_metric_is_left_out_and_a_line_says_so(ask):
     done = ask(*TASK, HERE, "scheduler=linear,plateau", "budget=4")
     assert done.code == 0, done.err
@@ -142,6 +147,7 @@ def test_what_cannot_be_asked_is_one_line_and_leaves_nothing(ask, typed, said):
     assert not [*Path().rglob("*.json")]
 
 
+@pytest.mark.slow
 def test_where_every_run_diverges_it_says_so(ask, tmp_path):
     (tmp_path / "exploding.py").write_text(
         "import torch\n"
@@ -168,6 +174,7 @@ class Net(torch.nn.Sequential):
 """
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_advised_on(ask, tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     done = ask("model={_target_: mine.Net}", *TASK[1:], HERE, FEW, "budget=5", "advise.json=found.json")
@@ -175,6 +182,7 @@ def test_a_model_of_ones_own_is_advised_on(ask, tmp_path):
     assert found()["judged_by"] == "val"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [4, 6])
 def test_no_more_is_spent_than_was_allowed_also_where_a_run_is_short(ask, budget):
     typed = ("model=linear", "trainer.epochs=3", "data.batch_size=512", HERE, "scheduler=linear", f"budget={budget}")
@@ -213,6 +221,7 @@ def test_a_recipe_of_several_tasks_is_none_to_be_advised_on():
         read_request(["experiment=short_and_long"], 16.0)
 
 
+@pytest.mark.slow
 def test_schedules_that_cannot_be_planned_are_left_out_unless_they_were_asked_for(ask):
     short = ("model=linear", "trainer.epochs=1", "data.batch_size=128", HERE, "budget=4")
     done = ask(*short)
@@ -223,6 +232,7 @@ def test_schedules_that_cannot_be_planned_are_left_out_unless_they_were_asked_fo
     assert "scheduler.step_size" in asked.err
 
 
+@pytest.mark.slow
 def test_a_smaller_budget_keeps_what_a_larger_one_has_trained(ask):
     assert ask(*TASK, HERE, FEW, "budget=8", "advise.json=found.json").code == 0
     before = found()

@@ -270,6 +270,7 @@ def test_every_lr_has_its_mean_and_what_was_left_out_is_named(page, sweep):
     assert ["optimizer.lr", "0.02, 0.1"] in page.tables["differences"]
 
 
+@pytest.mark.slow
 def test_results_csv_has_every_run_and_the_same_bytes_again(look, sweep):
     look(str(sweep))
     text = (sweep / "results.csv").read_bytes()
@@ -285,6 +286,7 @@ def test_results_csv_has_every_run_and_the_same_bytes_again(look, sweep):
     assert (sweep / "report.html").read_bytes() == report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figures", ["svg", "png", "pdf"])
 def test_figures_are_files_for_a_paper(look, sweep, figures):
     assert look(str(sweep), f"compare.figures={figures}").code == 0
@@ -337,6 +339,7 @@ def test_one_more_run_at_a_losing_lr_reverses_no_verdict(look, command, tmp_path
     assert said() == before
 
 
+@pytest.mark.slow
 def test_several_folders_go_to_a_folder_of_their_own(look, sweep, tmp_path):
     shutil.copytree(sweep, tmp_path / "other")
     outcome = look(str(sweep), str(tmp_path / "other"))
@@ -345,11 +348,13 @@ def test_several_folders_go_to_a_folder_of_their_own(look, sweep, tmp_path):
     assert "left out: study/scheduler=onecycle,lr=0.02,seed=0 (the same run as other/scheduler=" in outcome.out
 
 
+@pytest.mark.slow
 def test_runs_that_were_not_begun_are_named(look, sweep):
     shutil.rmtree(sweep / "scheduler=step,lr=0.02,seed=1")
     assert "left out: scheduler=step,lr=0.02,seed=1 (not begun)" in look(str(sweep)).out
 
 
+@pytest.mark.slow
 def test_names_are_text_and_never_markup(look, sweep):
     change(sweep / "scheduler=step,lr=0.02,seed=0", choices={"scheduler": "<script>alert(1)</script>"})
     change(sweep / "scheduler=step,lr=0.1,seed=3", error="<img src=x onerror=alert(1)>")
@@ -411,6 +416,7 @@ frame.onload = () => {{
 </script></body></html>"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -441,6 +447,7 @@ def test_the_page_can_be_read_in_a_browser(look, sweep, tmp_path, width, dark):
     assert found["smallest"] >= 8  # pixels
 
 
+@pytest.mark.slow
 def test_the_page_leads_to_its_files_and_to_every_run(look, sweep):
     look(str(sweep))
     page = Page((sweep / "report.html").read_text())
@@ -471,6 +478,7 @@ def test_a_pointer_finds_the_values_of_the_judged_metric(look, sweep):
     assert any(text.startswith("step, base LR 0.02: val accuracy (%) ") for text in said)
 
 
+@pytest.mark.slow
 def test_seconds_on_different_devices_are_not_set_beside_each_other(look, sweep):
     change(sweep / "scheduler=step,lr=0.02,seed=0", device="cpu (7 threads)")
     look(str(sweep))
@@ -508,6 +516,7 @@ def test_on_a_narrow_terminal_the_judged_metric_stays_and_no_line_wraps(sweep):
     assert "seconds" not in narrow[0]
 
 
+@pytest.mark.slow
 def test_a_folder_whose_name_is_no_text_is_linked_to(look, sweep):
     (sweep / "scheduler=step,lr=0.02,seed=0").rename(os.fsdecode(os.fsencode(sweep) + b"/odd\xff"))
     assert look(str(sweep), "compare.folder=there").code == 0

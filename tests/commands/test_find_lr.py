@@ -21,6 +21,7 @@ def find(enter):
     return partial(enter, find_lr.main)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_five_seeds_agree_and_a_figure_is_all_that_is_left(find, tmp_path, optimizer):
     done = find(f"optimizer={optimizer}", "model=mlp")

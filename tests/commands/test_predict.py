@@ -94,6 +94,7 @@ def test_what_python_takes_and_the_command_does_not_is_said_with_what_to_type(as
     assert 'do: lrlab.predict("mine/history.csv"' in done.err
 
 
+@pytest.mark.slow
 def test_all_are_asked_for_where_none_is_named_and_those_that_follow_a_metric_are_not_predicted(ask, run):
     assert ask(str(run), "predict.json=found.json").code == 0
     rows = by_name(found())
@@ -217,6 +218,7 @@ def test_schedules_of_ones_own_are_predicted(ask, run, tmp_path):
     assert "mine" in by_name(found())
 
 
+@pytest.mark.slow
 def test_a_shape_that_was_found_is_printed_as_it_can_be_trained(ask, run, enter):
     done = ask(str(run), "scheduler=linear,wsd", "predict.search=true", "predict.json=found.json")
     assert done.code == 0, done.err
@@ -239,6 +241,7 @@ TASKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", TASKS.values(), ids=TASKS)
 def test_each_loss_of_every_task_has_a_law_of_its_own(ask, tmp_path, typed):
     folder = trained(tmp_path / "run", "model=mlp", "trainer.epochs=14", *typed, "scheduler=cosine")

@@ -194,6 +194,7 @@ def test_help_says_what_there_is(show):
         assert f"preview.{field.name}=" in done.out
 
 
+@pytest.mark.slow
 def test_it_imports_neither_torchvision_nor_tensorboard_nor_matplotlib_without_need():
     script = (
         "import sys; sys.argv = ['preview', 'scheduler=step,warmup_cosine', 'data=cifar10', 'preview.csv=c.csv']\n"
@@ -204,6 +205,7 @@ def test_it_imports_neither_torchvision_nor_tensorboard_nor_matplotlib_without_n
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shown_with_these_settings_is_left_out_of_all(show):
     done = show("scheduler=all", "trainer.epochs=1", "preview.steps_per_epoch=30", "preview.file=all.svg")
     assert done.code == 0, done.err

@@ -261,6 +261,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(carry_out, tmp_path, typed, er
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_study_of_ones_own_data_is_judged_by_its_test_images(carry_out, tmp_path):
     (tmp_path / "my_study_splits.py").write_text(OWN_SPLITS)
     typed = ("data._target_=my_study_splits.data", "data.val=25%", "data.batch_size=8")

@@ -25,6 +25,7 @@ def run_python(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_from_the_script_prints_lines_and_no_bar_where_there_is_no_terminal(tmp_path):
     lines = run_python(str(ROOT / "train.py"), "scheduler=cosine", "trainer.epochs=3").splitlines()
     assert [line.split()[0] for line in lines[:6]] == ["data", "model", "optimizer", "scheduler", "device", "folder"]
@@ -85,6 +86,7 @@ def test_help_says_what_can_be_chosen_and_needs_no_torch():
     assert out.splitlines()[-1] == "imported: []"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "arguments", "unused"),
     [

@@ -58,6 +58,7 @@ def test_a_file_that_is_missing_is_one_line(monkeypatch, found, said):
         datasets.digits().train.tensors  # noqa: B018
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported_to_read_them():
     script = (
         "import sys\n"

@@ -191,6 +191,7 @@ def read_until_killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_processes")
 def test_who_reads_ends_when_nobody_is_left_to_read_for():
     process = multiprocessing.get_context("fork").Process(target=read_until_killed)

@@ -24,12 +24,14 @@ def test_a_run_that_is_killed_and_resumed_is_the_undisturbed_one(case, tmp_path)
     assert tally.stops == 4
 
 
+@pytest.mark.slow
 def test_a_kill_inside_of_every_part_of_a_write_costs_nothing(tmp_path):
     tally = disturb(CASES[1], tmp_path, Plan(5, seed=1, inside=1, per_run=5))
     assert tally.wrong == []
     assert tally.inside == tally.stops == 5
 
 
+@pytest.mark.slow
 def test_runs_that_nothing_disturbs_are_equal(tmp_path):
     with undisturbed(CASES[0], tmp_path / "one") as (one, _), undisturbed(CASES[0], tmp_path / "other") as (other, _):
         assert first_difference(one, other) == ""

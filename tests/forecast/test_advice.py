@@ -119,6 +119,7 @@ def test_seeds_go_to_what_cannot_be_told_apart_from_the_best():
     assert len({(one.probe.schedule, one.probe.lr) for one in noisy if one.probe.seed}) > 2
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_mean_over_seeds_about_as_often_as_it_says():
     held = []
     for first in np.geomspace(0.05, 0.4, 30):

@@ -44,6 +44,7 @@ def test_a_few_wild_points_change_little():
     assert fit.fit([wild]).final(LINEAR) == pytest.approx(fit.fit([clean]).final(LINEAR), rel=0.03)
 
 
+@pytest.mark.slow
 def test_deviations_cover_what_fits_to_other_noise_find():
     truth = _curve(LINEAR).losses[-1]
     fits = [fit.fit([_curve(COSINE, 0.02, seed)]) for seed in range(40)]

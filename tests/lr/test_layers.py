@@ -120,6 +120,7 @@ def test_layers_are_found_in_order_and_hold_every_parameter_once(name):
         assert {depths[one] for one in layers[0].parameters} == {len(layers) - 1}
 
 
+@pytest.mark.slow
 def test_norms_belong_to_what_they_normalize():
     cnn = {layer.name: layer.parameters for layer in layers_of(models.cnn((1, 8, 8), 10))}
     assert cnn["backbone.0"] == ["backbone.0.weight", "backbone.1.weight", "backbone.1.bias"]
@@ -129,6 +130,7 @@ def test_norms_belong_to_what_they_normalize():
     }
 
 
+@pytest.mark.slow
 def test_class_tokens_and_positions_are_as_deep_as_the_embedding():
     vit = layers_of(get_model("vit_b_16"))[0]
     assert {"class_token", "conv_proj.weight", "encoder.pos_embedding"} <= set(vit.parameters)

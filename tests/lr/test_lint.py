@@ -172,6 +172,7 @@ class Declares(torch.optim.lr_scheduler.LRScheduler):
         return [lr * (self.drop if self.last_epoch >= self.wait else 1.0) for lr in self.base_lrs]
 
 
+@pytest.mark.slow
 def test_a_third_party_that_declares_its_parameters_is_warned_and_refused_as_ours_are():
     typed = f"scheduler._target_={__name__}.Declares scheduler.wait="
     assert plan(f"{typed}25%")[1] == []

@@ -150,6 +150,7 @@ RUN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [(), ("optimizer.groups.head.lr_scale=2",)])
 def test_a_run_is_recorded_audited_and_resumed_bit_for_bit(command, tmp_path, groups):
     train(tmp_path / "whole", *RUN, *groups)

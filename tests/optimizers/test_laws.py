@@ -163,6 +163,7 @@ def test_python_takes_it_as_it_takes_sgd(name):
     assert os.path.isdir("outputs/runs")
 
 
+@pytest.mark.slow
 def test_a_sweep_in_python_takes_several():
     names = ["sgd", "lion", "muon", "nadam"]
     settings = [one for one in SMALL if not one.startswith("trainer.epochs")]

@@ -201,6 +201,7 @@ def test_a_function_that_wraps_one_in_another_is_used_where_it_can(command, monk
     require_laws(command, monkeypatch, "wrapped.orthogonal")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_here")
 def test_what_is_kept_in_another_number_format_comes_back_in_it(command, monkeypatch):
     require_laws(command, monkeypatch, "own.Coarse")

@@ -258,6 +258,7 @@ def test_an_earlier_checkpoint_that_knows_no_averages_goes_on(command, tmp_path)
     assert command("resume=run", "extend=3").code == 0
 
 
+@pytest.mark.slow
 def test_in_a_longer_run_swa_begins_where_it_does_there_and_ema_goes_on(command, tmp_path):
     for name, typed in (("swa", ()), ("ema", ("trainer.average_window=10%",))):
         run_of = (*SHORT, f"trainer.average={name}", *typed, "trainer.epochs=10", f"hydra.run.dir={name}")
@@ -290,6 +291,7 @@ def test_what_is_no_average_is_no_checkpoint_of_one(command, tmp_path):
         assert "whose state.average is a dict; allowed: a checkpoint as lrlab writes it" in refused.err
 
 
+@pytest.mark.slow
 def test_two_ranks_average_what_one_does(tmp_path):
     sizes = ("data=fake", "data.train_images=200", "data.val_images=101", "data.image_size=8", "data.channels=1")
     typed = (*sizes, "model=mlp", "trainer.epochs=2", "trainer.device=cpu", *WAYS["ema"])

@@ -77,6 +77,7 @@ def test_too_few_losses_foretell_nothing():
     assert Foretelling(Plan(Horizon(30, 20), "step", {"lr": tuple(COSINE)})).foretold(300) is None
 
 
+@pytest.mark.slow
 def test_a_run_says_it_records_it_and_trains_as_it_would_without(tmp_path, capsys):
     plain, told = tmp_path / "plain", tmp_path / "told"
     train(plain, *TYPED)
@@ -96,6 +97,7 @@ def test_a_run_says_it_records_it_and_trains_as_it_would_without(tmp_path, capsy
     assert not event_files.scalar(plain, TAGS[0])
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_foretells_what_it_would_have_foretold(tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     typed = (*TYPED, "trainer.forecast=true")
@@ -118,6 +120,7 @@ def test_a_run_that_is_resumed_foretells_what_it_would_have_foretold(tmp_path, m
         assert [*one.values()] == pytest.approx([*other.values()], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [

@@ -416,6 +416,7 @@ def test_a_rhythm_that_is_none_is_refused(command, tmp_path, every):
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_whole(command, tmp_path, monkeypatch):
     def impatient(*_):
         os.kill(os.getpid(), signal.SIGINT)

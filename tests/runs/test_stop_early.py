@@ -59,6 +59,7 @@ def test_the_shortest_run_in_which_a_patience_runs_out_is_stopped(tmp_path):
     assert said["stopped_early"]["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_it_is_left_out_of_comparisons_unless_asked_for(enter, tmp_path, monkeypatch):
     from lrlab.commands import compare
 

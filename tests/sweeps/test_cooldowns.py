@@ -113,6 +113,7 @@ def test_every_cooldown_is_what_it_is_alone_and_has_the_lr_of_its_trunk_until_it
         assert [one for one in summary(folder)["warnings"] if not one.startswith("trainer.stop_early: ")] == []
 
 
+@pytest.mark.slow
 def test_what_somebody_types_is_the_same_run(cool, command):
     """As a YAML of the user's own, from what the cooldown's config says."""
     run_of(*WARM, *FOUR)
@@ -153,6 +154,7 @@ def test_what_came_of_the_cooldowns_stands_in_one_table_beside_their_trunk(cool)
     assert lines[first + 4].startswith("more: ")
 
 
+@pytest.mark.slow
 def test_a_trunk_that_was_extended_since_has_other_moments(cool, command):
     run_of("scheduler=constant", *FOUR)
     assert cool("trunk", "at=40%,100%", HERE).code == 0
@@ -166,6 +168,7 @@ def test_a_trunk_that_was_extended_since_has_other_moments(cool, command):
     assert cool("trunk", "at=40%,100%", HERE, "sweep=another").code == 0
 
 
+@pytest.mark.slow
 def test_a_share_is_one_of_the_whole_run_and_durations_are_those_of_the_trunk(cool):
     run_of("scheduler=step", "scheduler.step_size=3", *FOUR)
     asked = ("at=40%,2,60st,1_000im", "decay=20%")
@@ -223,6 +226,7 @@ def test_the_same_command_does_nothing_and_a_further_moment_begins_with_what_is_
     assert "which holds runs that this command does not name" in fewer.err
 
 
+@pytest.mark.slow
 def test_a_stopped_trunk_is_cooled_down_from_where_it_was_stopped(cool, monkeypatch):
     with monkeypatch.context() as patch:
         StopAt(patch, signal.SIGINT, 59)

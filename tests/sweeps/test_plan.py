@@ -154,6 +154,7 @@ def test_a_signal_saves_what_is_under_way_leaves_no_process_and_says_how_to_go_o
         assert len(points(folder / name)["lr"]) == summary(folder / name)["updates"] > 0
 
 
+@pytest.mark.slow
 def test_runs_end_when_the_sweep_that_started_them_is_gone(tmp_path):
     process = start("-m", "seed=0,1", "trainer.epochs=2000")
     wait_for(lambda: len(list(tmp_path.glob("outputs/sweeps/*/*/history.csv"))) == 1)
@@ -442,6 +443,7 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_starts(command, t
     assert not names(folder)
 
 
+@pytest.mark.slow
 def test_runs_in_folders_in_folders_and_runs_that_are_numbered(command, tmp_path):
     nested = "hydra.sweep.subdir=${hydra:runtime.choices.scheduler}/${seed}"
     for _ in range(2):

@@ -39,6 +39,7 @@ def test_options_and_overrides_may_stand_in_any_order(command, tmp_path):
     assert names(tmp_path / "outputs" / "sweeps" / "order") == {"scheduler=step", "scheduler=cosine"}
 
 
+@pytest.mark.slow
 def test_a_setting_for_all_runs_may_be_one_that_the_defaults_do_not_have(command, tmp_path):
     typed = (
         "-m",
@@ -56,6 +57,7 @@ def test_a_setting_for_all_runs_may_be_one_that_the_defaults_do_not_have(command
     assert not (tmp_path / "outputs" / "sweeps" / "cosine").exists()
 
 
+@pytest.mark.slow
 def test_every_recipe_can_be_carried_out_and_says_its_command():
     assert RECIPES == [
         "horizons",
@@ -92,6 +94,7 @@ def test_every_recipe_can_be_carried_out_and_says_its_command():
         assert asked.fixed.count("experiment") == 1
 
 
+@pytest.mark.slow
 def test_the_horizons_of_the_recipe_are_one_wsd_until_they_decay_and_cosines():
     runs = [settings(run) for run in request.read_request(["experiment=horizons", "seed=0", "optimizer.lr=0.1"]).runs]
     assert len(runs) == 10
@@ -224,6 +227,7 @@ def test_a_single_run_has_no_sweep(command, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_hydras_own_launcher_names_and_continues_as_ours_does(command, tmp_path):
     typed = ("-m", "seed=0,1", *SMALL)
     assert command(*typed, "sweep=ours", "hydra.launcher.threads=1").code == 0
@@ -234,6 +238,7 @@ def test_hydras_own_launcher_names_and_continues_as_ours_does(command, tmp_path)
     assert (ours / "results.csv").read_bytes() == (theirs / "results.csv").read_bytes()
 
 
+@pytest.mark.slow
 @needs("hydra_plugins.hydra_joblib_launcher")
 def test_joblibs_launcher_trains_the_same(command, tmp_path):
     typed = ("-m", "seed=0,1", *SMALL)

@@ -86,6 +86,7 @@ def test_what_is_shared_changes_nothing(command, typed, updates):
     assert require_the_same_alone(command, *typed) == updates
 
 
+@pytest.mark.slow
 def test_a_run_trains_for_those_that_follow_a_metric_until_they_part_from_it(command):
     typed = ("scheduler=plateau", "scheduler.patience=0,1,2", "trainer.epochs=6")
     shared_with_first = require_the_same_alone(command, *typed)
@@ -151,6 +152,7 @@ def test_a_leader_that_was_not_seen_in_every_epoch_leads_nobody_any_more(tmp_pat
         assert bool(again.followers) is not bool(apart)
 
 
+@pytest.mark.slow
 def test_runs_that_stop_early_where_their_leader_does_begin_at_its_end(command):
     typed = ("scheduler=plateau", "scheduler.patience=7,8", "trainer.epochs=10", "trainer.stop_early=2ep")
     shared_with_first = require_the_same_alone(command, *typed)
@@ -158,6 +160,7 @@ def test_runs_that_stop_early_where_their_leader_does_begin_at_its_end(command):
     assert shared_with_first[1] >= 50
 
 
+@pytest.mark.slow
 def test_what_was_measured_otherwise_is_no_beginning_of_a_run_that_is_led(command, monkeypatch):
     """The leader says what it used, and the other one whether it would have used the same."""
     see = Led.see
@@ -167,11 +170,13 @@ def test_what_was_measured_otherwise_is_no_beginning_of_a_run_that_is_led(comman
     assert require_the_same_alone(command, *typed) == [0, 0]
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_more_than_their_schedules_share_nothing(command):
     runs = sweep(command, *WSD[:2], "seed=0,1", "optimizer.weight_decay=0,0.01", name="apart", share=True)
     assert shared_updates(runs) == [0] * 4
 
 
+@pytest.mark.slow
 def test_runs_at_two_base_lrs_share_what_their_schedules_make_equal(command):
     typed = ("scheduler=constant", "optimizer.lr=0.02,0.04", "trainer.epochs=3", "scheduler.factor=0.5,1")
     typed += ("scheduler.total_iters=100%",)
@@ -186,6 +191,7 @@ def test_points_are_thinned_as_every_run_thins_them(command):
     assert require_the_same_alone(command, *typed) == [0, 7_999, 11_999]
 
 
+@pytest.mark.slow
 def test_what_is_to_be_trained_is_said_before_it_is(command):
     runs = sweep(command, *WSD, name="it", share=True)
     outcome = command("-m", *SMALL, *CNN, *HERE, *WSD, "sweep=it", "hydra.launcher.share=true")
@@ -193,6 +199,7 @@ def test_what_is_to_be_trained_is_said_before_it_is(command):
     assert "to do      2 runs, 134 of 200 updates (the rest is shared) at most" in outcome.out
 
 
+@pytest.mark.slow
 def test_added_runs_begin_with_what_an_earlier_start_has_left(command):
     sweep(command, *WSD, name="it", share=True)
     more = (*WSD[:2], "scheduler.lr_lambda.decay=15%,20%,35%")
@@ -200,6 +207,7 @@ def test_added_runs_begin_with_what_an_earlier_start_has_left(command):
     require_equal(sweep(command, *more, name="it", share=True), sweep(command, *more, name="alone", share=False))
 
 
+@pytest.mark.slow
 def test_a_beginning_that_other_threads_computed_or_that_is_damaged_is_trained_again(command):
     runs = sweep(command, *WSD, name="it", share=True)
     place = next(iter(runs.values())).parent / shared.FOLDER
@@ -291,6 +299,7 @@ def test_runs_of_the_same_name_in_two_folders_record_apart(tmp_path):
     assert len(files) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["a file", "no room"])
 def test_what_cannot_be_left_is_trained_by_every_run(command, monkeypatch, what):
     place = Path("it/outputs/sweeps/it")

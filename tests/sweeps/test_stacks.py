@@ -62,6 +62,7 @@ def steps(monkeypatch) -> list[int]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", CASES.values(), ids=CASES)
 def test_a_run_leaves_what_it_leaves_alone_whoever_trains_beside_it(command, steps, typed):
     runs = together(command, *typed)
@@ -93,6 +94,7 @@ def test_a_run_that_diverges_ends_alone(command, steps, tmp_path):
     require_equal({name: folder / name for name in expected}, expected)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_row_is_as_large_as_that_of_a_run_alone(command):
     few, many = together(command, "seed=0,1", name="few"), together(command, "seed=range(12)", name="many")
     sizes = [(runs["seed=0"] / checkpoint.LAST).stat().st_size for runs in (few, many)]
@@ -144,6 +146,7 @@ def paying(monkeypatch: pytest.MonkeyPatch, form: str | None = EAGER, together: 
     return measured
 
 
+@pytest.mark.slow
 def test_a_sweep_measures_before_it_begins_and_what_is_added_later_has_the_form_of_the_others(
     command, steps, monkeypatch
 ):
@@ -201,6 +204,7 @@ def test_where_nobody_says_what_is_held_a_row_is_taken_to_hold_copies_of_its_wei
     assert trial._rows_with_room(prepared, 2) == 5
 
 
+@pytest.mark.slow
 def test_a_sweep_that_goes_on_has_no_more_rows_than_there_is_memory_for(command, steps, monkeypatch):
     typed = ("seed=range(6)", "trainer.epochs=1", "hydra.launcher.stack=true")
     paying(monkeypatch)
@@ -211,6 +215,7 @@ def test_a_sweep_that_goes_on_has_no_more_rows_than_there_is_memory_for(command,
     assert steps == [2, 2]
 
 
+@pytest.mark.slow
 def test_runs_that_are_trained_faster_by_sharing_their_beginnings_share_them(command, steps, monkeypatch, tmp_path):
     """Of twice 250 updates 201 are shared: alone 299 are trained, which takes less than 500 of 0.6 each."""
     typed = ("-m", *SMALL, *CNN, *HERE, "scheduler=wsd", "scheduler.lr_lambda.decay=10%,20%", "trainer.epochs=10")
@@ -297,6 +302,7 @@ def test_what_cannot_be_computed_in_rows_trains_alone_and_a_line_says_why(comman
     assert steps == []
 
 
+@pytest.mark.slow
 def test_runs_that_were_saved_at_other_updates_catch_up_and_go_on_together(command, steps, monkeypatch, tmp_path):
     typed = ("seed=0,1,2,3", "trainer.epochs=4")
     whole = together(command, *typed, name="whole")
@@ -317,6 +323,7 @@ def test_runs_that_were_saved_at_other_updates_catch_up_and_go_on_together(comma
         assert first_difference(found, left(whole[one])) == "", one
 
 
+@pytest.mark.slow
 def test_a_value_that_is_added_alone_has_the_form_of_the_others(command, monkeypatch):
     paying(monkeypatch)
     typed = ("trainer.epochs=1", "hydra.launcher.stack=true")
@@ -333,6 +340,7 @@ def test_an_lr_that_would_diverge_is_no_obstacle_to_a_trial(command, tmp_path):
     assert summary(tmp_path / "outputs" / "sweeps" / "it" / "lr=0.05")["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_averages_of_a_model_that_drops_depend_on_no_company(command, monkeypatch):
     Path("dropping_net.py").write_text(DROPPING)
     monkeypatch.syspath_prepend(str(Path.cwd()))

@@ -178,6 +178,7 @@ def test_a_run_of_two_ranks_that_was_stopped_ends_as_if_it_had_not_been(tmp_path
     assert points(run) == points(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_rank_is_killed_the_other_ends_by_itself_and_the_run_goes_on(victim):
@@ -192,6 +193,7 @@ def test_when_a_rank_is_killed_the_other_ends_by_itself_and_the_run_goes_on(vict
     require_goes_on(only_run())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="processes are known by /proc")
 @pytest.mark.parametrize(("left", "code"), [(False, 1), (True, 0)], ids=["killed", "left before"])
 def test_a_rank_that_waits_for_one_that_is_gone_ends_though_torch_never_tells(left, code):
@@ -319,6 +321,7 @@ def test_a_mistake_is_told_once_and_by_one_rank():
     assert not Path("outputs").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_on_two_ranks_finishes_what_does_not_diverge():
     output = ranks_say(2, "-m", *SETTINGS, "scheduler=step,cosine", "optimizer.lr=0.01,1e12", "sweep=both", code=1)
     assert "each on 2 ranks" in output
@@ -329,6 +332,7 @@ def test_a_sweep_on_two_ranks_finishes_what_does_not_diverge():
     assert all((status == "diverged") == ("lr=1000" in name) for name, status in said.items())
 
 
+@pytest.mark.slow
 def test_ranks_train_once_what_the_runs_of_a_sweep_have_in_common():
     typed = (
         "-m",
