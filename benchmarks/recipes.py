@@ -52,6 +52,14 @@ RECIPES = {
 }
 
 
+# What was published side by side: the first was said to be better.
+SIDE_BY_SIDE = (
+    ("published_schedule_free", "published_adadelta_step"),
+    ("published_lenet_onecycle", "published_lenet_inv"),
+    ("published_lenet_onecycle", "published_lenet_plateau"),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = timing.parser("recipes", __doc__, repeats=1)
     parser.add_argument("--train", choices=[*RECIPES, BUDGETS], help="train this recipe")
@@ -61,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     before = timing.machine()
     if options.train:
         keep(trained(options.train, options.root, options.seeds, quick=options.quick), quick=options.quick)
-    timing.report("recipes", [beside_published(read()), budgets(read())], options, before)
+    rows = read()
+    timing.report("recipes", [beside_published(rows), side_by_side(rows), budgets(rows)], options, before)
 
 
 def trained(name: str, root: str, seeds: str | None, *, quick: bool) -> list[dict[str, Any]]:
@@ -121,6 +130,29 @@ def beside_published(rows: Sequence[dict[str, Any]]) -> Table:
         best = max(by_lr.values(), key=lambda several: np.mean([float(row["accuracy"]) for row in several]))
         found.append({"name": name, **_columns(published, best)})
     return Table("published and found: final accuracy on the test images", "", found, left_out)
+
+
+def side_by_side(rows: Sequence[dict[str, Any]]) -> Table:
+    """A row a published difference: ours, with its interval; nothing where either has too few seeds."""
+    found, left_out = [], {}
+    for one, other in SIDE_BY_SIDE:
+        values = [np.array([float(row["accuracy"]) for row in rows if row["recipe"] == name]) for name in (one, other)]
+        name = f"{one} less {other}"
+        if min(map(len, values)) < FEWEST:
+            left_out[name] = "too few seeds"
+            continue
+        low, high = difference(*values)
+        published = RECIPES[one].accuracy - RECIPES[other].accuracy
+        found.append(
+            {
+                "name": name,
+                "published, points": f"{published * 100:+.2f}",
+                "found, points": f"{(values[0].mean() - values[1].mean()) * 100:+.2f}",
+                "95% interval": f"{low * 100:+.2f} to {high * 100:+.2f}",
+                "seeds": " and ".join(str(len(one)) for one in values),
+            }
+        )
+    return Table("differences that were published: accuracy on the test images", "", found, left_out)
 
 
 def budgets(rows: Sequence[dict[str, Any]]) -> Table:
@@ -193,7 +225,7 @@ def _columns(published: Published, rows: Sequence[dict[str, Any]]) -> dict[str, 
         "published": f"{published.accuracy:.2%}",
         "of runs": str(published.runs),
         "found": f"{values.mean():.2%}",
-        "95% interval": f"{low:.2%} to {high:.2%}",
+        "95% interval": f"{low:.2%} to {high:.2%}" if len(values) >= FEWEST else "-",
         "seeds": str(len(values)),
         "minutes a run": f"{np.mean([float(row['seconds']) for row in rows]) / 60:.1f}",
         "published is": verdict,

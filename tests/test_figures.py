@@ -316,6 +316,8 @@ def lesson_of_bank(result: Result) -> Made:
 
 def recipes(result: Result) -> Made:
     for row in table(result, "published and found").values():
+        if row["95% interval"] == "-":
+            continue  # too few seeds
         figures = (row["found"].rstrip("%"), row["95% interval"].replace("%", ""), row["published is"])
         yield f"conf/experiment/{row['name']}.yaml", "({} %, {}): the published figure is {}", *figures
 
@@ -334,7 +336,8 @@ def recipes_runs(rows: list[Any]) -> Made:
         own = [row for row in rows if row["recipe"] == name]
         if len({row["lr"] for row in own}) == 1:
             shares, seeds = listed([percent(row["accuracy"], 2) for row in own]), listed([row["seed"] for row in own])
-            yield f"conf/experiment/{name}.yaml", "Gave: {} % with seeds {}", shares, seeds
+            counted = "seeds" if len(own) > 1 else "seed"
+            yield f"conf/experiment/{name}.yaml", "Gave: {} % with {} {}", shares, counted, seeds
 
 
 def scale(result: Result) -> Made:
