@@ -263,7 +263,7 @@ def lesson(result: Result) -> Made:
     lowest, epoch = numbers(long["constant"]["lowest"])
     low, parts = shown(lowest, 3), {"2": ("half", "半分")}.get(shown(both["constant"][0] / lowest), ("", ""))
     point = (low, int(epoch), parts[0], end["constant"])
-    yield ENGLISH, "Its lowest point, {} after epoch {}, is {} of where it ends, {}.", *point
+    yield ENGLISH, "Its lowest point, {} after {} epochs, is {} of where it ends, {}.", *point
     yield JAPANESE, "{} エポック終了時の {} で、終わりの {} の{}です", int(epoch), low, end["constant"], parts[1]
     yield ENGLISH, "it stands still, at {}", end["ExponentialLR"]
     yield JAPANESE, "エポック 50 からは {} で止まっています", end["ExponentialLR"]
@@ -293,7 +293,7 @@ def lesson_of_bank(result: Result) -> Made:
         gained["mlp"] += [first(row, "onecycle") / first(row, name) - 1 for row in mlp[:2]]
     gain, cost = (ends(values, 0, percent) for values in gained.values())
     yield ENGLISH, "the warm-up gains the GPT {} to {} %, and costs the MLP {} to {} %", *gain, *cost
-    yield JAPANESE, "ウォームアップの得は GPT で {} から {} % です", *gain
+    yield JAPANESE, "ウォームアップによる改善は、GPT で {} から {} % です", *gain
     yield JAPANESE, "{} から {} % の損になります", *cost
     warm, cold = shown(first(gpt[2], "onecycle"), 2), ends((first(gpt[2], name) for name in ("cosine", "linear")), 1)
     yield ENGLISH, "the GPT ends at {} with a warm-up and at {} to {} without", warm, *cold

@@ -85,8 +85,8 @@ def schedule(
     The run is `total_steps` updates long, or `epochs` times `steps_per_epoch`; without `steps_per_epoch`, time is
     counted in epochs. The last epoch may be cut short: `epochs=2.5`, or `total_steps` beside `steps_per_epoch`.
     `interval` is "step" where the LR changes after each update, "epoch" where it changes after each
-    epoch; the default is "step" where `total_steps` is given, and else the schedule's own. A duration in epochs needs
-    `steps_per_epoch`, and so does one in steps of a run that is given in epochs.
+    epoch; the default is "step" where `total_steps` is given, and else the schedule's own. Durations in epochs, and
+    that interval, need `steps_per_epoch` beside `total_steps`; durations in steps need it beside `epochs`.
 
     >>> s = schedule("wsd", lr=0.1, epochs=20, steps_per_epoch=469, warmup=0, decay="20%", shape="linear")
     >>> s(0), s(7503), s(8442)
@@ -136,7 +136,6 @@ def _again(asked: Mapping[str, Any], changes: Mapping[str, Any]) -> Schedule:
     kept = dict(asked)
     if "total_steps" in changes:
         kept.pop("epochs", None)
-        kept.pop("steps_per_epoch", None)
     elif {"epochs", "steps_per_epoch"} & changes.keys():
         kept.pop("total_steps", None)
     return schedule(**{**kept, **changes})

@@ -40,6 +40,9 @@ class ScheduleRequest:
             return "step" if self.counts_updates else own
         with of_arguments():
             checks.choice("interval", self.interval, INTERVALS)
+        if self.interval == "epoch" and self.horizon.unknown == "ep":
+            got = "epoch, beside total_steps alone, which says nothing of epochs"
+            raise wrong_argument("interval", got=got, allowed="step", do="steps_per_epoch=100 as well")
         return self.interval
 
 
@@ -167,8 +170,10 @@ def of_values(values: Iterable[float], lr: float, asked: Mapping[str, Any]) -> S
     return of_table("values", lrs, base, Horizon(1, len(lrs)), "step")
 
 
-def of_table(name: str, lrs: Sequence[float], lr: float, horizon: Horizon, interval: str) -> Schedule:
-    """A schedule of that name whose LR at every count of `interval` is known."""
+def of_table(
+    name: str, lrs: Sequence[float], lr: float, horizon: Horizon, interval: str, *, is_relative: bool = False
+) -> Schedule:
+    """A schedule of that name whose LR at every count of `interval` is known, or its share where it is relative."""
     for count, one in enumerate(lrs):
         if not 0 <= one < math.inf:
             got = f"{one:g} at {interval} {count}"
@@ -181,7 +186,8 @@ def of_table(name: str, lrs: Sequence[float], lr: float, horizon: Horizon, inter
             raise wrong_argument("replace", got=got, allowed="lr", do="another list")
         require_number("lr", changes.get("lr", lr))
         times = changes.get("lr", lr) / lr
-        return of_table(name, [times * one for one in lrs], lr * times, horizon, interval)
+        still = is_relative and "lr" not in changes
+        return of_table(name, [times * one for one in lrs], lr * times, horizon, interval, is_relative=still)
 
-    asked = {"name": list(lrs), "lr": lr}
+    asked = {"name": list(lrs)} if is_relative else {"name": list(lrs), "lr": lr}
     return Schedule(name, lr, horizon, interval, {"_target_": name}, table, asked, rebuilt)

@@ -197,7 +197,9 @@ def require_schedule(given: Any) -> None:
 
 def refuse_made(given: Any, key: str) -> None:
     """Raise ValueError for a scheduler that belongs to an optimizer already: what makes one is a schedule."""
-    if callable(getattr(given, "step", None)) and hasattr(given, "optimizer"):
+    if callable(getattr(given, "step", None)) and hasattr(given, "optimizer") and not callable(given):
         kind = type(given).__name__
         do = f"lrlab.schedule(lambda optimizer: {kind}(optimizer, ...), lr=0.1, total_steps=1000)"
+        if kind == "ReduceLROnPlateau":
+            do = 'lrlab.train("scheduler=plateau"), for its LR is known only once it was trained with'
         raise wrong_argument(key, got=f"{kind_of(given)}, which is made already", allowed="what makes one", do=do)

@@ -17,7 +17,14 @@ from lrlab.schedules.lengths import parameters_of
 
 def optimizer_with(lr: float) -> torch.optim.Optimizer:
     """An optimizer whose LR a scheduler can drive, of no weights that anybody has."""
-    return torch.optim.SGD([torch.zeros((), requires_grad=True)], lr=lr, momentum=0.9)
+    optimizer = torch.optim.SGD([torch.zeros((), requires_grad=True)], lr=lr, momentum=0.9)
+    optimizer.is_stand_in = True  # type: ignore[attr-defined]
+    return optimizer
+
+
+def is_stand_in(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer stands for one that nobody has, so that its LR is nobody's."""
+    return bool(getattr(optimizer, "is_stand_in", False))
 
 
 def makes_scheduler(function: Callable[..., Any], lr: float = 0.1) -> bool:

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrlab.api import warned
+from lrlab.api.simulated import is_stand_in
 from lrlab.config import checks
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.schedules.law import wrong_argument
@@ -62,17 +63,25 @@ class ScheduledLR(LRScheduler):
         self._warn_of_another_lr()
 
     def _warn_of_another_lr(self) -> None:
-        """Warn where the optimizer has one LR throughout, and it is not the one that the schedule was made with."""
-        followers = [base for base, own in zip(self.base_lrs, self.schedules, strict=True) if own is self.schedule]
-        bases = {float(base) for base in followers}
-        if self.schedule.is_relative or len(bases) != 1:
+        """Warn where a group's LR is not the one that its schedule was made with.
+
+        Groups that differ in their LRs follow the common schedule in proportion, as they are meant to.
+        """
+        if is_stand_in(self.optimizer):
             return
-        [base] = bases
-        if not math.isclose(base, self.schedule.lr, rel_tol=1e-6):  # one may be a float32
-            warned.warn(
-                f"the schedule was made with LR {self.schedule.lr:g}, and the optimizer has {base:g}, which is what "
-                "counts: the curve is scaled (make both alike, or leave the schedule's lr out)"
+        are_alike = len({float(base) for base in self.base_lrs}) == 1
+        for index, (base, own) in enumerate(zip(self.base_lrs, self.schedules, strict=True)):
+            in_proportion = own is self.schedule and not are_alike
+            if own.is_relative or in_proportion or math.isclose(base, own.lr, rel_tol=1e-6):  # one may be a float32
+                continue
+            of_group = (
+                "" if own is self.schedule else f" of group {self.optimizer.param_groups[index].get('name', index)}"
             )
+            warned.warn(
+                f"the schedule{of_group} was made with LR {own.lr:g}, and the optimizer has {base:g} there, which is "
+                "what counts: the curve is scaled (give both the same LR)"
+            )
+            return
 
     def get_lr(self) -> list[Any]:
         """The LR of every parameter group after the steps that were made."""

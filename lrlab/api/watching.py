@@ -150,10 +150,10 @@ class Watch:
         self._clock.settle(wait=True)
         return list(self._groups[group].applied) if self._groups else []
 
-    def applied_by_group(self) -> dict[str, list[float]]:
-        """The LR of every update seen, of each parameter group by its name or index."""
+    def applied_by_group(self) -> list[tuple[str, list[float]]]:
+        """A pair for each parameter group: its name or index, and the LR of every update seen."""
         self._clock.settle(wait=True)
-        return {group.name: list(group.applied) for group in self._groups}
+        return [(group.name, list(group.applied)) for group in self._groups]
 
     def to_frame(self) -> Any:
         """A row an update: `step`, and for every group `planned` and `applied` LR, with its name where it has one."""

@@ -51,7 +51,8 @@ def _run(settings: NoiseSettings, typed: list[str]) -> None:
     paths = [disk.expanded(one, "noise") for one in folders] or [_trained(settings, others)]
     runs = results.find(paths, "noise")
     metric = settings.metric or results.default_metric(runs)
-    _require_metric(metric, _metrics(runs), averaged=True)
+    measured = set(chain.from_iterable(run.summary for run in runs))
+    _require_metric(metric, _metrics(runs), averaged=any(map(is_of_average, measured)))
     settings = replace(settings, metric=metric)
     compared = contests.compare(runs, metric=metric)
     found = noise.of(compared, comparisons=settings.comparisons)

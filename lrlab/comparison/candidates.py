@@ -68,8 +68,9 @@ class Candidate:
 
     @property
     def grid(self) -> list[float]:
-        """The base LRs that were tried."""
-        return sorted({*self.runs, *self.failed, *self.pending})
+        """The base LRs that were tried, as far as they are told; where none is, what stands for it."""
+        tried = {*self.runs, *self.failed, *self.pending}
+        return sorted(tried - {UNKNOWN_LR} or tried)
 
     @functools.cached_property
     def best(self) -> dict[int, Result]:

@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from torch.optim import Optimizer
 
 from lrlab.api.schedule_value import Schedule
 from lrlab.api.watching import Watch
-from lrlab.errors import closest
 from lrlab.integrations.events import LoopEvents
 from lrlab.runs import folders, summary
 from lrlab.runs.describe import device_name
@@ -30,6 +30,7 @@ from lrlab.system import disk, repository
 from lrlab.training.metrics import find, known, measured_names
 
 OUTPUTS = Path("outputs/runs")
+_ALIKE = 0.9  # of two names, of which one is meant as the other: test_accuracy and train_accuracy are 0.81
 
 
 class RunLog:
@@ -73,7 +74,10 @@ class RunLog:
         self._events: LoopEvents | None = None
         if self._writes:
             first = self.watch.start
-            measured = self._last() if self._rows and self._rows[-1]["step"] == first else {}
+            measured: dict[str, float] = {}
+            for row in self._rows:
+                if row["step"] == first:
+                    measured |= _metrics_of(row)
             self._events = LoopEvents(self.folder, updates=len(schedule), start=first, measured=measured)
         self.watch.begin()
         self._write_summary("running")
@@ -111,8 +115,7 @@ class RunLog:
         self._write_summary(status, **({"error": f"{type(error).__name__}: {error}"} if error is not None else {}))
 
     def _last(self) -> dict[str, float]:
-        names = ("epoch", "step", "lr", "seconds")
-        return {name: value for name, value in self._rows[-1].items() if name not in names} if self._rows else {}
+        return _metrics_of(self._rows[-1]) if self._rows else {}
 
     def _columns(self) -> list[str]:
         """What is written of each epoch: the losses, and every other metric that some epoch has on both splits."""
@@ -204,6 +207,11 @@ class RunLog:
         self._seconds = sum(row["seconds"] for row in self._rows)
 
 
+def _metrics_of(row: Mapping[str, Any]) -> dict[str, float]:
+    """What a row of the history measured."""
+    return {name: value for name, value in row.items() if name not in ("epoch", "step", "lr", "seconds")}
+
+
 def _ready(folder: str | Path | None, choices: Mapping[str, str], *, resumes: bool, writes: bool) -> Path:
     """The folder, made: the one that was named, or a new one below `outputs/runs`. Of several ranks one has it."""
     if not writes:
@@ -229,12 +237,24 @@ def _require_known(measured: Mapping[str, float]) -> None:
     names = measured_names(known(), "train", "val")
     for name, value in measured.items():
         if name not in names:
-            guess = closest(name, names)
+            guess = next((one for one in names if _is_meant(name, one)), None)
             do = "log it elsewhere, or compare it as a table: lrlab.compare(rows, metric=...)"
             got = f"a metric that lrlab does not know{f' (did you mean {guess}?)' if guess else ''}"
-            raise wrong_argument(name, got=got, allowed=", ".join(names), do=f"{guess}={value:g}" if guess else do)
+            do = f"{guess}=..., or {do}" if guess else do
+            raise wrong_argument(name, got=got, allowed=", ".join(names), do=do)
         if find(name).is_share and not 0 <= value <= 1 and math.isfinite(value):
             raise wrong_argument(name, got=value, allowed="a share, 0 to 1", do=f"{name}={value / 100:g}")
+
+
+def _is_meant(typed: str, known_name: str) -> bool:
+    """Whether a name is `known_name` with a slip, or its beginning; another metric is not.
+
+    >>> _is_meant("val_acuracy", "val_accuracy"), _is_meant("val_acc", "val_accuracy"), _is_meant("val_f1", "val_r2")
+    (True, True, False)
+    """
+    split, _, metric = typed.partition("_")
+    is_start = known_name.startswith(f"{split}_{metric}") and len(metric) > 2
+    return is_start or SequenceMatcher(None, typed, known_name).ratio() > _ALIKE
 
 
 def _plain(node: Any) -> Any:

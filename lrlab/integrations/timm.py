@@ -53,6 +53,7 @@ def from_timm(
 
     Raises ValueError for `plateau`, which follows a metric.
     """
+    is_relative = isinstance(scheduler, str) and lr is None
     if isinstance(scheduler, str):
         name = scheduler
         optimizer = torch.optim.SGD([torch.zeros((), requires_grad=True)], lr=1.0 if lr is None else lr)
@@ -75,10 +76,12 @@ def from_timm(
     if scheduler is None or not hasattr(scheduler, "_get_values") or name == "plateau":
         got = f"{name!r}, whose LR is no function of the update alone"
         raise wrong_argument("scheduler", got=got, allowed="one that follows no metric", do='"cosine"')
-    return _by_asking(scheduler, name, lr, epochs, steps_per_epoch)
+    return _by_asking(scheduler, name, lr, epochs, steps_per_epoch, is_relative=is_relative)
 
 
-def _by_asking(scheduler: Any, name: str, lr: float | None, epochs: int, steps_per_epoch: int | None) -> Schedule:
+def _by_asking(
+    scheduler: Any, name: str, lr: float | None, epochs: int, steps_per_epoch: int | None, *, is_relative: bool
+) -> Schedule:
     """The LR of every epoch or update, as timm's scheduler sets it."""
     by_epochs = scheduler.t_in_epochs
     if not by_epochs and steps_per_epoch is None:
@@ -98,4 +101,4 @@ def _by_asking(scheduler: Any, name: str, lr: float | None, epochs: int, steps_p
         lrs.append(float(group["lr"]))
     if lr is not None and lr != base:
         lrs, base = [lr * (one / base) for one in lrs], lr
-    return of_table(name, lrs, base, horizon, interval)
+    return of_table(name, lrs, base, horizon, interval, is_relative=is_relative)

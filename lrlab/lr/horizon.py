@@ -50,7 +50,7 @@ class Horizon:
     updates: int | None = None  # in the whole run, where the last epoch is cut short
     samples: Samples | None = field(default=None, compare=False)  # None where nothing is known of them
     budget_seconds: float | None = None  # of training, where that ends the run, and `epochs` are never reached
-    unknown: str | None = field(default=None, compare=False)  # the unit, "ep" or "st", in which its length is not told
+    unknown: str | None = field(default=None, compare=False)  # "ep" or "st": durations in it have no known length
     in_shares: bool = False  # whether it is that of such a run's plan, whose counts are shares of the budget
 
     @property
@@ -118,11 +118,11 @@ class Horizon:
                 allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 50_000im, 25%",
                 do=f"{key}=25%",
             )
-        if self.budget_seconds is not None and Fraction(match[1].replace("_", "")):
-            self._require_known(duration, match[2], key)
-        if match[2] is not None and match[2] == self.unknown:
-            self._refuse_unknown(duration, key)
         number = Fraction(match[1].replace("_", ""))
+        if self.budget_seconds is not None and number:
+            self._require_known(duration, match[2], key)
+        if match[2] is not None and match[2] == self.unknown and number:  # zero is zero in every unit
+            self._refuse_unknown(duration, key)
         if match[2] == "im":
             exact = self._updates_of(number, key) * self._unit("st", interval)
         else:

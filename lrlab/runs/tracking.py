@@ -9,16 +9,12 @@ import csv
 import math
 import os
 import re
-import socket
-import struct
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import torch
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.api_pb2 import Status
@@ -30,13 +26,13 @@ from torch.utils.tensorboard.summary import custom_scalars
 from lrlab.errors import wrong
 from lrlab.lr import shares
 from lrlab.runs.curve import RecordedCurve
+from lrlab.runs.event_file import OURS, EventFile
 from lrlab.system import disk
 from lrlab.system.disk import Log
 from lrlab.training.metrics import AVERAGE, Metric, measured_names, usual
 
 HISTORY = "history.csv"
 SHARES = "shares.csv"  # of a run with a time budget: from which update on it was at which share
-_OURS = ".lrlab"  # how the names of our event files end, for a folder may hold those of other writers too
 _NAMES = re.compile(r"(?:history|shares)\.csv|events\.out\.tfevents\.[\w.-]+")
 MOST_POINTS = 10_000  # of a tag, besides changes of the LR; TensorBoard has no use for more
 _FLUSH_UPDATES, _FLUSH_SECONDS = 1_000, 10.0
@@ -86,28 +82,20 @@ class Tracker:
                 curve.corners = progress["corners"]
 
         # Open them.
-        name = f"events.out.tfevents.{_later_than_all(folder):010d}.{socket.gethostname()}.{os.getpid()}"
-        self._events = Log(_unused(folder / name))
+        self._events = EventFile(folder)
         self._history = Log(folder / HISTORY)
         self._shares = Log(folder / SHARES) if in_shares else None
         self._position: int | None = None  # that was recorded last
         self._earlier = state or {"lengths": {}, "hashes": {}}  # of the event files before this one
         self._rows = csv.writer(self._history, lineterminator="\n")
-        self._begin(step)
+        self._events.begin(step + 1)  # at `step` stand the latest epoch's means
         if state is None:
             self._rows.writerow(["epoch", "step", "lr", *self._measured, "seconds"])
             if self._shares is not None:
                 self._shares.write("update,share,lr\n")
-            self._summary(0, custom_scalars(_layout(metrics or usual(), averaged=averaged)))
+            self._events.summary(0, custom_scalars(_layout(metrics or usual(), averaged=averaged)))
             if hyperparameters is not None:
-                self._summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
-
-    def _begin(self, step: int) -> None:
-        """Write what every event file begins with."""
-        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        # Tells a TensorBoard that is already open to forget what it read beyond `step`, at which the latest epoch's
-        # means stand. It only heeds the second such mark of a run, so a new run begins with one too.
-        self._write(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+                self._events.summary(0, hparams_pb(dict(hyperparameters), trial_id=trial))
 
     def update(self, step: int, applied: Mapping[str, float], loss: Tensor, position: int | None = None) -> None:
         """Record update `step`: the driven hyperparameters that it used, and its loss (), which stays on its device.
@@ -147,19 +135,19 @@ class Tracker:
         self._rows.writerow([epoch, step, lr, *columns, round(seconds, 3)])
         means = {name.replace("_", "/", 1): value for name, value in measured.items() if name != "train_loss"}
         self.flush()
-        self._scalars(step, means)
-        self._events.flush()
+        self._events.scalars(step, means)
+        self._events.log.flush()
 
     def foretold(self, step: int, points: Mapping[str, float]) -> None:
         """Record how the run will end, as it is foretold after `step` updates."""
         self.flush()
-        self._scalars(step, points)
-        self._events.flush()
+        self._events.scalars(step, points)
+        self._events.log.flush()
 
     @property
     def refusal(self) -> str:
         """Why points wait in memory that the disk does not take; empty where none do."""
-        return self._events.refusal or self._history.refusal or (self._shares.refusal if self._shares else "")
+        return self._events.log.refusal or self._history.refusal or (self._shares.refusal if self._shares else "")
 
     def flush(self) -> None:
         """Hand everything recorded so far to the operating system. Waits for the device."""
@@ -172,10 +160,10 @@ class Tracker:
             here = {tag: lr for at, tag, lr in points if at == step}
             for at, tag, lr in points:
                 if at != step:
-                    self._scalars(at, {tag: lr})
+                    self._events.scalars(at, {tag: lr})
             if loss is not None:
                 here["train/loss"] = next(values)
-            self._scalars(step, here)
+            self._events.scalars(step, here)
         self._pending.clear()
 
         # Out of this process.
@@ -207,27 +195,12 @@ class Tracker:
         """Write what is pending. When the run has ended, with `success` or `failure`, TensorBoard is told."""
         self.flush()
         if status is not None:
-            self._summary(0, _end_of_run(status))
+            self._events.summary(0, _end_of_run(status))
         for log in self._logs():
             log.close()
 
     def _logs(self) -> list[Log]:
-        return [self._events, self._history, *([self._shares] if self._shares is not None else [])]
-
-    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
-        if values:
-            event = Event(wall_time=time.time(), step=step)
-            for tag, value in values.items():
-                event.summary.value.add(tag=tag, simple_value=value)
-            self._write(event)
-
-    def _summary(self, step: int, summary: Summary) -> None:
-        self._write(Event(wall_time=time.time(), step=step, summary=summary))
-
-    def _write(self, event: Event) -> None:
-        data = event.SerializeToString()
-        header = struct.pack("<Q", len(data))
-        self._events.add(header + _masked_crc(header) + data + _masked_crc(data))
+        return [self._events.log, self._history, *([self._shares] if self._shares is not None else [])]
 
 
 def _end_of_run(status: str) -> Summary:
@@ -256,21 +229,10 @@ def _layout(metrics: Sequence[Metric], *, averaged: bool) -> dict[str, dict[str,
     return {"LR and loss": charts}
 
 
-def _masked_crc(data: bytes) -> bytes:
-    """The checksum of TensorFlow's record format: a CRC-32C, rotated and shifted.
-
-    A plain one would mean little for data that holds a CRC itself. TensorBoard's own writer computes it in Python,
-    which took more time than all the rest of recording.
-    Source: tensorflow/core/lib/io/record_writer.h and lib/hash/crc32c.h.
-    """
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
 def log_files(folder: Path) -> list[Path]:
     """The files in `folder` that a tracker writes."""
     tables = [folder / name for name in (HISTORY, SHARES) if (folder / name).exists()]
-    return [*sorted(folder.glob(f"events.out.tfevents.*{_OURS}")), *tables]
+    return [*sorted(folder.glob(f"events.out.tfevents.*{OURS}")), *tables]
 
 
 def require_as_written(folder: Path, lengths: Mapping[str, int], hashes: Mapping[str, str]) -> None:
@@ -311,23 +273,6 @@ def cut_back(folder: Path, lengths: Mapping[str, int], hashes: Mapping[str, str]
     for path in log_files(folder):
         if path.name not in lengths:
             path.unlink()
-
-
-def _later_than_all(folder: Path) -> int:
-    """A time in seconds that names the next event file. TensorBoard reads the files of a run in the order of names."""
-    latest = int(time.time())
-    for path in folder.glob("events.out.tfevents.*"):
-        if stamp := re.match(r"events\.out\.tfevents\.(\d+)", path.name):
-            latest = max(latest, int(stamp[1]) + 1)
-    return latest
-
-
-def _unused(path: Path) -> Path:
-    """`path` with a number behind it, the first that no file has yet."""
-    number = 0
-    while (candidate := path.with_name(f"{path.name}.{number}{_OURS}")).exists():
-        number += 1
-    return candidate
 
 
 def refuse_second_run(folder: Path) -> None:

@@ -154,6 +154,18 @@ def test_a_table_without_lrs_makes_no_lr_up(enter):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lrs", [(0.2,), (0.1, 0.2, 0.4)], ids=str)
+def test_a_row_without_an_lr_is_left_out_and_counts_as_no_lr(lrs):
+    table = [row for row in rows() if row["lr"] in lrs]
+    table[0] |= {"lr": None}
+    found = lrlab.compare(table)
+    said = repr(found)
+    assert "left out: table: row 1 (without an LR)" in said
+    assert "did not finish yet" not in said
+    assert " 0," not in said
+    assert min(found.to_frame()["lr"]) == 0.2
+
+
 def test_tensorboard_folders_of_other_programs_are_read(enter):
     for number, row in enumerate(rows()):
         with SummaryWriter(f"logs/{number}") as writer:

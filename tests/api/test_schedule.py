@@ -332,24 +332,39 @@ def test_a_duration_needs_a_length_that_says_something_of_its_unit(lengths, dura
         lrlab.schedule(name, lr=0.1, **lengths, **{setting: allowed})
     with pytest.raises(ValueError, match=r"milestones.*" + refused):
         lrlab.multistep(lr=0.1, milestones=[duration], **lengths)
+    zero = "0" + duration[-2:]
+    assert lrlab.wsd(lr=0.1, warmup=zero, **lengths).values() == lrlab.wsd(lr=0.1, warmup=0, **lengths).values()
     whole = {"epochs": 100, "steps_per_epoch": 10, "interval": "step"}
     assert lrlab.wsd(lr=0.1, warmup="2ep", **whole).values() == lrlab.wsd(lr=0.1, warmup="20st", **whole).values()
 
 
+def groups_of(*lrs: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in lrs])
+
+
 def test_an_optimizer_with_another_lr_than_the_schedule_is_told():
-    s = lrlab.schedule([0.1, 0.05, 0.01])
+    s, cosine = lrlab.schedule([0.1, 0.05, 0.01]), lrlab.cosine(lr=0.1, total_steps=3)
+    for one in (s, cosine):
+        with pytest.warns(UserWarning, match=r"made with LR 0\.1, and the optimizer has 0\.3"):
+            one.scheduler(optimizer_of(0.3))
     with pytest.warns(UserWarning, match=r"made with LR 0\.1, and the optimizer has 0\.3"):
-        s.scheduler(optimizer_of(0.3))
-    with pytest.warns(UserWarning, match=r"made with LR 0\.1, and the optimizer has 0\.3"):
-        lrlab.cosine(lr=0.1, total_steps=3).scheduler(optimizer_of(0.3))
+        cosine.scheduler(groups_of(0.3, 0.3))
+    own = {1: lrlab.constant(lr=0.5, total_steps=3)}
+    with pytest.warns(UserWarning, match=r"the schedule of group 1 was made with LR 0\.5, and the optimizer has 0\.03"):
+        cosine.scheduler(groups_of(0.1, 0.03), groups=own)
+
+
+def test_no_other_lr_is_told_where_none_was_meant():
+    cosine = lrlab.cosine(lr=0.1, total_steps=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        s.scheduler(optimizer_of(0.1))
+        cosine.scheduler(optimizer_of(0.1))
         lrlab.cosine(total_steps=3).scheduler(optimizer_of(0.3))
-        several = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.3, 0.03)])
-        lrlab.cosine(lr=0.1, total_steps=3).scheduler(several)
-        own = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.1, 0.03)])
-        lrlab.cosine(lr=0.1, total_steps=3).scheduler(own, groups={1: lrlab.constant(lr=0.5, total_steps=3)})
+        cosine.scheduler(groups_of(0.3, 0.03))  # in proportion
+        cosine.scheduler(groups_of(0.1, 0.5), groups={1: lrlab.constant(lr=0.5, total_steps=3)})
+        cosine.scheduler(groups_of(0.1, 0.03), groups={1: lrlab.constant(total_steps=3)})
+        lrlab.preview(cosine.scheduler, lr=0.5, total_steps=3)  # no optimizer of anybody's
+        lrlab.check(lambda optimizer: lrlab.cosine(lr=0.01, total_steps=3).scheduler(optimizer), total_steps=3)
 
 
 @pytest.mark.parametrize(
@@ -359,3 +374,20 @@ def test_a_scheduler_that_is_made_already_is_no_schedule(take):
     optimizer = optimizer_of(0.1)
     with pytest.raises(ValueError, match=r"got a CosineAnnealingLR, which is made already; .*lambda optimizer: Cosine"):
         take(optimizer, CosineAnnealingLR(optimizer, 10))
+
+
+def test_another_length_in_updates_keeps_the_updates_of_an_epoch():
+    s = lrlab.wsd(lr=0.1, epochs=20, steps_per_epoch=50, warmup="2ep").replace(total_steps=500)
+    assert len(s) == 500
+    assert s.values().index(0.1) == 100
+
+
+def test_an_interval_of_epochs_needs_the_updates_of_one():
+    with pytest.raises(ValueError, match=r"interval: got epoch, beside total_steps alone.* do: steps_per_epoch=100"):
+        lrlab.step(lr=0.1, total_steps=1000, interval="epoch")
+
+
+def test_a_plateau_that_is_made_already_is_no_schedule_either():
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer_of(0.1))
+    with pytest.raises(ValueError, match=r"made already; .* do: lrlab.train\(\"scheduler=plateau\"\)"):
+        lrlab.schedule(plateau, total_steps=10)

@@ -32,6 +32,8 @@ def test_what_averaged_weights_measure_can_be_judged_by_where_they_are_averaged(
 
 def test_runs_that_are_there_are_judged_by_what_they_measured(enter, tmp_path):
     folder = write_sweep(tmp_path / "sweep", TABLE)
-    outcome = enter(noise.main, str(folder), "noise.metric=val_perplexity")
-    assert outcome.code == 1
-    assert "do: noise.metric=val_accuracy" in outcome.err
+    for metric in ("val_perplexity", "average_val_accuracy"):
+        outcome = enter(noise.main, str(folder), f"noise.metric={metric}")
+        assert outcome.code == 1
+        assert "do: noise.metric=" in outcome.err
+        assert "average" not in outcome.err.partition("allowed:")[2]

@@ -388,13 +388,81 @@ def test_tensorboard_shows_a_loop_under_the_tags_of_lrlabs_own_runs():
     assert [e.step for e in shown.Scalars("val/loss")] == [2, 4, 6, 8]
 
 
-def test_a_metric_whose_name_is_mistyped_is_guessed():
+def test_groups_of_one_name_do_not_hide_each_other_in_tensorboard():
+    s = lrlab.cosine(total_steps=4)
+    parameters = [torch.zeros(1, requires_grad=True) for _ in range(3)]
+    named = zip(parameters, (0.1, 0.01, 0.001), strict=True)
+    optimizer = torch.optim.SGD([{"params": [one], "lr": lr, "name": "backbone"} for one, lr in named])
+    with logged(optimizer, s, data="toy", model="linear", folder="run"):
+        for parameter in parameters:
+            parameter.grad = torch.ones(1)
+        optimizer.step()
+    found = points("run")
+    assert {tag: round(lr, 6) for tag, [(_, lr)] in found.items()} == {
+        "lr": 0.1,
+        "lr/backbone": 0.01,
+        "lr/backbone/2": 0.001,
+    }
+
+
+def test_a_loop_that_goes_on_by_the_state_of_its_watch_is_drawn_at_its_updates():
+    s, parameter = lrlab.cosine(lr=0.1, total_steps=8), torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    names = {"data": "toy", "model": "linear"}
+
+    def train(updates: range) -> None:
+        for t in updates:
+            optimizer.param_groups[0]["lr"] = s(t)
+            parameter.grad = torch.ones(1)
+            optimizer.step()
+
+    with logged(optimizer, s, folder="first", **names) as run:
+        train(range(4))
+    state = run.watch.state_dict()
+    with logged(optimizer, s, folder="then", **names) as run:
+        run.watch.load_state_dict(state)
+        train(range(4, 8))
+    assert [step for step, _ in points("then")["lr"]] == [4, 5, 6, 7]
+
+
+def test_several_rows_of_one_update_are_all_there_after_a_resumption():
+    s, parameter = lrlab.cosine(lr=0.1, total_steps=8), torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    names = {"data": "toy", "model": "linear", "folder": "run"}
+    with logged(optimizer, s, **names) as run:
+        parameter.grad = torch.ones(1)
+        optimizer.step()
+        run.epoch(train_loss=2.0)
+        run.epoch(val_loss=1.0)
+    with logged(optimizer, s, start=1, **names):
+        pass
+    shown = EventAccumulator("run").Reload()
+    assert [(e.step, e.value) for tag in ("train/loss", "val/loss") for e in shown.Scalars(tag)] == [(1, 2.0), (1, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("val_acuracy", "val_accuracy"),
+        ("val_acc", "val_accuracy"),
+        ("train_los", "train_loss"),
+        ("test_accuracy", None),
+        ("val_f1", None),
+        ("val_auc", None),
+        ("loss", None),
+    ],
+)
+def test_a_metric_whose_name_is_mistyped_is_guessed_and_another_is_not(typed, meant):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     with (
-        pytest.raises(ValueError, match=r"did you mean val_accuracy\?.*do: val_accuracy=0.5"),
+        pytest.raises(ValueError, match=f"{typed}: got a metric that lrlab does not know") as refused,
         logged(optimizer, schedule(), data="toy", model="linear", folder="run") as run,
     ):
-        run.epoch(val_acuracy=0.5)
+        run.epoch(**{typed: 0.5})
+    said = str(refused.value)
+    assert (f"(did you mean {meant}?)" in said) is (meant is not None)
+    assert (f"do: {meant}=..., or log it elsewhere" in said) is (meant is not None)
+    assert "log it elsewhere, or compare it as a table" in said
 
 
 def test_budgets_in_updates_are_told_apart():

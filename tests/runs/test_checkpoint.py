@@ -142,7 +142,7 @@ def test_what_the_operating_system_does_not_give_is_not_damage(path, monkeypatch
 
 @pytest.mark.parametrize("call", ["open", "is_file"])
 def test_a_checkpoint_that_is_closed_to_this_user_is_named(path, monkeypatch, call):
-    monkeypatch.setattr(Path, call, partial(refuse, errno.EACCES))
+    monkeypatch.setattr(Path, call, staticmethod(partial(refuse, errno.EACCES)))
     with pytest.raises(disk.Unreadable, match=r"last\.pt, which cannot be read now \(Permission denied\); "):
         checkpoint.latest(str(path), pytest.fail)
 
