@@ -96,10 +96,8 @@ LATER = "import lrlab; lrlab.{0}; import lrlab.{0}"
 ALONE = "import lrlab"
 
 
-@pytest.mark.parametrize(
-    "order",
-    ["import lrlab, lrlab.{0}", *(pytest.param(order, marks=pytest.mark.slow) for order in (LATER, ALONE))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["import lrlab, lrlab.{0}", LATER, ALONE])
 def test_a_door_is_called_as_its_function_whichever_came_first(order):
     names = ("preview", "compare", "find_lr", "predict", "advise")
     said = python(

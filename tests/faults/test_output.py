@@ -40,7 +40,8 @@ def test_a_run_whose_output_has_no_room_trains_to_its_end_and_says_so_in_its_log
     assert log.count("finished: val loss") == 1
 
 
-@pytest.mark.parametrize("first", ["sweep.json", pytest.param("*/history.csv", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["sweep.json", "*/history.csv"])
 def test_a_sweep_whose_reader_goes_away_ends_as_one_that_is_read(command, tmp_path, pipe, first):
     path, reader = pipe
     process = start(*SWEEP, "sweep=unread", output=path)

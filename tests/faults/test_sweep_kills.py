@@ -14,8 +14,9 @@ from lrlab.sweeps import shared
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", SWEEPS.values(), ids=SWEEPS)
-@pytest.mark.parametrize(("kills", "seed"), [(2, 0), pytest.param(8, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "seed"), [(2, 0), (8, 1)])
 def test_a_sweep_that_is_killed_and_started_again_is_the_undisturbed_one(tmp_path, typed, kills, seed):
     whole = undisturbed(tmp_path / "whole", *typed)
     assert len(whole) == 6

@@ -130,7 +130,8 @@ def assert_same(folder: Path, whole: Path) -> None:
     assert {name: ours[name] for name in ours if name != "seconds"} == {n: theirs[n] for n in theirs if n != "seconds"}
 
 
-@pytest.mark.parametrize("way", ["ema", *(pytest.param(one, marks=pytest.mark.slow) for one in WAYS if one != "ema")])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
 def test_a_run_that_is_stopped_at_any_update_ends_as_if_it_had_not_been(tmp_path, way):
     typed = (*SHORT, *WAYS[way], "trainer.epochs=3", "trainer.monitor=average_val_loss")
     train(tmp_path / "whole", *typed)

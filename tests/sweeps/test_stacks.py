@@ -113,7 +113,8 @@ def stop_once(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(Reporter, "show", shown)
 
 
-@pytest.mark.parametrize("step", [61, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 24, 25))])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 24, 25, 61])
 def test_runs_that_were_stopped_go_on_in_their_form_alone_or_in_other_company(command, steps, monkeypatch, step):
     typed = ("seed=0,1,2,3", "trainer.epochs=3")
     whole = together(command, *typed, name="whole")
