@@ -5,7 +5,8 @@
 trains one, or with --seeds some of its seeds, and keeps each run's final accuracy in `recipes_runs.csv`; without
 --train the table is made from those. The published figure is inside or outside of the 95 % interval (Student's t) of
 the mean of our runs, if there are three or more. What is published is a mean itself, with an error of its own that is
-mostly not told. Of several LRs the one is compared that was best on the test images, which flatters it.
+mostly not told. What was published side by side is compared as a difference too (Welch's interval). Of several LRs the
+one is compared that was best on the test images, which flatters it.
 """
 
 import csv
@@ -120,36 +121,44 @@ def beside_published(rows: Sequence[dict[str, Any]]) -> Table:
     """A row a recipe: what was published, what was found, and whether the one is inside of the other's interval."""
     found, left_out = [], {}
     for name, published in RECIPES.items():
-        own = [row for row in rows if row["recipe"] == name]
-        by_lr: dict[str, list[dict[str, Any]]] = {}
-        for row in own:
-            by_lr.setdefault(row["lr"], []).append(row)
-        if not by_lr:
+        best = _best_of(rows, name)
+        if not best:
             left_out[name] = published.cost or "not trained yet"
             continue
-        best = max(by_lr.values(), key=lambda several: np.mean([float(row["accuracy"]) for row in several]))
         found.append({"name": name, **_columns(published, best)})
     return Table("published and found: final accuracy on the test images", "", found, left_out)
+
+
+def _best_of(rows: Sequence[dict[str, Any]], recipe: str) -> list[dict[str, Any]]:
+    """The runs of a recipe at the LR that was best on the test images; empty where there are none."""
+    by_lr: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["recipe"] == recipe:
+            by_lr.setdefault(row["lr"], []).append(row)
+    return max(by_lr.values(), key=_mean, default=[])
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> float:
+    return float(np.mean([float(row["accuracy"]) for row in rows]))
 
 
 def side_by_side(rows: Sequence[dict[str, Any]]) -> Table:
     """A row a published difference: ours, with its interval; nothing where either has too few seeds."""
     found, left_out = [], {}
     for one, other in SIDE_BY_SIDE:
-        values = [np.array([float(row["accuracy"]) for row in rows if row["recipe"] == name]) for name in (one, other)]
+        ours, theirs = (np.array([float(row["accuracy"]) for row in _best_of(rows, name)]) for name in (one, other))
         name = f"{one} less {other}"
-        if min(map(len, values)) < FEWEST:
+        if min(len(ours), len(theirs)) < FEWEST:
             left_out[name] = "too few seeds"
             continue
-        low, high = difference(*values)
-        published = RECIPES[one].accuracy - RECIPES[other].accuracy
+        low, high = difference(ours, theirs)
         found.append(
             {
                 "name": name,
-                "published, points": f"{published * 100:+.2f}",
-                "found, points": f"{(values[0].mean() - values[1].mean()) * 100:+.2f}",
+                "published, points": f"{(RECIPES[one].accuracy - RECIPES[other].accuracy) * 100:+.2f}",
+                "found, points": f"{(ours.mean() - theirs.mean()) * 100:+.2f}",
                 "95% interval": f"{low * 100:+.2f} to {high * 100:+.2f}",
-                "seeds": " and ".join(str(len(one)) for one in values),
+                "seeds": f"{len(ours)} and {len(theirs)}",
             }
         )
     return Table("differences that were published: accuracy on the test images", "", found, left_out)

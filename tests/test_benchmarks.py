@@ -10,7 +10,7 @@ import pytest
 from support import DATASETS, ROOT, needs_datasets
 
 from benchmarks import __main__ as command
-from benchmarks import docs, gpu, timing, training
+from benchmarks import docs, gpu, recipes, timing, training
 from benchmarks.timing import Missing, Table, compare, rows
 
 
@@ -160,6 +160,21 @@ def test_every_benchmark_says_what_it_measures(name, capsys):
         importlib.import_module(f"benchmarks.{name}").main(["--help"])
     assert leaving.value.code == 0
     assert f"python -m benchmarks {name}" in capsys.readouterr().out
+
+
+def test_a_published_difference_is_set_beside_ours_at_the_best_lr_of_each():
+    one, other = recipes.SIDE_BY_SIDE[0]
+    runs = []
+    measured = ((one, "0.1", (0.99, 0.991, 0.992)), (one, "0.5", (0.5,) * 3), (other, "1.0", (0.979, 0.98, 0.981)))
+    for name, lr, accuracies in measured:
+        runs += [{"recipe": name, "lr": lr, "accuracy": value, "seconds": 60} for value in accuracies]
+    [row] = recipes.side_by_side(runs).rows
+    assert (row["found, points"], row["seeds"]) == ("+1.10", "3 and 3")
+    low, high = map(float, row["95% interval"].split(" to "))
+    assert 0 < low < 1.1 < high
+    few = recipes.side_by_side([run for run in runs if run["accuracy"] != 0.99])
+    assert few.rows == []
+    assert few.left_out[f"{one} less {other}"] == "too few seeds"
 
 
 def test_an_unknown_benchmark_is_one_line(monkeypatch):
