@@ -236,7 +236,7 @@ def _columns(published: Published, rows: Sequence[dict[str, Any]]) -> dict[str, 
         "found": f"{values.mean():.2%}",
         "95% interval": f"{low:.2%} to {high:.2%}" if len(values) >= FEWEST else "-",
         "seeds": str(len(values)),
-        "minutes a run": f"{np.mean([float(row['seconds']) for row in rows]) / 60:.1f}",
+        "minutes, at least": f"{min(float(row['seconds']) for row in rows) / 60:.1f}",  # others may have shared a core
         "published is": verdict,
     }
 

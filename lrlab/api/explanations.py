@@ -141,8 +141,12 @@ def _a_step_off(seen: Observed, updates: Indices) -> Candidates:
     each, unit = seen.updates_per_count, seen.unit
     ahead = "call scheduler.step() after optimizer.step()"
     yield Explanation("one ahead", f"a scheduler that is one {unit} ahead", ahead), seen.at(updates + each)
-    behind = f"call scheduler.step() after every {'optimizer.step()' if each == 1 else 'epoch'}"
-    yield Explanation("one behind", f"a scheduler that is one {unit} behind", behind), seen.at(updates - each)
+    yield Explanation("one behind", f"a scheduler that is one {unit} behind", _steps(seen)), seen.at(updates - each)
+
+
+def _steps(seen: Observed) -> str:
+    """What a loop has to do."""
+    return f"call scheduler.step() after every {'optimizer.step()' if seen.updates_per_count == 1 else 'epoch'}"
 
 
 def _on_another_clock(seen: Observed, updates: Indices) -> Candidates:
@@ -177,8 +181,7 @@ def _on_another_clock(seen: Observed, updates: Indices) -> Candidates:
 def _stopped_or_anew(seen: Observed, points: Indices, updates: Indices) -> Candidates:
     """No steps at all, or a scheduler that lost its state at a restart."""
     if len(points) > 1 and numpy.ptp(seen.at(updates)) > seen.tolerance:
-        do = "call scheduler.step() after every optimizer.step()"
-        never = Explanation("never stepped", "an LR that no scheduler has changed so far", do)
+        never = Explanation("never stepped", "an LR that no scheduler has changed so far", _steps(seen))
         yield never, numpy.full(len(points), seen.applied[0])
     if seen.start == 0:
         return

@@ -15,7 +15,9 @@ def horizon_of(epochs: int | float | None, steps_per_epoch: int | None, total_st
     """
     for name, value in (("steps_per_epoch", steps_per_epoch), ("total_steps", total_steps)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise wrong_argument(name, got=repr(value), allowed="a whole number from 1", do=f"{name}=100")
+            is_whole = isinstance(value, float) and value >= 1 and value == int(value)
+            do = f"{name}={int(value) if is_whole else 100}"
+            raise wrong_argument(name, got=repr(value), allowed="a whole number from 1", do=do)
     if epochs is not None:
         _require_epochs(epochs, steps_per_epoch)
     if total_steps is None and epochs is None:

@@ -42,14 +42,21 @@ class ScheduleRequest:
             checks.choice("interval", self.interval, INTERVALS)
         if self.interval == "epoch" and self.horizon.unknown == "ep":
             got = "epoch, beside total_steps alone, which says nothing of epochs"
-            raise wrong_argument("interval", got=got, allowed="step", do="steps_per_epoch=100 as well")
+            raise wrong_argument(
+                "interval", got=got, allowed="step", do="give steps_per_epoch, the updates of an epoch, too"
+            )
         return self.interval
 
 
 def require_number(name: str, value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value < math.inf:
-        raise wrong_argument(name, got=repr(value), allowed="a number above 0", do=f"{name}=0.1")
+        try:
+            meant = float(value) if isinstance(value, str) else 0.1
+        except ValueError:
+            meant = 0.1
+        do = f"{name}={meant if 0 < meant < math.inf else 0.1:g}"
+        raise wrong_argument(name, got=repr(value), allowed="a number above 0", do=do)
 
 
 def by_name(name: str, request: ScheduleRequest) -> Schedule:

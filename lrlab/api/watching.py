@@ -354,7 +354,7 @@ def _require_start(start: Any) -> int:
     if start is None:
         return 0
     if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-        raise wrong_argument(
-            "start", got=repr(start), allowed="the updates made before, an integer from 0", do="start=0"
-        )
+        is_whole = isinstance(start, float) and start >= 0 and start.is_integer()
+        do = f"start={int(start)}" if is_whole else "start=0"
+        raise wrong_argument("start", got=repr(start), allowed="the updates made before, an integer from 0", do=do)
     return start

@@ -3,6 +3,7 @@
 Reads any mix of runs, and writes report.html, results.csv and figures. Nothing is trained.
 """
 
+import hashlib
 import math
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ from lrlab.system import disk, spelling, streams
 from lrlab.training.metrics import JUDGE, find, possible_metrics, usual
 
 OUTPUTS = Path("outputs/compare")
+_LONGEST = 120  # bytes of a folder's name
 UNDECIDED = 3  # the exit code
 
 
@@ -220,7 +222,13 @@ def _folder_for(paths: Sequence[Path]) -> Path:
     """Where the results of these runs go unless the user says otherwise."""
     if len(paths) == 1 and paths[0].is_file():
         return OUTPUTS / paths[0].stem
-    return paths[0] if len(paths) == 1 else OUTPUTS / "-".join(path.name for path in paths)
+    if len(paths) == 1:
+        return paths[0]
+    name = "-".join(path.name for path in paths)
+    if len(name.encode()) > _LONGEST:
+        told = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{paths[0].name[:60]}-and-{len(paths) - 1}-more-{told}"
+    return OUTPUTS / name
 
 
 def _command_of(paths: Sequence[Path]) -> str | None:

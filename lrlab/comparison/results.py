@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,16 @@ def measured_of_runs(found: Iterable[Result], *, averaged: bool = False) -> list
 
 
 def default_metric(found: Iterable[Result]) -> str:
-    """What runs are compared by unless the user says: what the task of most is judged by."""
-    judged = Counter(judge(result.metrics) for result in found if result.metrics and result.logged_by is None)
-    return judged.most_common(1)[0][0] if judged else JUDGE
+    """What runs are compared by unless the user says: what the task of most is judged by.
+
+    Runs of other programs say of no task: they are compared by accuracy where one measured it, and else by loss.
+    """
+    results = list(found)
+    judged = Counter(judge(result.metrics) for result in results if result.metrics and result.logged_by is None)
+    if judged:
+        return judged.most_common(1)[0][0]
+    measured = set(chain.from_iterable(result.summary for result in results))
+    return "val_loss" if "val_loss" in measured and JUDGE not in measured else JUDGE
 
 
 def cell(value: Any) -> Any:

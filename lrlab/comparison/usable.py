@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from lrlab.comparison import equal_terms
@@ -12,7 +13,7 @@ from lrlab.comparison.sound import is_number
 from lrlab.config import other_data
 from lrlab.config.identity import SHARED, fingerprint
 from lrlab.errors import UserError, wrong
-from lrlab.training.metrics import find, is_of_average, possible_metrics
+from lrlab.training.metrics import find, is_of_average, possible_metrics, usual
 from lrlab.words import counted, printable
 
 STOPPED_EARLY = "stopped early"
@@ -76,6 +77,12 @@ def none_finished(results: Sequence[Result], metric: str, left_out: Sequence[tup
             allowed=", ".join(names),
             do=f"compare.metric={names[0]}",
         )
+    elsewhere = set(chain.from_iterable(one.summary for one in results if one.status == "finished"))
+    if not measured and elsewhere and metric not in elsewhere:
+        names = [name for name in possible_metrics(usual()) if name in elsewhere]
+        do = f"compare.metric={names[0]}" if names else "log val_loss or val_accuracy"
+        got = f"{metric}, which these runs do not measure"
+        return wrong("compare.metric", got=got, allowed=", ".join(names) or "a metric that runs have", do=do)
     why = Counter(reason for _, reason in left_out).most_common(1)
     if why and all(reason.startswith(STOPPED_EARLY) for _, reason in left_out):
         got = f"{counted(len(results), 'run')}, all stopped early"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lrlab.api.schedule_value import Schedule
+from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.integrations.run_log import RunLog
 
 
@@ -28,8 +28,10 @@ def logged(
                 run.epoch(train_loss=..., val_loss=..., val_accuracy=...)
 
     `data` and `model` are the names under which runs are comparable, `start` the update at which a resumed loop goes on
-    in its `folder`. An error that ends the loop is in the summary, and goes on.
+    in its `folder`, with the same schedule; what was seen of the LR before stays in the summary. An error that ends the
+    loop is in the summary, and goes on.
     """
+    require_schedule(schedule)
     epochs = schedule.horizon.epochs
     arguments: dict[str, Any] = {"data": data, "model": model, "seed": seed, "epochs": epochs}
     log = RunLog(optimizer, schedule, program="a loop", folder=folder, start=start, **arguments)

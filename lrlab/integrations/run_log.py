@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from torch import distributed
 from torch.optim import Optimizer
 
-from lrlab.api.schedule_value import Schedule
+from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.api.watching import Watch
 from lrlab.integrations.events import LoopEvents
 from lrlab.runs import folders, summary
@@ -28,6 +29,7 @@ from lrlab.runs.tracking import HISTORY
 from lrlab.schedules.law import wrong_argument
 from lrlab.system import disk, repository
 from lrlab.training.metrics import find, known, measured_names
+from lrlab.words import counted, kind_of
 
 OUTPUTS = Path("outputs/runs")
 _ALIKE = 0.9  # of two names, of which one is meant as the other: test_accuracy and train_accuracy are 0.81
@@ -53,6 +55,11 @@ class RunLog:
         folder: str | Path | None = None,
         start: int | None = None,
     ):
+        require_schedule(schedule)
+        for name, value in (("data", data), ("model", model)):
+            if not isinstance(value, str):
+                allowed = "the name by which runs are compared"
+                raise wrong_argument(name, got=kind_of(value), allowed=allowed, do=f'{name}="mine"')
         self.watch = Watch(optimizer, schedule, start=start)
         self.schedule, self.program, self.epochs = schedule, program, epochs
         self.choices = {
@@ -62,6 +69,8 @@ class RunLog:
             "scheduler": schedule.name if schedule.name != "<lambda>" else "schedule",
         }
         self.seed = torch.initial_seed() % 2**31 if seed is None else seed  # another one where nothing was seeded
+        self._notes: list[str] = []  # of the run before it was resumed
+        self._audited = 0  # updates before that
         self._device = self.watch.optimizer.param_groups[0]["params"][0].device
         self._rows: list[dict[str, Any]] = []
         self._seconds = 0.0
@@ -69,7 +78,7 @@ class RunLog:
         self._writes = not distributed.is_initialized() or distributed.get_rank() == 0
         self.folder = _ready(folder, self.choices, resumes=bool(start), writes=self._writes)
         if start:
-            self._go_on()
+            self._go_on(seed)
         self._write_config(self.watch.optimizer)
         self._events: LoopEvents | None = None
         if self._writes:
@@ -137,8 +146,6 @@ class RunLog:
         self._write(HISTORY, text.getvalue())
 
     def _write_config(self, optimizer: Optimizer) -> None:
-        from omegaconf import OmegaConf
-
         group = optimizer.param_groups[0]
         base = float(group.get("initial_lr", group["lr"])) if self.schedule.is_relative else self.schedule.lr
         kind = type(optimizer)
@@ -160,7 +167,7 @@ class RunLog:
     def _write_summary(self, status: str, **facts: Any) -> None:
         measured = {name: value for name, value in self._last().items() if math.isfinite(value)}
         best = self._best()
-        watch = self.watch
+        watch, found = self.watch, self.watch.state_dict()
         said = {
             "status": status,
             "epochs": len(self._rows),
@@ -175,12 +182,12 @@ class RunLog:
             "plan": self.schedule.plan.summary(),
             "audit": {
                 "equal": watch.equal,
-                "updates": watch.updates,
-                "differing": watch.differing,
-                "first_difference": watch.first_difference,
+                "updates": self._audited + watch.updates,
+                "differing": found["differing"],
+                "first_difference": found["first_difference"],
                 "verdict": watch.verdict,
             },
-            "warnings": list(watch.notes),
+            "warnings": [*self._notes, *watch.notes],
             "logged_by": self.program,
             **facts,
         }
@@ -195,16 +202,52 @@ class RunLog:
                 found[f"best_{name}"] = min(values) if metric.lower_is_better else max(values)
         return found
 
-    def _go_on(self) -> None:
-        """Read what the run wrote before it was resumed, up to the update at which it goes on."""
-        file = self.folder / HISTORY
-        if not file.is_file():
+    def _go_on(self, seed: int | None) -> None:
+        """Take up what the run wrote before it was resumed, up to the update at which it goes on.
+
+        Raises ValueError where the folder holds another run, or not so many updates.
+        """
+        said = summary.read(self.folder)
+        if not said:
             return
-        for row in csv.DictReader(io.StringIO(file.read_text(), newline="")):
-            if int(row["step"]) <= self.watch.start:
-                values = {name: float(value) for name, value in row.items() if value != ""}
-                self._rows.append({**values, "epoch": int(row["epoch"]), "step": int(row["step"])})
+        self._require_same(said, seed)
+
+        # Its epochs.
+        file = self.folder / HISTORY
+        rows = csv.DictReader(io.StringIO(file.read_text(), newline="")) if file.is_file() else []
+        start, epochs = self.watch.start, [{name: float(value) for name, value in row.items() if value} for row in rows]
+        reached = int(said["updates"])
+        is_count_of_epochs = bool(epochs) and start < epochs[0]["step"]
+        if start > reached or is_count_of_epochs:
+            got = f"{start}, of a run in {self.folder} that has made {counted(reached, 'update')}"
+            raise wrong_argument("start", got=got, allowed="the updates made before", do=f"start={reached}")
+        for row in epochs:
+            if row["step"] <= start:
+                self._rows.append({**row, "epoch": int(row["epoch"]), "step": int(row["step"])})
         self._seconds = sum(row["seconds"] for row in self._rows)
+
+        # What was seen of its LR.
+        audit = said["audit"]
+        first = audit["first_difference"]
+        self._audited = min(audit["updates"], start)
+        self._notes = said["warnings"]
+        if first is not None and first["update"] < start:
+            self.watch.before = {"differing": audit["differing"], "first_difference": first}
+
+    def _require_same(self, said: Mapping[str, Any], seed: int | None) -> None:
+        """Raise ValueError where the run in the folder has another plan, or another seed than is given."""
+        if said["plan"] != self.schedule.plan.summary():
+            got = f"another than that of the run in {self.folder}"
+            do = "the schedule that it was begun with, or another folder"
+            raise wrong_argument("schedule", got=got, allowed="the same LR at every update", do=do)
+        begun_with = OmegaConf.load(self.folder / "config.yaml").seed
+        if seed is not None and seed != begun_with:
+            got = f"{seed}, of a run in {self.folder} that began with {begun_with}"
+            raise wrong_argument("seed", got=got, allowed="the same", do=f"seed={begun_with}, or another folder")
+        self.seed = begun_with
+
+    def __repr__(self) -> str:
+        return f"<lrlab run in {self.folder}: {counted(len(self._rows), 'epoch')}, {self.watch.verdict}>"
 
 
 def _metrics_of(row: Mapping[str, Any]) -> dict[str, float]:

@@ -157,7 +157,9 @@ class Horizon:
         """Raise UserError: nothing is known of the duration's unit."""
         length, other = ("updates", "500st") if self.unknown == "ep" else ("epochs", "5ep")
         got = f"{duration}, of a run whose {length} are told, and not how many updates an epoch has"
-        raise wrong(key, got=got, allowed=f"{other}, 25%, or a count", do="steps_per_epoch=100 as well")
+        raise wrong(
+            key, got=got, allowed=f"{other}, 25%, or a count", do="give steps_per_epoch, the updates of an epoch, too"
+        )
 
     def _unit(self, unit: str | None, interval: str) -> Fraction:
         """One `unit` in counts of `interval`."""

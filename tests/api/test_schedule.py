@@ -325,7 +325,7 @@ def test_a_share_of_an_epoch_needs_the_updates_of_one():
     ("lengths", "duration", "allowed"), [({"total_steps": 1000}, "2ep", "500st"), ({"epochs": 100}, "500st", "5ep")]
 )
 def test_a_duration_needs_a_length_that_says_something_of_its_unit(lengths, duration, allowed):
-    refused = rf": got {duration}, .* allowed: {allowed}, .* do: steps_per_epoch"
+    refused = rf": got {duration}, .* allowed: {allowed}, .* do: give steps_per_epoch"
     for name, setting in (("wsd", "warmup"), ("step", "step_size"), ("cosine", "T_max"), ("cyclic", "step_size_up")):
         with pytest.raises(ValueError, match=setting + refused):
             lrlab.schedule(name, lr=0.1, **lengths, **{setting: duration})
@@ -383,7 +383,7 @@ def test_another_length_in_updates_keeps_the_updates_of_an_epoch():
 
 
 def test_an_interval_of_epochs_needs_the_updates_of_one():
-    with pytest.raises(ValueError, match=r"interval: got epoch, beside total_steps alone.* do: steps_per_epoch=100"):
+    with pytest.raises(ValueError, match=r"interval: got epoch, beside total_steps alone.* do: give steps_per_epoch"):
         lrlab.step(lr=0.1, total_steps=1000, interval="epoch")
 
 

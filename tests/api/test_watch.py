@@ -580,3 +580,14 @@ def test_steps_by_the_wrong_clock_are_named_to_the_end_where_torch_goes_on_past_
     watch, said = watched(planned, optimizer, lambda _: scheduler.step(), updates=1000)
     assert "stepped after every update instead of after every epoch" in said[0]
     assert watch.explanation == "by updates"
+
+
+@pytest.mark.parametrize(("name", "interval"), [("cosine", "epoch"), ("linear", "epoch"), ("wsd", "step")])
+def test_what_to_do_about_a_forgotten_scheduler_fits_its_interval(name, interval):
+    s, optimizer = make(name), optimizer_of(0.1)
+    assert s.interval == interval
+    watch, _ = watched(s, optimizer, lambda _: None)
+    never = [one for one in watch.explanations if one.name == "never stepped"]
+    for one in never:
+        assert one.do == f"call scheduler.step() after every {'optimizer.step()' if interval == 'step' else 'epoch'}"
+    assert never or name == "wsd"

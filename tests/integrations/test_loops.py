@@ -440,6 +440,102 @@ def test_several_rows_of_one_update_are_all_there_after_a_resumption():
     assert [(e.step, e.value) for tag in ("train/loss", "val/loss") for e in shown.Scalars(tag)] == [(1, 2.0), (1, 1.0)]
 
 
+def made(s, updates: range, *, steps: bool, **where) -> None:
+    """So many updates of a loop that has two an epoch; without `steps` its LR stays."""
+    parameter = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    with logged(optimizer, s, data="toy", model="linear", folder="run", **where) as run:
+        for t in updates:
+            optimizer.param_groups[0]["lr"] = s(t) if steps else 0.1
+            parameter.grad = torch.ones(1)
+            optimizer.step()
+            if t % 2:
+                run.epoch(val_loss=1.0)
+
+
+def test_what_was_wrong_before_a_resumption_stays_in_the_audit():
+    s = lrlab.cosine(lr=0.1, total_steps=8, steps_per_epoch=2, interval="step")
+    with pytest.warns(lrlab.ScheduleWarning):
+        made(s, range(4), steps=False)
+    before = summary("run")
+    assert before["audit"]["differing"] == 3
+    made(s, range(4, 8), steps=True, start=4)
+    after = summary("run")
+    assert after["status"] == "finished"
+    assert after["audit"]["equal"] is False
+    assert (after["audit"]["updates"], after["audit"]["differing"]) == (8, 3)
+    assert after["audit"]["first_difference"] == before["audit"]["first_difference"]
+    assert after["warnings"][: len(before["warnings"])] == before["warnings"]
+
+
+def test_a_sound_run_that_was_resumed_is_audited_as_a_whole():
+    s = lrlab.cosine(lr=0.1, total_steps=8, steps_per_epoch=2, interval="step")
+    made(s, range(4), steps=True, seed=7)
+    with pytest.warns(lrlab.ScheduleWarning):
+        made(s, range(4, 6), steps=False, start=4)  # which are made once more
+    made(s, range(4, 8), steps=True, start=4, seed=7)
+    said = summary("run")
+    assert (said["audit"]["equal"], said["audit"]["updates"]) == (True, 8)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"start": 6}, r"start: got 6, of a run in run that has made 4 updates; .* do: start=4"),
+        ({"start": 1}, r"start: got 1, of a run in run that has made 4 updates; .* do: start=4"),
+        ({"seed": 8}, r"seed: got 8, of a run in run that began with 7; .* do: seed=7, or another folder"),
+        ({"schedule": "linear"}, r"schedule: got another than that of the run in run; "),
+        ({"lr": 0.05}, r"schedule: got another than that of the run in run; "),
+    ],
+    ids=str,
+)
+def test_a_loop_does_not_go_on_as_another_run_than_it_was(changed, said):
+    lengths = {"total_steps": 8, "steps_per_epoch": 2, "interval": "step"}
+    made(lrlab.cosine(lr=0.1, **lengths), range(4), steps=True, seed=7)
+    before = {path: path.read_bytes() for path in Path("run").iterdir()}
+    asked = {"start": 4, "seed": 7, "schedule": "cosine", "lr": 0.1} | changed
+    s = lrlab.schedule(asked.pop("schedule"), lr=asked.pop("lr"), **lengths)
+    with pytest.raises(ValueError, match=said):
+        made(s, range(4, 8), steps=True, **asked)
+    assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
+
+
+def test_runs_that_measure_no_accuracy_are_compared_by_their_loss(enter):
+    from lrlab.commands import compare
+
+    for name in ("cosine", "linear"):
+        for seed in range(4):
+            s = lrlab.schedule(name, lr=0.1, total_steps=2)
+            optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+            folder = f"runs/a-rather-long-name-of-a-run-{name}-{seed}"
+            with logged(optimizer, s, data="toy", model="linear", seed=seed, folder=folder) as run:
+                run.epoch(val_loss=1.0 + seed / 10)
+    folders = sorted(map(str, Path("runs").iterdir()))
+    done = enter(compare.main, *folders)
+    assert done.code == 0, done.err
+    assert "final val loss" in done.out
+    refused = enter(compare.main, *folders, "compare.metric=val_accuracy")
+    assert refused.code == 1
+    assert "compare.metric: got val_accuracy, which these runs do not measure; allowed: val_loss" in refused.err
+
+
+def test_what_is_no_schedule_and_no_name_is_one_line():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    s = lrlab.cosine(lr=0.1, total_steps=4)
+    for arguments, said in (
+        ((optimizer, s.scheduler(optimizer)), "schedule: got a ScheduledLR, which is made already"),
+        ((s, optimizer), "schedule: got an? SGD"),
+    ):
+        with pytest.raises(ValueError, match=said), logged(*arguments, data="toy", model="linear"):
+            pass
+    with (
+        pytest.raises(ValueError, match=r"model: got a Linear; "),
+        logged(optimizer, s, data="a", model=torch.nn.Linear(1, 1)),
+    ):
+        pass
+    assert not Path("outputs").exists()
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
