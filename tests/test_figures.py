@@ -36,7 +36,6 @@ README, ENGLISH, JAPANESE = "README.md", "docs/lesson/index.md", "docs/lesson/ja
 PAGES = (README, "CHANGELOG.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))))
 # Benchmarks beside whose command a page has a figure that is none of their results, and why.
 NO_CLAIM = {
-    ("docs/recipes.md", "recipes"): "95 % is the level of the interval",
     (SPEED, "gpu"): "no result is stored: it was measured once, and stopped",
     (STUDIES, "honesty"): "1 is the deviation of the noise that is fabricated",
 }
