@@ -217,8 +217,9 @@ class RunLog:
         rows = csv.DictReader(io.StringIO(file.read_text(), newline="")) if file.is_file() else []
         start, epochs = self.watch.start, [{name: float(value) for name, value in row.items() if value} for row in rows]
         reached = int(said["updates"])
+        is_past = start > reached and said["status"] != "running"  # of one that was killed, some updates were not told
         is_count_of_epochs = bool(epochs) and start < epochs[0]["step"]
-        if start > reached or is_count_of_epochs:
+        if is_past or is_count_of_epochs:
             got = f"{start}, of a run in {self.folder} that has made {counted(reached, 'update')}"
             raise wrong_argument("start", got=got, allowed="the updates made before", do=f"start={reached}")
         for row in epochs:
@@ -236,7 +237,7 @@ class RunLog:
 
     def _require_same(self, said: Mapping[str, Any], seed: int | None) -> None:
         """Raise ValueError where the run in the folder has another plan, or another seed than is given."""
-        if said["plan"] != self.schedule.plan.summary():
+        if said["plan"]["sha256"] != self.schedule.plan.summary()["sha256"]:
             got = f"another than that of the run in {self.folder}"
             do = "the schedule that it was begun with, or another folder"
             raise wrong_argument("schedule", got=got, allowed="the same LR at every update", do=do)

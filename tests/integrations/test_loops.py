@@ -500,6 +500,15 @@ def test_a_loop_does_not_go_on_as_another_run_than_it_was(changed, said):
     assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
 
 
+def test_a_loop_that_was_killed_within_an_epoch_goes_on_from_its_last_checkpoint():
+    s = lrlab.cosine(lr=0.1, total_steps=8, steps_per_epoch=2, interval="step")
+    made(s, range(4), steps=True)
+    said = summary("run")
+    Path("run/summary.json").write_text(json.dumps({**said, "status": "running"}))  # as a kill leaves it
+    made(s, range(5, 8), steps=True, start=5)
+    assert (summary("run")["status"], summary("run")["audit"]["equal"]) == ("finished", True)
+
+
 def test_runs_that_measure_no_accuracy_are_compared_by_their_loss(enter):
     from lrlab.commands import compare
 
