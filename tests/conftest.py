@@ -10,15 +10,24 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from support import Outcome
+from support import ComposedBefore, Outcome
 
 from lrlab.commands import train
+from lrlab.config import compose
 
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # so has every process that a test starts
 # The same examples everywhere, and no deadline: the first one may pay for an import.
 settings.register_profile("lrlab", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("lrlab")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _composed_before() -> Iterator[None]:
+    """What Hydra composes of the same options is composed once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose, "by_hydra", ComposedBefore())
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,17 @@ from lrlab.schedules.law import wrong_argument
 from lrlab.system import disk
 
 
+def _meant(name: str, names: Sequence[str]) -> str:
+    """The only one of `names` that begins with the words of `name`; `name` itself where there is no such.
+
+    >>> names = ["wsd (a loop)", "cosine (a loop)", "cosine", "step size 2", "step size 3"]
+    >>> _meant("wsd", names), _meant("cosine", names), _meant("step", names)
+    ('wsd (a loop)', 'cosine', 'step')
+    """
+    longer = [one for one in names if one.startswith(f"{name} ")]
+    return longer[0] if name not in names and len(longer) == 1 else name
+
+
 class Compared:
     """What runs showed: tables, sentences and curves, which a notebook shows.
 
@@ -46,13 +57,17 @@ class Compared:
         return dict(self.comparison.left_out)
 
     def verdict(self, name: str, other: str) -> str:
-        """What is known of the schedule `name` beside `other`: "better", "worse" or "undecided"."""
-        for pair, _ in self._pairs():
-            for one in (pair, pair.reversed()):
-                if (one.name, one.other) == (name, other):
-                    return one.verdict
+        """What is known of the schedule `name` beside `other`: "better", "worse" or "undecided".
+
+        A name may be shortened to the words that it begins with, as far as they are those of one schedule alone.
+        """
         candidates = chain.from_iterable(contest.candidates for contest in self.comparison.contests)
         names = sorted({candidate.name for candidate in candidates})
+        asked = (_meant(name, names), _meant(other, names))
+        for pair, _ in self._pairs():
+            for one in (pair, pair.reversed()):
+                if (one.name, one.other) == asked:
+                    return one.verdict
         raise wrong_argument("name", got=f"'{name}' and '{other}'", allowed=", ".join(names), do="two of these names")
 
     def to_frame(self) -> Any:

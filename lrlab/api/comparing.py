@@ -31,8 +31,9 @@ def compare(
 ) -> Compared | ComparedStudy:
     """What `what` showed: runs of `lrlab.train` and `lrlab.sweep`, folders, or a table of another program.
 
-    A table is a CSV file, a pandas DataFrame, a dict of columns or a list of rows, with a row a run, or a row a step of
-    a run; W&B's and MLflow's exports are such tables. A folder may hold TensorBoard's files of other programs.
+    Runs and folders may come in a list too. A folder may hold TensorBoard's files of other programs. A table is a CSV
+    file, a pandas DataFrame, a dict of columns or a list of rows, with a row a run, or a row a step of a run; W&B's and
+    MLflow's exports are such tables.
     `schedule`, `lr`, `seed`, `metric` and `step` name its columns where their names do not tell, and `better` says
     "higher" or "lower". For lrlab's own runs `metric` is one of those that they measured, "val_accuracy" by default.
 
@@ -70,21 +71,28 @@ def compare(
 def _paths(what: Sequence[Any]) -> list[Path] | None:
     """The folders and files that were given; None where it is a table."""
     paths: list[Path] = []
-    for one in what:
+    for one in _unpacked(what):
         if isinstance(one, Run):
             paths.append(one.folder)
         elif isinstance(one, Runs):
             paths += [one.folder] if one.folder is not None else [run.folder for run in one]
         elif isinstance(one, str | Path):
             paths.append(disk.expanded(str(one), "compare"))
-        elif isinstance(one, list | tuple) and one and all(isinstance(run, Run) for run in one):
-            paths += [run.folder for run in one]
         else:
             return None
     if not paths:
         do = 'lrlab.compare("outputs/sweeps/NAME")'
         raise wrong_argument("compare", got="nothing", allowed="runs, folders or a table", do=do)
     return paths
+
+
+def _unpacked(what: Sequence[Any]) -> list[Any]:
+    """What was given, with the parts of a list of runs and folders in its place; other lists are tables."""
+    found: list[Any] = []
+    for one in what:
+        is_list = isinstance(one, list | tuple) and all(isinstance(part, Run | Runs | str | Path) for part in one)
+        found += one if is_list and one else [one]
+    return found
 
 
 def _of_table(what: Sequence[Any], columns: Columns, *, reference: str | None, target: float | None) -> Compared:

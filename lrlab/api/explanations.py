@@ -5,7 +5,7 @@ Nothing here knows of optimizers: planned and applied LRs are arrays of float64,
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class Observed:
     processes: int = 1
     of_run: int | None = None  # updates, of which `planned` may have more; None: as many as it has
     others: tuple[tuple[str, Array], ...] = ()  # the plans of other groups, with their names
+    base: float = 1.0  # LR that the scheduler found in the optimizer, as a share of the planned base LR
 
     @property
     def unit(self) -> str:
@@ -69,6 +70,8 @@ def explain(seen: Observed) -> list[Explanation]:
     points = _points(seen)
     updates = seen.start + points
     applied = seen.applied[points]
+    if seen.base != 1 and _fits(seen.base * seen.at(updates), applied, seen.tolerance):
+        return [_another_base(seen.base)]
     fitting: dict[str, Explanation] = {}
     for explanation, expected in _candidates(seen, points, updates):
         if _fits(expected, applied, seen.tolerance):
@@ -77,7 +80,7 @@ def explain(seen: Observed) -> list[Explanation]:
     could_be_resumed = {"never stepped", "one ahead"} if seen.updates_per_count > 1 else {"never stepped"}
     if len(points) > 1 and {one.name for one in found} <= could_be_resumed:  # one LR may be that of many places
         found += _elsewhere(seen)  # an LR that stays may be that of a stretch where the plan stays
-    return found or _of_another_base(seen, points, updates)
+    return found or _of_another_base(seen, points, updates) or _at_another_base(seen)
 
 
 def _fits(expected: Array, applied: Array, tolerance: float) -> bool:
@@ -88,10 +91,12 @@ def _fits(expected: Array, applied: Array, tolerance: float) -> bool:
     return bool(known.all()) or len(numpy.unique(expected[known])) >= _FEWEST_LEVELS
 
 
-def in_words(fitting: Sequence[Explanation]) -> str:
-    """What the explanations say together, for a sentence after the difference itself."""
+def in_words(fitting: Sequence[Explanation], updates: int) -> str:
+    """What the explanations of so many updates say together, for a sentence after the difference itself."""
     if not fitting:
         return "none of the usual mistakes fits the LRs seen so far"
+    if len(fitting) == 1 and updates == 1:
+        return f"one LR cannot tell why; it may be {fitting[0].said}"
     if len(fitting) == 1:
         return f"it is {fitting[0].said}; {fitting[0].do}"
     named = [one.said for one in fitting[:_MOST_FITS]]
@@ -182,6 +187,8 @@ def _stopped_or_anew(seen: Observed, points: Indices, updates: Indices) -> Candi
     """No steps at all, or a scheduler that lost its state at a restart."""
     if len(points) > 1 and numpy.ptp(seen.at(updates)) > seen.tolerance:
         never = Explanation("never stepped", "an LR that no scheduler has changed so far", _steps(seen))
+        if seen.base != 1 and abs(seen.base * seen.at(updates[:1])[0] - seen.applied[0]) <= seen.tolerance:
+            never = _also_at(seen.base, never)
         yield never, numpy.full(len(points), seen.applied[0])
     if seen.start == 0:
         return
@@ -231,8 +238,25 @@ def _of_another_base(seen: Observed, points: NDArray[numpy.int64], updates: NDAr
         return []  # one number is some number times another, and so is one warm-up
     if not numpy.all(numpy.abs(ratio * planned - applied) <= seen.tolerance):
         return []
+    return [_another_base(ratio)]
+
+
+def _another_base(ratio: float) -> Explanation:
     said = f"{ratio:.4g} times the planned LR at every update"
-    return [Explanation("another base LR", said, "build the optimizer with the lr of the schedule")]
+    return Explanation("another base LR", said, "build the optimizer with the lr of the schedule")
+
+
+def _at_another_base(seen: Observed) -> list[Explanation]:
+    """That the scheduler began from another base LR, and something else is wrong too."""
+    if seen.base in (0, 1):
+        return []
+    at_planned = replace(seen, applied=seen.applied / seen.base, base=1.0)
+    return [_also_at(seen.base, one) for one in explain(at_planned)]
+
+
+def _also_at(base: float, one: Explanation) -> Explanation:
+    said = f"{one.said}, at {base:.4g} times the planned base LR"
+    return Explanation(one.name, said, f"{one.do}, and build the optimizer with the lr of the schedule")
 
 
 def _faster(seen: Observed, factor: int, unit: str) -> Explanation:

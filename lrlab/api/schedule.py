@@ -23,9 +23,8 @@ from lrlab.api.schedule_makers import (
 )
 from lrlab.api.schedule_value import Schedule, refuse_made
 from lrlab.api.wording import of_arguments
-from lrlab.config import catalogue
+from lrlab.config import catalogue, other_names
 from lrlab.config.nodes import ASIDE
-from lrlab.errors import closest
 from lrlab.schedules.law import wrong_argument
 
 
@@ -126,7 +125,7 @@ def schedule(
 def _refuse_mistyped(settings: Mapping[str, Any], arguments: Iterable[str]) -> None:
     """Raise ValueError for the first of `settings` that is nearly one of the `arguments`: the length is missing."""
     for name, value in settings.items():
-        if guess := closest(name, list(arguments)):
+        if guess := other_names.setting(name, list(arguments)):
             got = f"an argument that no schedule has (did you mean {guess}?)"
             raise wrong_argument(name, got=got, allowed=", ".join(arguments), do=f"{guess}={value!r}")
 

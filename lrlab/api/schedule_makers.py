@@ -10,15 +10,16 @@ from typing import Any
 from lrlab.api.lr_curves import FunctionCurve, TableCurve
 from lrlab.api.schedule_value import Schedule
 from lrlab.api.wording import of_arguments
-from lrlab.config import catalogue, checks, durations
+from lrlab.config import catalogue, checks, durations, other_names
 from lrlab.config.nodes import ASIDE, built, with_settings
-from lrlab.errors import UserError, closest
+from lrlab.errors import UserError
 from lrlab.lr.horizon import INTERVALS, Horizon
 from lrlab.schedules.law import wrong_argument
 
 FOLLOW_A_METRIC = ("greedy", "plateau", "warmup_plateau")
 NAMES = tuple(name for name in catalogue.options("scheduler") if name not in FOLLOW_A_METRIC)
 BY_FUNCTION = "torch.optim.lr_scheduler.LambdaLR"
+ARGUMENTS = ("lr", "epochs", "steps_per_epoch", "total_steps", "interval")  # that a schedule takes beside its settings
 FACTOR = "lr_lambda"  # the setting of LambdaLR that holds the function
 
 
@@ -65,7 +66,7 @@ def by_name(name: str, request: ScheduleRequest) -> Schedule:
     node = catalogue.option("scheduler", name, {"optimizer.lr": lr})
     interval = request.clock(node.pop("interval", "epoch"))
     is_function = node["_target_"] == BY_FUNCTION
-    inside = with_settings(name, node[FACTOR] if is_function else node, request.settings)
+    inside = with_settings(name, node[FACTOR] if is_function else node, request.settings, beside=ARGUMENTS)
 
     # A function is called as it is; a class of torch's is stepped through the run.
     curve: FunctionCurve | TableCurve
@@ -101,7 +102,7 @@ def _require_known(name: str) -> None:
             do=f'lrlab.train("scheduler={name}")',
         )
     if name not in NAMES:
-        guess = closest(name, NAMES)
+        guess = other_names.schedule(name, NAMES)
         hint = f" (did you mean {guess}?)" if guess else ""
         do = f'lrlab.schedule("{guess or "cosine"}", ...)'
         raise wrong_argument("name", got=f"'{name}'{hint}", allowed=", ".join(NAMES), do=do)

@@ -17,8 +17,9 @@ _MOST_STEPPED = 5000  # counts of a scheduler of torch's, to see whether a run o
 class WatchedGroup:
     """A parameter group's plan, computed as far as it is needed, and the LRs that were applied."""
 
-    def __init__(self, name: str, schedule: Schedule, base: float):
+    def __init__(self, name: str, schedule: Schedule, base: float, *, noted: float | None = None):
         self.name, self.schedule, self.base = name, schedule, base
+        self.noted = noted  # base LR that a scheduler of torch's found in the optimizer
         self.planned: list[float] = []
         self._longer: dict[float, Callable[[int], float] | None] = {}
         self.applied = array("d")
@@ -80,7 +81,7 @@ def bases_of(
     torch's schedulers note it as `initial_lr`. Without one it is the LR at the beginning, `at_begin` of the groups that
     there were then, of a loop that is resumed at `start` as far as it tells how groups differ.
     """
-    found = [_noted_base(group) for group in groups]
+    found = [noted_base(group) for group in groups]
     if any(base is None for base in found):
         now = [*at_begin, *(float(group["lr"]) for group in groups[len(at_begin) :])]
         share = schedule.factor(start) if start else 1.0
@@ -91,7 +92,7 @@ def bases_of(
     return bases
 
 
-def _noted_base(group: Mapping[str, Any]) -> float | None:
+def noted_base(group: Mapping[str, Any]) -> float | None:
     """The LR that a group was built with, where torch has noted it."""
     return float(group["initial_lr"]) if "initial_lr" in group else None
 

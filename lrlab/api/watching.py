@@ -14,7 +14,7 @@ from lrlab.api.optimizer_clock import OptimizerClock
 from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.api.skipped_updates import unwrapped
 from lrlab.api.watch_explained import explain
-from lrlab.api.watched_groups import WatchedGroup, bases_of, require_groups
+from lrlab.api.watched_groups import WatchedGroup, bases_of, noted_base, require_groups
 from lrlab.schedules.law import wrong_argument
 from lrlab.words import counted
 
@@ -132,7 +132,7 @@ class Watch:
             also = watch_words.said_of_skips(self.skipped) + self._said_of_the_end() + self._said_of_before()
             begin = "not as planned" if self._is_mostly_past_the_end else "as planned"
             return f"{begin}: {seen}{what}{also}"
-        said = explanations.in_words(self.explanations)
+        said = explanations.in_words(self.explanations, self.updates)
         differing = f"{self.differing:,} of {seen}, not as planned{watch_words.said_of_skips(self.skipped)}"
         return f"{differing}; {self._difference()}; {said}{self._said_of_before()}"
 
@@ -267,8 +267,8 @@ class Watch:
         assert self.first_difference is not None
         self._tell_at = 2 * self.updates
         fitting = self._explained()
-        said = explanations.in_words(fitting)
-        is_known = len(fitting) == 1
+        said = explanations.in_words(fitting, self.updates)
+        is_known = len(fitting) == 1 and self.updates > 1
         if not self._said:
             self._note(f"{self._difference()}; {said}")
         elif said != self._said and (is_known or final):
@@ -312,7 +312,7 @@ class Watch:
             schedule = self._own.get(name, self._own.get(index, self.schedule))
             has_own = schedule is not self.schedule
             base = schedule.lr if has_own and not schedule.is_relative else bases[index]
-            group = WatchedGroup(str(name), schedule, base)
+            group = WatchedGroup(str(name), schedule, base, noted=noted_base(groups[index]))
             group.applied.extend([float("nan")] * self.updates)
             self._groups.append(group)
 

@@ -111,6 +111,7 @@ class CompareSettings:
 
 
 def _run(settings: CompareSettings, typed: list[str]) -> None:
+    _refuse_bare_settings(typed)
     paths = _paths(typed)
     if len(paths) == 1 and design.is_study(paths[0]):
         undecided = _show_study(settings, paths[0])
@@ -120,6 +121,17 @@ def _run(settings: CompareSettings, typed: list[str]) -> None:
         undecided = _show_runs(settings, paths)
     if undecided and settings.exit_code:
         sys.exit(UNDECIDED)
+
+
+def _refuse_bare_settings(typed: Sequence[str]) -> None:
+    """Raise UserError for a setting that was typed without the name of the command, as a folder's name would be."""
+    names = options.names(CompareSettings)
+    for one in typed:
+        name, is_assigned, value = one.partition("=")
+        if is_assigned and name in names and not Path(one).exists():
+            got = f"a setting that does not exist (did you mean compare.{name}?)"
+            allowed = ", ".join(f"compare.{known}" for known in names)
+            raise wrong(name, got=got, allowed=allowed, do=f"compare.{name}={value}")
 
 
 def _refuse_what_is_declared(settings: CompareSettings) -> None:

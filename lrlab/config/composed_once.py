@@ -13,10 +13,11 @@ class Shared:
     """Composes the configs of many runs, what they have in common once.
 
     Hydra composes each choice of options once. A plain setting at the top of the config, such as `seed=3`, is put into
-    a copy of that, as Hydra does it after it has put the options together.
+    a copy of that, as Hydra does it after it has put the options together. `by` is what composes, Hydra by default.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by: compose.Composing | None = None) -> None:
+        self._by = by
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: list[str]) -> DictConfig:
@@ -33,7 +34,7 @@ class Shared:
         """A copy of what Hydra composes of `overrides`."""
         key = tuple(overrides)
         if key not in self._composed:
-            self._composed[key] = compose.by_hydra(overrides)
+            self._composed[key] = (self._by or compose.by_hydra)(overrides)
         return copy.deepcopy(self._composed[key])
 
 

@@ -134,4 +134,5 @@ def _of_an_option(settings: dict[str, Any], key: str, lr: Any) -> Node:
     except UserError as error:  # it speaks of arguments, as Python code has them
         got = str(error.got).replace("an argument", "a setting")
         do = re.sub(r"^(leave )?(\w+)", rf"\1{key}.\2", str(error.do)).replace("=...", "=VALUE")
+        do = re.sub(r"=(['\"])(.*)\1$", r"=\2", do)
         raise wrong(f"{key}.{error.key}", got=got, allowed=str(error.allowed), do=do) from error

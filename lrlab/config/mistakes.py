@@ -5,8 +5,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lrlab.config import other_names
 from lrlab.config.catalogue import CONF
 from lrlab.config.checks import refuse_moved
+from lrlab.config.nodes import is_ramp
 from lrlab.errors import UserError, closest, wrong
 from lrlab.system import spelling
 
@@ -40,7 +42,7 @@ def another_value(key: str, value: Any) -> UserError:
 def unknown_option(path: str, options: Sequence[str]) -> UserError:
     """`group=option` was typed, and the group has no such option."""
     group, _, option = path.rpartition("/")
-    guess = closest(option, options)
+    guess = other_names.schedule(option, options) if group == "scheduler" else closest(option, options)
     hint = f" (did you mean {guess}?)" if guess else ""
     more = ", and all of torchvision's as model=torchvision model.name=NAME" if group == "model" else ""
     otherwise = f"{group}={sorted(options)[0]}, or --config-dir FOLDER where yours lies"
@@ -63,28 +65,44 @@ def unknown_key(config: DictConfig, key: str, typed: str | None = None) -> UserE
     siblings = [str(name) for name in node if name not in _HIDDEN] if isinstance(node, DictConfig) else []
     guess = _guess(config, node, parent, leaf, siblings)
     hint = f" (did you mean {guess}?)" if guess else ""
+    value = other_names.as_duration(leaf, typed or "") or typed or "VALUE"
     return wrong(
         key,
         got=f"a setting that does not exist{hint}",
         allowed=", ".join(sorted(siblings)) or f"nothing under '{parent}'",
-        do=f"{guess}={typed or 'VALUE'}" if guess else _who_has(parent, leaf),
+        do=f"{guess}={value}" if guess else _who_has(parent, leaf),
     )
 
 
 def _guess(config: DictConfig, node: Any, parent: str, leaf: str, siblings: Sequence[str]) -> str | None:
     """The setting that was probably meant: of this name inside of the node, or in a group, or of a similar name."""
-    inside = [f"{parent}.{path}" for path in _paths(node) if path.rpartition(".")[2] == leaf] if parent else []
-    groups = [str(group) for group in config if group != "hydra"]
-    elsewhere = []
-    if not leaf.startswith("_"):  # Hydra's own are no settings
-        elsewhere = [f"{one}.{leaf}" for one in groups if isinstance(config[one], DictConfig) and leaf in config[one]]
-    exact = inside or elsewhere
-    if exact:
-        return exact[0]
+    for name in (leaf, *other_names.elsewhere(leaf)):
+        if found := _inside(node, parent, name) or _in_groups(config, name):
+            return found[0]
     similar = closest(leaf, siblings)
     if similar is None or "." in similar or not parent:
         return similar
     return f"{parent}.{similar}"
+
+
+def _inside(node: Any, parent: str, name: str) -> list[str]:
+    """The settings of this name inside of the node; the steps of a warm-up are one, whatever it is called."""
+    if not parent:
+        return []
+    paths = _paths(node)
+    found = [path for path in paths if path.rpartition(".")[2] == name]
+    if name in other_names.WARMUPS:
+        steps = [path for path in paths if path.rpartition(".")[2] == "steps"]
+        found += [path for path in steps if is_ramp(OmegaConf.select(node, path.rpartition(".")[0]) or node)]
+    return [f"{parent}.{path}" for path in found]
+
+
+def _in_groups(config: DictConfig, name: str) -> list[str]:
+    """The settings of this name at the top of a group."""
+    if name.startswith("_"):  # Hydra's own are no settings
+        return []
+    groups = [str(group) for group in config if group != "hydra"]
+    return [f"{one}.{name}" for one in groups if isinstance(config[one], DictConfig) and name in config[one]]
 
 
 def _paths(node: Any) -> list[str]:
@@ -111,6 +129,8 @@ def _has(group: str, option: str, path: str) -> bool:
 def _who_has(group: str, name: str) -> str:
     """Which options of `group` have the setting `name`."""
     group, _, inside = group.partition(".")
+    if group == "scheduler" and name in other_names.WARMUPS:
+        return "choose scheduler=warmup_cosine, or another warmup_*, whose warm-up is scheduler.lr_lambda.steps"
     path = f"{inside}.{name}" if inside else name
     known = [file.stem for file in sorted((CONF / group).glob("*.yaml"))]
     options = [option for option in known if _has(group, option, path)]

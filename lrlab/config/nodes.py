@@ -5,35 +5,44 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from lrlab.errors import closest
+from lrlab.config import other_names
 from lrlab.schedules.law import wrong_argument
 
 ASIDE = ("_target_", "_partial_")
-_WARMUPS = ("warmup", "warmup_steps")  # what the `steps` of a warm-up are called elsewhere
+_RAMP = "lrlab.schedules.warmup"  # whose `steps` are called a warm-up elsewhere
 
 
-def with_settings(name: str, node: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`node` with `settings` in their places: at the top, or further inside where their names occur once."""
+def with_settings(
+    name: str, node: Mapping[str, Any], settings: Mapping[str, Any], *, beside: Sequence[str] = ()
+) -> dict[str, Any]:
+    """`node` with `settings` in their places: at the top, or further inside where their names occur once.
+
+    `beside` are names that are no settings of a node, and that somebody may have meant.
+    """
     changed = dict(node)
     for setting, value in settings.items():
-        path = _place(name, changed, setting)
+        path = _place(name, changed, setting, value, beside)
         _put(changed, path, value)
     return changed
 
 
-def _place(name: str, node: Mapping[str, Any], setting: str) -> list[str]:
+def _place(name: str, node: Mapping[str, Any], setting: str, value: Any, beside: Sequence[str]) -> list[str]:
     paths = _paths(node)
-    if setting in _WARMUPS and not any(path[-1] == setting for path in paths):
-        setting = "steps" if str(node.get("_target_")) == "lrlab.schedules.warmup" else setting
+    if setting in ("warmup", "warmup_steps") and not any(path[-1] == setting for path in paths):
+        setting = "steps" if is_ramp(node) else setting
     found = [path for path in paths if path[-1] == setting]
     outermost = [path for path in found if len(path) == min(map(len, found))]
     if len(outermost) == 1:
         return outermost[0]
     there = sorted({path[-1] for path in paths})
     if not found:
-        guess = closest(setting, there)
+        is_warmup = setting in other_names.WARMUPS and is_ramp(node)
+        guess = "steps" if is_warmup else other_names.setting(setting, [*there, *beside])
         hint = f" (did you mean {guess}?)" if guess else ""
-        do = f"{guess}=..." if guess else f"leave {setting} out"
+        written = repr(value) if isinstance(value, int | float | str) else "..."
+        if duration := other_names.as_duration(setting, str(value)):
+            written = f'"{duration}"'
+        do = f"{guess}={written}" if guess else f"leave {setting} out"
         raise wrong_argument(
             setting, got=f"an argument that {name} does not have{hint}", allowed=", ".join(there), do=do
         )
@@ -41,6 +50,11 @@ def _place(name: str, node: Mapping[str, Any], setting: str) -> list[str]:
     do = f'{parents[0]}={{"{setting}": ...}}'
     got = f"an argument that {name} has {len(found)} times, in {', '.join(parents)}"
     raise wrong_argument(setting, got=got, allowed="one of them", do=do)
+
+
+def is_ramp(node: Mapping[str, Any]) -> bool:
+    """Whether a node is a warm-up, and something after it."""
+    return str(node.get("_target_")) == _RAMP
 
 
 def _paths(node: Mapping[str, Any], before: Sequence[str] = ()) -> list[list[str]]:

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from torch import distributed
 from torch.optim import Optimizer
 
+from lrlab.api import warned
 from lrlab.api.schedule_value import Schedule, require_schedule
 from lrlab.api.watching import Watch
 from lrlab.integrations.events import LoopEvents
@@ -32,6 +33,7 @@ from lrlab.training.metrics import find, known, measured_names
 from lrlab.words import counted, kind_of
 
 OUTPUTS = Path("outputs/runs")
+_NOT_MEASURED = ("epoch", "step", "lr", "seconds")
 _ALIKE = 0.9  # of two names, of which one is meant as the other: test_accuracy and train_accuracy are 0.81
 
 
@@ -39,7 +41,8 @@ class RunLog:
     """Watches an optimizer, and writes what a run reached into a folder of its own.
 
     `data`, `model` and `schedule` are the names under which it is compared. `epoch` is called with the metrics of each
-    epoch (`val_loss`, `val_accuracy`, `train_loss`, ...), `end` once. A resumed run goes on in its folder.
+    epoch (`val_loss`, `val_accuracy`, `train_loss`, ...), `end` once. A resumed run goes on in its folder. Metrics that
+    lrlab does not know are kept in the history and in TensorBoard, and no run is judged by them.
     """
 
     def __init__(
@@ -73,10 +76,11 @@ class RunLog:
         self._audited = 0  # updates before that
         self._device = self.watch.optimizer.param_groups[0]["params"][0].device
         self._rows: list[dict[str, Any]] = []
+        self._unknown: list[str] = []  # metrics that lrlab does not know
         self._seconds = 0.0
         self._since = time.monotonic()
         self._writes = not distributed.is_initialized() or distributed.get_rank() == 0
-        self.folder = _ready(folder, self.choices, resumes=bool(start), writes=self._writes)
+        self.folder = _ready(folder, self.choices, self.seed, resumes=bool(start), writes=self._writes)
         if start:
             self._go_on(seed)
         self._write_config(self.watch.optimizer)
@@ -98,13 +102,17 @@ class RunLog:
         return {} if latest is None else {"lr/planned": latest[0], "lr/applied": latest[1]}
 
     def epoch(self, **measured: float) -> None:
-        """Write a row of the history, with the metrics of the epoch that is complete."""
+        """Write a row of the history, with the metrics of the epoch that is complete.
+
+        Raises ValueError for a metric whose name is mistyped, and for an accuracy in percent.
+        """
         now = time.monotonic()
         seconds, self._since = now - self._since, now
         self._seconds += seconds
         latest = self.watch.latest
         values = {name: float(value) for name, value in measured.items()}
-        _require_known(values)
+        _require_sound(values)
+        self._warn_of_unknown(values)
         lr = latest[1] if latest is not None else float(self.watch.optimizer.param_groups[0]["lr"])
         row = {"epoch": len(self._rows), "step": self.watch.step, "lr": lr, **values, "seconds": round(seconds, 3)}
         self._rows.append(row)
@@ -123,8 +131,20 @@ class RunLog:
         self._write_config(self.watch.optimizer)
         self._write_summary(status, **({"error": f"{type(error).__name__}: {error}"} if error is not None else {}))
 
+    def _warn_of_unknown(self, measured: Mapping[str, float]) -> None:
+        """Warn, the first time, of metrics that lrlab does not know."""
+        known_names = measured_names(known(), "train", "val")
+        new = [name for name in measured if name not in [*known_names, *self._unknown]]
+        self._unknown += new
+        if new:
+            are = "is a metric" if len(new) == 1 else "are metrics"
+            kept = "in the history and in TensorBoard, and no run is judged by it"
+            warned.warn(f"{', '.join(new)} {are} that lrlab does not know: kept {kept}")
+
     def _last(self) -> dict[str, float]:
-        return _metrics_of(self._rows[-1]) if self._rows else {}
+        """The metrics of the last epoch, those that lrlab knows."""
+        measured = _metrics_of(self._rows[-1]) if self._rows else {}
+        return {name: value for name, value in measured.items() if name not in self._unknown}
 
     def _columns(self) -> list[str]:
         """What is written of each epoch: the losses, and every other metric that some epoch has on both splits."""
@@ -134,7 +154,7 @@ class RunLog:
             own = measured_names([metric], "train", "val")
             if metric.name == "loss" or measured & set(own):
                 names += own
-        return names
+        return names + self._unknown
 
     def _write_history(self) -> None:
         text = io.StringIO()
@@ -225,6 +245,9 @@ class RunLog:
         for row in epochs:
             if row["step"] <= start:
                 self._rows.append({**row, "epoch": int(row["epoch"]), "step": int(row["step"])})
+        known_names = measured_names(known(), "train", "val")
+        seen = dict.fromkeys(chain.from_iterable(map(_metrics_of, self._rows)))
+        self._unknown = [name for name in seen if name not in known_names]
         self._seconds = sum(row["seconds"] for row in self._rows)
 
         # What was seen of its LR.
@@ -253,16 +276,16 @@ class RunLog:
 
 def _metrics_of(row: Mapping[str, Any]) -> dict[str, float]:
     """What a row of the history measured."""
-    return {name: value for name, value in row.items() if name not in ("epoch", "step", "lr", "seconds")}
+    return {name: value for name, value in row.items() if name not in _NOT_MEASURED}
 
 
-def _ready(folder: str | Path | None, choices: Mapping[str, str], *, resumes: bool, writes: bool) -> Path:
+def _ready(folder: str | Path | None, choices: Mapping[str, str], seed: int, *, resumes: bool, writes: bool) -> Path:
     """The folder, made: the one that was named, or a new one below `outputs/runs`. Of several ranks one has it."""
     if not writes:
         return Path(folder or OUTPUTS)
     if folder is None:
         now = time.strftime("%Y-%m-%d_%H-%M-%S")
-        return folders.reserve(OUTPUTS / f"{now}_scheduler={choices['scheduler']},{choices['model']}")
+        return folders.reserve(OUTPUTS / f"{now}_scheduler={choices['scheduler']},{choices['model']},seed={seed}")
     place = Path(folder)
     said = summary.read(place)
     if said and "logged_by" not in said:
@@ -276,26 +299,30 @@ def _ready(folder: str | Path | None, choices: Mapping[str, str], *, resumes: bo
     return place
 
 
-def _require_known(measured: Mapping[str, float]) -> None:
-    """Raise ValueError for a metric that lrlab does not know, and for an accuracy in percent."""
+def _require_sound(measured: Mapping[str, float]) -> None:
+    """Raise ValueError for a metric whose name is mistyped or says no split, and for an accuracy in percent."""
     names = measured_names(known(), "train", "val")
     for name, value in measured.items():
-        if name not in names:
-            guess = next((one for one in names if _is_meant(name, one)), None)
-            do = "log it elsewhere, or compare it as a table: lrlab.compare(rows, metric=...)"
-            got = f"a metric that lrlab does not know{f' (did you mean {guess}?)' if guess else ''}"
-            do = f"{guess}=..., or {do}" if guess else do
-            raise wrong_argument(name, got=got, allowed=", ".join(names), do=do)
-        if find(name).is_share and not 0 <= value <= 1 and math.isfinite(value):
+        if name in _NOT_MEASURED:
+            raise wrong_argument(name, got="what lrlab writes itself", allowed="metrics", do=f"leave {name} out")
+        guess = next((one for one in names if _is_meant(name, one)), None)
+        if name not in names and guess:
+            got = f"a metric that lrlab does not know (did you mean {guess}?)"
+            raise wrong_argument(name, got=got, allowed=", ".join(names), do=f"{guess}=...")
+        if name in names and find(name).is_share and not 0 <= value <= 1 and math.isfinite(value):
             raise wrong_argument(name, got=value, allowed="a share, 0 to 1", do=f"{name}={value / 100:g}")
 
 
 def _is_meant(typed: str, known_name: str) -> bool:
-    """Whether a name is `known_name` with a slip, or its beginning; another metric is not.
+    """Whether a name is `known_name` with a slip, its beginning, or without its split; another metric is not.
 
     >>> _is_meant("val_acuracy", "val_accuracy"), _is_meant("val_acc", "val_accuracy"), _is_meant("val_f1", "val_r2")
     (True, True, False)
+    >>> _is_meant("loss", "train_loss"), _is_meant("test_loss", "train_loss")
+    (True, False)
     """
+    if typed == known_name.partition("_")[2]:
+        return True
     split, _, metric = typed.partition("_")
     is_start = known_name.startswith(f"{split}_{metric}") and len(metric) > 2
     return is_start or SequenceMatcher(None, typed, known_name).ratio() > _ALIKE

@@ -18,6 +18,13 @@ POSITIONS = 10_000  # in the plan of a run with a time budget: a step of its LR 
 _NUMBER = r"\d{1,18}(?:\.\d{1,18})?|\d{1,3}(?:_\d{3}){1,5}"
 _DURATION = re.compile(rf"({_NUMBER})(ep|st|im|%)?")
 _MEANT_AS_DURATION = re.compile(r"[-+.]?\d")
+_IN_WORDS = re.compile(rf"({_NUMBER}) ?([a-z%]+)")
+_UNITS = {
+    **dict.fromkeys(("ep", "epoch", "epochs"), "ep"),
+    **dict.fromkeys(("st", "step", "steps", "update", "updates", "iter", "iters", "iterations", "batches"), "st"),
+    **dict.fromkeys(("im", "image", "images", "sample", "samples"), "im"),
+    **dict.fromkeys(("%", "percent", "pct"), "%"),
+}
 
 
 def is_duration(text: str) -> bool:
@@ -32,6 +39,18 @@ def is_duration(text: str) -> bool:
 def is_meant_as_duration(text: str) -> bool:
     """Whether `text` starts like a number: it is a duration, or a mistake in writing one."""
     return _MEANT_AS_DURATION.match(text) is not None
+
+
+def as_duration(text: str, otherwise: str = "25%") -> str:
+    """The duration that a text in words means, or `otherwise` where it means none.
+
+    >>> as_duration("2 epochs"), as_duration("10 %"), as_duration("500steps"), as_duration("soon")
+    ('2ep', '10%', '500st', '25%')
+    """
+    match = _IN_WORDS.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _UNITS:
+        return otherwise
+    return match[1] + _UNITS[match[2]]
 
 
 class Samples(NamedTuple):
@@ -116,7 +135,7 @@ class Horizon:
                 key,
                 got=f"'{duration[:60]}', which is no duration",
                 allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 50_000im, 25%",
-                do=f"{key}=25%",
+                do=f"{key}={as_duration(duration)}",
             )
         number = Fraction(match[1].replace("_", ""))
         if self.budget_seconds is not None and number:

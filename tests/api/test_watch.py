@@ -191,6 +191,35 @@ def test_a_start_that_was_not_said_is_a_question():
     assert "did the loop begin there? then say start=100" in said[-1]
 
 
+@pytest.mark.parametrize("name", ["cosine", "linear", "wsd", "warmup_cosine", "exponential"])
+def test_another_base_lr_is_told_from_what_the_scheduler_noted(name):
+    s, optimizer = make(name, interval="step"), optimizer_of(0.5)
+    with pytest.warns(UserWarning, match=r"the optimizer has 0\.5"):
+        scheduler = s.scheduler(optimizer)
+    watch, said = watched(s, optimizer, lambda _: scheduler.step(), updates=20)
+    assert "one LR cannot tell why; it may be 5 times the planned LR" in said[0]
+    assert "5 times the planned LR at every update; build the optimizer with the lr of the schedule" in said[1]
+    assert len(said) == 2
+    assert watch.explanation == "another base LR"
+
+
+@pytest.mark.parametrize(("times", "named"), [(0, "never stepped"), (2, "twice as fast")])
+def test_two_mistakes_at_once_are_both_said(times, named):
+    s, optimizer = make("warmup_cosine", interval="step"), optimizer_of(0.5)
+    with pytest.warns(UserWarning, match=r"the optimizer has 0\.5"):
+        scheduler = s.scheduler(optimizer)
+
+    def after(_: int) -> None:
+        for _ in range(times):
+            scheduler.step()
+
+    watch, _ = watched(s, optimizer, after)
+    assert watch.explanation == named, watch.verdict
+    assert "at 5 times the planned base LR" in watch.verdict
+    assert "call scheduler.step()" in watch.verdict
+    assert watch.verdict.endswith("and build the optimizer with the lr of the schedule")
+
+
 def test_a_flat_stretch_cannot_tell():
     s, optimizer = make("wsd"), optimizer_of(0.1)
     watch, _ = watched(s, optimizer, lambda _: None, updates=50, start=60)

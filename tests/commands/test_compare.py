@@ -375,6 +375,7 @@ def test_names_are_text_and_never_markup(look, sweep):
             (".", "compare.metric=accuracy"),
             r"compare\.metric: got 'accuracy'.*; allowed: val_accuracy, val_loss, .*; do: ",
         ),
+        ((".", "metric=val_loss"), r"metric: got .*did you mean compare\.metric.*; do: compare\.metric=val_loss"),
         ((".", "compare.metrik=x"), r"compare\.metrik: got a setting that .*compare\.metric.*; allowed: .*; do: "),
         (
             (".", "compare.target=95"),

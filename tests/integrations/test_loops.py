@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import ROOT, points
+from support import ROOT, history, points
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import lrlab
@@ -331,7 +331,9 @@ def test_a_second_run_never_overwrites_the_first(data):
     assert Path("run/summary.json").read_text() == before
 
 
-@pytest.mark.parametrize(("given", "said"), [({"val_f1": 0.5}, "does not know"), ({"val_accuracy": 91.0}, "0.91")])
+@pytest.mark.parametrize(
+    ("given", "said"), [({"lr": 0.5}, "what lrlab writes itself"), ({"val_accuracy": 91.0}, "0.91")]
+)
 def test_what_a_history_cannot_hold_is_refused(given, said):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     with (
@@ -551,23 +553,83 @@ def test_what_is_no_schedule_and_no_name_is_one_line():
         ("val_acuracy", "val_accuracy"),
         ("val_acc", "val_accuracy"),
         ("train_los", "train_loss"),
-        ("test_accuracy", None),
-        ("val_f1", None),
-        ("val_auc", None),
-        ("loss", None),
+        ("loss", "train_loss"),
+        ("accuracy", "train_accuracy"),
     ],
 )
-def test_a_metric_whose_name_is_mistyped_is_guessed_and_another_is_not(typed, meant):
+def test_a_metric_whose_name_is_mistyped_is_guessed(typed, meant):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     with (
         pytest.raises(ValueError, match=f"{typed}: got a metric that lrlab does not know") as refused,
         logged(optimizer, schedule(), data="toy", model="linear", folder="run") as run,
     ):
         run.epoch(**{typed: 0.5})
-    said = str(refused.value)
-    assert (f"(did you mean {meant}?)" in said) is (meant is not None)
-    assert (f"do: {meant}=..., or log it elsewhere" in said) is (meant is not None)
-    assert "log it elsewhere, or compare it as a table" in said
+    assert f"(did you mean {meant}?)" in str(refused.value)
+    assert refused.value.do == f"{meant}=..."
+
+
+def test_a_metric_of_ones_own_is_kept_and_no_run_is_judged_by_it():
+    for seed in range(3):
+        parameter, s = torch.zeros(1, requires_grad=True), schedule()
+        optimizer = torch.optim.SGD([parameter], lr=0.1)
+        scheduler = s.scheduler(optimizer)
+        names = {"data": "toy", "model": "linear", "seed": seed, "folder": f"runs/{seed}"}
+        with logged(optimizer, s, **names) as run:
+            with pytest.warns(UserWarning, match="val_f1, test_accuracy are metrics that lrlab does not know: kept"):
+                run.epoch(val_loss=1.0, val_f1=0.5, test_accuracy=0.9)
+            parameter.sum().backward()
+            optimizer.step()
+            scheduler.step()
+            run.epoch(val_loss=0.5, val_f1=float("inf"), test_accuracy=0.95)  # said once
+
+    # In the history and in TensorBoard; one that is not finite is not the training's end.
+    rows = history(Path("runs/0"))
+    assert [(row["val_f1"], row["test_accuracy"]) for row in rows] == [("0.5", "0.9"), ("", "0.95")]
+    assert [value for _, value in points(Path("runs/0"))["test/accuracy"]] == pytest.approx([0.9, 0.95])
+    assert summary("runs/0")["status"] == "finished"
+    assert "val_f1" not in summary("runs/0")
+
+
+def test_a_metric_of_ones_own_goes_on_in_a_resumed_loop():
+    own_loop_of(5, start=None, val_f1=0.25)
+    own_loop_of(5, start=5, val_f1=0.5)
+    rows = history(Path("run"))
+    assert [row["val_f1"] for row in rows] == ["0.25", "0.5"]
+
+
+def own_loop_of(updates: int, *, start: int | None, **measured: float) -> None:
+    """Make so many updates in the folder `run`, with a step of the scheduler each, and one epoch at their end."""
+    parameter, s = torch.zeros(1, requires_grad=True), schedule()
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scheduler = s.scheduler(optimizer)
+        for _ in range(start or 0):
+            scheduler.step()
+        with logged(optimizer, s, data="toy", model="linear", seed=0, folder="run", start=start) as run:
+            for _ in range(updates):
+                parameter.sum().backward()
+                optimizer.step()
+                scheduler.step()
+            run.epoch(val_loss=1.0, **measured)
+
+
+def test_a_list_of_folders_is_compared_as_the_folders_are():
+    for seed in range(3):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        with logged(optimizer, schedule(), data="toy", model="linear", seed=seed, folder=f"runs/{seed}") as run:
+            run.epoch(val_loss=1.0 + seed)
+    folders = sorted(Path("runs").iterdir())
+    one, other = lrlab.compare(folders), lrlab.compare(*map(str, folders))
+    assert one.to_frame().equals(other.to_frame())
+    assert lrlab.compare([str(folders[0]), folders[1]]).to_frame().shape[0] == 1
+
+
+def test_the_folder_that_nobody_named_says_schedule_model_and_seed():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with logged(optimizer, schedule(), data="toy", model="linear", seed=7) as run:
+        pass
+    assert run.folder.name.endswith(f"_scheduler={schedule().name},linear,seed=7")
 
 
 def test_budgets_in_updates_are_told_apart():
