@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,6 +151,11 @@ def _composed(*overrides: str) -> DictConfig:
 def composed(*overrides: str) -> DictConfig:
     """The config of `overrides`, composed once for all tests that read it: Hydra takes longer than most laws do."""
     return copy.deepcopy(_composed(*overrides))
+
+
+def slow_but(values: Iterable[Any], *quick: Any) -> list[Any]:
+    """The `values` of a parametrization, of which all but the `quick` ones are long trials."""
+    return [pytest.param(value, marks=() if value in quick else pytest.mark.slow) for value in values]
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def test_the_table_covers_the_frameworks_that_users_come_from():
 PYTHON = (ROOT / "docs" / "python.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_of_the_python_interface_runs_as_it_stands():
     """Its blocks, one after the other, in the test's own folder."""
     known: dict[str, object] = {"__name__": "__main__"}

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import lrlab
 from lrlab.config import checks
-from lrlab.data.loader import as_raised
+from lrlab.data.loader import as_raised, end
 from lrlab.errors import DataError, UserError, WrongArgument, closest, wrong
 from lrlab.runs.checkpoint import Damaged
 from lrlab.schedules import cosine
@@ -98,6 +98,7 @@ def test_an_error_in_a_loaders_worker_arrives_without_the_workers_traceback(work
         assert type(read) is DataError
         assert str(read) == f"data: got image {index}; allowed: an image: any; do: mend it"
         assert read.key == (None if workers else "data")  # torch hands on a text
+    end(images)
 
 
 def test_an_argument_of_a_schedule_is_a_value_error_to_python_and_a_mistake_to_a_user():

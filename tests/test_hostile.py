@@ -392,6 +392,7 @@ def test_a_secret_inside_of_a_value_lies_in_no_file_either(command):
     assert [path for path in Path("outputs").rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()] == []
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_secrets_to_itself(command):
     Path("kept.py").write_text(
         "from lrlab.data.datasets import fake\n"

@@ -5,6 +5,7 @@ may not import its neighbours, and modules inside of a package may not import ea
 """
 
 import ast
+import functools
 import re
 import shutil
 import sys
@@ -85,20 +86,39 @@ def imports(path: Path) -> set[str]:
 
     What is reached through the package itself, `import lrlab` and then `lrlab.data.store`, is imported as well.
     """
+    inside = path.parts[len(path.parts) - path.parts[::-1].index("lrlab") - 1 :]
+    return _imports(Path(*inside), path.read_text())
+
+
+@functools.cache
+def _imports(path: Path, text: str) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {f"{origin(node, path)}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("lrlab."):
+        elif isinstance(node, ast.Attribute) and _first_name(node) == "lrlab":
             found.add(ast.unparse(node))
     return found
 
 
+def _first_name(node: ast.Attribute) -> str | None:
+    """What stands before the first dot."""
+    inner: ast.expr = node
+    while isinstance(inner, ast.Attribute):
+        inner = inner.value
+    return inner.id if isinstance(inner, ast.Name) else None
+
+
 def imports_by_text(path: Path) -> list[str]:
     """The calls in a module that import what a text names, which no walk over import statements sees."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return _imports_by_text(path.read_text())
+
+
+@functools.cache
+def _imports_by_text(text: str) -> list[str]:
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     called = [ast.unparse(call.func).rpartition(".")[2] for call in calls]
     return [name for name in called if name in ("import_module", "__import__")]
 

@@ -30,6 +30,7 @@ def found(path: str = "found.json") -> dict:
     return json.loads(Path(path).read_text())
 
 
+@pytest.mark.slow
 def test_it_says_what_to_take_what_it_cost_and_what_to_type_next(ask, enter):
     done = ask(*TASK, HERE, FEW, "budget=9", "advise.json=found.json", "advise.file=found.png")
     assert (done.code, done.err) == (0, "")

@@ -135,6 +135,7 @@ def test_other_runs_are_another_study_even_while_it_is_tuned(carry_out, outputs,
 
 
 @pytest.mark.usefixtures("outputs")
+@pytest.mark.slow
 def test_looking_again_by_other_weights_changes_no_verdict(enter, look):
     from lrlab.commands import evaluate
 
@@ -423,6 +424,7 @@ def test_the_record_is_read_back_as_it_was_written(outputs):
 PREDICTED = ("scheduler=constant,cosine,linear", "study.seeds=5", "study.looks=1", "study.predict=true")
 
 
+@pytest.mark.slow
 def test_lrs_follow_from_those_of_one_candidate_with_fewer_runs(carry_out, look, tmp_path):
     typed = (*PREDICTED, "study.tuning=6", *SMALL[:1], "trainer.epochs=6", *SMALL[2:])
     done = carry_out("led", *typed)

@@ -63,6 +63,7 @@ def test_another_reference_is_judged_and_shown_where_it_is_asked_for(many):
     assert [one.name for one in contest.drawn][-1] == "S005"
 
 
+@pytest.mark.slow
 def test_the_page_draws_the_best_few_and_its_tables_have_an_end(compared, many):
     page = report.page(compared, title="many", command=None, facts={}, folder=many)
     [contest] = compared.contests

@@ -23,8 +23,9 @@ def test_one_look_has_the_whole_error():
     assert sequential.levels((7,), 3) == (pytest.approx(1 - 0.05 / 3),)
 
 
-@pytest.mark.parametrize("together", [1, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("test", ["welch", pytest.param("paired", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("together", [1, 3])
+@pytest.mark.parametrize("test", ["welch", "paired"])
+@pytest.mark.slow
 def test_all_looks_together_keep_the_error(together, test):
     """On normal noise that no simulation of the levels has seen, with deviations that are equal and not."""
     at = (4, 8, 12)

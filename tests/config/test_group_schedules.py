@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from support import StopAt, composed, history, points, same_weights, summary, train, weights
+from support import StopAt, composed, history, points, same_weights, slow_but, summary, train, weights
 
 import lrlab
 from lrlab.commands.preview_curves import plan_curves, with_groups
@@ -121,7 +121,7 @@ MIXED = {
 }
 
 
-@pytest.mark.parametrize("which", MIXED)
+@pytest.mark.parametrize("which", slow_but(MIXED, "epochs beside steps", "momentum besides"))
 def test_what_is_planned_is_trained_recorded_and_audited_also_after_a_resume(command, tmp_path, which):
     typed = [*MLP, *MIXED[which]]
     planned = prepare(compose.compose(typed)).plan

@@ -320,6 +320,7 @@ def test_what_is_wrong_with_a_sample_is_one_line_with_its_index(workers):
         listed(source)
     with pytest.raises(UserError, match=r"^data: got label 9 at index 16; allowed: 0 to 3 for 4 classes; .*$"):
         listed(source, start=2)
+    source.close()
 
 
 def test_pil_images_and_arrays_will_do():

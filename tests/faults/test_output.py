@@ -55,6 +55,7 @@ def test_a_sweep_whose_reader_goes_away_ends_as_one_that_is_read(command, tmp_pa
         assert same_weights(weights(sweeps / "unread" / f"seed={seed}"), weights(sweeps / "read" / f"seed={seed}"))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_that_nobody_reads_is_saved(tmp_path, pipe):
     path, reader = pipe
     process = start(*RUN[:-1], "trainer.epochs=5000", "hydra.run.dir=run", output=path)

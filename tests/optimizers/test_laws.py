@@ -16,11 +16,12 @@ from lrlab.runs import checkpoint
 
 NAMES = [pytest.param(name, marks=needs(name)) for name in options("optimizer")]
 OURS = ("lion", "muon")
+QUICK = (*OURS, "sgd", "adamw")
 MOSTLY_SLOW = [  # what is a long trial for all but ours
     pytest.param(name, marks=needs(name) + [pytest.mark.slow] * (name not in OURS)) for name in options("optimizer")
 ]
 WITH_AND_WITHOUT_GROUPS = [
-    pytest.param(name, groups, marks=needs(name) + [pytest.mark.slow] * (name not in OURS and groups == "one group"))
+    pytest.param(name, groups, marks=needs(name) + [pytest.mark.slow] * (name not in QUICK or groups == "one group"))
     for name in options("optimizer")
     for groups in ("one group", "groups")
 ]

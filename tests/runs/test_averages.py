@@ -309,6 +309,7 @@ def test_two_ranks_average_what_one_does(tmp_path):
     assert distributed.ranks() == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_averages_in_every_run(command, tmp_path):
     ended = command("-m", "trainer.average=null,ema,lawa", "model=linear", "trainer.epochs=2", "sweep=ways")
     assert ended.code == 0, ended.err

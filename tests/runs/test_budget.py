@@ -65,6 +65,7 @@ def test_a_run_is_repeated_bit_for_bit_in_a_folder_of_its_own(trained, command, 
     assert summary(again)["budget"] == {"seconds": 1.0, "replay": str(trained)}
 
 
+@pytest.mark.slow
 def test_a_repetition_that_was_stopped_goes_on_as_one(trained, command, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         StopAt(patch, signal.SIGTERM, summary(trained)["updates"] // 2)  # a busy machine makes few in its second
@@ -78,6 +79,7 @@ def test_a_repetition_that_was_stopped_goes_on_as_one(trained, command, tmp_path
     assert history(trained) == history(tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_uses_the_rest_of_its_time_and_is_repeated_as_one(command, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:

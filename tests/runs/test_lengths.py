@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from support import TINY, StopAt, history, points, same_weights, summary, train, weights
+from support import TINY, StopAt, history, points, same_weights, slow_but, summary, train, weights
 
 from lrlab.config import compose
 from lrlab.config.prepare import prepare
@@ -40,7 +40,7 @@ def test_a_run_makes_so_many_updates_and_is_validated_at_its_end(tmp_path, typed
 
 
 @pytest.mark.parametrize("interval", ["epoch", "step"])
-@pytest.mark.parametrize("scheduler", SCHEDULES)
+@pytest.mark.parametrize("scheduler", slow_but(SCHEDULES, "step", "cosine", "onecycle", "wsd", "noisy_cosine"))
 def test_what_is_planned_is_applied_to_the_last_update(tmp_path, scheduler, interval):
     typed = (f"scheduler={scheduler}", f"scheduler.interval={interval}", "trainer.steps=163")
     planned = prepared(*typed).plan.per_update()

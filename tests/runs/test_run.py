@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 from forked import server
-from support import UPDATES, StopAt, folder_of_images, history, points, same_weights, summary, train, weights
+from support import UPDATES, StopAt, folder_of_images, history, points, same_weights, slow_but, summary, train, weights
 
 from lrlab import __version__
 from lrlab.config import compose
@@ -215,7 +215,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, sch
     assert killed_in_training >= 5, "the kills came too late to prove anything"
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", slow_but(SCHEDULERS, "onecycle", "plateau", "warmup_cosine"))
 @pytest.mark.parametrize("stop", [(signal.SIGINT, 2), (signal.SIGTERM, 8), (signal.SIGUSR2, 5)], ids=str)
 def test_a_signal_stops_the_run_after_its_update_and_the_run_goes_on_exactly(command, tmp_path, whole, scheduler, stop):
     number, step = stop

@@ -5,7 +5,7 @@ import shutil
 import signal
 
 import pytest
-from support import StopAt, history, points, same_weights, summary, weights
+from support import StopAt, history, points, same_weights, slow_but, summary, weights
 
 from lrlab.commands import compare, evaluate
 
@@ -17,7 +17,7 @@ NUMBERS = ("data=diabetes", "task=regression", "model=mlp")
 TASKS = {"language": (TEXT, ["bits_per_byte", "perplexity"]), "regression": (NUMBERS, ["mae", "r2"])}
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", slow_but(TASKS, "regression"))
 def test_a_run_is_extended_to_what_it_would_have_been(task, command, tmp_path):
     typed, metrics = TASKS[task]
     whole = command(*typed, "trainer.epochs=3", "scheduler=constant", "hydra.run.dir=whole")
@@ -37,7 +37,7 @@ def test_a_run_is_extended_to_what_it_would_have_been(task, command, tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("step", [2, 5, 8])
+@pytest.mark.parametrize("step", slow_but([2, 5, 8], 5))
 def test_a_run_that_is_stopped_within_an_epoch_ends_as_the_whole_one(task, step, command, tmp_path, monkeypatch):
     typed = [*TASKS[task][0], "trainer.epochs=3", *(["data.batch_size=64"] if task == "regression" else [])]
     assert command(*typed, "hydra.run.dir=whole").code == 0
@@ -50,7 +50,7 @@ def test_a_run_that_is_stopped_within_an_epoch_ends_as_the_whole_one(task, step,
     assert history(tmp_path / "whole") == history(tmp_path / "part")
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", slow_but(TASKS, "regression"))
 def test_a_sweep_is_judged_by_the_tasks_last_metric_and_tested(task, command, enter, tmp_path):
     typed, metrics = TASKS[task]
     ended = command("-m", *typed, "trainer.epochs=1", "scheduler=cosine,linear", "seed=0,1,2", "sweep=s")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 import torch.nn.functional as F
+from support import slow_but
 from torch import Tensor, nn
 
 from lrlab import language_models, models
@@ -149,7 +150,7 @@ def test_in_64_bits_a_row_is_what_torch_makes_of_it_alone(kind, optimizer, updat
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", slow_but(MODELS, "linear", "mlp", "cnn", "regression"))
 def test_the_bits_of_a_row_depend_neither_on_how_many_there_are_nor_on_their_order(kind, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

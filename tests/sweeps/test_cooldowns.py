@@ -241,6 +241,7 @@ def test_a_stopped_trunk_is_cooled_down_from_where_it_was_stopped(cool, monkeypa
     assert require_the_same_alone(cool, "at=60st,80%", "decay=10st,20%") == [60, 61, 61, 81]
 
 
+@pytest.mark.slow
 def test_a_cooldown_is_resumed_and_extended_like_any_run(cool, command):
     run_of(*WARM, "trainer.epochs=2")
     (folder,) = runs_of(cool, "at=50%", "decay=1ep", "floor=0.5", name="named").values()
@@ -251,6 +252,7 @@ def test_a_cooldown_is_resumed_and_extended_like_any_run(cool, command):
     assert lrs[74] == pytest.approx(0.5 * lrs[25])
 
 
+@pytest.mark.slow
 def test_cooldowns_of_a_run_of_a_sweep_are_named_after_both(cool, command):
     typed = (*SMALL, *CNN, *WARM, "trainer.epochs=2", "seed=0,1", "sweep=both", HERE)
     assert command("-m", *typed).code == 0
@@ -517,6 +519,7 @@ def test_a_config_that_is_damaged_or_not_plain_is_refused(cool):
     assert cool("trunk", "at=50%").code == 1
 
 
+@pytest.mark.slow
 def test_a_scheduler_of_ones_own_is_cooled_down_once_it_is_typed_again(cool, command):
     Path("mine.py").write_text(
         "from torch.optim.lr_scheduler import ExponentialLR\n\nclass Mine(ExponentialLR):\n    pass\n"

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from support import ROOT, summary, weights
 
 from lrlab.config import compose
+from lrlab.config.hydra_inside import register_resolver
 from lrlab.config.names import sweep_name
 from lrlab.config.prepare import plan_only, prepare
 from lrlab.errors import UserError
@@ -180,9 +181,9 @@ def test_the_sweeps_folder_and_its_runs_can_be_named(command, tmp_path):
 @pytest.fixture
 def same_second():
     """Every sweep without a name is called as if it began at one moment."""
-    OmegaConf.register_new_resolver("lrlab.sweep_name", lambda _name, _now: "now", replace=True)
+    register_resolver("lrlab.sweep_name", lambda _name, _now: "now")
     yield
-    OmegaConf.register_new_resolver("lrlab.sweep_name", sweep_name, replace=True)
+    register_resolver("lrlab.sweep_name", sweep_name)
 
 
 @pytest.mark.usefixtures("same_second")

@@ -290,7 +290,13 @@ REASONS = [
 ]
 
 
-@pytest.mark.parametrize(("typed", "reason"), REASONS, ids=[reason for _, reason in REASONS])
+QUICK = ("Adagrad is none of SGD, Adam, AdamW, RMSprop", "trainer.accumulate=2", "draws random numbers")
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [pytest.param(*case, id=case[1], marks=() if case[1] in QUICK else pytest.mark.slow) for case in REASONS],
+)
 def test_what_cannot_be_computed_in_rows_trains_alone_and_a_line_says_why(command, steps, typed, reason):
     Path("own_net.py").write_text(MODEL)
     base = ("-m", *SMALL, *HERE, *typed, "seed=0,1", "sweep=it")

@@ -147,6 +147,7 @@ def test_a_fresh_process_follows_a_run_that_does_not_finish(command, tmp_path):
     assert sorted(said) == ["diverged", "failed", "failed", "finished", "finished", "finished", "killed"]
 
 
+@pytest.mark.slow
 def test_a_process_leaves_that_holds_much_more_than_after_its_first_run(monkeypatch):
     stays, is_garbage = ((4 << 30) + 1, (4 << 30) + 1), (5 << 30, 3 << 30)  # before and after it is collected
     held = iter([3 << 30, (3 << 30) + 900_000_000, 1 << 30, *stays, *is_garbage])

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 import torch._dynamo
 
@@ -25,6 +26,7 @@ assert "torch._dynamo" in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_an_optimizer_is_made_without_the_compiler_in_the_block_and_with_it_after_the_block():
     subprocess.run([sys.executable, "-c", PROBE], check=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from forked import Started, group_lives, start_ranks, wait_for
-from support import ROOT, history, points, same_weights, summary, train, weights
+from support import ROOT, history, points, same_weights, slow_but, summary, train, weights
 
 from lrlab.runs import checkpoint
 from lrlab.runs.assemble import stop_is_agreed
@@ -75,7 +75,7 @@ def processes_of(word: str) -> list[int]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ranks", slow_but([2, 4]))
 def test_ranks_share_one_batch_and_change_nothing_else(ranks, tmp_path):
     alone = tmp_path / "alone"
     train(alone, *SETTINGS)

@@ -209,6 +209,7 @@ def test_a_batch_in_parts_is_one_update_of_the_average(accumulate):
     assert torch.allclose(vector(state.average.model), torch.stack(path).mean(0), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_averaged_as_any_other():
     plain = averaging(EMA)
     expected = run(plain, epochs=2)
