@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from support import ComposedBefore, Outcome
+from support import BY_HYDRA, ComposedBefore, Outcome
 
 from lrlab.commands import train
 from lrlab.config import compose
@@ -31,6 +31,12 @@ def _nothing_waits_in_vain() -> Iterator[None]:
         if not torch.cuda.is_available():  # torch keeps a stack trace with every seed, for a device that may come
             patch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)  # noqa: ARG005
         yield
+
+
+@pytest.fixture
+def composed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra composes every config itself."""
+    monkeypatch.setattr(compose, "by_hydra", BY_HYDRA)
 
 
 @pytest.fixture(autouse=True)

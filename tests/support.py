@@ -124,6 +124,9 @@ def job(name: str, folder: Path, settings: dict[str, Any] | None = None, *, epoc
     return Job(name, folder, Checked(settings or {}, {}, [], plan, []))
 
 
+BY_HYDRA = compose.by_hydra  # itself, for tests of what is composed in its place
+
+
 class ComposedBefore:
     """Composes as Hydra does, each choice of lrlab's own options once in a process: a test has a copy.
 
@@ -132,12 +135,11 @@ class ComposedBefore:
     """
 
     def __init__(self) -> None:
-        self._by_hydra = compose.by_hydra
-        self._shared = Shared(by=compose.by_hydra)
+        self._shared = Shared(by=BY_HYDRA)
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         if any("searchpath" in override for override in overrides):
-            return self._by_hydra(overrides)
+            return BY_HYDRA(overrides)
         config = self._shared([*overrides])
         config.hydra.runtime.cwd = os.getcwd()  # the only setting that depends on where it is composed
         return config

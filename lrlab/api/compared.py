@@ -21,13 +21,13 @@ from lrlab.system import disk
 
 
 def _meant(name: str, names: Sequence[str]) -> str:
-    """The only one of `names` that begins with the words of `name`; `name` itself where there is no such.
+    """The only one of `names` that is `name` with more in brackets; `name` itself where there is no such.
 
-    >>> names = ["wsd (a loop)", "cosine (a loop)", "cosine", "step size 2", "step size 3"]
-    >>> _meant("wsd", names), _meant("cosine", names), _meant("step", names)
-    ('wsd (a loop)', 'cosine', 'step')
+    >>> names = ["wsd (a loop)", "cosine (a loop)", "cosine", "linear and flat"]
+    >>> _meant("wsd", names), _meant("cosine", names), _meant("linear", names)
+    ('wsd (a loop)', 'cosine', 'linear')
     """
-    longer = [one for one in names if one.startswith(f"{name} ")]
+    longer = [one for one in names if one.startswith(f"{name} (")]
     return longer[0] if name not in names and len(longer) == 1 else name
 
 
@@ -59,7 +59,7 @@ class Compared:
     def verdict(self, name: str, other: str) -> str:
         """What is known of the schedule `name` beside `other`: "better", "worse" or "undecided".
 
-        A name may be shortened to the words that it begins with, as far as they are those of one schedule alone.
+        A name may be without what `compare` has added to it in brackets, as far as that of one schedule alone is.
         """
         candidates = chain.from_iterable(contest.candidates for contest in self.comparison.contests)
         names = sorted({candidate.name for candidate in candidates})

@@ -16,6 +16,7 @@ _MOST_POINTS = 4000  # at which an explanation is tried
 _MOST_FITS = 3  # that are named together
 _FEWEST_LEVELS = 3  # different LRs that a mistake has to give, where it leads beyond the plan
 _MOST_BATCHES = 64  # that one expects to make an update
+_SAME_BASE = "give the optimizer and its scheduler the lr of the schedule"
 _FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256)
 
 
@@ -45,6 +46,10 @@ class Observed:
         """What the schedule's clock counts."""
         return "update" if self.updates_per_count == 1 else "epoch"
 
+    def tolerance_at(self, base: float) -> float:
+        """How far LRs may be from the planned ones at `base` times the base LR."""
+        return self.tolerance * min(1.0, base)
+
     def at(self, updates: NDArray[numpy.int64], plan: Array | None = None) -> Array:
         """The planned LR of `updates`; before the first it is the first, after the last the last."""
         plan = self.planned if plan is None else plan
@@ -70,7 +75,7 @@ def explain(seen: Observed) -> list[Explanation]:
     points = _points(seen)
     updates = seen.start + points
     applied = seen.applied[points]
-    if seen.base != 1 and _fits(seen.base * seen.at(updates), applied, seen.tolerance):
+    if seen.base != 1 and _fits(seen.base * seen.at(updates), applied, seen.tolerance_at(seen.base)):
         return [_another_base(seen.base)]
     fitting: dict[str, Explanation] = {}
     for explanation, expected in _candidates(seen, points, updates):
@@ -187,7 +192,8 @@ def _stopped_or_anew(seen: Observed, points: Indices, updates: Indices) -> Candi
     """No steps at all, or a scheduler that lost its state at a restart."""
     if len(points) > 1 and numpy.ptp(seen.at(updates)) > seen.tolerance:
         never = Explanation("never stepped", "an LR that no scheduler has changed so far", _steps(seen))
-        if seen.base != 1 and abs(seen.base * seen.at(updates[:1])[0] - seen.applied[0]) <= seen.tolerance:
+        off = abs(seen.base * seen.at(updates[:1])[0] - seen.applied[0])
+        if seen.base != 1 and off <= seen.tolerance_at(seen.base):
             never = _also_at(seen.base, never)
         yield never, numpy.full(len(points), seen.applied[0])
     if seen.start == 0:
@@ -236,14 +242,14 @@ def _of_another_base(seen: Observed, points: NDArray[numpy.int64], updates: NDAr
     is_constant = numpy.ptp(seen.planned) <= seen.tolerance
     if not is_constant and (numpy.ptp(planned) <= seen.tolerance or _is_straight(updates, planned, seen.tolerance)):
         return []  # one number is some number times another, and so is one warm-up
-    if not numpy.all(numpy.abs(ratio * planned - applied) <= seen.tolerance):
+    if not numpy.all(numpy.abs(ratio * planned - applied) <= seen.tolerance_at(ratio)):
         return []
     return [_another_base(ratio)]
 
 
 def _another_base(ratio: float) -> Explanation:
     said = f"{ratio:.4g} times the planned LR at every update"
-    return Explanation("another base LR", said, "build the optimizer with the lr of the schedule")
+    return Explanation("another base LR", said, _SAME_BASE)
 
 
 def _at_another_base(seen: Observed) -> list[Explanation]:
@@ -256,7 +262,7 @@ def _at_another_base(seen: Observed) -> list[Explanation]:
 
 def _also_at(base: float, one: Explanation) -> Explanation:
     said = f"{one.said}, at {base:.4g} times the planned base LR"
-    return Explanation(one.name, said, f"{one.do}, and build the optimizer with the lr of the schedule")
+    return Explanation(one.name, said, f"{one.do}, and {_SAME_BASE}")
 
 
 def _faster(seen: Observed, factor: int, unit: str) -> Explanation:

@@ -95,17 +95,21 @@ def _require_sound(curve: "FunctionCurve | TableCurve", total: int) -> None:
 
 def _require_known(name: str) -> None:
     if name in FOLLOW_A_METRIC:
-        raise wrong_argument(
-            "name",
-            got=f"{name}, which follows a metric, so that its LR is known only once it was trained with",
-            allowed="a schedule that is known before",
-            do=f'lrlab.train("scheduler={name}")',
-        )
+        raise _following(name)
     if name not in NAMES:
-        guess = other_names.schedule(name, NAMES)
+        guess = other_names.schedule(name, (*NAMES, *FOLLOW_A_METRIC))
+        if guess in FOLLOW_A_METRIC:
+            raise _following(guess)
         hint = f" (did you mean {guess}?)" if guess else ""
         do = f'lrlab.schedule("{guess or "cosine"}", ...)'
         raise wrong_argument("name", got=f"'{name}'{hint}", allowed=", ".join(NAMES), do=do)
+
+
+def _following(name: str) -> UserError:
+    got = f"{name}, which follows a metric, so that its LR is known only once it was trained with"
+    return wrong_argument(
+        "name", got=got, allowed="a schedule that is known before", do=f'lrlab.train("scheduler={name}")'
+    )
 
 
 def of_callable(function: Callable[..., Any], request: ScheduleRequest) -> Schedule:

@@ -47,7 +47,7 @@ def _seen(group: WatchedGroup, groups: Sequence[WatchedGroup], start: int) -> Ob
         processes=_processes(),
         of_run=len(group.schedule),
         others=tuple(others),
-        base=1.0 if group.noted is None or group.base == 0 else group.noted / group.base,
+        base=group.noted_share,
     )
 
 

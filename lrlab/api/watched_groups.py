@@ -10,6 +10,7 @@ from lrlab.api.schedule_value import Schedule
 from lrlab.schedules.law import wrong_argument
 
 TOLERANCE = 1e-6  # of the largest planned LR: torch's recursions differ from closed forms in their last bits
+_NOTE_THE_FIRST = ("OneCycleLR", "CyclicLR")  # of torch's schedulers: as the base LR, the LR at which they begin
 _AHEAD = 1024  # planned LRs that are computed at a time
 _MOST_STEPPED = 5000  # counts of a scheduler of torch's, to see whether a run of another length explains what was seen
 
@@ -25,6 +26,16 @@ class WatchedGroup:
         self.applied = array("d")
         largest = max(map(schedule.factor, _some(len(schedule))), default=1.0)
         self.tolerance = TOLERANCE * max(largest * base, 1e-300)
+
+    @property
+    def noted_share(self) -> float:
+        """The base LR that a scheduler of torch's has noted, as a share of the planned one; 1 where it noted none."""
+        own = self.base
+        if str(self.schedule.settings.get("_target_")).endswith(_NOTE_THE_FIRST):
+            own = self.at(0)
+        if self.noted is None or own <= 0 or abs(self.noted - own) <= TOLERANCE * own:
+            return 1.0
+        return self.noted / own
 
     def at(self, update: int) -> float:
         """The planned LR of `update`; past the end of a plan it is the last."""

@@ -65,36 +65,51 @@ def unknown_key(config: DictConfig, key: str, typed: str | None = None) -> UserE
     siblings = [str(name) for name in node if name not in _HIDDEN] if isinstance(node, DictConfig) else []
     guess = _guess(config, node, parent, leaf, siblings)
     hint = f" (did you mean {guess}?)" if guess else ""
-    value = other_names.as_duration(leaf, typed or "") or typed or "VALUE"
     return wrong(
         key,
         got=f"a setting that does not exist{hint}",
         allowed=", ".join(sorted(siblings)) or f"nothing under '{parent}'",
-        do=f"{guess}={value}" if guess else _who_has(parent, leaf),
+        do=_said_so(leaf, guess, typed) if guess else _who_has(parent, leaf),
     )
+
+
+def _said_so(leaf: str, guess: str, typed: str | None) -> str:
+    """How to say with the setting `guess` what was typed for another one."""
+    written, what = other_names.value(leaf, guess.rpartition(".")[2], typed or "")
+    return f"{guess}={written or 'VALUE'}{f', {what}' if what else ''}"
 
 
 def _guess(config: DictConfig, node: Any, parent: str, leaf: str, siblings: Sequence[str]) -> str | None:
     """The setting that was probably meant: of this name inside of the node, or in a group, or of a similar name."""
-    for name in (leaf, *other_names.elsewhere(leaf)):
-        if found := _inside(node, parent, name) or _in_groups(config, name):
-            return found[0]
+    if exact := _inside(node, parent, leaf) or _in_groups(config, leaf):
+        return exact[0]
+    if other_names.is_known(leaf):
+        return _known_elsewhere(config, node, parent, leaf)
     similar = closest(leaf, siblings)
     if similar is None or "." in similar or not parent:
         return similar
     return f"{parent}.{similar}"
 
 
+def _known_elsewhere(config: DictConfig, node: Any, parent: str, leaf: str) -> str | None:
+    """The setting that others call `leaf`, inside of the node or where a command line has such; None where none is."""
+    for name in other_names.elsewhere(leaf):
+        place = other_names.ON_A_COMMAND_LINE.get(name)
+        found = _inside(node, parent, name) if place is None else [place]
+        if len(found) == 1:
+            return found[0]
+    factor = OmegaConf.select(config, "scheduler.lr_lambda")
+    if other_names.is_warmup(leaf) and isinstance(factor, DictConfig) and is_ramp(factor):
+        return "scheduler.lr_lambda.steps"
+    return None
+
+
 def _inside(node: Any, parent: str, name: str) -> list[str]:
-    """The settings of this name inside of the node; the steps of a warm-up are one, whatever it is called."""
+    """The settings of this name inside of the node, which have a value and are no nodes themselves."""
     if not parent:
         return []
-    paths = _paths(node)
-    found = [path for path in paths if path.rpartition(".")[2] == name]
-    if name in other_names.WARMUPS:
-        steps = [path for path in paths if path.rpartition(".")[2] == "steps"]
-        found += [path for path in steps if is_ramp(OmegaConf.select(node, path.rpartition(".")[0]) or node)]
-    return [f"{parent}.{path}" for path in found]
+    found = [path for path in _paths(node) if path.rpartition(".")[2] == name]
+    return [f"{parent}.{path}" for path in found if not OmegaConf.is_config(OmegaConf.select(node, path))]
 
 
 def _in_groups(config: DictConfig, name: str) -> list[str]:
@@ -129,7 +144,7 @@ def _has(group: str, option: str, path: str) -> bool:
 def _who_has(group: str, name: str) -> str:
     """Which options of `group` have the setting `name`."""
     group, _, inside = group.partition(".")
-    if group == "scheduler" and name in other_names.WARMUPS:
+    if other_names.is_warmup(name):
         return "choose scheduler=warmup_cosine, or another warmup_*, whose warm-up is scheduler.lr_lambda.steps"
     path = f"{inside}.{name}" if inside else name
     known = [file.stem for file in sorted((CONF / group).glob("*.yaml"))]

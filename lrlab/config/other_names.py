@@ -1,37 +1,54 @@
 """What schedules and settings are called elsewhere, so that somebody who comes from there is led to the name here.
 
-Hugging Face's are those of `transformers.SchedulerType` and `TrainingArguments`, timm's those of its command line.
+Hugging Face's are those of `transformers.SchedulerType`, `get_..._schedule` and `TrainingArguments`, timm's those of
+its command line. A name that is known from elsewhere is never guessed by its letters: `warmup_epochs` is no `epochs`.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from lrlab.errors import closest
 
-WARMUPS = ("warmup", "warmup_steps", "warmup_epochs", "warmup_ratio", "num_warmup_steps", "warmup_iters")
-_LENGTHS = ("total_steps", "total_iters")
-_LOWEST = ("floor", "eta_min", "min_lr")
-_SETTINGS = {
-    **dict.fromkeys(("learning_rate", "base_lr", "init_lr", "initial_lr", "peak_lr", "max_lr"), ("lr",)),
-    **dict.fromkeys(("num_epochs", "max_epochs", "n_epochs", "num_train_epochs"), ("epochs",)),
-    **dict.fromkeys(("num_training_steps", "max_steps", "num_steps", "t_initial"), _LENGTHS),
-    **dict.fromkeys(("lr_min", "min_lr", "eta_min", "min_lr_ratio", "end_lr", "final_lr"), _LOWEST),
-    **dict.fromkeys(("num_decay_steps", "decay_ratio", "cooldown", "cooldown_steps"), ("decay",)),
-    **dict.fromkeys(("decay_rate", "drop_rate", "lr_decay"), ("gamma",)),
-    **dict.fromkeys(("decay_epochs", "decay_steps"), ("decay", "step_size")),
-    **dict.fromkeys(WARMUPS, ("warmup",)),
+RAMP = "lrlab.schedules.warmup"  # a warm-up and something after it, whose `steps` are called a warm-up elsewhere
+# Where a command line has what Python code gives as arguments.
+ON_A_COMMAND_LINE = {"lr": "optimizer.lr", "epochs": "trainer.epochs", "total_steps": "trainer.steps"}
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a setting of others means: its names here, of which there is one or none, and what its numbers are."""
+
+    names: tuple[str, ...]
+    unit: str = ""  # ep, st, or % of the run; "lr", or a "share" of the base LR
+
+
+_DECAY = ("decay", "step_size")
+_LRS = ("eta_min", "min_lr", "base_lr")  # that are LRs, and no shares of one
+_WARMUPS = {
+    **dict.fromkeys(("warmup_epochs",), Meaning(("warmup",), "ep")),
+    **dict.fromkeys(("warmup_steps", "num_warmup_steps", "warmup_iters"), Meaning(("warmup",), "st")),
+    "warmup_ratio": Meaning(("warmup",), "%"),
+    "warmup": Meaning(("warmup",)),
 }
-_SHARES = ("warmup_ratio", "decay_ratio")
-_SHARE = re.compile(r"0?\.\d+|1\.0*")
-_UNITS = {
-    **dict.fromkeys(("warmup_epochs", "decay_epochs"), "ep"),
-    **dict.fromkeys(("warmup_steps", "num_warmup_steps", "warmup_iters", "num_decay_steps", "cooldown_steps"), "st"),
+_SETTINGS = {
+    **_WARMUPS,
+    **dict.fromkeys(("learning_rate", "base_lr", "init_lr", "initial_lr", "peak_lr", "max_lr"), Meaning(("lr",), "lr")),
+    **dict.fromkeys(("num_epochs", "max_epochs", "n_epochs", "num_train_epochs"), Meaning(("epochs",))),
+    **dict.fromkeys(("num_training_steps", "max_steps", "num_steps"), Meaning(("total_steps",))),
+    **dict.fromkeys(("lr_min", "min_lr", "eta_min", "end_lr", "final_lr"), Meaning((*_LRS, "floor"), "lr")),
+    **dict.fromkeys(("min_lr_ratio", "lr_min_ratio"), Meaning(("floor", *_LRS), "share")),
+    **dict.fromkeys(("num_decay_steps", "cooldown_steps"), Meaning(("decay",), "st")),
+    **dict.fromkeys(("decay_ratio", "cooldown_ratio"), Meaning(("decay",), "%")),
+    "decay_steps": Meaning(_DECAY, "st"),
+    "decay_epochs": Meaning(_DECAY, "ep"),
+    "decay_rate": Meaning(("gamma",)),
 }
 _SCHEDULES = {
     **dict.fromkeys(("warmup_stable_decay", "trapezoid", "trapezoidal", "trapezium"), "wsd"),
     **dict.fromkeys(("cosine_with_warmup", "linear_warmup_cosine", "cosine_with_min_lr"), "warmup_cosine"),
     **dict.fromkeys(("linear_with_warmup", "linear_warmup_linear"), "warmup_linear"),
     **dict.fromkeys(("cosine_with_restarts", "cosine_with_hard_restarts", "sgdr"), "cosine_restarts"),
+    "cosine_with_hard_restarts_with_warmup": "cosine_restarts",
     **dict.fromkeys(("polynomial_with_warmup", "polynomial_decay_with_warmup"), "warmup_polynomial"),
     **dict.fromkeys(("reduce_lr_on_plateau", "reduce_on_plateau", "reducelronplateau"), "plateau"),
     **dict.fromkeys(("linear_warmup", "constant_with_warmup"), "warmup_constant"),
@@ -44,36 +61,54 @@ _SCHEDULES = {
 }
 
 
-def setting(name: str, options: Sequence[str]) -> str | None:
-    """The one of `options` that was probably meant by the setting `name`; None where none looks like it.
+def is_warmup(name: str) -> bool:
+    """Whether a setting of this name is the length of a warm-up, somewhere."""
+    return name in _WARMUPS
 
-    >>> setting("learning_rate", ["rate", "lr"]), setting("warmup_ratio", ["decay", "warmup"]), setting("x", ["lr"])
-    ('lr', 'warmup', None)
-    """
-    known = [one for one in elsewhere(name) if one in options]
-    return known[0] if known else closest(name, options)
+
+def is_known(name: str) -> bool:
+    """Whether others have a setting of this name."""
+    return name.lower() in _SETTINGS
 
 
 def elsewhere(name: str) -> tuple[str, ...]:
     """What settings are called here that others call `name`.
 
     >>> elsewhere("min_lr")
-    ('floor', 'eta_min')
+    ('eta_min', 'base_lr', 'floor')
     """
-    return tuple(one for one in _SETTINGS.get(name.lower(), ()) if one != name)
+    meaning = _SETTINGS.get(name.lower())
+    return tuple(one for one in meaning.names if one != name) if meaning else ()
 
 
-def as_duration(name: str, written: str) -> str | None:
-    """The duration that a number means which is `written` for the setting `name`; None where the name says no unit.
+def setting(name: str, options: Collection[str]) -> str | None:
+    """The one of `options` that was probably meant by the setting `name`; None where none was.
 
-    >>> as_duration("warmup_epochs", "5"), as_duration("warmup_ratio", "0.1"), as_duration("min_lr", "0.1")
-    ('5ep', '10%', None)
+    >>> setting("learning_rate", ["rate", "lr"]), setting("warmup_ratio", ["warmup"]), setting("flor", ["floor"])
+    ('lr', 'warmup', 'floor')
+    >>> setting("warmup_epochs", ["epochs"]), setting("x", ["lr"])
+    (None, None)
     """
-    if name in _UNITS and written.isdigit():
-        return written + _UNITS[name]
-    if name in _SHARES and _SHARE.fullmatch(written):
-        return f"{100 * float(written):g}%"
-    return None
+    if is_known(name):
+        return next((one for one in elsewhere(name) if one in options), None)
+    return closest(name, options)
+
+
+def value(name: str, meant: str, written: str) -> tuple[str | None, str]:
+    """What is `written` for the setting `name`, as `meant` takes it, and what that takes where it cannot be said so.
+
+    >>> value("warmup_epochs", "steps", "2.5"), value("warmup_ratio", "warmup", "0.1")
+    (('2.5ep', ''), ('10%', ''))
+    >>> value("min_lr", "eta_min", "0.1"), value("min_lr", "floor", "0.001")
+    (('0.1', ''), (None, 'a share of the base LR'))
+    """
+    unit = _SETTINGS[name.lower()].unit if is_known(name) else ""
+    number = _number(written)
+    if unit in ("lr", "share") and (meant == "floor") is (unit == "lr"):
+        return None, "a share of the base LR" if unit == "lr" else "an LR, and no share of one"
+    if number is None or unit not in ("ep", "st", "%"):
+        return written, ""
+    return f"{100 * number if unit == '%' else number:g}{unit}", ""
 
 
 def schedule(name: str, options: Sequence[str]) -> str | None:
@@ -81,6 +116,16 @@ def schedule(name: str, options: Sequence[str]) -> str | None:
 
     >>> schedule("warmup_stable_decay", ["linear", "wsd"]), schedule("cosin", ["cosine", "wsd"])
     ('wsd', 'cosine')
+    >>> schedule("get_linear_schedule_with_warmup", ["linear", "warmup_linear"])
+    'warmup_linear'
     """
-    known = _SCHEDULES.get(name.lower().replace("-", "_").replace(" ", "_"))
+    plain = name.lower().replace("-", "_").replace(" ", "_").removeprefix("get_").replace("_schedule", "")
+    known = _SCHEDULES.get(plain, plain)
     return known if known in options else closest(name, options)
+
+
+def _number(written: str) -> float | None:
+    try:
+        return float(written)
+    except ValueError:
+        return None

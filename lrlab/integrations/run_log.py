@@ -111,7 +111,7 @@ class RunLog:
         self._seconds += seconds
         latest = self.watch.latest
         values = {name: float(value) for name, value in measured.items()}
-        _require_sound(values)
+        _require_metrics(values)
         self._warn_of_unknown(values)
         lr = latest[1] if latest is not None else float(self.watch.optimizer.param_groups[0]["lr"])
         row = {"epoch": len(self._rows), "step": self.watch.step, "lr": lr, **values, "seconds": round(seconds, 3)}
@@ -299,12 +299,18 @@ def _ready(folder: str | Path | None, choices: Mapping[str, str], seed: int, *, 
     return place
 
 
-def _require_sound(measured: Mapping[str, float]) -> None:
+def _require_metrics(measured: Mapping[str, float]) -> None:
     """Raise ValueError for a metric whose name is mistyped or says no split, and for an accuracy in percent."""
     names = measured_names(known(), "train", "val")
+    bare = [one.name for one in known()]
     for name, value in measured.items():
-        if name in _NOT_MEASURED:
+        if name in _NOT_MEASURED or name.startswith("lr_"):  # which TensorBoard would show among the LRs
             raise wrong_argument(name, got="what lrlab writes itself", allowed="metrics", do=f"leave {name} out")
+        if not name.isidentifier():
+            raise wrong_argument(repr(name), got="a name of more", allowed="letters, digits and _", do="val_top5=...")
+        if name in bare:
+            allowed = f"one with its split: train_{name}, val_{name}"
+            raise wrong_argument(name, got="a metric of no split", allowed=allowed, do=f"val_{name}=...")
         guess = next((one for one in names if _is_meant(name, one)), None)
         if name not in names and guess:
             got = f"a metric that lrlab does not know (did you mean {guess}?)"
@@ -314,15 +320,15 @@ def _require_sound(measured: Mapping[str, float]) -> None:
 
 
 def _is_meant(typed: str, known_name: str) -> bool:
-    """Whether a name is `known_name` with a slip, its beginning, or without its split; another metric is not.
+    """Whether a name is `known_name` with a slip, or its beginning; another metric is not, nor one with more letters.
 
     >>> _is_meant("val_acuracy", "val_accuracy"), _is_meant("val_acc", "val_accuracy"), _is_meant("val_f1", "val_r2")
     (True, True, False)
-    >>> _is_meant("loss", "train_loss"), _is_meant("test_loss", "train_loss")
-    (True, False)
+    >>> _is_meant("val_mape", "val_mae"), _is_meant("val_accuracy5", "val_accuracy")
+    (False, False)
     """
-    if typed == known_name.partition("_")[2]:
-        return True
+    if len(typed) > len(known_name):
+        return False
     split, _, metric = typed.partition("_")
     is_start = known_name.startswith(f"{split}_{metric}") and len(metric) > 2
     return is_start or SequenceMatcher(None, typed, known_name).ratio() > _ALIKE

@@ -19,9 +19,9 @@ _NUMBER = r"\d{1,18}(?:\.\d{1,18})?|\d{1,3}(?:_\d{3}){1,5}"
 _DURATION = re.compile(rf"({_NUMBER})(ep|st|im|%)?")
 _MEANT_AS_DURATION = re.compile(r"[-+.]?\d")
 _IN_WORDS = re.compile(rf"({_NUMBER}) ?([a-z%]+)")
-_UNITS = {
+_UNIT_OF = {
     **dict.fromkeys(("ep", "epoch", "epochs"), "ep"),
-    **dict.fromkeys(("st", "step", "steps", "update", "updates", "iter", "iters", "iterations", "batches"), "st"),
+    **dict.fromkeys(("st", "step", "steps", "update", "updates", "iteration", "iterations", "batch", "batches"), "st"),
     **dict.fromkeys(("im", "image", "images", "sample", "samples"), "im"),
     **dict.fromkeys(("%", "percent", "pct"), "%"),
 }
@@ -41,16 +41,16 @@ def is_meant_as_duration(text: str) -> bool:
     return _MEANT_AS_DURATION.match(text) is not None
 
 
-def as_duration(text: str, otherwise: str = "25%") -> str:
+def from_words(text: str, otherwise: str = "25%") -> str:
     """The duration that a text in words means, or `otherwise` where it means none.
 
-    >>> as_duration("2 epochs"), as_duration("10 %"), as_duration("500steps"), as_duration("soon")
+    >>> from_words("2 epochs"), from_words("10 %"), from_words("500steps"), from_words("soon")
     ('2ep', '10%', '500st', '25%')
     """
     match = _IN_WORDS.fullmatch(text.strip().lower())
-    if match is None or match[2] not in _UNITS:
+    if match is None or match[2] not in _UNIT_OF:
         return otherwise
-    return match[1] + _UNITS[match[2]]
+    return match[1] + _UNIT_OF[match[2]]
 
 
 class Samples(NamedTuple):
@@ -135,7 +135,7 @@ class Horizon:
                 key,
                 got=f"'{duration[:60]}', which is no duration",
                 allowed=f"a whole number of {interval}s such as 25, or 5ep, 500st, 50_000im, 25%",
-                do=f"{key}={as_duration(duration)}",
+                do=f"{key}={from_words(duration)}",
             )
         number = Fraction(match[1].replace("_", ""))
         if self.budget_seconds is not None and number:

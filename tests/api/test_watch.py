@@ -198,7 +198,9 @@ def test_another_base_lr_is_told_from_what_the_scheduler_noted(name):
         scheduler = s.scheduler(optimizer)
     watch, said = watched(s, optimizer, lambda _: scheduler.step(), updates=20)
     assert "one LR cannot tell why; it may be 5 times the planned LR" in said[0]
-    assert "5 times the planned LR at every update; build the optimizer with the lr of the schedule" in said[1]
+    assert (
+        "5 times the planned LR at every update; give the optimizer and its scheduler the lr of the schedule" in said[1]
+    )
     assert len(said) == 2
     assert watch.explanation == "another base LR"
 
@@ -217,7 +219,43 @@ def test_two_mistakes_at_once_are_both_said(times, named):
     assert watch.explanation == named, watch.verdict
     assert "at 5 times the planned base LR" in watch.verdict
     assert "call scheduler.step()" in watch.verdict
-    assert watch.verdict.endswith("and build the optimizer with the lr of the schedule")
+    assert watch.verdict.endswith("and give the optimizer and its scheduler the lr of the schedule")
+
+
+@pytest.mark.parametrize("lr", [0.1 * 3, 0.3])
+def test_a_base_lr_that_differs_in_its_last_bits_is_the_same(lr):
+    s, optimizer = make("warmup_cosine", lr=0.3, interval="step"), optimizer_of(lr)
+    s.scheduler(optimizer)
+    watch, _ = watched(s, optimizer, lambda _: None)
+    assert watch.explanation == "never stepped"
+    assert "base LR" not in watch.verdict
+
+
+def test_a_tiny_base_lr_does_not_hide_another_mistake():
+    s, optimizer = make("cosine", interval="step"), optimizer_of(1e-6)
+    with pytest.warns(UserWarning, match="the optimizer has 1e-06"):
+        s.scheduler(optimizer)
+    watch, _ = watched(s, optimizer, lambda _: None)
+    assert watch.explanation == "never stepped", watch.verdict
+    optimizer = optimizer_of(1e-6)
+    with pytest.warns(UserWarning, match="the optimizer has 1e-06"):
+        scheduler = s.scheduler(optimizer)
+    watch, _ = watched(s, optimizer, lambda _: scheduler.step())
+    assert watch.explanation == "another base LR", watch.verdict
+
+
+@pytest.mark.parametrize(("times", "named"), [(1, "another base LR"), (2, "twice as fast"), (0, "never stepped")])
+def test_the_peak_of_one_cycle_is_told_though_torch_notes_where_it_begins(times, named):
+    s, optimizer = make("onecycle", interval="step"), optimizer_of(0.5)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=UPDATES, cycle_momentum=False)
+
+    def after(t: int) -> None:
+        for _ in range(times if t < UPDATES / 2 else 0):
+            scheduler.step()
+
+    watch, _ = watched(s, optimizer, after, updates=UPDATES // 2)
+    assert watch.explanation == named, watch.verdict
+    assert "5 times the planned" in watch.verdict
 
 
 def test_a_flat_stretch_cannot_tell():

@@ -7,6 +7,7 @@ from lrlab.config import compose, composed_once
 from lrlab.config.catalogue import options
 from lrlab.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("composed_anew")
 GROUPS = ("data", "model", "task", "optimizer", "scheduler", "trainer", "tracking")
 ODD = (
     ["seed=7"],
@@ -73,6 +74,19 @@ def test_what_is_composed_together_is_what_is_composed_alone(shared, overrides):
     alone = outcome(overrides)
     assert outcome(overrides, by=shared) == alone
     assert outcome(overrides, by=shared) == alone  # what is kept was not changed
+
+
+def test_a_fault_in_what_is_composed_together_would_be_noticed(monkeypatch):
+    whole = composed_once.Shared.__call__
+
+    def without_plain_settings(this: composed_once.Shared, overrides: list[str]) -> DictConfig:
+        config = whole(this, overrides)
+        config.seed = 11
+        return config
+
+    monkeypatch.setattr(composed_once.Shared, "__call__", without_plain_settings)
+    for overrides in (["seed=7"], ["scheduler=cosine"], ["model=mlp", "seed=3"]):
+        assert outcome(overrides, by=composed_once.Shared()) != outcome(overrides)
 
 
 @pytest.mark.parametrize("overrides", WRONG, ids=" ".join)

@@ -6,6 +6,8 @@ from lrlab.config import compose
 from lrlab.config.targets import forced
 from lrlab.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("composed_anew")
+
 
 def scheduler(*typed: str) -> dict:
     return compose.resolve(compose.compose(list(typed)))["scheduler"]

@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from support import slow_but
 
 from lrlab.forecast import laws
 from lrlab.forecast.advice import STEP, Adviser, Stage
@@ -69,7 +70,7 @@ def chosen(world: World, adviser: Adviser) -> float:
 
 
 @pytest.mark.parametrize("B", [0.05, 0.3, 1.0], ids=["noise matters little", "some", "much"])
-@pytest.mark.parametrize("first", [0.05, 0.2, 0.6])
+@pytest.mark.parametrize("first", slow_but([0.05, 0.2, 0.6], 0.2))
 def test_what_is_advised_is_nearly_the_best_of_all_schedules_and_lrs(first, B):
     world = World(B=B)
     assert chosen(world, Adviser(SHAPES, first, 16)) < 1.04 * world.best()

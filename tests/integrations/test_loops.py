@@ -332,7 +332,14 @@ def test_a_second_run_never_overwrites_the_first(data):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [({"lr": 0.5}, "what lrlab writes itself"), ({"val_accuracy": 91.0}, "0.91")]
+    ("given", "said"),
+    [
+        ({"lr": 0.5}, "what lrlab writes itself"),
+        ({"lr_1": 0.5}, "what lrlab writes itself"),
+        ({"val/loss": 0.5}, "allowed: letters, digits and _"),
+        ({"loss": 0.5}, "a metric of no split; allowed: one with its split: train_loss, val_loss"),
+        ({"val_accuracy": 91.0}, "0.91"),
+    ],
 )
 def test_what_a_history_cannot_hold_is_refused(given, said):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
@@ -553,8 +560,7 @@ def test_what_is_no_schedule_and_no_name_is_one_line():
         ("val_acuracy", "val_accuracy"),
         ("val_acc", "val_accuracy"),
         ("train_los", "train_loss"),
-        ("loss", "train_loss"),
-        ("accuracy", "train_accuracy"),
+        ("val_accurcay", "val_accuracy"),
     ],
 )
 def test_a_metric_whose_name_is_mistyped_is_guessed(typed, meant):
@@ -566,6 +572,17 @@ def test_a_metric_whose_name_is_mistyped_is_guessed(typed, meant):
         run.epoch(**{typed: 0.5})
     assert f"(did you mean {meant}?)" in str(refused.value)
     assert refused.value.do == f"{meant}=..."
+
+
+@pytest.mark.parametrize("name", ["val_mape", "train_mape", "val_rmae", "val_accuracy5", "val_top5", "test_loss"])
+def test_a_metric_that_only_looks_like_one_of_lrlabs_is_kept(name):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with (
+        logged(optimizer, schedule(), data="toy", model="linear", folder="run") as run,
+        pytest.warns(UserWarning, match=f"{name} is a metric that lrlab does not know"),
+    ):
+        run.epoch(**{name: 0.5})
+    assert history(Path("run"))[0][name] == "0.5"
 
 
 def test_a_metric_of_ones_own_is_kept_and_no_run_is_judged_by_it():

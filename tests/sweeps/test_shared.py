@@ -56,11 +56,11 @@ def test_with_every_optimizer_whose_runs_share_one_that_parts_from_another_is_wh
 
 
 CASES = [
-    (("scheduler=step", "scheduler.step_size=2,3,4", "trainer.epochs=5"), [0, 50, 75]),
     (("scheduler=constant", "trainer.epochs=3,5", "trainer.eval_every=3"), [0, 74]),
     ((*WSD, "trainer.average=ema", "trainer.monitor=average_val_loss"), [0, 66]),
 ]
 MORE_CASES = [
+    (("scheduler=step", "scheduler.step_size=2,3,4", "trainer.epochs=5"), [0, 50, 75]),
     (
         ("scheduler=wsd", "scheduler.lr_lambda.warmup=10st", "scheduler.lr_lambda.decay=30st", "trainer.epochs=4,5,6"),
         [0, 71, 96],
