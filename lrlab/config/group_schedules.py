@@ -135,4 +135,5 @@ def _of_an_option(settings: dict[str, Any], key: str, lr: Any) -> Node:
         got = str(error.got).replace("an argument", "a setting")
         do = re.sub(r"^(leave )?(\w+)", rf"\1{key}.\2", str(error.do)).replace("=...", "=VALUE")
         do = re.sub(r"=(['\"])(.*)\1$", r"=\2", do)
+        do += f" in place of {error.key}" if "did you mean" in got else ""
         raise wrong(f"{key}.{error.key}", got=got, allowed=str(error.allowed), do=do) from error

@@ -50,7 +50,7 @@ BEFORE_ANY_DATA = {
     "optimizer.groups.head.schedule=plateau": "optimizer.groups.head.schedule: got ReduceLROnPlateau, which follows a metric; allowed: a schedule that is known before; the run's scheduler may follow a metric; do: optimizer.groups.head.schedule=linear, or scheduler=plateau for the whole run",
     "optimizer.groups.head.schedule=warmup_plateau": "optimizer.groups.head.schedule: got WarmupPlateau, which follows a metric; allowed: a schedule that is known before; the run's scheduler may follow a metric; do: optimizer.groups.head.schedule=linear, or scheduler=plateau for the whole run",
     "optimizer.groups.head.schedule=onecycle": "optimizer.groups.head.schedule: got OneCycleLR with cycle_momentum, and momentum is one for all groups; allowed: a schedule of the LR alone; do: 'optimizer.groups.head.schedule={name:onecycle,cycle_momentum:false}'",
-    "optimizer.groups.head.schedule={name:wsd,decai:30%}": "optimizer.groups.head.schedule.decai: got a setting that wsd does not have (did you mean decay?); allowed: decay, exponent, floor, …; do: optimizer.groups.head.schedule.decay=30%",
+    "optimizer.groups.head.schedule={name:wsd,decai:30%}": "optimizer.groups.head.schedule.decai: got a setting that wsd does not have (did you mean decay?); allowed: decay, exponent, floor, …; do: optimizer.groups.head.schedule.decay=30% in place of decai",
     "optimizer.groups.head.schedule={name:wsd,decay:30%,floor:2}": "optimizer.groups.head.schedule.lr_lambda.floor: got 2 with shape one_minus_sqrt; allowed: 0 to 1, a fraction of the base LR; do: optimizer.groups.head.schedule.lr_lambda.floor=0.01",
     "optimizer.groups.head.schedule={name:step,interval:batch}": "optimizer.groups.head.schedule.interval: got 'batch'; allowed: epoch, step; do: optimizer.groups.head.schedule.interval=epoch",
     "optimizer.groups.head.schedule={_target_:torch.nn.Identity}": "optimizer.groups.head.schedule._target_: got torch.nn.Identity, whose object has no step(); allowed: a class with step(), get_last_lr(), state_dict() and load_state_dict(); do: derive it from torch.optim.lr_scheduler.LRScheduler",
@@ -325,6 +325,7 @@ def test_what_the_line_says_to_do_is_done_and_works(way):
 FOR_THE_USER_TO_FIND = {
     "--config-dir /nowhere",
     "2 in place of 2.5",
+    "optimizer.groups.head.schedule.decay=30% in place of decai",
     "add -m",
     "add -m to run each of them",
     "another model, or data of another size (data.image_size where the data set has it)",

@@ -202,7 +202,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, sch
     )
     carry_out(tmp_path / "whole", *overrides)
     moments, killed_in_training = random.Random(scheduler), 0
-    for attempt in range(5):
+    for attempt in range(3):
         folder = tmp_path / f"killed {attempt}"
         resume: list[str] = []
         for rows in sorted(moments.sample(range(14), 2)):  # long before the end
@@ -212,7 +212,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, sch
             killed_in_training += checkpoint.load(folder / checkpoint.LAST)["state"]["progress"]["epoch"] < 24
         carry_out(folder, *overrides, *resume)
         assert_same_run(folder, tmp_path / "whole")
-    assert killed_in_training >= 5, "the kills came too late to prove anything"
+    assert killed_in_training >= 3, "the kills came too late to prove anything"
 
 
 @pytest.mark.parametrize("scheduler", slow_but(SCHEDULERS, "onecycle", "plateau", "warmup_cosine"))

@@ -132,7 +132,7 @@ def shapes_of(model: nn.Module, samples: Tensor) -> dict[str, torch.Size]:
 
 SLOW_TO_TRAIN = ("cnn", "resnet8", "transformer")  # for long only with two of the optimizers
 LONG = [
-    pytest.param(kind, optimizer, 200, marks=pytest.mark.slow)
+    pytest.param(kind, optimizer, 80, marks=pytest.mark.slow)
     for kind, optimizer in itertools.product(MODELS, OPTIMIZERS)
     if kind not in SLOW_TO_TRAIN or optimizer in ("nesterov", "adamw")
 ]

@@ -111,7 +111,7 @@ def test_four_ways_to_fail_leave_the_others_alone_and_the_same_command_runs_just
 
 @pytest.mark.slow
 def test_a_sweep_killed_at_random_moments_ends_with_the_same_results(command, tmp_path):
-    typed = ("-m", "scheduler=step,plateau,onecycle", "seed=0,1", *SMALL[1:], "trainer.epochs=300")
+    typed = ("-m", "scheduler=step,plateau,onecycle", "seed=0,1", *SMALL[1:], "trainer.epochs=150")
     assert command(*typed, "sweep=whole").code == 0
     sweeps = tmp_path / "outputs" / "sweeps"
     moments, under_way = random.Random(5), 0
