@@ -106,10 +106,10 @@ def _known_elsewhere(config: DictConfig, node: Any, parent: str, leaf: str) -> s
 
 def _inside(node: Any, parent: str, name: str) -> list[str]:
     """The settings of this name inside of the node, which have a value and are no nodes themselves."""
-    if not parent:
+    if not parent or not isinstance(node, DictConfig):
         return []
-    found = [path for path in _paths(node) if path.rpartition(".")[2] == name]
-    return [f"{parent}.{path}" for path in found if not OmegaConf.is_config(OmegaConf.select(node, path))]
+    found = [path for path in _values(OmegaConf.to_container(node, resolve=False)) if path.rpartition(".")[2] == name]
+    return [f"{parent}.{path}" for path in found]
 
 
 def _in_groups(config: DictConfig, name: str) -> list[str]:
@@ -120,14 +120,11 @@ def _in_groups(config: DictConfig, name: str) -> list[str]:
     return [f"{one}.{name}" for one in groups if isinstance(config[one], DictConfig) and name in config[one]]
 
 
-def _paths(node: Any) -> list[str]:
-    """The dotted paths of everything inside a config node."""
-    if not isinstance(node, DictConfig):
-        return []
+def _values(node: Any) -> list[str]:
+    """The dotted paths of every value inside a plain node."""
     found = []
-    for name in map(str, node):
-        found.append(name)
-        found += [f"{name}.{inner}" for inner in _paths(node[name])]
+    for name, value in node.items():
+        found += [f"{name}.{inner}" for inner in _values(value)] if isinstance(value, dict) else [str(name)]
     return found
 
 
