@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -325,6 +326,12 @@ def recipes(result: Result) -> Made:
     said = "is ahead by {} points ({}), where {} was published from one run each"
     for place in ("conf/experiment/published_adadelta_step.yaml", "docs/recipes.md"):
         yield place, said, *ahead
+
+    others = [f"published_lenet_onecycle less published_lenet_{name}" for name in ("inv", "plateau")]
+    inv, plateau = (table(result, "differences")[name] for name in others)
+    said = "ahead of `inv` by {} points ({}), where {} was published, and of the plateau by {} ({}), where {} was"
+    parts = [(row["found, points"], row["95% interval"], row["published, points"]) for row in (inv, plateau)]
+    yield "docs/recipes.md", said, *chain.from_iterable(parts)
 
     rows = table(result, "budgets").values()
     page = "conf/experiment/published_budgets.yaml"
